@@ -1,0 +1,172 @@
+import { z } from 'zod'
+
+/** Dice of every class by its name, and the mean over the classes without background. Null: the class is in neither volume. */
+export const DiceSchema = z.strictObject({
+  perClass: z.record(z.string(), z.number().nullable()),
+  foregroundDice: z.number().nullable(),
+})
+export type Dice = z.infer<typeof DiceSchema>
+
+const SiteStateSchema = z.enum([
+  'joining',
+  'online',
+  'training',
+  'evaluating',
+  'waiting',
+  'suspect',
+  'lost',
+  'left',
+  'done',
+  'failed',
+])
+export type SiteState = z.infer<typeof SiteStateSchema>
+
+const time = z.string() // ISO 8601, UTC
+const site = z.string()
+const round = z.int().min(0)
+
+/**
+ * Everything that a run tells: what views are drawn from, what events.jsonl holds, and what `--json` prints. The training
+ * progress (`step`, `site-trained`), the application of updates (`update-applied`) and the Dice (`site-evaluated`,
+ * `round-finished`) are what the paper calls the GenericLogger.
+ */
+export const EventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('run-started'),
+    time,
+    command: z.string(),
+    run: z.string(),
+    rounds: z.int(),
+    sites: z.int(),
+    engine: z.string(),
+    device: z.string(),
+    resumedAtRound: round.optional(),
+    path: z.string(),
+  }),
+  z.object({ type: z.literal('site-state'), time, site, state: SiteStateSchema, reason: z.string().optional() }),
+  z.object({ type: z.literal('round-started'), time, round, rounds: z.int(), sites: z.array(site) }),
+  z.object({
+    type: z.literal('step'),
+    time,
+    site,
+    round,
+    step: z.int(),
+    steps: z.int(),
+    loss: z.number(),
+    learningRate: z.number().optional(),
+    seconds: z.number().optional(),
+  }),
+  /** A site has finished its local training of a round. */
+  z.object({
+    type: z.literal('site-trained'),
+    time,
+    site,
+    round,
+    loss: z.number(),
+    dice: DiceSchema,
+    samples: z.int(),
+    seconds: z.number(),
+    updateSha256: z.string(),
+    bytes: z.int().optional(),
+  }),
+  /** The sites' updates became the next global model. */
+  z.object({
+    type: z.literal('update-applied'),
+    time,
+    round,
+    parametersSha256: z.string(),
+    sites: z.array(site),
+    leftOut: z.array(z.object({ site, reason: z.string() })),
+  }),
+  /** A site has scored the global model on its validation cases. */
+  z.object({
+    type: z.literal('site-evaluated'),
+    time,
+    site,
+    round,
+    loss: z.number().nullable(),
+    dice: DiceSchema,
+    cases: z.int(),
+  }),
+  z.object({
+    type: z.literal('round-finished'),
+    time,
+    round,
+    rounds: z.int(),
+    trainLoss: z.number().nullable(),
+    trainDice: DiceSchema.nullable(),
+    validLoss: z.number().nullable(),
+    validDice: DiceSchema.nullable(),
+    parametersSha256: z.string(),
+    seconds: z.number(),
+    secondsLeft: z.number().nullable(),
+  }),
+  z.object({ type: z.literal('best'), time, round, foregroundDice: z.number() }),
+  z.object({ type: z.literal('traffic'), time, site, bytesSent: z.int(), bytesReceived: z.int() }),
+  z.object({
+    type: z.literal('log'),
+    time,
+    level: z.enum(['debug', 'info', 'warn', 'error']),
+    message: z.string(),
+    site: site.optional(),
+  }),
+  z.object({
+    type: z.literal('progress'),
+    time,
+    task: z.string(),
+    done: z.number(),
+    total: z.number(),
+    unit: z.string(),
+  }),
+  // Results: the last line that a command prints with --json (specs: what scripts may rely on).
+  z.object({ type: z.literal('invite'), invite: z.string(), expires: z.string().optional() }),
+  z.object({
+    type: z.literal('dataset'),
+    cases: z.int(),
+    splits: z.object({ train: z.int(), valid: z.int(), test: z.int() }),
+    sites: z.int(),
+    path: z.string(),
+    findings: z.int().optional(),
+    leftOut: z.array(z.string()).optional(),
+  }),
+  z.object({
+    type: z.literal('done'),
+    rounds: z.int(),
+    parametersSha256: z.string(),
+    best: z.object({ round, foregroundDice: z.number() }).nullable(),
+    path: z.string(),
+  }),
+  z.object({
+    type: z.literal('report'),
+    cases: z.int(),
+    foregroundDice: z.number().nullable(),
+    dice: z.record(z.string(), z.number().nullable()),
+    gate: z.enum(['passed', 'failed', 'none']),
+    path: z.string(),
+  }),
+  z.object({
+    type: z.literal('prediction'),
+    image: z.string(),
+    label: z.string(),
+    volumesMl: z.record(z.string(), z.number()),
+  }),
+  z.object({
+    type: z.literal('engine'),
+    name: z.string(),
+    available: z.boolean(),
+    device: z.string(),
+    reason: z.string().optional(),
+    hint: z.string().optional(),
+  }),
+  z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),
+])
+export type MeshflEvent = z.infer<typeof EventSchema>
+export type EventOf<T extends MeshflEvent['type']> = Extract<MeshflEvent, { type: T }>
+
+/** Where events go: a file, a view, standard output. */
+export type EventSink = (event: MeshflEvent) => void
+
+/** The time stamp of an event. */
+export function now(): string {
+  return new Date().toISOString()
+}

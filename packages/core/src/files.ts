@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { MeshflError } from './errors.js'
+
+/** What names a temporary file of ours; `removeTemporaryFiles` sweeps what a crash left. */
+export const TEMPORARY_PREFIX = '.meshfl-tmp-'
+
+/**
+ * Writes a file so that whoever reads it, whenever the machine dies, sees the old bytes or the new ones: temporary name in
+ * the same folder, fsync, rename, fsync of the folder. Makes the folder when there is none.
+ * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
+ */
+export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
+  const folder = dirname(path)
+  const temporary = join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}-${basename(path)}`)
+  try {
+    await mkdir(folder, { recursive: true })
+    const file = await open(temporary, 'wx')
+    try {
+      await file.writeFile(data)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+    await syncFolder(folder)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    throw explainWriteError(error, path)
+  }
+}
+
+/** Makes the names in a folder durable. Platforms that cannot open a folder need nothing. */
+export async function syncFolder(folder: string): Promise<void> {
+  let handle: FileHandle
+  try {
+    handle = await open(folder, 'r')
+  } catch {
+    return // Windows cannot open a folder; its rename is already durable
+  }
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Turns what the operating system says about a failed write into words. Anything else comes back as it was. */
+export function explainWriteError(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return new MeshflError('DISK_FULL', `no room to write ${path}`, {
+        hint: 'free some space, or point --out at another disk, and run the same command again',
+        data: { path },
+        cause: error,
+      })
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOTDIR':
+    case 'EISDIR':
+      return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path} (${code})`, {
+        hint: 'check the path and its permissions, or point --out elsewhere',
+        data: { path },
+        cause: error,
+      })
+    default:
+      return error
+  }
+}

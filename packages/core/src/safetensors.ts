@@ -1,0 +1,106 @@
+import { MeshflError } from './errors.js'
+
+export type SafetensorsDtype = 'F32' | 'F64' | 'I64' | 'I32' | 'U8'
+
+export interface NamedTensor {
+  name: string
+  dtype: SafetensorsDtype
+  shape: readonly number[]
+  /** Little-endian, C order. */
+  data: Uint8Array
+}
+
+export interface SafetensorsFile {
+  tensors: NamedTensor[]
+  metadata: Record<string, string>
+}
+
+const BYTES: Record<SafetensorsDtype, number> = { F32: 4, F64: 8, I64: 8, I32: 4, U8: 1 }
+const MAX_HEADER_BYTES = 100_000_000
+
+/** Writes the safetensors format (https://github.com/huggingface/safetensors): same input, same bytes. */
+export function encodeSafetensors(file: SafetensorsFile): Uint8Array {
+  const header: Record<string, unknown> = {}
+  if (Object.keys(file.metadata).length > 0) header.__metadata__ = file.metadata
+  let offset = 0
+  for (const tensor of file.tensors) {
+    header[tensor.name] = {
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      data_offsets: [offset, offset + tensor.data.byteLength],
+    }
+    offset += tensor.data.byteLength
+  }
+  let json = new TextEncoder().encode(JSON.stringify(header))
+  const padding = (8 - (json.length % 8)) % 8
+  if (padding > 0) {
+    const padded = new Uint8Array(json.length + padding).fill(0x20)
+    padded.set(json)
+    json = padded
+  }
+  const bytes = new Uint8Array(8 + json.length + offset)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true)
+  bytes.set(json, 8)
+  let at = 8 + json.length
+  for (const tensor of file.tensors) {
+    bytes.set(tensor.data, at)
+    at += tensor.data.byteLength
+  }
+  return bytes
+}
+
+/**
+ * Reads a safetensors file. Every length is checked before it is used.
+ * @param source what to call the file in an error
+ * @throws MeshflError `SAFETENSORS_MALFORMED`
+ */
+export function decodeSafetensors(bytes: Uint8Array, source = 'safetensors file'): SafetensorsFile {
+  const malformed = (what: string): MeshflError =>
+    new MeshflError('SAFETENSORS_MALFORMED', `${source} is no safetensors file: ${what}`, {
+      hint: 'check that the file was copied whole',
+    })
+  if (bytes.byteLength < 8) throw malformed('shorter than 8 bytes')
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const headerBytes = Number(view.getBigUint64(0, true))
+  if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > bytes.byteLength)
+    throw malformed('the header is longer than the file')
+  let header: unknown
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerBytes)))
+  } catch {
+    throw malformed('the header is not JSON')
+  }
+  if (header === null || typeof header !== 'object' || Array.isArray(header))
+    throw malformed('the header is not an object')
+  const body = bytes.subarray(8 + headerBytes)
+  const tensors: NamedTensor[] = []
+  let metadata: Record<string, string> = {}
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') {
+      if (
+        value === null ||
+        typeof value !== 'object' ||
+        Object.values(value).some((item) => typeof item !== 'string')
+      ) {
+        throw malformed('__metadata__ is not a map of strings')
+      }
+      metadata = value as Record<string, string>
+      continue
+    }
+    const entry = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown } | null
+    const dtype = entry?.dtype as SafetensorsDtype
+    const size = typeof dtype === 'string' && Object.hasOwn(BYTES, dtype) ? BYTES[dtype] : undefined
+    if (size === undefined) throw malformed(`tensor ${name} has an unknown dtype`)
+    const shape = entry?.shape
+    const offsets = entry?.data_offsets
+    const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0
+    if (!Array.isArray(shape) || !shape.every(isCount)) throw malformed(`tensor ${name} has no valid shape`)
+    if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
+      throw malformed(`tensor ${name} has no valid offsets`)
+    const [begin, end] = offsets as [number, number]
+    const count = shape.reduce((product, n) => product * n, 1)
+    if (end > body.byteLength || end - begin !== count * size) throw malformed(`tensor ${name} does not fit its shape`)
+    tensors.push({ name, dtype, shape, data: body.subarray(begin, end) })
+  }
+  return { tensors, metadata }
+}

@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import { canonicalJson, sha256 } from './hash.js'
+
+/** The architecture: blocks of Conv3d 3x3x3 (stride 1, padding = dilation) -> normalisation -> activation, then a 1x1x1 convolution. */
+export const MeshNetSpecSchema = z.strictObject({
+  classes: z.int().min(2).max(128).default(3),
+  /** Channels of every hidden block; the input has one. */
+  channels: z.int().min(1).max(64).default(5),
+  /** One block for each. */
+  dilations: z.array(z.int().min(1).max(64)).min(1).max(64).default([1, 2, 4, 8, 16, 8, 4, 2, 1]),
+  activation: z.enum(['elu', 'relu', 'gelu']).default('elu'),
+  normalization: z.enum(['batch', 'instance', 'none']).default('batch'),
+  /** Whether the 3x3x3 convolutions have a bias; the head always has one. */
+  convolutionBias: z.boolean().default(true),
+  /** Probability that a whole channel is dropped after the activation while training. */
+  dropout: z.number().min(0).lt(1).default(0),
+})
+export type MeshNetSpec = z.infer<typeof MeshNetSpecSchema>
+
+/** How it is trained. The defaults are the reference's recipe without its mistakes (docs/decisions.md). */
+export const RecipeSchema = z.strictObject({
+  /** Cross-entropy weights, one a class; their length is the model's number of classes. */
+  classWeights: z.array(z.number().min(0)).default([0.2, 1.0, 0.8]),
+  labelSmoothing: z.number().min(0).lt(1).default(0.01),
+  maxLearningRate: z.number().positive().default(5e-3),
+  /** Fraction of all steps in which the learning rate rises. */
+  warmupFraction: z.number().gt(0).lt(1).default(0.1),
+  /** maxLearningRate / initialDivisor is the first learning rate. */
+  initialDivisor: z.number().positive().default(25),
+  /** first learning rate / finalDivisor is the last one. */
+  finalDivisor: z.number().positive().default(1e4),
+  anneal: z.enum(['linear', 'cosine']).default('linear'),
+  /** Adam's beta1 cycles against the learning rate between these two. */
+  baseMomentum: z.number().min(0).lt(1).default(0.85),
+  maxMomentum: z.number().min(0).lt(1).default(0.95),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  epsilon: z.number().positive().default(1e-8),
+  /** Volumes a step. */
+  batchSize: z.int().min(1).default(1),
+  /** Passes over a site's training volumes a round. */
+  localEpochs: z.int().min(1).default(1),
+})
+export type Recipe = z.infer<typeof RecipeSchema>
+
+export const FederationSchema = z.strictObject({
+  /** Sites expected; round 1 starts when `minSites` are online. */
+  sites: z.int().min(1).default(1),
+  /** Sites that must contribute to a round. Default: all. */
+  minSites: z.int().min(1).optional(),
+  strategy: z.enum(['fedavg']).default('fedavg'),
+  batchNorm: z.enum(['pooled', 'average']).default('pooled'),
+  /** Seconds after which a round commits with at least `minSites`; absent: it waits for all of its sites. */
+  roundDeadlineSeconds: z.number().positive().optional(),
+})
+export type Federation = z.infer<typeof FederationSchema>
+
+/** What was asked for: the content of study.yaml. Its hash names the run. */
+export const StudySchema = z.strictObject({
+  name: z.string().default('study'),
+  seed: z.int().min(0).default(0),
+  rounds: z.int().min(1).default(50),
+  /** Stops when the validation foreground Dice reaches it. */
+  targetDice: z.number().min(0).max(1).optional(),
+  classNames: z.array(z.string()).default(['background', 'white matter', 'grey matter']),
+  /** Edge of a voxel in mm and label map the sites' datasets must have; checked at join. Absent: taken from the first site. */
+  voxelSizeMm: z.number().positive().optional(),
+  labelMap: z.string().optional(),
+  model: MeshNetSpecSchema.prefault({}),
+  recipe: RecipeSchema.prefault({}),
+  federation: FederationSchema.prefault({}),
+})
+export type Study = z.infer<typeof StudySchema>
+
+/** The hash that names a run: of the study's canonical JSON. */
+export function studySha256(study: Study): string {
+  return sha256(canonicalJson(study))
+}

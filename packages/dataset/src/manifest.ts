@@ -1,0 +1,64 @@
+import { z } from 'zod'
+
+export const SplitSchema = z.enum(['train', 'valid', 'test'])
+export type Split = z.infer<typeof SplitSchema>
+
+/** One subject of a prepared dataset. Paths are relative to the dataset's folder. */
+export const CaseSchema = z.strictObject({
+  subject: z.string(),
+  split: SplitSchema,
+  /** The site that holds it; absent for test cases and for a dataset that was not partitioned. */
+  site: z.string().optional(),
+  image: z.string(),
+  label: z.string(),
+  /** SHA-256 of the conformed voxels. */
+  imageSha256: z.string(),
+  labelSha256: z.string(),
+  /** The volume that it was made from: what a prediction needs to go back to native space. */
+  source: z.strictObject({
+    image: z.string(),
+    label: z.string(),
+    shape: z.tuple([z.int(), z.int(), z.int()]),
+    /** Row-major 4x4, voxel to RAS millimetres. */
+    affine: z.array(z.number()).length(16),
+  }),
+  /** Voxels of each class in the label. */
+  voxels: z.array(z.int()),
+  columns: z.record(z.string(), z.string()).default({}),
+})
+export type Case = z.infer<typeof CaseSchema>
+
+export const FindingSchema = z.strictObject({
+  level: z.enum(['info', 'warning', 'error']),
+  code: z.string(),
+  message: z.string(),
+  subject: z.string().optional(),
+})
+export type Finding = z.infer<typeof FindingSchema>
+
+export const ClassSchema = z.strictObject({ value: z.int(), name: z.string() })
+
+/** dataset.json. Same input and seed, same bytes: it holds no time and no path of the machine that made it. */
+export const DatasetManifestSchema = z.strictObject({
+  format: z.literal('meshfl-dataset/1'),
+  tool: z.string(),
+  name: z.string(),
+  seed: z.int(),
+  /** The site whose part this is; absent at the root of a dataset. */
+  site: z.string().optional(),
+  /** Names of the sites under sites/, in order. */
+  sites: z.array(z.string()),
+  partition: z.string(),
+  conform: z.strictObject({
+    mode: z.enum(['freesurfer', 'niivue', 'none']),
+    version: z.int(),
+    /** Voxels along x, y, z of every volume. */
+    shape: z.tuple([z.int(), z.int(), z.int()]),
+    voxelSizeMm: z.number(),
+    orientation: z.string(),
+  }),
+  labelMap: z.strictObject({ name: z.string(), classes: z.array(ClassSchema) }),
+  cases: z.array(CaseSchema),
+  findings: z.array(FindingSchema),
+})
+export type DatasetManifest = z.infer<typeof DatasetManifestSchema>

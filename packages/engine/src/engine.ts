@@ -1,0 +1,120 @@
+import type { MeshNetSpec, ModelState } from '@meshfl/core'
+
+/** Voxels along (D, H, W), W fastest in memory. A NIfTI volume of nx, ny, nz voxels is the grid { depth: nz, height: ny, width: nx }. */
+export interface Grid {
+  depth: number
+  height: number
+  width: number
+}
+
+/** What a person would call the thing that computes. */
+export interface DeviceInfo {
+  /** For example `AMD EPYC 9454, 2 threads`. */
+  name: string
+  /** The instruction set that the kernels use: `simd128`, `relaxed-simd`, `avx512`, `sm_90`. Bits are equal only between equal ones. */
+  instructionSet: string
+  /** Bytes that a session may plan with. */
+  memoryBytes: number
+}
+
+export interface SessionOptions {
+  precision?: 'fp32' | 'bf16'
+  /** What is recomputed in the backward pass to save memory. */
+  checkpointing?: 'none' | 'auto' | 'layer'
+  maxMemoryBytes?: number
+  /** Default: the machine's cores. The result's bits do not depend on it. */
+  threads?: number
+}
+
+/** What a session's buffers take. */
+export interface MemoryPlan {
+  /** Bytes of the session's buffers when a training step runs. */
+  plannedBytes: number
+  /** Most bytes held so far. */
+  peakBytes: number
+  /** Blocks whose output is not kept but computed again. */
+  recomputedBlocks: number[]
+}
+
+/** N >= 1 volumes of the session's grid, (N, D, H, W). Bytes are divided by 255; floats are taken as they are. */
+export interface Batch {
+  images: Uint8Array | Float32Array
+  count: number
+}
+
+/** Weighted cross-entropy with label smoothing, as torch.nn.CrossEntropyLoss(weight, label_smoothing, reduction='mean') defines it. */
+export interface LossSpec {
+  classWeights: readonly number[]
+  labelSmoothing: number
+}
+
+export interface Segmentation {
+  /** (N, D, H, W): the class with the largest logit, the lowest of equal ones. */
+  labels: Uint8Array
+  /** (N, classes, D, H, W), when asked for. */
+  logits?: Float32Array
+}
+
+/** Voxels by (truth, prediction): `counts[truth * classes + prediction]`. */
+export interface Confusion {
+  classes: number
+  counts: Float64Array
+}
+
+export interface Scored {
+  loss: number
+  confusion: Confusion
+}
+
+export interface Step extends Scored {
+  /** Of the loss by the parameters, in their layout. */
+  gradients: Float32Array
+  /** Of this batch, in the layout of the model's statistics: mean, and biased variance, of every BatchNorm. Empty without BatchNorm. */
+  batchStatistics: Float32Array
+  /** Voxels that each mean was taken over: N * D * H * W. */
+  statisticSamples: number
+}
+
+export interface ForwardOptions {
+  signal?: AbortSignal
+  logits?: boolean
+}
+
+export interface StepOptions {
+  signal?: AbortSignal
+  /** Chooses the channels that dropout drops. */
+  seed: number
+}
+
+/** Owns the buffers for one model on one grid. Calls are queued: one runs at a time. */
+export interface Session {
+  readonly grid: Grid
+  readonly memory: MemoryPlan
+  /** Evaluation mode: BatchNorm uses the model's running statistics. */
+  forward(model: ModelState, batch: Batch, options?: ForwardOptions): Promise<Segmentation>
+  /** Evaluation mode, scored against the truth: labels (N, D, H, W). */
+  evaluate(
+    model: ModelState,
+    batch: Batch,
+    labels: Uint8Array,
+    loss: LossSpec,
+    options?: { signal?: AbortSignal },
+  ): Promise<Scored>
+  /** Training mode: BatchNorm uses the batch's own statistics. Only 'batch' and 'none' normalisation train. */
+  forwardBackward(
+    model: ModelState,
+    batch: Batch,
+    labels: Uint8Array,
+    loss: LossSpec,
+    options: StepOptions,
+  ): Promise<Step>
+  dispose(): void
+}
+
+/** All heavy work: a pure function of parameters and volume. */
+export interface Engine {
+  readonly name: 'cuda' | 'cpu' | 'wasm'
+  readonly device: DeviceInfo
+  /** @throws MeshflError `ENGINE_MEMORY` when the grid does not fit, `MODEL_UNSUPPORTED` when the engine cannot compute the spec */
+  createSession(spec: MeshNetSpec, grid: Grid, options?: SessionOptions): Promise<Session>
+}

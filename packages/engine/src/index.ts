@@ -1,0 +1,3 @@
+export * from './engine.js'
+export * from './initialize.js'
+export * from './layout.js'
