@@ -1,1 +1,1 @@
-export {}
+export * from './confusion.js'
