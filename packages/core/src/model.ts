@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto'
+import { bytesOf } from './hash.js'
+
 /** One tensor of a model inside its flat array: offsets and lengths count floats. */
 export interface TensorEntry {
   /** The PyTorch `state_dict` key, for example `model.0.0.weight`. */
@@ -23,4 +26,9 @@ export interface ModelLayout {
 export interface ModelState {
   parameters: Float32Array
   statistics: Float32Array
+}
+
+/** The hash that names a model's values: SHA-256 of the parameters' bytes followed by the statistics' bytes. */
+export function modelSha256(model: ModelState): string {
+  return createHash('sha256').update(bytesOf(model.parameters)).update(bytesOf(model.statistics)).digest('hex')
 }
