@@ -63,6 +63,7 @@ export function explainWriteError(error: unknown, path: string): unknown {
     case 'EROFS':
     case 'ENOTDIR':
     case 'EISDIR':
+    case 'EEXIST':
       return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path} (${code})`, {
         hint: 'check the path and its permissions, or point --out elsewhere',
         data: { path },

@@ -1,0 +1,102 @@
+import { Command } from 'commander'
+import { numberBetween, positiveNumber, splitRatios, volumeShape, wholeNumber } from '../option-parsers.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+
+interface SplitOptions extends OutputOptions {
+  out: string
+  labelMap: string
+  conform: 'freesurfer' | 'niivue' | 'none'
+  shape: [number, number, number]
+  voxelSize: number
+  ratios: [number, number, number]
+  sites?: number
+  partition: 'iid'
+  seed: number
+  image?: string
+  label?: string
+  volume?: number
+  nanToZero?: boolean
+  name?: string
+  workers?: number
+  dryRun?: boolean
+  allowSkipped?: boolean
+}
+
+export function splitCommand(): Command {
+  return withOutputOptions(
+    new Command('split')
+      .description('Prepare a dataset: find scans and their labels, check and conform them, split them by subject and deal them to sites')
+      .argument('<source>', 'BIDS folder, FreeSurfer subjects folder, folder with images/ and labels/, or a table (CSV or TSV: subject, image, label)')
+      .requiredOption('--out <dataset>', 'folder of the dataset to write')
+      .option('--label-map <name>', 'gw3, aseg, identity, or a JSON file', 'gw3')
+      .option('--conform <mode>', 'freesurfer, niivue, or none (keeps the grid of the source)', 'freesurfer')
+      .option('--shape <voxels>', 'grid of every volume: 256, or 96,112,88 for x,y,z', volumeShape, [256, 256, 256])
+      .option('--voxel-size <mm>', 'edge of a voxel in millimetres', positiveNumber, 1)
+      .option('--ratios <train,valid,test>', 'parts of the split', splitRatios, [0.75, 0.15, 0.1])
+      .option('--sites <n>', 'deal train and valid to this many sites, each under <dataset>/sites/', wholeNumber(1))
+      .option('--partition <how>', 'how cases are dealt to sites: iid', 'iid')
+      .option('--seed <n>', 'seed of the split', wholeNumber(0), 0)
+      .option('--image <name>', 'which image of a subject: a file name in FreeSurfer mri/, a suffix in BIDS')
+      .option('--label <name>', 'which label of a subject')
+      .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
+      .option('--nan-to-zero', 'read NaN and infinite voxels as 0')
+      .option('--name <name>', 'name of the dataset (default: of its folder)')
+      .option('--dry-run', 'show the plan and write nothing')
+      .option('--allow-skipped', 'exit with 0 even when cases were left out')
+      .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),
+  ).action(async (source: string, options: SplitOptions) => {
+    await runCommand(options, { title: 'meshfl split' }, async ({ output, signal }) => {
+      const [{ prepareDataset }, { MeshflError, now }, { VERSION }] = await Promise.all([
+        import('@meshfl/dataset'),
+        import('@meshfl/core'),
+        import('../program.js'),
+      ])
+      for (const [option, value, known] of [
+        ['--conform', options.conform, ['freesurfer', 'niivue', 'none']],
+        ['--partition', options.partition, ['iid']],
+      ] as const) {
+        if (!(known as readonly string[]).includes(value)) {
+          throw new MeshflError('USAGE_OPTION', `${option} does not know "${value}"`, { kind: 'usage', hint: `use ${known.join(', ')}` })
+        }
+      }
+      const { manifest, leftOut } = await prepareDataset({
+        source,
+        out: options.out,
+        labelMap: options.labelMap,
+        conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
+        ratios: options.ratios,
+        ...(options.sites === undefined ? {} : { sites: options.sites }),
+        partition: options.partition,
+        seed: options.seed,
+        ...(options.image === undefined ? {} : { image: options.image }),
+        ...(options.label === undefined ? {} : { label: options.label }),
+        ...(options.volume === undefined ? {} : { volume: options.volume }),
+        ...(options.name === undefined ? {} : { name: options.name }),
+        nanToZero: options.nanToZero === true,
+        dryRun: options.dryRun === true,
+        toolVersion: VERSION,
+        signal,
+        onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
+      })
+      for (const finding of manifest.findings) {
+        const level = finding.level === 'warning' ? 'warn' : finding.level
+        output.events({ type: 'log', time: now(), level, message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}` })
+      }
+      for (const { subject, code, message } of leftOut) {
+        output.events({ type: 'log', time: now(), level: 'error', message: `${subject} is left out: ${message} [${code}]` })
+      }
+      const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
+      const splits = { train: count('train'), valid: count('valid'), test: count('test') }
+      const sites = Math.max(manifest.sites.length, 1)
+      output.result(
+        { type: 'dataset', cases: manifest.cases.length, splits, sites, path: options.out, findings: manifest.findings.length, leftOut: leftOut.map((item) => item.subject) },
+        `${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
+      )
+      if (leftOut.length > 0 && !options.allowSkipped) process.exitCode = 3
+    })
+  })
+}
+
+/** Shared with `eval`: a gate between 0 and 1. */
+export const unitInterval = numberBetween(0, 1)

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createWriteStream, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { MeshflError } from '@meshfl/core'
+
+export interface LocalSite {
+  name: string
+  invite: string
+  dataset: string
+  /** The site's state folder. */
+  state: string
+}
+
+export interface LocalSitesOptions {
+  sites: LocalSite[]
+  device?: string
+  threads: number
+  signal: AbortSignal
+  onRestart(site: string, reason: string): void
+}
+
+export interface LocalSites {
+  /** Rejects when a site fails for a reason that starting it again does not mend. */
+  readonly failed: Promise<never>
+  /** Resolves when every site has ended by itself. */
+  readonly ended: Promise<void>
+}
+
+const MAX_RESTARTS = 5
+
+/**
+ * Runs `meshfl join` for every site in a process of its own, as the sites of a federation do on machines of their own. What a
+ * site prints goes to join.log in its state folder. A process that was killed is started again and goes on.
+ */
+export function startLocalSites(options: LocalSitesOptions): LocalSites {
+  let fail: (error: unknown) => void = () => undefined
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject
+  })
+  failed.catch(() => undefined)
+  const ended = Promise.all(options.sites.map((site) => keepRunning(site, options, fail))).then(() => undefined)
+  return { failed, ended }
+}
+
+async function keepRunning(site: LocalSite, options: LocalSitesOptions, fail: (error: unknown) => void): Promise<void> {
+  for (let restarts = 0; ; restarts++) {
+    const { code, signal, error } = await runSite(site, options)
+    if (code === 0 || options.signal.aborted) return
+    if (signal === null || restarts >= MAX_RESTARTS) {
+      fail(
+        new MeshflError(error?.code ?? 'SITE_FAILED', `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`, {
+          hint: error?.hint ?? `read ${join(site.state, 'join.log')}`,
+        }),
+      )
+      return
+    }
+    options.onRestart(site.name, `was ended by ${signal}`)
+  }
+}
+
+interface SiteEnd {
+  code: number | null
+  signal: NodeJS.Signals | null
+  error: { code: string; message: string; hint?: string } | undefined
+}
+
+function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> {
+  mkdirSync(site.state, { recursive: true })
+  const log = createWriteStream(join(site.state, 'join.log'), { flags: 'a' })
+  const args = ['join', site.invite, '--data', site.dataset, '--out', site.state, '--json', '--threads', String(options.threads)]
+  if (options.device) args.push('--device', options.device)
+  const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own: Ctrl-C reaches the coordinator first, which then ends its sites.
+    detached: process.platform !== 'win32',
+  })
+  const stop = (): void => void child.kill('SIGTERM')
+  options.signal.addEventListener('abort', stop, { once: true })
+  process.once('exit', stop)
+  let error: SiteEnd['error']
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    log.write(`${line}\n`)
+    if (line.startsWith('{"type":"error"')) error = JSON.parse(line)
+  })
+  child.stderr!.pipe(log, { end: false })
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      options.signal.removeEventListener('abort', stop)
+      process.off('exit', stop)
+      log.end()
+      resolve({ code, signal, error })
+    })
+  })
+}

@@ -1,0 +1,48 @@
+import { InvalidArgumentError } from 'commander'
+
+/** A whole number of at least `minimum`. */
+export function wholeNumber(minimum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!Number.isSafeInteger(value) || value < minimum)
+      throw new InvalidArgumentError(`expected a whole number of at least ${minimum}`)
+    return value
+  }
+}
+
+/** A number between two bounds, both allowed. */
+export function numberBetween(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() === '' || !(value >= low && value <= high))
+      throw new InvalidArgumentError(`expected a number from ${low} to ${high}`)
+    return value
+  }
+}
+
+/** A number above zero. */
+export function positiveNumber(text: string): number {
+  const value = Number(text)
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number above 0')
+  return value
+}
+
+/** `128`, or `96,112,88`: voxels along x, y and z. */
+export function volumeShape(text: string): [number, number, number] {
+  const parts = text.split(/[,x]/).map(Number)
+  const [x, y = x, z = x] = parts
+  if (![1, 3].includes(parts.length) || ![x, y, z].every((n) => Number.isSafeInteger(n) && n! >= 8 && n! <= 1024)) {
+    throw new InvalidArgumentError('expected voxels as 128, or as 96,112,88 for x, y and z (8 to 1024 each)')
+  }
+  return [x!, y!, z!]
+}
+
+/** Three ratios above or equal to zero: `0.75,0.15,0.1`. */
+export function splitRatios(text: string): [number, number, number] {
+  const parts = text.split(',').map(Number)
+  const sum = parts.reduce((a, b) => a + b, 0)
+  if (parts.length !== 3 || parts.some((part) => !(part >= 0)) || !(sum > 0)) {
+    throw new InvalidArgumentError('expected three ratios for train, valid and test: 0.75,0.15,0.1')
+  }
+  return [parts[0]! / sum, parts[1]! / sum, parts[2]! / sum]
+}

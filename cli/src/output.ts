@@ -1,0 +1,93 @@
+import type { EventSink, MeshflEvent } from '@meshfl/core'
+import type { Command } from 'commander'
+
+export interface OutputOptions {
+  json?: boolean
+  quiet?: boolean
+  color?: boolean
+}
+
+/** Where a command's events are shown: a live view on a terminal, plain lines in a pipe, JSON lines with `--json`. */
+export interface Output {
+  readonly events: EventSink
+  /** Yes or no from the person at the terminal; without one the answer is no. */
+  ask(question: string): Promise<boolean>
+  /** Prints the command's result: its JSON line, or `text` for a person. */
+  result(event: MeshflEvent, text?: string): void
+  /** Text for a person: nothing with `--json` or `--quiet`. */
+  say(text: string): void
+  stop(): Promise<void>
+}
+
+export interface OutputRequest {
+  title: string
+  /** Whether the command wants the live view where there is a terminal. */
+  live?: boolean
+  onQuit?(): void
+  onPause?(paused: boolean): void
+}
+
+/** Adds the options that every command has. */
+export function withOutputOptions(command: Command): Command {
+  return command
+    .option('--json', 'print events as JSON lines; the last one is the result')
+    .option('-q, --quiet', 'print errors and the result only')
+    .option('--no-color', 'print without colour (also NO_COLOR)')
+}
+
+/** Opens the output that the options and the terminal ask for. */
+export async function openOutput(options: OutputOptions, request: OutputRequest): Promise<Output> {
+  const color = options.color !== false && !process.env.NO_COLOR && process.stdout.isTTY === true
+  if (options.json) {
+    const write = (event: MeshflEvent): void => {
+      process.stdout.write(`${JSON.stringify(event)}\n`)
+    }
+    return { events: write, result: write, ask: async () => false, say: () => undefined, stop: async () => undefined }
+  }
+  const waiting: string[] = []
+  const flush = (): void => {
+    for (const text of waiting.splice(0)) process.stdout.write(`${text}\n`)
+  }
+  if (request.live && !options.quiet && process.stdout.isTTY && !process.env.CI) {
+    const { startLiveView } = await import('@meshfl/terminal/live')
+    const view = startLiveView({
+      title: request.title,
+      color,
+      onQuit: () => request.onQuit?.(),
+      ...(request.onPause ? { onPause: request.onPause } : {}),
+    })
+    return {
+      events: view.sink,
+      ask: (question) => view.ask(question),
+      result: (_event, text) => void (text && waiting.push(text)),
+      say: (text) => void waiting.push(text),
+      stop: async () => {
+        await view.stop()
+        flush()
+      },
+    }
+  }
+  const { createPlainView } = await import('@meshfl/terminal')
+  const view = createPlainView({ stream: process.stdout, quiet: options.quiet === true, color })
+  return {
+    events: view.sink,
+    ask: askOnTerminal,
+    result: (_event, text) => void (text && waiting.push(text)),
+    say: (text) => void (options.quiet || process.stdout.write(`${text}\n`)),
+    stop: async () => {
+      await view.stop()
+      flush()
+    },
+  }
+}
+
+async function askOnTerminal(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) return false
+  const { createInterface } = await import('node:readline/promises')
+  const prompt = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim())
+  } finally {
+    prompt.close()
+  }
+}

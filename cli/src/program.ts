@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { demoCommand } from './commands/demo.js'
+import { doctorCommand } from './commands/doctor.js'
+import { evalCommand } from './commands/eval.js'
+import { joinCommand } from './commands/join.js'
+import { predictCommand } from './commands/predict.js'
+import { serveCommand } from './commands/serve.js'
+import { simulateCommand } from './commands/simulate.js'
+import { splitCommand } from './commands/split.js'
+import { trainCommand } from './commands/train.js'
+
+/** The version of the tool, written into every dataset and report. */
+export const VERSION: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
+
+/** The command line: names and options only. What a command does is imported when it runs, so that `--help` is quick. */
+export function buildProgram(): Command {
+  const program = new Command('meshfl')
+    .description(
+      'Train a brain segmentation network across hospitals that share no scan.\nFor research; not a medical device.',
+    )
+    .version(VERSION)
+    .showHelpAfterError('(add --help for what it understands)')
+    .exitOverride()
+  for (const command of [
+    demoCommand(),
+    splitCommand(),
+    trainCommand(),
+    serveCommand(),
+    joinCommand(),
+    simulateCommand(),
+    predictCommand(),
+    evalCommand(),
+    doctorCommand(),
+  ]) {
+    program.addCommand(command.exitOverride())
+  }
+  return program.addHelpText(
+    'after',
+    '\nExit codes: 0 done, 1 a fault of meshfl, 2 usage, 3 bad data or surroundings, 4 gate failed, 130 interrupted.',
+  )
+}

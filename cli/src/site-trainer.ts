@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import { MeshflError, type Study } from '@meshfl/core'
+import type { Dataset } from '@meshfl/dataset'
+import type { Engine, Session } from '@meshfl/engine'
+import type { SiteDescription } from '@meshfl/federation'
+import { LocalTrainer } from '@meshfl/training'
+
+/** A dataset and an engine joined: what trains at a site, and what trains alone. */
+export interface DatasetTrainer {
+  trainer: LocalTrainer
+  session: Session
+  site: string
+}
+
+/** The name by which a dataset's random draws are made: its site's, or its own when it was not dealt to sites. */
+export function siteName(dataset: Dataset): string {
+  return dataset.manifest.site ?? dataset.manifest.name
+}
+
+/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
+export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine, threads?: number): Promise<DatasetTrainer> {
+  const classes = dataset.manifest.labelMap.classes.length
+  if (classes !== study.model.classes) {
+    throw new MeshflError('DATASET_STUDY_MISMATCH', `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`, {
+      hint: 'prepare the dataset with the label map of the study',
+    })
+  }
+  const session = await engine.createSession(study.model, dataset.grid, threads === undefined ? {} : { threads })
+  const site = siteName(dataset)
+  const trainer = new LocalTrainer({
+    session,
+    spec: study.model,
+    recipe: study.recipe,
+    seed: study.seed,
+    site,
+    classNames: study.classNames,
+    trainCases: dataset.cases('train'),
+    validCases: dataset.cases('valid'),
+    loadCase: (item) => dataset.loadCase(item),
+  })
+  return { trainer, session, site }
+}
+
+/** What a site tells the coordinator of its dataset and engine. */
+export function describeSite(dataset: Dataset, engine: Engine): SiteDescription {
+  const { manifest } = dataset
+  return {
+    site: siteName(dataset),
+    trainCases: dataset.cases('train').length,
+    validCases: dataset.cases('valid').length,
+    classes: manifest.labelMap.classes.length,
+    labelMap: manifest.labelMap.name,
+    voxelSizeMm: manifest.conform.voxelSizeMm,
+    engine: engine.name,
+    instructionSet: engine.device.instructionSet,
+  }
+}
+
+/** Folder of a site's part of a dataset. */
+export function siteDatasetFolder(dataset: string, site: string): string {
+  return join(dataset, 'sites', site)
+}

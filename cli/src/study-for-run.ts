@@ -1,0 +1,27 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Study } from '@meshfl/core'
+import type { DatasetManifest } from '@meshfl/dataset'
+import { type StudyOptions, studyFromOptions } from './study-options.js'
+
+/**
+ * The study of a run's folder: what it was started with where it exists, so that going on needs no options; else what the
+ * options ask for, with the classes and the conform of the dataset at hand.
+ */
+export async function studyForRun(folder: string, options: StudyOptions, dataset?: DatasetManifest): Promise<Study> {
+  const kept = join(folder, 'study.yaml')
+  if (options.study === undefined && existsSync(kept)) return studyFromOptions({ ...options, study: kept })
+  return studyFromOptions(options, dataset ? datasetKeys(dataset) : {})
+}
+
+/** The keys of a study that follow from a dataset. */
+function datasetKeys({ conform, labelMap }: DatasetManifest): Record<string, unknown> {
+  const classNames = labelMap.classes.map((item) => item.name)
+  const standard = classNames.length === 3
+  return {
+    classNames,
+    labelMap: labelMap.name,
+    voxelSizeMm: conform.voxelSizeMm,
+    ...(standard ? {} : { model: { classes: classNames.length }, recipe: { classWeights: classNames.map(() => 1) } }),
+  }
+}

@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises'
+import { MeshflError, type Study, StudySchema } from '@meshfl/core'
+import type { Command } from 'commander'
+import { numberBetween, positiveNumber, wholeNumber } from './option-parsers.js'
+
+export interface StudyOptions {
+  study?: string
+  rounds?: number
+  seed?: number
+  lr?: number
+  batchSize?: number
+  localEpochs?: number
+  targetDice?: number
+}
+
+/** Adds the options that make or override study.yaml. */
+export function withStudyOptions(command: Command): Command {
+  return command
+    .option('--study <file>', 'a study.yaml to start from; the options below override it')
+    .option('--rounds <n>', 'rounds, each of one local epoch (default: 50)', wholeNumber(1))
+    .option('--seed <n>', 'the seed of every random draw (default: 0)', wholeNumber(0))
+    .option('--lr <rate>', 'highest learning rate of the one-cycle schedule (default: 0.005)', positiveNumber)
+    .option('--batch-size <n>', 'volumes a step (default: 1)', wholeNumber(1))
+    .option('--local-epochs <n>', "passes over a site's volumes a round (default: 1)", wholeNumber(1))
+    .option('--target-dice <x>', 'stop when the validation foreground Dice reaches it', numberBetween(0, 1))
+}
+
+/** The study that a file and options ask for. */
+export async function studyFromOptions(options: StudyOptions, given: Record<string, unknown> = {}): Promise<Study> {
+  const base = options.study ? await readStudyYaml(options.study) : {}
+  const recipe = {
+    ...((base.recipe as object | undefined) ?? {}),
+    ...(options.lr === undefined ? {} : { maxLearningRate: options.lr }),
+    ...(options.batchSize === undefined ? {} : { batchSize: options.batchSize }),
+    ...(options.localEpochs === undefined ? {} : { localEpochs: options.localEpochs }),
+  }
+  return parseStudy(
+    {
+      ...base,
+      ...given,
+      recipe,
+      ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+      ...(options.targetDice === undefined ? {} : { targetDice: options.targetDice }),
+    },
+    options.study ?? 'the options',
+  )
+}
+
+/** Reads a study.yaml. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
+export async function readStudyYaml(path: string): Promise<Record<string, unknown>> {
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new MeshflError('FILE_NOT_FOUND', `cannot read ${path}`, { hint: 'check the path of the study', cause })
+  })
+  const { parse } = await import('yaml')
+  try {
+    const value: unknown = parse(text)
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new Error('it holds no keys')
+    return value as Record<string, unknown>
+  } catch (cause) {
+    throw new MeshflError('STUDY_INVALID', `${path} is no study: ${(cause as Error).message}`, {
+      kind: 'usage',
+      hint: 'compare it with the study.yaml of another run',
+      cause,
+    })
+  }
+}
+
+/** Checks a study against its schema. @throws MeshflError `STUDY_INVALID` naming the key */
+export function parseStudy(value: unknown, source: string): Study {
+  const parsed = StudySchema.safeParse(value)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new MeshflError('STUDY_INVALID', `${source}: ${issue?.path.join('.') || 'study'}: ${issue?.message}`, {
+      kind: 'usage',
+      hint: 'correct that value',
+    })
+  }
+  const study = parsed.data
+  const classes = study.model.classes
+  if (study.classNames.length !== classes || study.recipe.classWeights.length !== classes) {
+    throw new MeshflError(
+      'STUDY_INVALID',
+      `${source}: ${classes} classes, ${study.classNames.length} names, ${study.recipe.classWeights.length} weights`,
+      {
+        kind: 'usage',
+        hint: 'give classNames and recipe.classWeights one entry a class',
+      },
+    )
+  }
+  return study
+}

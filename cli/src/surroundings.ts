@@ -1,0 +1,49 @@
+import { execFile } from 'node:child_process'
+import { cpus, freemem, totalmem } from 'node:os'
+import { promisify } from 'node:util'
+import { formatBytes } from '@meshfl/core'
+
+export interface Check {
+  what: string
+  ok: boolean
+  hint?: string
+}
+
+/** A coordinator needs a descriptor a site, and some of its own. */
+const ENOUGH_FILES = 1024
+
+/** What of this machine a run depends on: cores, memory, open files, the ZeroMQ library with CURVE. */
+export async function checkSurroundings(): Promise<Check[]> {
+  const checks: Check[] = [
+    { what: `${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'})`, ok: true },
+    { what: `memory ${formatBytes(totalmem())}, ${formatBytes(freemem())} free`, ok: true },
+  ]
+  const files = await openFileLimit()
+  if (files !== undefined) {
+    checks.push(
+      files >= ENOUGH_FILES
+        ? { what: `${files} open files allowed`, ok: true }
+        : { what: `${files} open files allowed`, ok: false, hint: `raise it with ulimit -n ${ENOUGH_FILES} before meshfl serve: one is needed a site` },
+    )
+  }
+  checks.push(await zeromq())
+  return checks
+}
+
+async function openFileLimit(): Promise<number | undefined> {
+  if (process.platform === 'win32') return undefined
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'ulimit -n'])
+  return stdout.trim() === 'unlimited' ? Number.POSITIVE_INFINITY : Number(stdout)
+}
+
+async function zeromq(): Promise<Check> {
+  try {
+    const { transportVersion } = await import('@meshfl/federation')
+    const { version, curve } = await transportVersion()
+    return curve
+      ? { what: `ZeroMQ ${version} with CURVE encryption`, ok: true }
+      : { what: `ZeroMQ ${version} without CURVE encryption`, ok: false, hint: 'reinstall meshfl: its ZeroMQ has CURVE' }
+  } catch (error) {
+    return { what: `ZeroMQ does not load: ${(error as Error).message}`, ok: false, hint: 'reinstall meshfl on this machine' }
+  }
+}
