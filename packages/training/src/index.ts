@@ -1,1 +1,7 @@
-export {}
+export * from './adam.js'
+export * from './case-loader.js'
+export * from './local-trainer.js'
+export * from './mean-over-cases.js'
+export * from './one-cycle.js'
+export * from './running-statistics.js'
+export * from './site-types.js'

@@ -1,0 +1,194 @@
+import { createRandom, MeshflError, type MeshNetSpec, type ModelLayout, type Recipe } from '@meshfl/core'
+import type { Case } from '@meshfl/dataset'
+import { type Batch, type LossSpec, modelLayout, type Session, type Step } from '@meshfl/engine'
+import { diceFromConfusion } from '@meshfl/evaluation'
+import { type AdamState, adamStep, createAdamState, decodeAdamState, encodeAdamState } from './adam.js'
+import { type CaseLoader, createCaseLoader, type LoadCase } from './case-loader.js'
+import { meanOverCases, type ScoredCase } from './mean-over-cases.js'
+import { oneCycle } from './one-cycle.js'
+import { updateRunningStatistics } from './running-statistics.js'
+import type { EvaluateOutcome, EvaluateTask, TrainOutcome, TrainTask } from './site-types.js'
+
+/** Decoded volumes that a trainer keeps when its user does not say: 64 cases of 256^3, image and label. */
+export const DEFAULT_CACHE_BYTES = 2 ** 31
+
+export interface LocalTrainerOptions {
+  /** Made for `spec` on the grid of the cases. The caller disposes of it. */
+  session: Session
+  spec: MeshNetSpec
+  recipe: Recipe
+  /** Of the study: shuffles and dropout follow from it. */
+  seed: number
+  /** The dataset's name for the site: every random draw depends on it. */
+  site: string
+  /** One name for each class, background first. */
+  classNames: readonly string[]
+  trainCases: readonly Case[]
+  validCases: readonly Case[]
+  loadCase: LoadCase
+  /** Most bytes of decoded volumes to keep in memory. */
+  cacheBytes?: number
+}
+
+/**
+ * Trains and scores one site's cases. A round is `recipe.localEpochs` passes over them, shuffled; all randomness and the place in
+ * the schedule follow from (seed, site, round, local step), so a round gives the same bits whenever and wherever it runs on
+ * the same engine, and the optimiser's state is the only memory between rounds.
+ */
+export class LocalTrainer {
+  private readonly layout: ModelLayout
+  private readonly loss: LossSpec
+  private readonly cases: CaseLoader
+
+  /** @throws MeshflError `RECIPE_CLASS_WEIGHTS`, `CLASS_NAMES_MISMATCH` */
+  constructor(private readonly options: LocalTrainerOptions) {
+    const { spec, recipe, classNames, loadCase, cacheBytes = DEFAULT_CACHE_BYTES } = options
+    if (recipe.classWeights.length !== spec.classes) {
+      throw new MeshflError(
+        'RECIPE_CLASS_WEIGHTS',
+        `the recipe has ${recipe.classWeights.length} class weights, the model ${spec.classes} classes`,
+        { hint: 'give recipe.classWeights one number for each class' },
+      )
+    }
+    if (classNames.length !== spec.classes) {
+      throw new MeshflError(
+        'CLASS_NAMES_MISMATCH',
+        `there are ${classNames.length} class names, the model has ${spec.classes} classes`,
+        { hint: 'give classNames one name for each class, or model.classes the number of the label map' },
+      )
+    }
+    this.layout = modelLayout(spec)
+    this.loss = { classWeights: recipe.classWeights, labelSmoothing: recipe.labelSmoothing }
+    this.cases = createCaseLoader(loadCase, cacheBytes)
+  }
+
+  get site(): string {
+    return this.options.site
+  }
+
+  /** Steps of one round. */
+  get stepsPerRound(): number {
+    const { recipe, trainCases } = this.options
+    return recipe.localEpochs * Math.ceil(trainCases.length / recipe.batchSize)
+  }
+
+  /**
+   * @throws MeshflError `TRAINING_NO_CASES`, `TRAINING_DIVERGED`, `OPTIMIZER_STATE_INVALID`; the signal's reason when aborted
+   */
+  async train({ round, rounds, model, state, signal, onStep }: TrainTask): Promise<TrainOutcome> {
+    const { session, recipe, spec, classNames, site, seed, trainCases } = this.options
+    if (trainCases.length === 0) {
+      throw new MeshflError('TRAINING_NO_CASES', `${site} has no training case`, {
+        hint: 'give the site cases of the train split, or leave it out',
+      })
+    }
+    const begun = performance.now()
+    const current = { parameters: model.parameters.slice(), statistics: model.statistics.slice() }
+    const adam = this.openState(state)
+    const counts = new Float64Array(spec.classes ** 2)
+    const steps = this.batches(round)
+    let lossSum = 0
+    let volumes = 0
+    for (const [index, batch] of steps.entries()) {
+      signal.throwIfAborted()
+      const stepBegun = performance.now()
+      const { images, labels } = await this.assemble(batch)
+      for (const item of steps[index + 1] ?? this.options.validCases.slice(0, 1)) this.cases.prefetch(item)
+      const dropout = createRandom(seed, 'dropout', round, index, site).uint32()
+      const step = await session.forwardBackward(current, images, labels, this.loss, { signal, seed: dropout })
+      if (!isFiniteStep(step)) throw diverged(round, index + 1, batch, step.loss)
+      const point = oneCycle((round - 1) * steps.length + index, rounds * steps.length, recipe)
+      adamStep(current.parameters, step.gradients, adam, { ...recipe, ...point })
+      updateRunningStatistics(this.layout, current.statistics, step.batchStatistics, step.statisticSamples)
+      for (let i = 0; i < counts.length; i++) counts[i] = counts[i]! + step.confusion.counts[i]!
+      lossSum += step.loss * batch.length
+      volumes += batch.length
+      onStep({
+        step: index + 1,
+        steps: steps.length,
+        loss: step.loss,
+        learningRate: point.learningRate,
+        seconds: (performance.now() - stepBegun) / 1000,
+      })
+    }
+    if (!current.parameters.every(Number.isFinite)) throw diverged(round, steps.length, steps.at(-1) ?? [], Number.NaN)
+    return {
+      model: current,
+      samples: trainCases.length,
+      state: encodeAdamState(adam),
+      metrics: {
+        loss: lossSum / volumes,
+        dice: diceFromConfusion({ classes: spec.classes, counts }, classNames),
+        seconds: (performance.now() - begun) / 1000,
+      },
+    }
+  }
+
+  /** Scores a model on the validation cases, one at a time. */
+  async evaluate({ model, signal }: EvaluateTask): Promise<EvaluateOutcome> {
+    const { session, validCases, classNames } = this.options
+    const scored: ScoredCase[] = []
+    for (const [index, item] of validCases.entries()) {
+      signal.throwIfAborted()
+      const { images, labels } = await this.assemble([item])
+      const next = validCases[index + 1]
+      if (next) this.cases.prefetch(next)
+      const { loss, confusion } = await session.evaluate(model, images, labels, this.loss, { signal })
+      scored.push({ loss, dice: diceFromConfusion(confusion, classNames) })
+    }
+    return meanOverCases(scored, classNames)
+  }
+
+  private openState(state: Uint8Array | null): AdamState {
+    const { parameterCount } = this.layout
+    return state === null ? createAdamState(parameterCount) : decodeAdamState(state, parameterCount)
+  }
+
+  /** The cases of every step of a round; the last batch of a pass may be smaller. */
+  private batches(round: number): Case[][] {
+    const { recipe, seed, site, trainCases } = this.options
+    const batches: Case[][] = []
+    for (let epoch = 0; epoch < recipe.localEpochs; epoch++) {
+      const order = createRandom(seed, 'shuffle', round, epoch, site).shuffle(trainCases)
+      for (let i = 0; i < order.length; i += recipe.batchSize) batches.push(order.slice(i, i + recipe.batchSize))
+    }
+    return batches
+  }
+
+  private async assemble(items: readonly Case[]): Promise<{ images: Batch; labels: Uint8Array }> {
+    const { depth, height, width } = this.options.session.grid
+    const voxels = depth * height * width
+    const loaded = await Promise.all(items.map((item) => this.cases.load(item)))
+    for (const [i, { image, label }] of loaded.entries()) {
+      if (image.length !== voxels || label.length !== voxels) {
+        throw new MeshflError(
+          'CASE_GRID_MISMATCH',
+          `${items[i]!.subject} has ${image.length} image and ${label.length} label voxels, the model's grid ${voxels}`,
+          { hint: 'prepare the dataset again: every case must have its grid', data: { subject: items[i]!.subject } },
+        )
+      }
+    }
+    const [first] = loaded
+    if (loaded.length === 1 && first) return { images: { images: first.image, count: 1 }, labels: first.label }
+    const images = new Uint8Array(voxels * loaded.length)
+    const labels = new Uint8Array(voxels * loaded.length)
+    for (const [i, { image, label }] of loaded.entries()) {
+      images.set(image, i * voxels)
+      labels.set(label, i * voxels)
+    }
+    return { images: { images, count: loaded.length }, labels }
+  }
+}
+
+function isFiniteStep({ loss, gradients, batchStatistics }: Step): boolean {
+  return Number.isFinite(loss) && gradients.every(Number.isFinite) && batchStatistics.every(Number.isFinite)
+}
+
+function diverged(round: number, step: number, batch: readonly Case[], loss: number): MeshflError {
+  const subjects = batch.map(({ subject }) => subject)
+  return new MeshflError(
+    'TRAINING_DIVERGED',
+    `training diverged in round ${round}, step ${step} (${subjects.join(', ')}): the loss is ${loss}`,
+    { hint: 'lower recipe.maxLearningRate, and look at the case named here', data: { round, step, subjects } },
+  )
+}

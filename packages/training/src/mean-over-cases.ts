@@ -1,0 +1,24 @@
+import type { Dice } from '@meshfl/core'
+import { meanOf } from '@meshfl/evaluation'
+import type { EvaluateOutcome } from './site-types.js'
+
+export interface ScoredCase {
+  loss: number
+  dice: Dice
+}
+
+/**
+ * Means over cases: of the loss; of each class's Dice over the cases that have the class; and, as foreground, of the classes from 1
+ * on. Null where there is nothing to average.
+ */
+export function meanOverCases(cases: readonly ScoredCase[], classNames: readonly string[]): EvaluateOutcome {
+  const means = classNames.map((name) => meanOf(cases.map(({ dice }) => dice.perClass[name] ?? null)))
+  return {
+    cases: cases.length,
+    loss: meanOf(cases.map(({ loss }) => loss)),
+    dice: {
+      perClass: Object.fromEntries(classNames.map((name, index) => [name, means[index] ?? null])),
+      foregroundDice: meanOf(means.slice(1)),
+    },
+  }
+}
