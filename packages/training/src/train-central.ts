@@ -1,0 +1,188 @@
+import { join } from 'node:path'
+import {
+  type EventSink,
+  MeshflError,
+  type ModelLayout,
+  type ModelState,
+  modelSha256,
+  now,
+  readEventLog,
+  type Study,
+  studySha256,
+} from '@meshfl/core'
+import { type Engine, initializeModel, modelLayout } from '@meshfl/engine'
+import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, writeModels } from './checkpoint.js'
+import type { EvaluateOutcome, EvaluateTask, TrainOutcome, TrainTask } from './site-types.js'
+
+/** What trains: a LocalTrainer. */
+export interface CentralTrainer {
+  readonly site: string
+  train(task: TrainTask): Promise<TrainOutcome>
+  evaluate(task: EvaluateTask): Promise<EvaluateOutcome>
+}
+
+export interface CentralOptions {
+  study: Study
+  /** The run's folder. */
+  run: string
+  trainer: CentralTrainer
+  /** Recorded in the checkpoint: bits are equal only on the same engine and instruction set. */
+  engine: { name: Engine['name']; device: { instructionSet: string } }
+  emit: EventSink
+  signal: AbortSignal
+  /** Continues on another engine or instruction set; the result is then that of neither alone. */
+  allowEngineChange?: boolean
+  /** Where a new run starts; absent: initialised from the study's seed. */
+  initialModel?: ModelState
+}
+
+export interface CentralOutcome {
+  /** Rounds committed: fewer than asked for when the target was reached. */
+  rounds: number
+  model: ModelState
+  /** Of the parameters and the statistics. */
+  parametersSha256: string
+  /** By validation foreground Dice, the first of equals; null where no round has one. */
+  best: { round: number; foregroundDice: number } | null
+}
+
+/**
+ * The checkpoint that `trainCentral` would continue from, after the checks that it makes: what a command tells in its first event.
+ * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_ENGINE_CHANGED`, and those of `decodeCheckpoint`
+ */
+export async function openCheckpoint(
+  options: Pick<CentralOptions, 'study' | 'run' | 'engine' | 'allowEngineChange'>,
+): Promise<Checkpoint | null> {
+  const { study, run, engine, allowEngineChange } = options
+  const layout = modelLayout(study.model)
+  // The study is compared before the tensors: another model is first of all another study.
+  const checkpoint = await readCheckpoint(run, layout).catch((error: unknown) => {
+    if (error instanceof MeshflError && error.code === 'MODEL_LAYOUT_MISMATCH') throw otherStudy(run, error)
+    throw error
+  })
+  if (!checkpoint) return null
+  const { progress } = checkpoint
+  if (progress.studySha256 !== studySha256(study)) throw otherStudy(run)
+  const had = `${progress.engine} (${progress.instructionSet})`
+  const has = `${engine.name} (${engine.device.instructionSet})`
+  if (had !== has && !allowEngineChange) {
+    throw new MeshflError('RUN_ENGINE_CHANGED', `${run} was trained on ${had}, this is ${has}`, {
+      hint: `use the engine that it was started with, or pass --allow-engine-change and lose bit-for-bit reproducibility`,
+      data: { had, has },
+    })
+  }
+  return checkpoint
+}
+
+/**
+ * Trains on one machine, round after round, until the study's rounds are done or its target is reached. Every round is committed
+ * before the next begins; whatever was killed at whatever moment continues from the last one, to the same bits.
+ * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_ENGINE_CHANGED`, `TRAINING_DIVERGED`, `DISK_FULL`, ...; the signal's reason
+ */
+export async function trainCentral(options: CentralOptions): Promise<CentralOutcome> {
+  const { study, run, trainer, emit, signal } = options
+  const { rounds } = study
+  const { site } = trainer
+  const layout = modelLayout(study.model)
+  let checkpoint = await openCheckpoint(options)
+  if (checkpoint) await restore(options, layout, checkpoint)
+  const resumedAt = checkpoint?.progress.round ?? 0
+  const begun = performance.now()
+
+  for (let round = resumedAt + 1; round <= rounds && !targetReached(study, checkpoint); round++) {
+    signal.throwIfAborted()
+    const roundBegun = performance.now()
+    const start = checkpoint?.model ?? options.initialModel ?? initializeModel(study.model, study.seed)
+    emit({ type: 'round-started', time: now(), round, rounds, sites: [site] })
+    const trained = await trainer.train({
+      round,
+      rounds,
+      model: start,
+      state: checkpoint?.state ?? null,
+      signal,
+      onStep: (progress) => emit({ type: 'step', time: now(), site, round, ...progress }),
+    })
+    const { model, state, samples, metrics } = trained
+    const parametersSha256 = modelSha256(model)
+    emit({ type: 'site-trained', time: now(), site, round, ...metrics, samples, updateSha256: parametersSha256 })
+    const valid = await trainer.evaluate({ round, model, signal })
+    const validDice = valid.cases > 0 ? valid.dice : null
+
+    const before: Checkpoint | null = checkpoint
+    const foregroundDice = validDice?.foregroundDice ?? null
+    const better = isBetter(foregroundDice, before?.progress.best.foregroundDice ?? null)
+    const progress: Progress = {
+      round,
+      studySha256: studySha256(study),
+      engine: options.engine.name,
+      instructionSet: options.engine.device.instructionSet,
+      best: better || !before ? { round, foregroundDice } : before.progress.best,
+      metrics: {
+        trainLoss: metrics.loss,
+        trainDice: metrics.dice,
+        validLoss: valid.loss,
+        validDice,
+        seconds: (performance.now() - roundBegun) / 1000,
+      },
+    }
+    checkpoint = { progress, model, state, bestModel: better || !before ? model : before.bestModel }
+    await commitCheckpoint(run, layout, checkpoint)
+
+    emit({ type: 'update-applied', time: now(), round, parametersSha256, sites: [site], leftOut: [] })
+    emit({ type: 'site-evaluated', time: now(), site, round, ...valid })
+    if (better && foregroundDice !== null) emit({ type: 'best', time: now(), round, foregroundDice })
+    const secondsEach = (performance.now() - begun) / 1000 / (round - resumedAt)
+    const left = targetReached(study, checkpoint) ? 0 : secondsEach * (rounds - round)
+    emitRoundFinished(emit, study, checkpoint, left)
+  }
+  if (!checkpoint) throw new RangeError('a study has at least one round')
+  const { progress, model } = checkpoint
+  const { round, foregroundDice } = progress.best
+  return {
+    rounds: progress.round,
+    model,
+    parametersSha256: modelSha256(model),
+    best: foregroundDice === null ? null : { round, foregroundDice },
+  }
+}
+
+/** Brings the files and the log of a run up to its checkpoint: a crash may have come between. */
+async function restore(options: CentralOptions, layout: ModelLayout, checkpoint: Checkpoint): Promise<void> {
+  await writeModels(options.run, layout, checkpoint)
+  const { round } = checkpoint.progress
+  const told = readEventLog(join(options.run, 'events.jsonl')).some(
+    (event) => event.type === 'round-finished' && event.round === round,
+  )
+  if (!told) emitRoundFinished(options.emit, options.study, checkpoint, null)
+}
+
+function emitRoundFinished(emit: EventSink, study: Study, checkpoint: Checkpoint, secondsLeft: number | null): void {
+  const { progress, model } = checkpoint
+  emit({
+    type: 'round-finished',
+    time: now(),
+    round: progress.round,
+    rounds: study.rounds,
+    ...progress.metrics,
+    parametersSha256: modelSha256(model),
+    secondsLeft,
+  })
+}
+
+/** Without a score the last round is the best. */
+function isBetter(score: number | null, best: number | null): boolean {
+  return best === null || (score !== null && score > best)
+}
+
+function targetReached({ targetDice }: Study, checkpoint: Checkpoint | null): boolean {
+  const reached = checkpoint?.progress.metrics.validDice?.foregroundDice
+  return targetDice !== undefined && reached !== undefined && reached !== null && reached >= targetDice
+}
+
+function otherStudy(run: string, cause?: unknown): MeshflError {
+  return new MeshflError('RUN_STUDY_MISMATCH', `${run} was started with another study`, {
+    hint: 'continue it with its own study.yaml, or choose another --out',
+    data: { run },
+    cause,
+  })
+}
