@@ -1,0 +1,95 @@
+import { type MeshflEvent, now } from '@meshfl/core'
+import type { CaseMetrics } from './case-metrics.js'
+import { type Gate, judgeGate } from './gates.js'
+import { METRICS } from './metrics/registry.js'
+import { type Comparison, type CurvePoint, REPORT_FORMAT, type Report, ReportSchema, type Summary } from './report.js'
+import { statisticOf } from './statistics.js'
+
+export interface ReportInput {
+  /** For example `meshfl 0.1.0`. */
+  tool: string
+  /** Default: now. */
+  created?: string | undefined
+  engine?: Report['engine'] | undefined
+  model?: Report['model'] | undefined
+  dataset: Report['dataset']
+  split?: string | null | undefined
+  classes: Report['classes']
+  conventions?: Partial<Report['conventions']> | undefined
+  /** How often this model has been evaluated on this split, this time included. Default 1. */
+  evaluations?: number | undefined
+  /** Measured with the same convention. */
+  cases: readonly CaseMetrics[]
+  gates?: readonly Gate[] | undefined
+  comparisons?: readonly Comparison[] | undefined
+  curves?: readonly CurvePoint[] | undefined
+  notes?: readonly string[] | undefined
+}
+
+/**
+ * Puts the cases of one evaluation together: statistics over cases and per site, gates judged, checked against the schema.
+ * @throws MeshflError `EVAL_GATE_UNKNOWN`
+ */
+export function buildReport(input: ReportInput): Report {
+  const cases = [...input.cases]
+  const classNames = input.classes.map((one) => one.name)
+  if (new Set(classNames).size !== classNames.length) throw new RangeError(`classes share a name: ${classNames}`)
+  const gates = (input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames))
+  const siteNames = [...new Set(cases.flatMap((one) => (one.site === undefined ? [] : [one.site])))].sort()
+  const sites = siteNames.map((site) => {
+    const own = cases.filter((one) => one.site === site)
+    return { site, cases: own.length, summary: summarize(own, classNames) }
+  })
+  return ReportSchema.parse({
+    format: REPORT_FORMAT,
+    tool: input.tool,
+    created: input.created ?? now(),
+    engine: input.engine ?? null,
+    model: input.model ?? null,
+    dataset: input.dataset,
+    split: input.split ?? null,
+    classes: input.classes,
+    conventions: { empty: input.conventions?.empty ?? 'nan' },
+    evaluations: input.evaluations ?? 1,
+    gate: gates.length === 0 ? 'none' : gates.every((gate) => gate.outcome === 'passed') ? 'passed' : 'failed',
+    gates,
+    summary: summarize(cases, classNames),
+    ...(sites.length > 0 ? { sites } : {}),
+    ...(input.comparisons?.length ? { comparisons: input.comparisons } : {}),
+    ...(input.curves?.length ? { curves: input.curves } : {}),
+    ...(input.notes?.length ? { notes: input.notes } : {}),
+    cases,
+  })
+}
+
+/** Statistics over cases of the two means and of every metric of every class. */
+export function summarize(cases: readonly CaseMetrics[], classNames: readonly string[]): Summary {
+  return {
+    foregroundDice: statisticOf(cases.map((one) => one.foregroundDice)),
+    meshflDice: statisticOf(cases.map((one) => one.meshflDice)),
+    perClass: Object.fromEntries(
+      classNames.map((name) => [
+        name,
+        Object.fromEntries(
+          METRICS.map(({ id }) => [id, statisticOf(cases.map((one) => one.perClass[name]?.[id] ?? null))]),
+        ),
+      ]),
+    ),
+  }
+}
+
+/** The curves of a run from its events, a point a round. A round that was done twice, after a crash, keeps its last. */
+export function curvesFromEvents(events: Iterable<MeshflEvent>): CurvePoint[] {
+  const points = new Map<number, CurvePoint>()
+  for (const event of events) {
+    if (event.type !== 'round-finished') continue
+    points.set(event.round, {
+      round: event.round,
+      trainLoss: event.trainLoss,
+      trainForegroundDice: event.trainDice?.foregroundDice ?? null,
+      validLoss: event.validLoss,
+      validForegroundDice: event.validDice?.foregroundDice ?? null,
+    })
+  }
+  return [...points.values()].sort((a, b) => a.round - b.round)
+}

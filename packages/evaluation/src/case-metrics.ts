@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import { type Confusion, classCounts, confusionOf, diceOf, meanOf } from './confusion.js'
+import type { EmptyConvention } from './metrics/metric.js'
+import { METRICS } from './metrics/registry.js'
+
+/** What was measured on one case. */
+export const CaseMetricsSchema = z.strictObject({
+  subject: z.string(),
+  site: z.string().optional(),
+  /** Mean Dice of the classes from 1 on, without background; null when none of them has a Dice. */
+  foregroundDice: z.number().nullable(),
+  /**
+   * The reference's measure: mean Dice of ALL classes, background among them, where a class in neither volume counts 0. Always
+   * higher than the foreground mean on heads, because background is easy: never compare the one with the other.
+   */
+  meshflDice: z.number(),
+  /** By class name, then by metric id. */
+  perClass: z.record(z.string(), z.record(z.string(), z.number().nullable())),
+  /** (classes, classes) voxels, row-major: truth down, prediction across. */
+  confusion: z.array(z.number()),
+})
+export type CaseMetrics = z.infer<typeof CaseMetricsSchema>
+
+export interface CaseDescription {
+  subject: string
+  site?: string | undefined
+  /** Background first. */
+  classNames: readonly string[]
+  /** Millilitres of one voxel: the product of its edges in mm, divided by 1000. */
+  voxelVolumeMl: number
+  /** Default `nan`. */
+  empty?: EmptyConvention | undefined
+}
+
+/**
+ * Measures a prediction against the truth on the same grid.
+ * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_LABEL_OUT_OF_RANGE`
+ */
+export function evaluateCase(
+  input: CaseDescription & { truth: ArrayLike<number>; prediction: ArrayLike<number> },
+): CaseMetrics {
+  return evaluateConfusion({ ...input, confusion: confusionOf(input.truth, input.prediction, input.classNames.length) })
+}
+
+/** As `evaluateCase`, from counts that an engine has already made. */
+export function evaluateConfusion(input: CaseDescription & { confusion: Confusion }): CaseMetrics {
+  const { classNames, confusion, voxelVolumeMl, empty = 'nan' } = input
+  if (classNames.length !== confusion.classes || confusion.counts.length !== confusion.classes ** 2) {
+    throw new RangeError(`${confusion.classes} classes need as many names and their square of counts`)
+  }
+  const counts = classNames.map((_, index) => classCounts(confusion, index))
+  const measured = counts.map((one) =>
+    Object.fromEntries(METRICS.map((metric) => [metric.id, metric.of({ counts: one, voxelVolumeMl, empty })])),
+  )
+  return {
+    subject: input.subject,
+    ...(input.site === undefined ? {} : { site: input.site }),
+    foregroundDice: meanOf(measured.slice(1).map((metrics) => metrics.dice ?? null)),
+    meshflDice: meanOf(counts.map((one) => diceOf(one) ?? 0)) ?? 0,
+    perClass: Object.fromEntries(classNames.map((name, index) => [name, measured[index]!])),
+    confusion: Array.from(confusion.counts),
+  }
+}
+
+/** The cases with the lowest foreground Dice first (those without one before all), then by name: the order of every table. */
+export function worstFirst(cases: readonly CaseMetrics[]): CaseMetrics[] {
+  const key = (one: CaseMetrics): number => one.foregroundDice ?? -1
+  return [...cases].sort((a, b) => key(a) - key(b) || (a.subject < b.subject ? -1 : a.subject > b.subject ? 1 : 0))
+}

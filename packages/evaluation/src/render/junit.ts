@@ -1,0 +1,69 @@
+import { worstFirst } from '../case-metrics.js'
+import { FOREGROUND, type GateOutcome, gateValue } from '../gates.js'
+import { METRICS } from '../metrics/registry.js'
+import type { Report } from '../report.js'
+import { escapeMarkup } from './escape.js'
+
+interface TestCase {
+  className: string
+  name: string
+  value: number | null
+  failure?: string
+}
+
+/**
+ * junit.xml: a suite for each gate and one that lists every measurement, with a test for each subject, class and metric. The
+ * subjects below a gate's minimum fail only when the gate on their mean does, so that a CI's count of failures and the exit
+ * code never disagree.
+ */
+export function renderJunit(report: Report): string {
+  const cases = worstFirst(report.cases)
+  const suites = report.gates.map((gate) =>
+    suite(`gate: ${gate.class} ${gate.metric} >= ${gate.min}`, report.created, [
+      {
+        className: gate.class,
+        name: `mean over cases: ${gate.metric} >= ${gate.min}`,
+        value: gate.value,
+        ...(gate.outcome === 'failed' ? { failure: gate.reason } : {}),
+      },
+      ...cases.map((one) => gateCase(gate, one.subject, gateValue(gate, one))),
+    ]),
+  )
+  const measurements = cases.flatMap((one): TestCase[] => [
+    { className: one.subject, name: `${FOREGROUND}: dice`, value: one.foregroundDice },
+    ...report.classes.flatMap(({ name }) =>
+      METRICS.map(({ id }) => ({
+        className: one.subject,
+        name: `${name}: ${id}`,
+        value: one.perClass[name]?.[id] ?? null,
+      })),
+    ),
+  ])
+  suites.push(suite('measurements', report.created, measurements))
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="${escapeMarkup(report.tool)}">\n${suites.join('')}</testsuites>\n`
+}
+
+function gateCase(gate: GateOutcome, subject: string, value: number | null): TestCase {
+  const below = gate.outcome === 'failed' && (value === null || value < gate.min)
+  const name = `${gate.class}: ${gate.metric}`
+  return {
+    className: subject,
+    name,
+    value,
+    ...(below ? { failure: value === null ? `${name} has no value` : `${name} is ${value}, below ${gate.min}` } : {}),
+  }
+}
+
+function suite(name: string, timestamp: string, tests: readonly TestCase[]): string {
+  const failures = tests.filter((test) => test.failure !== undefined).length
+  const skipped = tests.filter((test) => test.failure === undefined && test.value === null).length
+  const counts = `tests="${tests.length}" failures="${failures}" errors="0" skipped="${skipped}" time="0"`
+  return `  <testsuite name="${escapeMarkup(name)}" ${counts} timestamp="${escapeMarkup(timestamp)}">\n${tests.map(testCase).join('')}  </testsuite>\n`
+}
+
+function testCase(test: TestCase): string {
+  const open = `    <testcase classname="${escapeMarkup(test.className)}" name="${escapeMarkup(test.name)}" time="0"`
+  if (test.failure !== undefined) return `${open}><failure message="${escapeMarkup(test.failure)}"/></testcase>\n`
+  if (test.value === null) return `${open}><skipped message="no value: 0/0"/></testcase>\n`
+  return `${open}><system-out>${test.value}</system-out></testcase>\n`
+}

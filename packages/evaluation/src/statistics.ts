@@ -1,0 +1,31 @@
+import { z } from 'zod'
+import { meanOf } from './confusion.js'
+
+/** One number over the cases. `leftOut` counts the cases that have none; all others are null when every case was left out. */
+export const StatisticSchema = z.strictObject({
+  cases: z.int().min(0),
+  leftOut: z.int().min(0),
+  mean: z.number().nullable(),
+  /** Standard deviation of the sample (n - 1); null for fewer than two cases. */
+  sd: z.number().nullable(),
+  median: z.number().nullable(),
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+})
+export type Statistic = z.infer<typeof StatisticSchema>
+
+/** Mean, spread and extremes of what is not null. */
+export function statisticOf(values: readonly (number | null)[]): Statistic {
+  const present = values.filter((value) => value !== null).sort((a, b) => a - b)
+  const mean = meanOf(present)
+  const n = present.length
+  return {
+    cases: n,
+    leftOut: values.length - n,
+    mean,
+    sd: mean === null || n < 2 ? null : Math.sqrt(present.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (n - 1)),
+    median: n === 0 ? null : (present[(n - 1) >> 1]! + present[n >> 1]!) / 2,
+    min: present[0] ?? null,
+    max: present[n - 1] ?? null,
+  }
+}
