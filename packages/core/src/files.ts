@@ -9,14 +9,19 @@ export const TEMPORARY_PREFIX = '.meshfl-tmp-'
 /**
  * Writes a file so that whoever reads it, whenever the machine dies, sees the old bytes or the new ones: temporary name in
  * the same folder, fsync, rename, fsync of the folder. Makes the folder when there is none.
+ * @param options.mode permissions of the new file: 0o600 for keys
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: Uint8Array | string,
+  options: { mode?: number } = {},
+): Promise<void> {
   const folder = dirname(path)
   const temporary = join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}-${basename(path)}`)
   try {
     await mkdir(folder, { recursive: true })
-    const file = await open(temporary, 'wx')
+    const file = await open(temporary, 'wx', options.mode)
     try {
       await file.writeFile(data)
       await file.sync()
