@@ -1,1 +1,25 @@
-export {}
+export {
+  applyAffine,
+  determinant,
+  IDENTITY,
+  invertAffine,
+  multiplyAffine,
+  sameGrid,
+  voxelSize,
+  voxelVolumeMl,
+} from './affine.js'
+export {
+  CONFORM_VERSION,
+  type ConformOptions,
+  conformGeometry,
+  conformImage,
+  conformLabel,
+  DEFAULT_CONFORM,
+  restoreLabel,
+} from './conform.js'
+export { type EncodeOptions, encodeNifti } from './encode-nifti.js'
+export { intensityRange } from './intensity.js'
+export { orientation, reorient } from './orientation.js'
+export { parseVolume, type ReadOptions, readGeometry, readVolume } from './read-volume.js'
+export { resample } from './resample.js'
+export { type Affine, type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } from './volume.js'
