@@ -1,1 +1,4 @@
-export {}
+export * from './reference/activation.js'
+export * from './reference/cross-entropy.js'
+export * from './reference/network.js'
+export * from './reference/reference-engine.js'
