@@ -1,3 +1,4 @@
+export * from './golden.js'
 export * from './reference/activation.js'
 export * from './reference/cross-entropy.js'
 export * from './reference/network.js'
