@@ -50,9 +50,13 @@ async function keepRunning(site: LocalSite, options: LocalSitesOptions, fail: (e
     if (code === 0 || options.signal.aborted) return
     if (signal === null || restarts >= MAX_RESTARTS) {
       fail(
-        new MeshflError(error?.code ?? 'SITE_FAILED', `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`, {
-          hint: error?.hint ?? `read ${join(site.state, 'join.log')}`,
-        }),
+        new MeshflError(
+          error?.code ?? 'SITE_FAILED',
+          `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`,
+          {
+            hint: error?.hint ?? `read ${join(site.state, 'join.log')}`,
+          },
+        ),
       )
       return
     }
@@ -69,7 +73,17 @@ interface SiteEnd {
 function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> {
   mkdirSync(site.state, { recursive: true })
   const log = createWriteStream(join(site.state, 'join.log'), { flags: 'a' })
-  const args = ['join', site.invite, '--data', site.dataset, '--out', site.state, '--json', '--threads', String(options.threads)]
+  const args = [
+    'join',
+    site.invite,
+    '--data',
+    site.dataset,
+    '--out',
+    site.state,
+    '--json',
+    '--threads',
+    String(options.threads),
+  ]
   if (options.device) args.push('--device', options.device)
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],

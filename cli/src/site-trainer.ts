@@ -18,12 +18,21 @@ export function siteName(dataset: Dataset): string {
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
-export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine, threads?: number): Promise<DatasetTrainer> {
+export async function createDatasetTrainer(
+  dataset: Dataset,
+  study: Study,
+  engine: Engine,
+  threads?: number,
+): Promise<DatasetTrainer> {
   const classes = dataset.manifest.labelMap.classes.length
   if (classes !== study.model.classes) {
-    throw new MeshflError('DATASET_STUDY_MISMATCH', `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`, {
-      hint: 'prepare the dataset with the label map of the study',
-    })
+    throw new MeshflError(
+      'DATASET_STUDY_MISMATCH',
+      `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`,
+      {
+        hint: 'prepare the dataset with the label map of the study',
+      },
+    )
   }
   const session = await engine.createSession(study.model, dataset.grid, threads === undefined ? {} : { threads })
   const site = siteName(dataset)

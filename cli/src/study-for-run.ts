@@ -22,6 +22,7 @@ function datasetKeys({ conform, labelMap }: DatasetManifest): Record<string, unk
     classNames,
     labelMap: labelMap.name,
     voxelSizeMm: conform.voxelSizeMm,
+    conform: { mode: conform.mode, shape: conform.shape },
     ...(standard ? {} : { model: { classes: classNames.length }, recipe: { classWeights: classNames.map(() => 1) } }),
   }
 }

@@ -23,7 +23,11 @@ export async function checkSurroundings(): Promise<Check[]> {
     checks.push(
       files >= ENOUGH_FILES
         ? { what: `${files} open files allowed`, ok: true }
-        : { what: `${files} open files allowed`, ok: false, hint: `raise it with ulimit -n ${ENOUGH_FILES} before meshfl serve: one is needed a site` },
+        : {
+            what: `${files} open files allowed`,
+            ok: false,
+            hint: `raise it with ulimit -n ${ENOUGH_FILES} before meshfl serve: one is needed a site`,
+          },
     )
   }
   checks.push(await zeromq())
@@ -42,8 +46,16 @@ async function zeromq(): Promise<Check> {
     const { version, curve } = await transportVersion()
     return curve
       ? { what: `ZeroMQ ${version} with CURVE encryption`, ok: true }
-      : { what: `ZeroMQ ${version} without CURVE encryption`, ok: false, hint: 'reinstall meshfl: its ZeroMQ has CURVE' }
+      : {
+          what: `ZeroMQ ${version} without CURVE encryption`,
+          ok: false,
+          hint: 'reinstall meshfl: its ZeroMQ has CURVE',
+        }
   } catch (error) {
-    return { what: `ZeroMQ does not load: ${(error as Error).message}`, ok: false, hint: 'reinstall meshfl on this machine' }
+    return {
+      what: `ZeroMQ does not load: ${(error as Error).message}`,
+      ok: false,
+      hint: 'reinstall meshfl on this machine',
+    }
   }
 }

@@ -13,8 +13,7 @@ function codesInSources(pattern: RegExp): Set<string> {
       if (!entry.isFile() || !/[\\/]src[\\/]/.test(file) || /\.test\.tsx?$/.test(file) || !/\.tsx?$/.test(file))
         continue
       if (/node_modules|[\\/]dist[\\/]/.test(file)) continue
-      for (const [, code] of readFileSync(file, 'utf8').matchAll(pattern))
-        codes.add(code!)
+      for (const [, code] of readFileSync(file, 'utf8').matchAll(pattern)) codes.add(code!)
     }
   }
   return codes

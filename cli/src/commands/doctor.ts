@@ -17,10 +17,13 @@ export function doctorCommand(): Command {
       output.say(`node ${process.version}, ${process.platform} ${process.arch}`)
       for (const check of await checkSurroundings()) {
         output.say(`${check.ok ? 'ok  ' : 'BAD '} ${check.what}${check.hint ? `\n     ${check.hint}` : ''}`)
-        if (options.json) output.events({ type: 'log', time: now(), level: check.ok ? 'info' : 'error', message: check.what })
+        if (options.json)
+          output.events({ type: 'log', time: now(), level: check.ok ? 'info' : 'error', message: check.what })
       }
       for (const probe of await probeEngines()) {
-        const device = probe.device ? `${probe.device.name}, ${probe.device.instructionSet}, ${formatBytes(probe.device.memoryBytes)}` : ''
+        const device = probe.device
+          ? `${probe.device.name}, ${probe.device.instructionSet}, ${formatBytes(probe.device.memoryBytes)}`
+          : ''
         output.result(
           {
             type: 'engine',
@@ -30,7 +33,9 @@ export function doctorCommand(): Command {
             ...(probe.reason ? { reason: probe.reason } : {}),
             ...(probe.hint ? { hint: probe.hint } : {}),
           },
-          probe.available ? `ok   engine ${probe.name}: ${device}` : `--   engine ${probe.name}: ${probe.reason ?? ''}${probe.hint ? `\n     ${probe.hint}` : ''}`,
+          probe.available
+            ? `ok   engine ${probe.name}: ${device}`
+            : `--   engine ${probe.name}: ${probe.reason ?? ''}${probe.hint ? `\n     ${probe.hint}` : ''}`,
         )
       }
     })

@@ -26,8 +26,13 @@ interface SplitOptions extends OutputOptions {
 export function splitCommand(): Command {
   return withOutputOptions(
     new Command('split')
-      .description('Prepare a dataset: find scans and their labels, check and conform them, split them by subject and deal them to sites')
-      .argument('<source>', 'BIDS folder, FreeSurfer subjects folder, folder with images/ and labels/, or a table (CSV or TSV: subject, image, label)')
+      .description(
+        'Prepare a dataset: find scans and their labels, check and conform them, split them by subject and deal them to sites',
+      )
+      .argument(
+        '<source>',
+        'BIDS folder, FreeSurfer subjects folder, folder with images/ and labels/, or a table (CSV or TSV: subject, image, label)',
+      )
       .requiredOption('--out <dataset>', 'folder of the dataset to write')
       .option('--label-map <name>', 'gw3, aseg, identity, or a JSON file', 'gw3')
       .option('--conform <mode>', 'freesurfer, niivue, or none (keeps the grid of the source)', 'freesurfer')
@@ -57,7 +62,10 @@ export function splitCommand(): Command {
         ['--partition', options.partition, ['iid']],
       ] as const) {
         if (!(known as readonly string[]).includes(value)) {
-          throw new MeshflError('USAGE_OPTION', `${option} does not know "${value}"`, { kind: 'usage', hint: `use ${known.join(', ')}` })
+          throw new MeshflError('USAGE_OPTION', `${option} does not know "${value}"`, {
+            kind: 'usage',
+            hint: `use ${known.join(', ')}`,
+          })
         }
       }
       const { manifest, leftOut } = await prepareDataset({
@@ -81,16 +89,34 @@ export function splitCommand(): Command {
       })
       for (const finding of manifest.findings) {
         const level = finding.level === 'warning' ? 'warn' : finding.level
-        output.events({ type: 'log', time: now(), level, message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}` })
+        output.events({
+          type: 'log',
+          time: now(),
+          level,
+          message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}`,
+        })
       }
       for (const { subject, code, message } of leftOut) {
-        output.events({ type: 'log', time: now(), level: 'error', message: `${subject} is left out: ${message} [${code}]` })
+        output.events({
+          type: 'log',
+          time: now(),
+          level: 'error',
+          message: `${subject} is left out: ${message} [${code}]`,
+        })
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
       const splits = { train: count('train'), valid: count('valid'), test: count('test') }
       const sites = Math.max(manifest.sites.length, 1)
       output.result(
-        { type: 'dataset', cases: manifest.cases.length, splits, sites, path: options.out, findings: manifest.findings.length, leftOut: leftOut.map((item) => item.subject) },
+        {
+          type: 'dataset',
+          cases: manifest.cases.length,
+          splits,
+          sites,
+          path: options.out,
+          findings: manifest.findings.length,
+          leftOut: leftOut.map((item) => item.subject),
+        },
         `${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
       )
       if (leftOut.length > 0 && !options.allowSkipped) process.exitCode = 3

@@ -24,54 +24,51 @@ export function trainCommand(): Command {
   ).action(async (path: string, options: TrainOptions) => {
     const howToContinue = `go on with: meshfl train ${path} --out ${options.out}`
     await runCommand(options, { title: 'meshfl train', live: true, howToContinue }, async ({ output, signal }) => {
-      const [{ now }, { openDataset }, { trainCentral }, { engineFromOptions }, { openRunFolder }, { studyForRun }, { createDatasetTrainer }] =
-        await Promise.all([
-          import('@meshfl/core'),
-          import('@meshfl/dataset'),
-          import('@meshfl/training'),
-          import('../engine-options.js'),
-          import('../run-folder.js'),
-          import('../study-for-run.js'),
-          import('../site-trainer.js'),
-        ])
+      const [
+        { now },
+        { openDataset },
+        { openCheckpoint, trainCentral },
+        { engineFromOptions },
+        { openRunFolder },
+        { studyForRun },
+        { createDatasetTrainer },
+        { describeResult },
+      ] = await Promise.all([
+        import('@meshfl/core'),
+        import('@meshfl/dataset'),
+        import('@meshfl/training'),
+        import('../engine-options.js'),
+        import('../run-folder.js'),
+        import('../study-for-run.js'),
+        import('../site-trainer.js'),
+        import('../describe-result.js'),
+      ])
       const dataset = await openDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
       const run = await openRunFolder(options.out, study)
-      const { trainer, session, site } = await createDatasetTrainer(dataset, study, engine)
+      const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
       const events: typeof output.events = (event) => {
         output.events(event)
         run.log.write(event)
       }
       try {
-        const result = await trainCentral({
-          trainer,
-          study,
-          folder: options.out,
+        const resumable = { study, run: options.out, engine, allowEngineChange: options.allowEngineChange === true }
+        const resumedAtRound = (await openCheckpoint(resumable))?.progress.round
+        events({
+          type: 'run-started',
+          time: now(),
+          command: 'train',
+          run: run.studySha256.slice(0, 12),
+          rounds: study.rounds,
+          sites: 1,
           engine: engine.name,
-          instructionSet: engine.device.instructionSet,
-          allowEngineChange: options.allowEngineChange === true,
-          events,
-          signal,
-          onResume: (resumedAtRound) =>
-            events({
-              type: 'run-started',
-              time: now(),
-              command: 'train',
-              run: run.studySha256.slice(0, 12),
-              rounds: study.rounds,
-              sites: 1,
-              engine: engine.name,
-              device: `${engine.device.name} (${engine.device.instructionSet})`,
-              ...(resumedAtRound > 0 ? { resumedAtRound } : {}),
-              path: options.out,
-            }),
+          device: `${engine.device.name} (${engine.device.instructionSet})`,
+          ...(resumedAtRound === undefined ? {} : { resumedAtRound }),
+          path: options.out,
         })
-        const { rounds, parametersSha256, best } = result
-        output.result(
-          { type: 'done', rounds, parametersSha256, best, path: options.out },
-          `${rounds} rounds on ${site}; best validation foreground Dice ${best ? `${best.foregroundDice.toFixed(4)} in round ${best.round}` : 'unknown (no validation case)'}\nmodel sha256 ${parametersSha256}\n${options.out}`,
-        )
+        const result = await trainCentral({ ...resumable, trainer, emit: events, signal })
+        output.result(...describeResult(result, options.out))
       } finally {
         session.dispose()
         run.log.close()

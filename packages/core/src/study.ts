@@ -65,6 +65,14 @@ export const StudySchema = z.strictObject({
   /** Edge of a voxel in mm and label map the sites' datasets must have; checked at join. Absent: taken from the first site. */
   voxelSizeMm: z.number().positive().optional(),
   labelMap: z.string().optional(),
+  /** How the volumes were conformed, and so how `meshfl predict` conforms a scan. */
+  conform: z
+    .strictObject({
+      mode: z.enum(['freesurfer', 'niivue', 'none']),
+      /** Voxels along x, y, z. */
+      shape: z.tuple([z.int().positive(), z.int().positive(), z.int().positive()]),
+    })
+    .optional(),
   model: MeshNetSpecSchema.prefault({}),
   recipe: RecipeSchema.prefault({}),
   federation: FederationSchema.prefault({}),

@@ -1,0 +1,30 @@
+import { Command } from 'commander'
+import { wholeNumber } from '../option-parsers.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+
+interface DemoOptions extends OutputOptions {
+  out?: string
+  sites: number
+  rounds?: number
+  seed: number
+}
+
+export function demoCommand(): Command {
+  return withOutputOptions(
+    new Command('demo')
+      .description(
+        'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
+      )
+      .option('--out <dir>', 'folder for everything (default: ./meshfl-demo, or the next free name)')
+      .option('--sites <n>', 'sites, each a process of its own', wholeNumber(1), 3)
+      .option('--rounds <n>', 'rounds (default: 30)', wholeNumber(1))
+      .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
+      .addHelpText('after', '\nExample:\n  meshfl demo'),
+  ).action(async (options: DemoOptions) => {
+    await runCommand(options, { title: 'meshfl demo', live: true }, async ({ output, signal }) => {
+      const { runDemo } = await import('../run-demo.js')
+      await runDemo({ ...options, output, signal })
+    })
+  })
+}

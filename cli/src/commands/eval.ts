@@ -1,0 +1,114 @@
+import { Command } from 'commander'
+import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { numberBetween } from '../option-parsers.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+
+interface EvalOptions extends OutputOptions, EngineOptions {
+  data?: string
+  split: 'train' | 'valid' | 'test'
+  pred?: string
+  truth?: string
+  images?: string
+  out?: string
+  minDice?: number
+  min: string[]
+  empty: 'nan' | 'one' | 'zero'
+  classes?: string
+}
+
+export function evalCommand(): Command {
+  return withOutputOptions(
+    withEngineOptions(
+      new Command('eval')
+        .description(
+          'Score a model on a split of a dataset, or a folder of predictions against a folder of labels; write a report; gate',
+        )
+        .argument('[model]', 'a run folder (its best model) or a model file')
+        .option('--data <dataset>', 'the dataset to score on')
+        .option('--split <name>', 'train, valid or test', 'test')
+        .option('--pred <dir>', 'predicted label maps, instead of a model')
+        .option('--truth <dir>', 'true label maps of the same names')
+        .option(
+          '--classes <names>',
+          'with --pred: names of the classes from 0, with commas',
+          'background,white matter,grey matter',
+        )
+        .option('--out <dir>', 'folder for the report (default: <run>/report, or ./report)'),
+    )
+      .option('--min-dice <x>', 'gate: exit with 4 when the foreground Dice is below', numberBetween(0, 1))
+      .option(
+        '--min <class:metric=value>',
+        'gate: a minimum of a metric of a class; may be repeated',
+        (text: string, all: string[]) => [...all, text],
+        [],
+      )
+      .option('--empty <how>', 'what 0/0 counts as when a class is in neither volume: nan, one or zero', 'nan')
+      .addHelpText(
+        'after',
+        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval --pred ./labels --truth ./manual',
+      ),
+  ).action(async (model: string | undefined, options: EvalOptions) => {
+    await runCommand(options, { title: 'meshfl eval' }, async ({ output, signal }) => {
+      const [{ MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all([
+        import('@meshfl/core'),
+        import('@meshfl/evaluation'),
+      ])
+      const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
+      if (!['nan', 'one', 'zero'].includes(options.empty))
+        throw usage(`--empty does not know "${options.empty}"`, 'use nan, one or zero')
+      if (!['train', 'valid', 'test'].includes(options.split))
+        throw usage(`--split does not know "${options.split}"`, 'use train, valid or test')
+      const gates = [
+        ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
+        ...options.min.map(parseGate),
+      ]
+      const common = {
+        empty: options.empty,
+        gates,
+        signal,
+        onCase: (done: number, total: number) =>
+          output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+      }
+      const { evaluateFolders, evaluateModel, finishEvaluation } = await import('../evaluate.js')
+      let evaluation: Awaited<ReturnType<typeof evaluateModel>>
+      if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
+        evaluation = await evaluateFolders({
+          ...common,
+          pred: options.pred,
+          truth: options.truth,
+          classNames: (options.classes ?? '').split(','),
+        })
+      } else if (model !== undefined && options.data !== undefined && options.pred === undefined) {
+        const [{ openTrainedModel }, { engineFromOptions }] = await Promise.all([
+          import('../trained-model.js'),
+          import('../engine-options.js'),
+        ])
+        const trained = await openTrainedModel(model)
+        evaluation = await evaluateModel({
+          ...common,
+          model: trained,
+          dataset: options.data,
+          split: options.split,
+          engine: await engineFromOptions(options),
+        })
+      } else {
+        throw usage('eval needs a model and --data, or --pred and --truth', 'meshfl eval ./run --data ./dataset')
+      }
+      const report = await finishEvaluation(evaluation, options.out, output)
+      if (report.gate === 'failed') {
+        throw new MeshflError(
+          'EVAL_GATE_FAILED',
+          report.gates
+            .filter((gate) => gate.outcome === 'failed')
+            .map((gate) => gate.reason)
+            .join('; '),
+          {
+            kind: 'gate',
+            hint: 'the report names the worst cases first',
+          },
+        )
+      }
+    })
+  })
+}

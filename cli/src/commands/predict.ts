@@ -1,0 +1,70 @@
+import { Command } from 'commander'
+import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { positiveNumber, volumeShape, wholeNumber } from '../option-parsers.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+
+interface PredictCommandOptions extends OutputOptions, EngineOptions {
+  out: string
+  conform?: 'freesurfer' | 'niivue' | 'none'
+  shape?: [number, number, number]
+  voxelSize?: number
+  volume?: number
+  probabilities?: boolean
+}
+
+export function predictCommand(): Command {
+  return withOutputOptions(
+    withEngineOptions(
+      new Command('predict')
+        .description(
+          'Segment scans with a trained model: label maps in the space of each scan, and volumes in millilitres',
+        )
+        .argument('<model>', 'a run folder (its best model) or a model file')
+        .argument('<image...>', 'T1 scans: NIfTI or MGH')
+        .requiredOption('--out <dir>', 'folder for the label maps and volumes.csv'),
+    )
+      .option('--conform <mode>', 'freesurfer, niivue or none (default: as the model was trained)')
+      .option('--shape <voxels>', 'grid to conform to (default: as the model was trained)', volumeShape)
+      .option('--voxel-size <mm>', 'edge of a conformed voxel (default: as the model was trained)', positiveNumber)
+      .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
+      .option('--probabilities', 'also write the probability of every class')
+      .addHelpText('after', '\nExample:\n  meshfl predict ./run scan.nii.gz --out ./labels'),
+  ).action(async (modelPath: string, images: string[], options: PredictCommandOptions) => {
+    await runCommand(options, { title: 'meshfl predict' }, async ({ output, signal }) => {
+      const [{ now }, { openTrainedModel }, { engineFromOptions }, { predictImages }] = await Promise.all([
+        import('@meshfl/core'),
+        import('../trained-model.js'),
+        import('../engine-options.js'),
+        import('../predict-images.js'),
+      ])
+      const model = await openTrainedModel(modelPath)
+      const engine = await engineFromOptions(options)
+      const predictions = predictImages({
+        model,
+        engine,
+        images,
+        out: options.out,
+        ...(options.conform ? { mode: options.conform } : {}),
+        ...(options.shape ? { shape: options.shape } : {}),
+        ...(options.voxelSize ? { voxelSizeMm: options.voxelSize } : {}),
+        ...(options.volume === undefined ? {} : { volume: options.volume }),
+        probabilities: options.probabilities === true,
+        signal,
+      })
+      let done = 0
+      for await (const { image, label, volumesMl } of predictions) {
+        output.events({
+          type: 'progress',
+          time: now(),
+          task: 'predict',
+          done: ++done,
+          total: images.length,
+          unit: 'scans',
+        })
+        const volumes = Object.entries(volumesMl).map(([name, ml]) => `${name} ${ml.toFixed(1)} mL`)
+        output.result({ type: 'prediction', image, label, volumesMl }, `${label}: ${volumes.join(', ')}`)
+      }
+    })
+  })
+}

@@ -1,0 +1,86 @@
+import { Command } from 'commander'
+import { positiveNumber, wholeNumber } from '../option-parsers.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+import { type StudyOptions, withStudyOptions } from '../study-options.js'
+
+interface ServeOptions extends OutputOptions, StudyOptions {
+  out: string
+  sites?: number
+  minSites?: number
+  deadline?: number
+  bind: string
+  advertise?: string
+  autoApprove?: boolean
+}
+
+export function serveCommand(): Command {
+  return withOutputOptions(
+    withStudyOptions(
+      new Command('serve')
+        .description(
+          'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
+        )
+        .requiredOption('--out <run>', 'folder of the run'),
+    )
+      .option('--sites <n>', 'sites to invite (default: 1)', wholeNumber(1))
+      .option('--min-sites <n>', 'sites that a round needs (default: all)', wholeNumber(1))
+      .option(
+        '--deadline <seconds>',
+        'commit a round after this time with at least --min-sites (default: wait for all)',
+        positiveNumber,
+      )
+      .option('--bind <endpoint>', 'where to listen', 'tcp://*:5555')
+      .option('--advertise <host:port>', 'the address that invites name (default: this host and the bound port)')
+      .option('--auto-approve', 'admit every site that has a valid invite without asking')
+      .addHelpText(
+        'after',
+        '\nExample:\n  meshfl serve --out ./run --rounds 50 --sites 3 --advertise trainer.example.org:5555',
+      ),
+  ).action(async (options: ServeOptions) => {
+    let pause: (paused: boolean) => void = () => undefined
+    const request = {
+      title: 'meshfl serve',
+      live: true,
+      howToContinue: `go on with: meshfl serve --out ${options.out}`,
+      onPause: (paused: boolean) => pause(paused),
+    }
+    await runCommand(options, request, async ({ output, signal }) => {
+      const [{ startFederationRun }, { studyForRun }, { describeResult }] = await Promise.all([
+        import('../federation-run.js'),
+        import('../study-for-run.js'),
+        import('../describe-result.js'),
+      ])
+      const study = await studyForRun(options.out, options)
+      const federation = {
+        ...study.federation,
+        ...(options.sites === undefined ? {} : { sites: options.sites }),
+        ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
+        ...(options.deadline === undefined ? {} : { roundDeadlineSeconds: options.deadline }),
+      }
+      const run = await startFederationRun({
+        folder: options.out,
+        study: { ...study, federation },
+        bind: options.bind,
+        ...(options.advertise ? { advertise: options.advertise } : {}),
+        sites: federation.sites,
+        ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
+        autoApprove: options.autoApprove === true,
+        command: 'serve',
+        output,
+        signal,
+      })
+      pause = (paused) => (paused ? run.coordinator.pause() : run.coordinator.resume())
+      try {
+        for (const { invite, expires } of run.coordinator.invites) {
+          output.events({ type: 'invite', invite, ...(expires ? { expires } : {}) })
+        }
+        const result = await run.coordinator.finished
+        output.result(...describeResult(result, options.out))
+      } finally {
+        await run.coordinator.stop()
+        run.close()
+      }
+    })
+  })
+}

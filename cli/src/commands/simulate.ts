@@ -1,0 +1,55 @@
+import { Command } from 'commander'
+import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+import { type StudyOptions, withStudyOptions } from '../study-options.js'
+
+interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions {
+  out: string
+}
+
+export function simulateCommand(): Command {
+  return withOutputOptions(
+    withEngineOptions(
+      withStudyOptions(
+        new Command('simulate')
+          .description(
+            'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
+          )
+          .argument('<dataset>', 'a dataset made by meshfl split --sites N')
+          .requiredOption('--out <run>', 'folder of the run'),
+      ),
+    ).addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
+  ).action(async (path: string, options: SimulateOptions) => {
+    const howToContinue = `go on with: meshfl simulate ${path} --out ${options.out}`
+    await runCommand(options, { title: 'meshfl simulate', live: true, howToContinue }, async ({ output, signal }) => {
+      const [{ MeshflError }, { openDataset }, { studyForRun }, { simulateFederation }, { describeResult }] =
+        await Promise.all([
+          import('@meshfl/core'),
+          import('@meshfl/dataset'),
+          import('../study-for-run.js'),
+          import('../simulate-federation.js'),
+          import('../describe-result.js'),
+        ])
+      const { manifest } = await openDataset(path)
+      if (manifest.sites.length === 0) {
+        throw new MeshflError('SIMULATE_NO_SITES', `${path} was not dealt to sites`, {
+          kind: 'usage',
+          hint: 'prepare it with meshfl split --sites N',
+        })
+      }
+      const result = await simulateFederation({
+        dataset: path,
+        sites: manifest.sites,
+        folder: options.out,
+        study: await studyForRun(options.out, options, manifest),
+        command: 'simulate',
+        ...(options.device ? { device: options.device } : {}),
+        ...(options.threads === undefined ? {} : { threads: options.threads }),
+        output,
+        signal,
+      })
+      output.result(...describeResult(result, options.out))
+    })
+  })
+}

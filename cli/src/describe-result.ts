@@ -1,0 +1,18 @@
+import type { EventOf } from '@meshfl/core'
+
+interface RunResult {
+  rounds: number
+  parametersSha256: string
+  best: { round: number; foregroundDice: number } | null
+}
+
+/** The result of a run: its JSON line, and the words for a person. */
+export function describeResult({ rounds, parametersSha256, best }: RunResult, path: string): [EventOf<'done'>, string] {
+  const score = best
+    ? `best validation foreground Dice ${best.foregroundDice.toFixed(4)} in round ${best.round}`
+    : 'no validation case to score it on'
+  return [
+    { type: 'done', rounds, parametersSha256, best, path },
+    `${rounds} rounds, ${score}\nmodel sha256 ${parametersSha256}\n${path}`,
+  ]
+}

@@ -1,0 +1,67 @@
+import { type EventSink, now, type Study } from '@meshfl/core'
+import { initializeModel, modelLayout } from '@meshfl/engine'
+import { type Coordinator, startCoordinator } from '@meshfl/federation'
+import type { Output } from './output.js'
+import { openRunFolder } from './run-folder.js'
+
+export interface FederationRunOptions {
+  folder: string
+  study: Study
+  bind: string
+  advertise?: string
+  sites: number
+  minSites?: number
+  autoApprove: boolean
+  /** How the events name what runs: serve, simulate, demo. */
+  command: string
+  output: Output
+  signal: AbortSignal
+}
+
+export interface FederationRun {
+  coordinator: Coordinator
+  studySha256: string
+  close(): void
+}
+
+/** A coordinator on a run's folder, its events in the folder's log and on the output. */
+export async function startFederationRun(options: FederationRunOptions): Promise<FederationRun> {
+  const { folder, study, output, signal } = options
+  const run = await openRunFolder(folder, study)
+  const events: EventSink = (event) => {
+    output.events(event)
+    run.log.write(event)
+  }
+  try {
+    const coordinator = await startCoordinator({
+      folder,
+      bind: options.bind,
+      ...(options.advertise ? { advertise: options.advertise } : {}),
+      study,
+      studySha256: run.studySha256,
+      layout: modelLayout(study.model),
+      initialModel: initializeModel(study.model, study.seed),
+      sites: options.sites,
+      ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
+      approve: async ({ site, fingerprint }) => options.autoApprove || output.ask(`admit ${site}, key ${fingerprint}?`),
+      events,
+      signal,
+    })
+    events({
+      type: 'run-started',
+      time: now(),
+      command: options.command,
+      run: run.studySha256.slice(0, 12),
+      rounds: study.rounds,
+      sites: options.sites,
+      engine: 'at the sites',
+      device: '',
+      ...(coordinator.resumedAtRound > 0 ? { resumedAtRound: coordinator.resumedAtRound } : {}),
+      path: folder,
+    })
+    return { coordinator, studySha256: run.studySha256, close: () => run.log.close() }
+  } catch (error) {
+    run.log.close()
+    throw error
+  }
+}

@@ -1,0 +1,175 @@
+import { basename, join } from 'node:path'
+import { MeshflError, writeFileAtomic } from '@meshfl/core'
+import type { Engine, Grid, Session } from '@meshfl/engine'
+import {
+  type ConformOptions,
+  conformGeometry,
+  conformImage,
+  encodeNifti,
+  type Geometry,
+  readVolume,
+  resample,
+  restoreLabel,
+  type Shape,
+  voxelVolumeMl,
+} from '@meshfl/volume'
+import type { TrainedModel } from './trained-model.js'
+
+export interface PredictOptions {
+  model: TrainedModel
+  engine: Engine
+  images: readonly string[]
+  out: string
+  mode?: ConformOptions['mode']
+  shape?: Shape
+  voxelSizeMm?: number
+  volume?: number
+  probabilities: boolean
+  signal: AbortSignal
+}
+
+export interface Prediction {
+  image: string
+  label: string
+  volumesMl: Record<string, number>
+}
+
+/** Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv at the end. */
+export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction> {
+  const { model, images, out } = options
+  const stems = images.map(stemOf)
+  const twice = stems.find((stem, i) => stems.indexOf(stem) !== i)
+  if (twice !== undefined) {
+    throw new MeshflError(
+      'PREDICT_NAME_TWICE',
+      `two scans are called ${twice}: one label map would overwrite the other`,
+      {
+        kind: 'usage',
+        hint: 'predict them into two folders',
+      },
+    )
+  }
+  const classNames = model.study?.classNames ?? Array.from({ length: model.spec.classes }, (_, i) => `class ${i}`)
+  const session = createSessionCache(options)
+  const rows = [['image', ...classNames.slice(1).map((name) => `${name} (mL)`)].join(',')]
+  try {
+    for (const [index, image] of images.entries()) {
+      options.signal.throwIfAborted()
+      const scan = await readVolume(image, {
+        kind: 'image',
+        ...(options.volume === undefined ? {} : { volume: options.volume }),
+      })
+      const conform = conformOptions(options, scan)
+      const conformed = conformImage(scan, conform)
+      const { forward } = await session.on(gridOf(conformed.shape))
+      const { labels, logits } = await forward(conformed.voxels, options.probabilities)
+      const target = { shape: conformed.shape, affine: conformed.affine }
+      const native = restoreLabel({ ...target, voxels: labels, storedType: 'uint8', slope: 1, intercept: 0 }, scan)
+      const label = join(out, `${stems[index]}_dseg.nii.gz`)
+      await writeFileAtomic(label, await encodeNifti(native, { gzip: true }))
+      if (logits)
+        await writeProbabilities(softmax(logits, classNames.length), target, scan, classNames, join(out, stems[index]!))
+      const volumesMl = volumesOf(native.voxels, classNames, voxelVolumeMl(native.affine))
+      rows.push(
+        [csvField(basename(image)), ...classNames.slice(1).map((name) => volumesMl[name]!.toFixed(3))].join(','),
+      )
+      yield { image, label, volumesMl }
+    }
+    await writeFileAtomic(join(out, 'volumes.csv'), `${rows.join('\n')}\n`)
+  } finally {
+    session.dispose()
+  }
+}
+
+/** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
+export function gridOf([x, y, z]: Shape): Grid {
+  return { depth: z, height: y, width: x }
+}
+
+function stemOf(path: string): string {
+  return basename(path).replace(/\.(nii|mgh|mgz|hdr|img)(\.gz)?$/i, '')
+}
+
+function csvField(text: string): string {
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}
+
+function conformOptions({ model, mode, shape, voxelSizeMm }: PredictOptions, scan: Geometry): ConformOptions {
+  const trained = model.study
+  const chosen = mode ?? trained?.conform?.mode ?? 'freesurfer'
+  const size = voxelSizeMm ?? trained?.voxelSizeMm ?? 1
+  const edge = Math.round(256 / size)
+  const conform = {
+    mode: chosen,
+    shape: shape ?? trained?.conform?.shape ?? ([edge, edge, edge] as const),
+    voxelSizeMm: size,
+  }
+  return chosen === 'none' ? { ...conform, shape: conformGeometry(scan, conform).shape } : conform
+}
+
+/** One session is kept for as long as the grid stays the same. */
+function createSessionCache({ engine, model, signal }: PredictOptions) {
+  let held: { key: string; session: Session } | undefined
+  return {
+    async on(grid: Grid) {
+      const key = JSON.stringify(grid)
+      if (held?.key !== key) {
+        held?.session.dispose()
+        held = { key, session: await engine.createSession(model.spec, grid) }
+      }
+      const { session } = held
+      return {
+        forward: (images: Uint8Array, logits: boolean) =>
+          session.forward(model.state, { images, count: 1 }, { signal, logits }),
+      }
+    },
+    dispose: () => held?.session.dispose(),
+  }
+}
+
+/** Softmax over classes of (classes, voxels) logits, in place. */
+function softmax(logits: Float32Array, classes: number): Float32Array {
+  const voxels = logits.length / classes
+  for (let v = 0; v < voxels; v++) {
+    let highest = Number.NEGATIVE_INFINITY
+    for (let c = 0; c < classes; c++) highest = Math.max(highest, logits[c * voxels + v]!)
+    let sum = 0
+    for (let c = 0; c < classes; c++) {
+      const value = Math.exp(logits[c * voxels + v]! - highest)
+      logits[c * voxels + v] = value
+      sum += value
+    }
+    for (let c = 0; c < classes; c++) logits[c * voxels + v] = logits[c * voxels + v]! / sum
+  }
+  return logits
+}
+
+async function writeProbabilities(
+  probabilities: Float32Array,
+  grid: Geometry,
+  scan: Geometry,
+  classNames: readonly string[],
+  stem: string,
+): Promise<void> {
+  const voxels = probabilities.length / classNames.length
+  for (const [c, name] of classNames.entries()) {
+    const part = {
+      ...grid,
+      voxels: probabilities.subarray(c * voxels, (c + 1) * voxels),
+      storedType: 'float32',
+      slope: 1,
+      intercept: 0,
+    }
+    const native = resample(part, scan, 'linear')
+    await writeFileAtomic(
+      `${stem}_probability-${name.replaceAll(/\W+/g, '-')}.nii.gz`,
+      await encodeNifti(native, { gzip: true }),
+    )
+  }
+}
+
+function volumesOf(labels: Uint8Array, classNames: readonly string[], voxelMl: number): Record<string, number> {
+  const counts = new Array<number>(classNames.length).fill(0)
+  for (let i = 0; i < labels.length; i++) counts[labels[i]!]!++
+  return Object.fromEntries(classNames.slice(1).map((name, i) => [name, counts[i + 1]! * voxelMl]))
+}

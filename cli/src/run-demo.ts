@@ -1,0 +1,98 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { now } from '@meshfl/core'
+import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
+import { openEngine } from '@meshfl/engine'
+import type { Comparison } from '@meshfl/evaluation'
+import { evaluateModel, finishEvaluation } from './evaluate.js'
+import type { Output } from './output.js'
+import { VERSION } from './program.js'
+import { simulateFederation } from './simulate-federation.js'
+import { studyForRun } from './study-for-run.js'
+import { openTrainedModel } from './trained-model.js'
+
+/** Small enough for minutes on two cores, large enough that thresholds on intensity do not do. */
+const DEMO = {
+  shape: [48, 48, 48] as const,
+  voxelSizeMm: 4,
+  subjectsPerSite: 6,
+  rounds: 30,
+  ratios: [0.67, 0.11, 0.22] as const,
+}
+
+export interface DemoRunOptions {
+  out?: string
+  sites: number
+  rounds?: number
+  seed: number
+  output: Output
+  signal: AbortSignal
+}
+
+/** Makes brains -> splits them -> federates -> scores the held-out subjects -> says where the report is. */
+export async function runDemo(options: DemoRunOptions): Promise<void> {
+  const { sites, seed, output, signal } = options
+  const out = options.out ?? freeFolder('meshfl-demo')
+  const [source, dataset, folder] = ['scans', 'dataset', 'run'].map((name) => join(out, name)) as [
+    string,
+    string,
+    string,
+  ]
+  const { shape, voxelSizeMm } = DEMO
+  await makeBrains({
+    out: source,
+    count: sites * DEMO.subjectsPerSite,
+    seed,
+    shape,
+    voxelSizeMm,
+    onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
+  })
+  signal.throwIfAborted()
+  const { manifest } = await prepareDataset({
+    source,
+    out: dataset,
+    labelMap: 'gw3',
+    conform: { mode: 'freesurfer', shape, voxelSizeMm },
+    ratios: [...DEMO.ratios],
+    sites,
+    partition: 'iid',
+    seed,
+    toolVersion: VERSION,
+    signal,
+    onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
+  })
+  const study = await studyForRun(folder, { rounds: options.rounds ?? DEMO.rounds, seed }, manifest)
+  await simulateFederation({ dataset, sites: manifest.sites, folder, study, command: 'demo', output, signal })
+  const evaluation = await evaluateModel({
+    model: await openTrainedModel(folder),
+    dataset,
+    split: 'test',
+    engine: await openEngine(),
+    empty: 'nan',
+    gates: [],
+    comparisons: [await thresholds(dataset, study.classNames)],
+    signal,
+    onCase: (done, total) => output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+  })
+  await finishEvaluation(evaluation, undefined, output)
+}
+
+/** The best that any two thresholds on intensity could do on the test cases, with the truth in hand. */
+async function thresholds(path: string, classNames: readonly string[]): Promise<Comparison> {
+  const dataset = await openDataset(path)
+  const cases = await Promise.all(dataset.cases('test').map((item) => dataset.loadCase(item)))
+  const [background = '', white = '', grey = ''] = classNames
+  const { low, high, perClass, foregroundDice } = bestThresholds(cases, [background, white, grey])
+  return {
+    name: 'best intensity thresholds',
+    dice: { perClass, foregroundDice },
+    note: `grey matter from ${low}, white matter from ${high} of 255: chosen with the truth of these cases in hand`,
+  }
+}
+
+function freeFolder(name: string): string {
+  for (let i = 1; ; i++) {
+    const candidate = i === 1 ? name : `${name}-${i}`
+    if (!existsSync(candidate)) return candidate
+  }
+}
