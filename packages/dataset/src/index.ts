@@ -1,2 +1,18 @@
+export { allocate } from './allocate.js'
+export { type FoundCases, findCases } from './find-cases.js'
+export {
+  type LabelMap,
+  loadLabelMap,
+  type MappedLabel,
+  mapLabels,
+  parseLabelMap,
+  type Vocabulary,
+} from './label-map.js'
+export type { FindOptions, FoundCase, Layout, LayoutName } from './layouts/layout.js'
 export * from './manifest.js'
+export { type Dataset, type LoadedCase, openDataset } from './open-dataset.js'
+export { type PartitionName, partitionSubjects, siteNames } from './partition.js'
+export { prepareDataset } from './prepare-dataset.js'
+export type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
+export { splitSubjects } from './split.js'
 export * from './synthesis/index.js'

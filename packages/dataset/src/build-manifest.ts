@@ -1,0 +1,164 @@
+import { basename, resolve } from 'node:path'
+import { MeshflError } from '@meshfl/core'
+import { CONFORM_VERSION } from '@meshfl/volume'
+import { volumeName } from './dataset-files.js'
+import type { CaseRecord } from './journal.js'
+import type { LabelMap } from './label-map.js'
+import type { FoundCase } from './layouts/layout.js'
+import type { Case, DatasetManifest, Finding, Split } from './manifest.js'
+import { partitionSubjects, siteNames } from './partition.js'
+import type { PrepareOptions } from './prepare-options.js'
+import { shownPath } from './source-files.js'
+import { SPLITS, splitSubjects } from './split.js'
+
+/** A conformed case with the files that it came from. */
+export interface PreparedCase {
+  found: FoundCase
+  record: CaseRecord
+}
+
+/**
+ * The manifest at the root of a dataset: splits the subjects, deals them to sites, says where every file lies.
+ * @param prepared in the order of the source
+ * @param findings those that belong to no single prepared case
+ * @throws MeshflError `DATASET_SHAPES_DIFFER`
+ */
+export function buildManifest(
+  prepared: readonly PreparedCase[],
+  findings: readonly Finding[],
+  labelMap: LabelMap,
+  options: PrepareOptions,
+): DatasetManifest {
+  const { seed, sites } = options
+  const splits = splitSubjects(
+    prepared.map(({ found }) => found.subject),
+    options.ratios,
+    seed,
+  )
+  const siteOf =
+    sites === undefined ? new Map<string, string>() : partitionSubjects(splits, sites, options.partition, seed)
+  const names = sites === undefined ? [] : siteNames(sites)
+  const classes = labelMap.classes.length > 0 ? labelMap.classes : classesHeld(prepared)
+  const root = resolve(options.source)
+  const cases = prepared.map(({ found, record }): Case => {
+    const site = siteOf.get(found.subject)
+    const folder = site === undefined ? '' : `sites/${site}/`
+    return {
+      subject: found.subject,
+      split: splits.get(found.subject)!,
+      ...(site === undefined ? {} : { site }),
+      image: folder + volumeName('images', record.id),
+      label: folder + volumeName('labels', record.id),
+      imageSha256: record.imageSha256,
+      labelSha256: record.labelSha256,
+      source: { image: shownPath(root, found.image), label: shownPath(root, found.label), ...record.source },
+      voxels: classes.map(({ value }) => record.voxels[value] ?? 0),
+      columns: found.columns,
+    }
+  })
+  return {
+    format: 'meshfl-dataset/1',
+    tool: `meshfl ${options.toolVersion}`,
+    name: options.name ?? basename(root).replace(/\.(csv|tsv)$/i, ''),
+    seed,
+    sites: names,
+    partition: sites === undefined ? 'none' : options.partition,
+    conform: { mode: options.conform.mode, version: CONFORM_VERSION, ...commonGrid(prepared) },
+    labelMap: { name: labelMap.name, classes },
+    cases,
+    findings: [
+      ...findings,
+      ...prepared.flatMap(({ record }) => record.findings),
+      ...emptyParts(splits, siteOf, names, options.ratios),
+    ],
+  }
+}
+
+/** The part of a manifest that one site holds: its own cases and what was found of them, with paths from its own folder. */
+export function siteManifest(manifest: DatasetManifest, site: string): DatasetManifest {
+  const prefix = `sites/${site}/`
+  const own = manifest.cases.filter((item) => item.site === site)
+  const subjects = new Set(own.map(({ subject }) => subject))
+  return {
+    ...manifest,
+    site,
+    sites: [],
+    cases: own.map((item) => ({
+      ...item,
+      image: item.image.slice(prefix.length),
+      label: item.label.slice(prefix.length),
+    })),
+    findings: manifest.findings.filter(({ subject }) => subject !== undefined && subjects.has(subject)),
+  }
+}
+
+/** nnU-Net's splits_final.json: one fold, train and val by the names of their files. */
+export function nnunetSplits(manifest: DatasetManifest): { train: string[]; val: string[] }[] {
+  const of = (split: Split): string[] =>
+    manifest.cases
+      .filter((item) => item.split === split)
+      .map(({ image }) => basename(image, '.nii.gz'))
+      .sort()
+  return [{ train: of('train'), val: of('valid') }]
+}
+
+/** `identity` has the classes that the data holds, 0 to the greatest. */
+function classesHeld(prepared: readonly PreparedCase[]): { value: number; name: string }[] {
+  const count = Math.max(0, ...prepared.map(({ record }) => record.voxels.length))
+  return Array.from({ length: count }, (_, value) => ({ value, name: value === 0 ? 'background' : `class ${value}` }))
+}
+
+function commonGrid(prepared: readonly PreparedCase[]): Omit<DatasetManifest['conform'], 'mode' | 'version'> {
+  const grids = new Map<string, PreparedCase[]>()
+  for (const item of prepared) {
+    const { shape, voxelSizeMm, orientation } = item.record
+    const key = `${shape.join('x')} voxels of ${voxelSizeMm.map((edge) => Number(edge.toFixed(3))).join('x')} mm, ${orientation}`
+    grids.set(key, [...(grids.get(key) ?? []), item])
+  }
+  if (grids.size > 1) {
+    const shown = [...grids].map(([key, items]) => {
+      const more = items.length > 3 ? ` and ${items.length - 3} more` : ''
+      return `${key} (${items
+        .slice(0, 3)
+        .map(({ record }) => record.id)
+        .join(', ')}${more})`
+    })
+    throw new MeshflError('DATASET_SHAPES_DIFFER', `the cases lie on different grids: ${shown.join('; ')}`, {
+      hint: 'leave --conform none out, so that all are brought to one grid',
+    })
+  }
+  const { shape, voxelSizeMm, orientation } = prepared[0]!.record
+  const edge = Math.cbrt(voxelSizeMm[0] * voxelSizeMm[1] * voxelSizeMm[2])
+  return { shape, voxelSizeMm: Number(edge.toFixed(4)), orientation }
+}
+
+function emptyParts(
+  splits: ReadonlyMap<string, Split>,
+  siteOf: ReadonlyMap<string, string>,
+  sites: readonly string[],
+  ratios: readonly number[],
+): Finding[] {
+  const findings: Finding[] = []
+  const filled = new Set(splits.values())
+  for (const [index, split] of SPLITS.entries()) {
+    if (filled.has(split)) continue
+    const wanted = ratios[index]! > 0
+    findings.push({
+      level: wanted ? 'warning' : 'info',
+      code: 'SPLIT_EMPTY',
+      message: `no subject is in ${split}: there are ${splits.size} subjects for the ratios ${ratios.join(',')}`,
+    })
+  }
+  for (const site of sites) {
+    for (const split of ['train', 'valid'] as const) {
+      if (!filled.has(split)) continue
+      if ([...siteOf].some(([subject, name]) => name === site && splits.get(subject) === split)) continue
+      findings.push({
+        level: 'warning',
+        code: 'SITE_EMPTY',
+        message: `${site} has no subject in ${split}: there are fewer of them than sites`,
+      })
+    }
+  }
+  return findings
+}

@@ -1,0 +1,114 @@
+import { MeshflError } from '@meshfl/core'
+import {
+  type ConformOptions,
+  conformGeometry,
+  conformImage,
+  conformLabel,
+  type Geometry,
+  readVolume,
+  type Volume,
+} from '@meshfl/volume'
+import { type CaseNames, checkCase, checkImage, classStatistics } from './check-case.js'
+import { vocabularyOfNames } from './dseg-names.js'
+import { checkGrids } from './grids.js'
+import { type LabelMap, type MappedLabel, mapLabels, type Vocabulary } from './label-map.js'
+import type { FoundCase } from './layouts/layout.js'
+import type { Finding } from './manifest.js'
+
+export interface ConformCaseOptions {
+  conform: ConformOptions
+  labelMap: LabelMap
+  /** Which volume of a 4D image. */
+  volume?: number
+  nanToZero?: boolean
+}
+
+/** A case on the dataset's grid. */
+export interface ConformedCase {
+  image: Volume<Uint8Array>
+  /** Class values. */
+  label: Volume<Uint8Array>
+  /** Grid of the image that it was made from. */
+  source: Geometry
+  /** Voxels of each value of the label, 256 of them. */
+  voxels: number[]
+  findings: Finding[]
+}
+
+/**
+ * Reads one case, maps its codes to classes, brings both volumes to one grid and checks them.
+ * @param names what to call the files in findings and errors
+ * @throws MeshflError whatever makes the case unusable
+ */
+export async function conformCase(
+  found: FoundCase,
+  names: CaseNames,
+  options: ConformCaseOptions,
+): Promise<ConformedCase> {
+  const { conform, labelMap, volume, nanToZero = false } = options
+  const image = await readVolume(found.image, {
+    kind: 'image',
+    nanToZero,
+    ...(volume === undefined ? {} : { volume }),
+  })
+  checkImage(image.voxels, names)
+  const vocabulary = await vocabularyOfNames(found.names, labelMap)
+  const label = await readLabel(found.label, labelMap, nanToZero, vocabulary)
+  checkGrids(image, label.volume, names)
+  const findings = findingsOfLabel(label.mapped, labelMap, names)
+  if (image.zeroed !== undefined) {
+    findings.push({
+      level: 'warning',
+      code: 'IMAGE_NOT_FINITE',
+      message: `${names.image}: ${image.zeroed} voxels that were NaN or infinite became 0`,
+      subject: names.subject,
+    })
+  }
+  const target = conformGeometry(image, conform)
+  const conformedImage = conformImage(image, conform)
+  const conformedLabel = conformLabel({ ...label.volume, voxels: label.mapped.classes }, target)
+  const statistics = classStatistics(conformedImage.voxels, conformedLabel.voxels)
+  findings.push(...checkCase(statistics, labelMap, names))
+  return {
+    image: conformedImage,
+    // A label that already lay there to within rounding takes its image's affine to the last bit.
+    label: { ...conformedLabel, affine: conformedImage.affine },
+    source: { shape: image.shape, affine: image.affine },
+    voxels: statistics.voxels,
+    findings,
+  }
+}
+
+/** Reads a label file; values between whole numbers are for a map that lists them (0, 0.5, 1). */
+async function readLabel(
+  path: string,
+  map: LabelMap,
+  nanToZero: boolean,
+  names: Vocabulary | undefined,
+): Promise<{ volume: Volume; mapped: MappedLabel }> {
+  try {
+    const volume = await readVolume(path, { kind: 'label', nanToZero })
+    return { volume, mapped: mapLabels(volume.voxels, map, names) }
+  } catch (error) {
+    const fractional = map.vocabularies.some(({ codes }) => [...codes.keys()].some((code) => !Number.isInteger(code)))
+    if (!fractional || !(error instanceof MeshflError) || error.code !== 'LABEL_NOT_INTEGER') throw error
+    const volume = await readVolume(path, { kind: 'image', nanToZero })
+    const mapped = mapLabels(volume.voxels, map)
+    if (mapped.unmapped.length > 0) throw error
+    return { volume, mapped }
+  }
+}
+
+function findingsOfLabel(mapped: MappedLabel, map: LabelMap, names: CaseNames): Finding[] {
+  if (mapped.unmapped.length === 0) return []
+  const shown = mapped.unmapped.slice(0, 12).map(({ code, voxels }) => `${code} (${voxels})`)
+  const more = mapped.unmapped.length > shown.length ? ` and ${mapped.unmapped.length - shown.length} more` : ''
+  return [
+    {
+      level: 'warning',
+      code: 'LABEL_UNMAPPED',
+      message: `${names.label}: codes that the map ${map.name} does not list became background (voxels): ${shown.join(', ')}${more}`,
+      subject: names.subject,
+    },
+  ]
+}

@@ -1,0 +1,71 @@
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { MeshflError } from '@meshfl/core'
+import { bidsLayout } from './layouts/bids.js'
+import { foldersLayout } from './layouts/folders.js'
+import { freesurferLayout } from './layouts/freesurfer.js'
+import type { FindOptions, FoundCase, Layout, LayoutName } from './layouts/layout.js'
+import { tableLayout } from './layouts/table.js'
+import { listFolder } from './layouts/volume-file.js'
+import type { Finding } from './manifest.js'
+
+/** In the order of trying: what someone wrote down comes before what the names suggest. */
+const LAYOUTS: readonly Layout[] = [tableLayout, bidsLayout, freesurferLayout, foldersLayout]
+
+export interface FoundCases {
+  layout: LayoutName
+  /** Ordered by subject, then by image. */
+  cases: FoundCase[]
+  /** Images without labels and the like. */
+  findings: Finding[]
+}
+
+/**
+ * Finds pairs of image and label below a folder, or listed by a CSV or TSV file.
+ * @param source a BIDS dataset, a FreeSurfer subjects folder, a folder with images/ and labels/, or a table
+ * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`
+ */
+export async function findCases(source: string, options: FindOptions = {}): Promise<FoundCases> {
+  const root = resolve(source)
+  if ((await stat(root).catch(() => null)) === null) {
+    throw new MeshflError('SOURCE_NOT_FOUND', `there is no ${source}`, {
+      hint: 'give the folder that holds the images and labels, or a CSV or TSV file that lists them',
+      data: { source: root },
+    })
+  }
+  const empty: { layout: Layout; findings: Finding[] }[] = []
+  for (const layout of LAYOUTS) {
+    const found = await layout.find(root, options)
+    if (found === null) continue
+    if (found.cases.length > 0) return { layout: layout.name, cases: inOrder(found.cases), findings: found.findings }
+    empty.push({ layout, findings: found.findings })
+  }
+  throw await noPairs(source, root, options, empty)
+}
+
+function inOrder(cases: FoundCase[]): FoundCase[] {
+  const key = (item: FoundCase): string => `${item.subject}\0${item.image}`
+  return [...cases].sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))
+}
+
+async function noPairs(
+  source: string,
+  root: string,
+  options: FindOptions,
+  empty: { layout: Layout; findings: Finding[] }[],
+): Promise<MeshflError> {
+  const listing = await listFolder(root)
+  const names = listing === null ? [] : [...new Set([...listing.folders.map((name) => `${name}/`), ...listing.files])]
+  const there = names.length === 0 ? 'nothing' : `${names.slice(0, 8).join(', ')}${names.length > 8 ? ', ...' : ''}`
+  const looked = LAYOUTS.map((layout) => `  ${layout.looksFor(options)}`).join('\n')
+  const reasons = empty.flatMap(({ findings }) => findings.map(({ message }) => message))
+  const why = reasons.length === 0 ? '' : `; ${reasons.slice(0, 3).join('; ')}${reasons.length > 3 ? '; ...' : ''}`
+  return new MeshflError(
+    'DATASET_NO_PAIRS',
+    `no pair of image and label in ${source}: it holds ${there}${why}. Looked for:\n${looked}`,
+    {
+      hint: 'lay the files out in one of these ways, or list them in a table with the columns subject, image, label',
+      data: { source: root, found: names.slice(0, 50), reasons },
+    },
+  )
+}

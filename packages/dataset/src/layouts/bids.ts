@@ -1,0 +1,175 @@
+import { dirname, join, relative, sep } from 'node:path'
+import type { Finding } from '../manifest.js'
+import type { FoundCase, Layout } from './layout.js'
+import { listFolder, volumeStem } from './volume-file.js'
+
+/** Spaces whose voxels are those of the subject's own scan; a label in any other space belongs to a template. */
+const NATIVE_SPACES = new Set(['T1w', 'orig', 'individual', 'native', 'anat', 'scanner', 'fsnative'])
+/** Entities that tell two scans of one session apart. */
+const SCAN_ENTITIES = ['run', 'acq', 'rec', 'ce', 'part', 'echo', 'inv']
+
+/** BIDS: `sub-X/[ses-Y/]anat/*_T1w.nii.gz`, labels `*_dseg.nii.gz` anywhere under `derivatives/`. */
+export const bidsLayout: Layout = {
+  name: 'bids',
+  looksFor: ({ image = 'T1w', label = 'dseg' }) =>
+    `sub-*/[ses-*/]anat/*_${image}.nii.gz with derivatives/**/*_${label}.nii.gz`,
+  async find(source, { image = 'T1w', label = 'dseg' }) {
+    const images = await findImages(source, image)
+    if (images === null) return null
+    const { labels, tables } = await findLabels(join(source, 'derivatives'), label)
+    const cases: FoundCase[] = []
+    const findings: Finding[] = []
+    const used = new Set<BidsFile>()
+    for (const scan of images) {
+      const subject = `sub-${scan.entities.get('sub')}`
+      const ranked = labels
+        .map((candidate) => ({ candidate, score: agreement(scan, candidate) }))
+        .filter(({ score }) => score !== null)
+        .sort((a, b) => b.score! - a.score! || (a.candidate.path < b.candidate.path ? -1 : 1))
+      const best = ranked[0]
+      if (best === undefined) {
+        findings.push({
+          level: 'warning',
+          code: 'IMAGE_WITHOUT_LABEL',
+          message: `${shown(source, scan.path)} has no *_${label} of its subject and session under derivatives/`,
+          subject,
+        })
+        continue
+      }
+      if (ranked[1]?.score === best.score) {
+        findings.push({
+          level: 'warning',
+          code: 'LABEL_AMBIGUOUS',
+          message: `${shown(source, scan.path)} has several labels; ${shown(source, best.candidate.path)} is used`,
+          subject,
+        })
+      }
+      used.add(best.candidate)
+      const names = namesFor(best.candidate, tables)
+      cases.push({
+        subject,
+        image: scan.path,
+        label: best.candidate.path,
+        columns: columnsOf(scan),
+        ...(names === undefined ? {} : { names }),
+      })
+    }
+    const scanned = new Set(images.map((scan) => scan.entities.get('sub')))
+    for (const candidate of labels) {
+      if (used.has(candidate) || scanned.has(candidate.entities.get('sub'))) continue
+      findings.push({
+        level: 'warning',
+        code: 'LABEL_WITHOUT_IMAGE',
+        message: `${shown(source, candidate.path)} has no *_${image} of its subject`,
+        subject: `sub-${candidate.entities.get('sub')}`,
+      })
+    }
+    return { cases, findings }
+  },
+}
+
+interface BidsFile {
+  path: string
+  entities: Map<string, string>
+}
+
+/** How many entities of the label name this scan; null where one names another scan or another space. */
+function agreement(scan: BidsFile, label: BidsFile): number | null {
+  for (const key of ['sub', 'ses']) {
+    if (scan.entities.get(key) !== label.entities.get(key)) return null
+  }
+  const space = label.entities.get('space')
+  if (space !== undefined && !NATIVE_SPACES.has(space)) return null
+  let score = 0
+  for (const key of SCAN_ENTITIES) {
+    const value = label.entities.get(key)
+    if (value === undefined) continue
+    if (value !== scan.entities.get(key)) return null
+    score++
+  }
+  return score
+}
+
+/** BIDS' inheritance: the nearest table at or above the label's folder whose entities are all the label's own. */
+function namesFor(label: BidsFile, tables: BidsFile[]): string | undefined {
+  const fitting = tables.filter(
+    (table) =>
+      `${dirname(label.path)}${sep}`.startsWith(`${dirname(table.path)}${sep}`) &&
+      [...table.entities].every(([key, value]) => label.entities.get(key) === value),
+  )
+  fitting.sort((a, b) => dirname(b.path).length - dirname(a.path).length || b.entities.size - a.entities.size)
+  return fitting[0]?.path
+}
+
+function columnsOf(scan: BidsFile): Record<string, string> {
+  const columns: Record<string, string> = {}
+  const session = scan.entities.get('ses')
+  if (session !== undefined) columns.session = `ses-${session}`
+  for (const key of SCAN_ENTITIES) {
+    const value = scan.entities.get(key)
+    if (value !== undefined) columns[key] = value
+  }
+  return columns
+}
+
+async function findImages(source: string, suffix: string): Promise<BidsFile[] | null> {
+  const root = await listFolder(source)
+  if (root === null) return null
+  const images: BidsFile[] = []
+  let folders = 0
+  for (const subject of root.folders.filter((name) => /^sub-[A-Za-z0-9]+$/.test(name))) {
+    const inside = await listFolder(join(source, subject))
+    const sessions = inside?.folders.filter((name) => /^ses-[A-Za-z0-9]+$/.test(name)) ?? []
+    for (const parent of [subject, ...sessions.map((session) => join(subject, session))]) {
+      const anat = await listFolder(join(source, parent, 'anat'))
+      if (anat === null) continue
+      folders++
+      for (const file of anat.files) {
+        const entities = parseName(file, suffix)
+        if (entities?.has('sub')) images.push({ path: join(source, parent, 'anat', file), entities })
+      }
+    }
+  }
+  return folders === 0 ? null : images
+}
+
+async function findLabels(folder: string, suffix: string): Promise<{ labels: BidsFile[]; tables: BidsFile[] }> {
+  const labels: BidsFile[] = []
+  const tables: BidsFile[] = []
+  const walk = async (path: string, depth: number): Promise<void> => {
+    const listing = await listFolder(path)
+    if (listing === null) return
+    for (const file of listing.files) {
+      if (file === `${suffix}.tsv` || file.endsWith(`_${suffix}.tsv`)) {
+        tables.push({ path: join(path, file), entities: entitiesOf(file.slice(0, -suffix.length - 4)) })
+      }
+      const entities = parseName(file, suffix)
+      if (entities?.has('sub')) labels.push({ path: join(path, file), entities })
+    }
+    // BIDS nests derivatives/<pipeline>/sub/ses/anat; a bound keeps a link that points upwards from walking for ever.
+    if (depth < 8) for (const name of listing.folders) await walk(join(path, name), depth + 1)
+  }
+  await walk(folder, 0)
+  labels.sort((a, b) => (a.path < b.path ? -1 : 1))
+  return { labels, tables }
+}
+
+/** `sub-01_ses-2_run-1_T1w.nii.gz` as its entities; null where the suffix is another one. */
+function parseName(file: string, suffix: string): Map<string, string> | null {
+  const stem = volumeStem(file)
+  if (stem === null || !stem.endsWith(`_${suffix}`)) return null
+  return entitiesOf(stem.slice(0, -suffix.length))
+}
+
+function entitiesOf(name: string): Map<string, string> {
+  const entities = new Map<string, string>()
+  for (const part of name.split('_')) {
+    const dash = part.indexOf('-')
+    if (dash > 0) entities.set(part.slice(0, dash), part.slice(dash + 1))
+  }
+  return entities
+}
+
+function shown(source: string, path: string): string {
+  return relative(source, path).split(sep).join('/')
+}

@@ -1,0 +1,33 @@
+import type { Finding } from '../manifest.js'
+
+/** An image and its label map, found on disk. */
+export interface FoundCase {
+  /** What the split keeps together: all cases of one subject go to one split and one site. */
+  subject: string
+  /** Absolute path. */
+  image: string
+  /** Absolute path. */
+  label: string
+  /** What else is known of the case: further columns of a table, `session`, `run`. */
+  columns: Record<string, string>
+  /** A BIDS `*_dseg.tsv` (absolute path) that names the label's values. */
+  names?: string
+}
+
+export interface FindOptions {
+  /** What the layout calls the image: a file name (FreeSurfer), a suffix (BIDS), a folder, a column. */
+  image?: string
+  /** Likewise for the label. */
+  label?: string
+}
+
+export type LayoutName = 'bids' | 'freesurfer' | 'folders' | 'table'
+
+/** One way in which datasets lie on disk. */
+export interface Layout {
+  name: LayoutName
+  /** What it looks for, as a message says it. */
+  looksFor(options: FindOptions): string
+  /** The cases; null where the source is not laid out this way at all. */
+  find(source: string, options: FindOptions): Promise<{ cases: FoundCase[]; findings: Finding[] } | null>
+}

@@ -1,0 +1,38 @@
+import { readdir } from 'node:fs/promises'
+
+const EXTENSIONS = ['.nii.gz', '.nii', '.mgz', '.mgh', '.hdr.gz', '.hdr'] as const
+
+/** A file name without the extension of a volume; null where it names none. The .img of a pair belongs to its .hdr. */
+export function volumeStem(name: string): string | null {
+  if (name.startsWith('.')) return null // what macOS leaves beside a file it copied, and temporary files
+  const lower = name.toLowerCase()
+  const extension = EXTENSIONS.find((candidate) => lower.endsWith(candidate))
+  if (extension === undefined || extension.length === name.length) return null
+  return name.slice(0, -extension.length)
+}
+
+/** The entries of a folder in an order that no platform changes; null where it is not a readable folder. */
+export async function listFolder(path: string): Promise<{ folders: string[]; files: string[] } | null> {
+  let entries: Awaited<ReturnType<typeof readEntries>>
+  try {
+    entries = await readEntries(path)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null
+    throw error
+  }
+  const names = (keep: (entry: (typeof entries)[number]) => boolean): string[] =>
+    entries
+      .filter(keep)
+      .map((entry) => entry.name)
+      .sort()
+  // A link may point at either: which one shows when it is opened.
+  return {
+    folders: names((entry) => entry.isDirectory() || entry.isSymbolicLink()),
+    files: names((entry) => entry.isFile() || entry.isSymbolicLink()),
+  }
+}
+
+function readEntries(path: string) {
+  return readdir(path, { withFileTypes: true })
+}

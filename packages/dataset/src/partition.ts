@@ -1,0 +1,49 @@
+import { createRandom, MeshflError } from '@meshfl/core'
+import { allocate } from './allocate.js'
+import type { Split } from './manifest.js'
+
+/** How subjects are dealt to sites. */
+export type PartitionName = 'iid'
+
+/** The sites of a dataset: site-1 to site-N. */
+export function siteNames(sites: number): string[] {
+  return Array.from({ length: sites }, (_, index) => `site-${index + 1}`)
+}
+
+/**
+ * Deals the training subjects, and apart from them the validation subjects, to sites in equal shares. Test subjects stay
+ * with the whole dataset and get no site.
+ * @param sites at least 1
+ */
+export function partitionSubjects(
+  splits: ReadonlyMap<string, Split>,
+  sites: number,
+  _partition: PartitionName,
+  seed: number,
+): Map<string, string> {
+  const names = siteNames(sites)
+  const siteOf = new Map<string, string>()
+  for (const split of ['train', 'valid'] as const) {
+    const subjects = [...splits].filter(([, value]) => value === split).map(([subject]) => subject)
+    const shuffled = createRandom(seed, 'partition', split).shuffle(subjects.sort())
+    const counts = allocate(
+      shuffled.length,
+      names.map(() => 1),
+    )
+    let next = 0
+    for (const [index, name] of names.entries()) {
+      for (const subject of shuffled.slice(next, next + counts[index]!)) siteOf.set(subject, name)
+      next += counts[index]!
+    }
+  }
+  return siteOf
+}
+
+/** @throws MeshflError `SITES_INVALID` */
+export function checkSites(sites: number): void {
+  if (Number.isInteger(sites) && sites >= 1) return
+  throw new MeshflError('SITES_INVALID', `${sites} is no number of sites`, {
+    kind: 'usage',
+    hint: 'give a whole number from 1 on, or leave --sites out for one dataset',
+  })
+}

@@ -1,0 +1,233 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { canonicalJson, explainWriteError, MeshflError, sha256, syncFolder, writeFileAtomic } from '@meshfl/core'
+import { CONFORM_VERSION, conformGeometry } from '@meshfl/volume'
+import { buildManifest, nnunetSplits, type PreparedCase, siteManifest } from './build-manifest.js'
+import { caseIds } from './case-id.js'
+import { concurrently } from './concurrently.js'
+import { type FileIndex, findIntact, indexFiles, placeFiles, removeStale, volumeName } from './dataset-files.js'
+import { checkDuplicates } from './duplicates.js'
+import { findCases } from './find-cases.js'
+import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
+import { type LabelMap, loadLabelMap } from './label-map.js'
+import type { FoundCase } from './layouts/layout.js'
+import { listFolder } from './layouts/volume-file.js'
+import type { DatasetManifest, Finding } from './manifest.js'
+import { MANIFEST_FILE } from './open-dataset.js'
+import { checkSites } from './partition.js'
+import { planCase, prepareCase } from './prepare-case.js'
+import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
+import { shownPath, withoutFolders } from './source-files.js'
+import { checkRatios } from './split.js'
+
+/** Errors of a case's files that are none of the case's: they end the run. */
+const FATAL = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE'])
+
+/**
+ * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
+ * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
+ * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`,
+ * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
+ */
+export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
+  checkRatios(options.ratios)
+  if (options.sites !== undefined) checkSites(options.sites)
+  conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
+  const labelMap = await loadLabelMap(options.labelMap)
+  const { cases, findings } = await findCases(options.source, options)
+  const ids = caseIds(cases)
+  const run = new Preparation(options, labelMap, cases, ids)
+  if (options.dryRun) return run.plan(findings)
+  return run.execute(findings)
+}
+
+/** One call of prepareDataset. */
+class Preparation {
+  readonly #root: string
+  readonly #out: string
+  readonly #leftOut = new Map<number, LeftOut>()
+  readonly #records = new Map<number, CaseRecord>()
+
+  constructor(
+    readonly options: PrepareOptions,
+    readonly labelMap: LabelMap,
+    readonly cases: readonly FoundCase[],
+    readonly ids: readonly string[],
+  ) {
+    this.#root = resolve(options.source)
+    this.#out = resolve(options.out)
+  }
+
+  /** What would be made, from the files' headers. */
+  async plan(findings: Finding[]): Promise<PrepareResult> {
+    await this.#forEachCase('plan', async (found, index) => {
+      this.#records.set(index, await planCase(found, this.ids[index]!, this.#names(found), this.options.conform))
+    })
+    return this.#result(findings)
+  }
+
+  async execute(findings: Finding[]): Promise<PrepareResult> {
+    const { reusable, former } = await this.#claimFolder()
+    const index = await indexFiles(this.#out)
+    await this.#forEachCase('conform', (found, position) => this.#conform(found, position, reusable, index))
+    const result = this.#result(findings)
+    await this.#publish(result.manifest, index, former)
+    return result
+  }
+
+  /**
+   * Takes the output folder: an empty one, or one that this very dataset was begun in.
+   * @returns records of cases that may still be right, and the ids of all cases that a former run wrote
+   */
+  async #claimFolder(): Promise<{ reusable: Map<string, CaseRecord>; former: Set<string> }> {
+    const head = this.#head()
+    const journal = await readJournal(this.#out)
+    const listing = await listFolder(this.#out)
+    const published = listing?.files.includes(MANIFEST_FILE) ?? false
+    const foreign = journal === null && listing !== null && listing.files.length + listing.folders.length > 0
+    if (foreign || (published && journal?.head.dataset !== head.dataset)) {
+      throw new MeshflError(
+        'DATASET_EXISTS',
+        published ? `${this.options.out} holds another dataset` : `${this.options.out} is not empty`,
+        {
+          hint: 'give another --out, or remove that folder; the same source and options would have continued it',
+          data: { path: this.#out },
+        },
+      )
+    }
+    try {
+      await mkdir(this.#out, { recursive: true })
+    } catch (error) {
+      throw explainWriteError(error, this.#out)
+    }
+    const known = journal?.records ?? []
+    const records = journal?.head.conform === head.conform ? known : []
+    // The whole file anew: nothing may be appended to a line that a crash cut short.
+    await writeJournal(this.#out, { head, records })
+    return {
+      reusable: new Map(records.map((record) => [record.id, record])),
+      former: new Set(known.map(({ id }) => id)),
+    }
+  }
+
+  #head(): JournalHead {
+    const { conform, volume, nanToZero, toolVersion, ratios, sites, partition, seed, name } = this.options
+    const { vocabularies, ...map } = this.labelMap
+    const labelMap = { ...map, vocabularies: vocabularies.map(({ codes }) => [...codes]) }
+    const perCase = { conform, version: CONFORM_VERSION, volume, nanToZero, toolVersion, labelMap }
+    const pairs = this.cases.map((found, index) => ({
+      ...this.#names(found),
+      id: this.ids[index],
+      columns: found.columns,
+    }))
+    return {
+      format: 'meshfl-split-journal/1',
+      conform: sha256(canonicalJson(perCase)),
+      dataset: sha256(canonicalJson({ perCase, ratios, sites, partition, seed, name, pairs })),
+    }
+  }
+
+  async #conform(
+    found: FoundCase,
+    position: number,
+    reusable: ReadonlyMap<string, CaseRecord>,
+    index: FileIndex,
+  ): Promise<void> {
+    const { labelMap, options } = this
+    const work = { found, id: this.ids[position]!, names: this.#names(found), labelMap, options, folder: this.#out }
+    const record = await prepareCase(work, reusable.get(work.id), index)
+    this.#records.set(position, record)
+  }
+
+  async #forEachCase(task: string, work: (found: FoundCase, index: number) => Promise<void>): Promise<void> {
+    const { signal, onProgress, workers = 2 } = this.options
+    let done = 0
+    const total = this.cases.length
+    onProgress?.({ task, done, total, unit: 'cases' })
+    await concurrently(this.cases, workers, async (found, index) => {
+      if (signal?.aborted) {
+        throw new MeshflError('INTERRUPTED', `stopped after ${done} of ${total} cases`, {
+          kind: 'interrupted',
+          hint: 'run the same command again: it continues with the next case',
+        })
+      }
+      try {
+        await work(found, index)
+      } catch (error) {
+        if (!(error instanceof MeshflError) || error.kind !== 'data' || FATAL.has(error.code)) throw error
+        this.#leaveOut(found, index, error)
+      }
+      onProgress?.({ task, done: ++done, total, unit: 'cases' })
+    })
+  }
+
+  #leaveOut(found: FoundCase, index: number, error: MeshflError): void {
+    const message = withoutFolders(error.message, this.#root, found)
+    const hint = error.hint === undefined ? {} : { hint: error.hint }
+    this.#leftOut.set(index, { subject: found.subject, code: error.code, message, ...hint })
+  }
+
+  #result(found: Finding[]): PrepareResult {
+    const leftOut = [...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)
+    const prepared = this.cases.flatMap((item, index): PreparedCase[] => {
+      const record = this.#records.get(index)
+      return record === undefined ? [] : [{ found: item, record }]
+    })
+    if (prepared.length === 0) {
+      const shown = leftOut.slice(0, 3).map(({ subject, message }) => `${subject}: ${message}`)
+      const more = leftOut.length > 3 ? `; and ${leftOut.length - 3} more` : ''
+      throw new MeshflError('DATASET_NO_CASES', `no case can be used; ${shown.join('; ')}${more}`, {
+        hint: leftOut[0]?.hint ?? 'mend the files and run the same command again',
+        data: { leftOut },
+      })
+    }
+    const findings: Finding[] = [
+      ...found,
+      ...leftOut.map(({ subject, code, message }): Finding => ({ level: 'error', code, message, subject })),
+      ...(this.options.dryRun ? [] : checkDuplicates(prepared)),
+    ]
+    return { manifest: buildManifest(prepared, findings, this.labelMap, this.options), leftOut }
+  }
+
+  /** Moves the volumes into place, then writes the manifests, the root's last: with it the dataset exists. */
+  async #publish(manifest: DatasetManifest, index: FileIndex, former: ReadonlySet<string>): Promise<void> {
+    const out = this.#out
+    const moves = new Map<string, string>()
+    const records = [...this.#records].sort(([a], [b]) => a - b).map(([, record]) => record)
+    for (const [position, record] of records.entries()) {
+      const item = manifest.cases[position]!
+      const imageName = volumeName('images', record.id)
+      const labelName = volumeName('labels', record.id)
+      moves.set((await findIntact(out, index, imageName, record.imageFileSha256))!, item.image)
+      moves.set((await findIntact(out, index, labelName, record.labelFileSha256))!, item.label)
+    }
+    if ([...moves].some(([from, to]) => from !== to)) await this.#unpublish(manifest)
+    await placeFiles(out, moves)
+    await removeStale(out, index, new Set([...former, ...this.ids]), new Set(moves.values()))
+    await writeJournal(out, { head: this.#head(), records })
+    for (const site of manifest.sites) {
+      await writeJson(join(out, 'sites', site, MANIFEST_FILE), siteManifest(manifest, site))
+    }
+    await writeJson(join(out, 'splits_final.json'), nnunetSplits(manifest))
+    await writeJson(join(out, MANIFEST_FILE), manifest)
+  }
+
+  /** While volumes move, no manifest may promise them. */
+  async #unpublish(manifest: DatasetManifest): Promise<void> {
+    const manifests = [MANIFEST_FILE, ...manifest.sites.map((site) => join('sites', site, MANIFEST_FILE))]
+    for (const file of manifests) await rm(join(this.#out, file), { force: true })
+    await syncFolder(this.#out)
+  }
+
+  #names(found: FoundCase): { subject: string; image: string; label: string } {
+    return {
+      subject: found.subject,
+      image: shownPath(this.#root, found.image),
+      label: shownPath(this.#root, found.label),
+    }
+  }
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`)
+}

@@ -1,0 +1,50 @@
+import type { ConformOptions } from '@meshfl/volume'
+import type { DatasetManifest } from './manifest.js'
+import type { PartitionName } from './partition.js'
+
+/** What `meshfl split` is asked for. */
+export interface PrepareOptions {
+  /** A folder in one of the layouts that `findCases` knows, or a table. */
+  source: string
+  /** The dataset's folder; made where there is none. */
+  out: string
+  /** `gw3`, `aseg`, `identity` or a JSON file. */
+  labelMap: string
+  conform: ConformOptions
+  /** Weights of train, valid, test. */
+  ratios: readonly [number, number, number]
+  /** Deals train and valid to so many sites under `<out>/sites/`; absent: one dataset. */
+  sites?: number
+  partition: PartitionName
+  seed: number
+  /** What the layout calls the image, the label: see FindOptions. */
+  image?: string
+  label?: string
+  /** Which volume of 4D images, from 0. */
+  volume?: number
+  nanToZero?: boolean
+  /** Default: the name of the source. */
+  name?: string
+  /** Of meshfl, for the manifest. */
+  toolVersion: string
+  /** Finds, pairs and splits, reads headers only and writes nothing. */
+  dryRun?: boolean
+  /** Cases in progress at a time; default 2. */
+  workers?: number
+  signal?: AbortSignal
+  onProgress?(progress: { task: string; done: number; total: number; unit: string }): void
+}
+
+/** A case in error: not in the dataset. */
+export interface LeftOut {
+  subject: string
+  code: string
+  message: string
+  hint?: string
+}
+
+export interface PrepareResult {
+  /** As written to `<out>/dataset.json`; after a dry run without hashes, voxel counts and, for `identity`, classes. */
+  manifest: DatasetManifest
+  leftOut: LeftOut[]
+}

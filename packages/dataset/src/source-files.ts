@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { basename, relative, sep } from 'node:path'
+import type { FoundCase } from './layouts/layout.js'
+
+/** A source file as a dataset names it: relative to the source, with slashes; its bare name where it lies elsewhere. */
+export function shownPath(root: string, file: string): string {
+  const path = relative(root, file).split(sep).join('/')
+  return path === '' || path.startsWith('../') || /^([A-Za-z]:|\/)/.test(path) ? basename(file) : path
+}
+
+/** Takes the folders of this machine out of a sentence that names a case's files. */
+export function withoutFolders(message: string, root: string, found: FoundCase): string {
+  let text = message
+  for (const file of [found.image, found.label, found.names ?? found.label]) {
+    text = text.replaceAll(file, shownPath(root, file))
+  }
+  return text.replaceAll(`${root}${sep}`, '')
+}
+
+/** SHA-256 over the bytes of a case's files, the .img beside a .hdr included. A file that is not there counts as empty. */
+export async function hashSources(found: FoundCase): Promise<string> {
+  const hash = createHash('sha256')
+  for (const file of [found.image, found.label, found.names]) {
+    if (file === undefined) continue
+    const stem = /^(.*)\.hdr(\.gz)?$/i.exec(file)?.[1]
+    for (const path of stem === undefined ? [file] : [file, `${stem}.img`, `${stem}.img.gz`]) {
+      // What cannot be read is explained by the reader of volumes, which names the file and the mend.
+      const bytes = await readFile(path).catch(() => Buffer.alloc(0))
+      hash.update(`${bytes.byteLength}\n`).update(bytes)
+    }
+  }
+  return hash.digest('hex')
+}
