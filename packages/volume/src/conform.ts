@@ -6,8 +6,8 @@ import { type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } f
 
 export interface ConformOptions {
   /**
-   * `freesurfer` rounds to nearest as FastSurfer's conform does, `niivue` truncates as the browser tools do; `none` keeps grid
-   * and orientation.
+   * `freesurfer` is FastSurfer's conform: it rounds to nearest, and what is 0 stays 0. `niivue` is the browser's: it truncates,
+   * and 0 is an intensity like any other. `none` keeps grid and orientation, and only spreads intensities over 0..255.
    */
   mode: 'freesurfer' | 'niivue' | 'none'
   /** Voxels of the conformed grid. */
@@ -63,7 +63,8 @@ export function conformGeometry(source: Geometry, options: ConformOptions): Geom
 /**
  * Conforms an image: trilinear onto the conformed grid, then 0..255. Written after FastSurfer's algorithm
  * (https://github.com/Deep-MI/FastSurfer/blob/dev/FastSurferCNN/data_loader/conform.py): the scale comes from the source's
- * histogram, and what is 0 after the interpolation stays 0. An image that is uint8 without scaling keeps its intensities.
+ * histogram. An image that is uint8 without scaling keeps its intensities. Where nothing changes the voxels are the image's own,
+ * not a copy.
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`, `USAGE_CONFORM`
  */
 export function conformImage(volume: Volume, options: ConformOptions): Volume<Uint8Array> {
@@ -82,7 +83,7 @@ export function conformImage(volume: Volume, options: ConformOptions): Volume<Ui
   const scale = plain ? undefined : robustScale(voxels)
   const [nx, ny] = target.shape
   resampleRows(volume, target, (row, y, z) => {
-    if (scale !== undefined) rescaleRow(row, scale)
+    if (scale !== undefined) rescaleRow(row, scale, options.mode === 'freesurfer')
     if (options.mode === 'niivue') truncateRow(row)
     rounded.set(row, (z * ny + y) * nx)
   })
@@ -112,10 +113,10 @@ function conformed(voxels: Uint8Array, { shape, affine }: Geometry): Volume<Uint
   return { shape, affine, voxels, storedType: 'uint8', slope: 1, intercept: 0 }
 }
 
-function rescaleRow(row: Float64Array, { low, scale }: IntensityScale): void {
+function rescaleRow(row: Float64Array, { low, scale }: IntensityScale, keepZero: boolean): void {
   for (let x = 0; x < row.length; x++) {
     const value = row[x] as number
-    row[x] = value === 0 ? 0 : scale * (value - low)
+    row[x] = keepZero && value === 0 ? 0 : scale * (value - low)
   }
 }
 

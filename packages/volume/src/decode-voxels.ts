@@ -108,13 +108,13 @@ export function integerLabels(voxels: VoxelArray, name: string): VoxelArray {
     else if (value > high) high = value
   }
   if (low >= 0) {
-    if (high <= 0xff) return Uint8Array.from(voxels)
-    if (high <= 0xffff) return Uint16Array.from(voxels)
-    if (high <= 0xffffffff) return Uint32Array.from(voxels)
+    if (high <= 0xff) return new Uint8Array(voxels)
+    if (high <= 0xffff) return new Uint16Array(voxels)
+    if (high <= 0xffffffff) return new Uint32Array(voxels)
   } else {
-    if (low >= -0x80 && high <= 0x7f) return Int8Array.from(voxels)
-    if (low >= -0x8000 && high <= 0x7fff) return Int16Array.from(voxels)
-    if (low >= -0x80000000 && high <= 0x7fffffff) return Int32Array.from(voxels)
+    if (low >= -0x80 && high <= 0x7f) return new Int8Array(voxels)
+    if (low >= -0x8000 && high <= 0x7fff) return new Int16Array(voxels)
+    if (low >= -0x80000000 && high <= 0x7fffffff) return new Int32Array(voxels)
   }
   throw notInteger(name, low < -0x80000000 ? low : high)
 }

@@ -1,8 +1,9 @@
+import { constants as bufferLimits } from 'node:buffer'
 import { promisify } from 'node:util'
 import { constants, gunzip, gunzipSync } from 'node:zlib'
 import { MeshflError } from '@meshfl/core'
 import { dataBytes, MAX_HEADER_BYTES, parseHeader } from './header.js'
-import { notRecognized, truncated } from './read-errors.js'
+import { notRecognized, tooLarge, truncated } from './read-errors.js'
 
 /** deflate cannot do better than 1032 to 1 (https://zlib.net/zlib_tech.html). */
 const MAX_RATIO = 1032
@@ -42,6 +43,7 @@ function plan(bytes: Uint8Array, name: string): Plan {
 }
 
 function planFor(bytes: Uint8Array, name: string, expected: number): Plan {
+  if (expected + MAX_TRAILER_BYTES > bufferLimits.MAX_LENGTH) throw tooLarge(name, expected)
   if (expected > (bytes.length + 1) * MAX_RATIO) throw truncated(name, bytes.length, Math.ceil(expected / MAX_RATIO))
   return { chunkSize: Math.max(4096, expected + 1024), maxOutputLength: expected + MAX_TRAILER_BYTES }
 }

@@ -35,29 +35,40 @@ export function fullRangeScale(voxels: VoxelArray): IntensityScale {
  * (https://github.com/Deep-MI/FastSurfer/blob/dev/FastSurferCNN/data_loader/conform.py).
  */
 export function robustScale(voxels: VoxelArray): IntensityScale {
-  const { low, high } = intensityRange(voxels)
-  if (!(high > low)) return { low, scale: 1 }
-  const { counts, nonZero } = histogram(voxels, low, high)
+  let { low, high } = intensityRange(voxels)
+  if (low === high) {
+    // what numpy's histogram makes of an empty range
+    low -= 0.5
+    high += 0.5
+  }
+  const edges = Float64Array.from({ length: BINS + 1 }, (_, i) => (i === BINS ? high : low + i * ((high - low) / BINS)))
+  const { counts, nonZero } = histogram(voxels, edges)
   const cutoff = voxels.length - Math.trunc((1 - F_HIGH) * nonZero)
-  // the first bin edge that `cutoff` voxels lie below, less two, as FastSurfer does
+  // the first edge that `cutoff` voxels lie below, less two, as FastSurfer does
   let below = 0
   let edge = 0
   while (edge < BINS && below < cutoff) below += counts[edge++] as number
   const upper = edge - 2
-  // an edge before the first counts from the end, as a negative index does in the original
-  const source = low + ((upper < 0 ? upper + BINS + 1 : upper) * (high - low)) / BINS
+  // before the first edge it counts from the last, as a negative index does in the original
+  const source = edges[upper < 0 ? upper + BINS + 1 : upper] as number
   return source === low ? { low, scale: 1 } : { low, scale: TOP / (source - low) }
 }
 
-function histogram(voxels: VoxelArray, low: number, high: number): { counts: Float64Array; nonZero: number } {
+/** Counts voxels per bin, as numpy does: a bin holds its lower edge, the last bin its upper edge as well. */
+function histogram(voxels: VoxelArray, edges: Float64Array): { counts: Float64Array; nonZero: number } {
   const counts = new Float64Array(BINS)
-  const perBin = BINS / (high - low)
+  const low = edges[0] as number
+  const perBin = BINS / ((edges[BINS] as number) - low)
   let nonZero = 0
   for (let i = 0; i < voxels.length; i++) {
     const value = voxels[i] as number
     if (value >= 1e-15 || value <= -1e-15) nonZero++
-    const bin = Math.trunc((value - low) * perBin)
-    counts[bin < BINS ? bin : BINS - 1]! += 1
+    let bin = Math.trunc((value - low) * perBin)
+    if (bin >= BINS) bin = BINS - 1
+    // the multiplication may be off by one bin at an edge
+    if (value < (edges[bin] as number)) bin--
+    else if (bin < BINS - 1 && value >= (edges[bin + 1] as number)) bin++
+    counts[bin] = (counts[bin] as number) + 1
   }
   return { counts, nonZero }
 }

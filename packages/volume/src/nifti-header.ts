@@ -10,8 +10,8 @@ const NIFTI2_BYTES = 540
 /** Reads a NIfTI header, or returns undefined where the bytes are no NIfTI file. */
 export function parseNiftiHeader(bytes: Uint8Array, name: string): VolumeHeader | undefined {
   // A copy of the header alone: the reader wants an ArrayBuffer, and must not look into extensions, whose sizes it trusts.
-  const one = bytes.slice(0, NIFTI1_BYTES).buffer
-  const two = bytes.slice(0, NIFTI2_BYTES).buffer
+  const one = new Uint8Array(bytes.subarray(0, NIFTI1_BYTES)).buffer
+  const two = new Uint8Array(bytes.subarray(0, NIFTI2_BYTES)).buffer
   let raw: ArrayBuffer
   let header: NIFTI1 | NIFTI2
   if (isNIFTI1(one, true)) {

@@ -28,3 +28,10 @@ export function truncated(name: string, have: number, need: number): MeshflError
     },
   )
 }
+
+export function tooLarge(name: string, bytes: number): MeshflError {
+  return new MeshflError('VOLUME_TOO_LARGE', `${name} is too large to be read at once (${bytes} bytes)`, {
+    hint: 'split off the volume that you need into a file of its own, for instance with fslroi or nibabel',
+    data: { name, bytes },
+  })
+}

@@ -1,10 +1,10 @@
-import { open, readFile } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 import { MeshflError } from '@meshfl/core'
 import { BYTES_PER_VOXEL } from './datatype.js'
 import { applyScaling, checkFinite, decodeVoxels, integerLabels } from './decode-voxels.js'
 import { dataBytes, parseHeader } from './header.js'
 import { inflate, inflateHeader, inflateSync, isGzip } from './inflate.js'
-import { truncated } from './read-errors.js'
+import { tooLarge, truncated } from './read-errors.js'
 import { type Geometry, type Volume, voxelCount } from './volume.js'
 import type { VolumeHeader } from './volume-header.js'
 
@@ -100,6 +100,7 @@ async function readFileOrExplain(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path)
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_FS_FILE_TOO_LARGE') throw tooLarge(path, (await stat(path)).size)
     throw explainReadError(error, path)
   }
 }

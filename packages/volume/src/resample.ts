@@ -2,6 +2,9 @@ import { emptyLike, sameWidthView } from './datatype.js'
 import { gridMapping, insideRun } from './grid-mapping.js'
 import { type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } from './volume.js'
 
+/** How far outside the outermost voxel centres a point still counts as on them: rounding noise, voxels. */
+const EDGE = 1e-6
+
 /** Takes one row of the target: `row[x]` for all x of (y, z). */
 export type RowSink = (row: Float64Array, y: number, z: number) => void
 
@@ -38,9 +41,9 @@ export function resampleRows(volume: Volume, target: Geometry, sink: RowSink): v
       const sx = m[1] * y + m[2] * z + m[3]
       const sy = m[5] * y + m[6] * z + m[7]
       const sz = m[9] * y + m[10] * z + m[11]
-      const [ax, bx] = insideRun(sx, m[0], 0, bounds[0], nx)
-      const [ay, by] = insideRun(sy, m[4], 0, bounds[1], nx)
-      const [az, bz] = insideRun(sz, m[8], 0, bounds[2], nx)
+      const [ax, bx] = insideRun(sx, m[0], -EDGE, bounds[0] + EDGE, nx)
+      const [ay, by] = insideRun(sy, m[4], -EDGE, bounds[1] + EDGE, nx)
+      const [az, bz] = insideRun(sz, m[8], -EDGE, bounds[2] + EDGE, nx)
       const first = Math.max(ax, ay, az)
       const last = Math.min(bx, by, bz)
       row.fill(0)
@@ -55,7 +58,7 @@ type Interpolable = Uint8Array | Float32Array | Float64Array
 /** Few types, so that the inner loop stays fast; small integers are exact in float32. */
 function interpolable(voxels: VoxelArray): Interpolable {
   if (voxels instanceof Uint8Array || voxels instanceof Float32Array || voxels instanceof Float64Array) return voxels
-  return voxels.BYTES_PER_ELEMENT <= 2 ? Float32Array.from(voxels) : Float64Array.from(voxels)
+  return voxels.BYTES_PER_ELEMENT <= 2 ? new Float32Array(voxels) : new Float64Array(voxels)
 }
 
 function trilinearRun(
@@ -80,9 +83,9 @@ function trilinearRun(
     const x = x0 + i * dx
     const y = y0 + i * dy
     const z = z0 + i * dz
-    const ix = Math.floor(x)
-    const iy = Math.floor(y)
-    const iz = Math.floor(z)
+    const ix = x > 0 ? Math.floor(x) : 0
+    const iy = y > 0 ? Math.floor(y) : 0
+    const iz = z > 0 ? Math.floor(z) : 0
     const fx = x - ix
     const fy = y - iy
     const fz = z - iz
