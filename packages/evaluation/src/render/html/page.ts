@@ -1,0 +1,134 @@
+import { worstFirst } from '../../case-metrics.js'
+import { METRICS } from '../../metrics/registry.js'
+import { isRepeatedTest, type Report } from '../../report.js'
+import type { CaseSlices } from '../../slices/slice-images.js'
+import { countText, DISCLAIMER, emptyText, meshflDiceName, ratioText, repeatedText } from '../format.js'
+import { classKey } from './class-key.js'
+import { curves } from './curves.js'
+import { html, Markup } from './markup.js'
+import { type ShownCase, sliceSection } from './slice-section.js'
+import { stripPlot } from './strip-plot.js'
+import { STYLE } from './style.js'
+import { caseTable, classTable, siteSection } from './tables.js'
+
+/** More classes than this have their Dice in the table only. */
+const MOST_FIGURES = 5
+
+/**
+ * report.html: one file that needs no network and runs no script; its content policy forbids both.
+ * @param slices of any of the report's cases, in any order
+ */
+export function renderHtml(report: Report, slices: readonly CaseSlices[]): string {
+  const bySubject = new Map(slices.map((one) => [one.subject, one]))
+  const shown = worstFirst(report.cases).flatMap((metrics, i): ShownCase[] => {
+    const found = bySubject.get(metrics.subject)
+    return found ? [{ anchor: `case-${i + 1}`, metrics, slices: found }] : []
+  })
+  const anchors = new Map(shown.map((one) => [one.metrics.subject, one.anchor]))
+  const title = `${report.dataset.name}${report.split === null ? '' : `, ${report.split} split`}: segmentation report`
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="referrer" content="no-referrer">
+<title>${title}</title>
+<style>${new Markup(STYLE)}</style>
+</head>
+<body>
+<main>
+${header(report)}
+${notices(report)}
+${figures(report)}
+${gates(report)}
+<section aria-labelledby="classes"><h2 id="classes">Dice by class</h2>${stripPlot(report)}${classTable(report)}</section>
+<section aria-labelledby="cases"><h2 id="cases">Cases</h2><p class="lead">Worst first. Volumes in millilitres; an error is the predicted minus the true volume.</p>${caseTable(report, anchors)}</section>
+${sliceSection(report, shown)}
+${curves(report)}
+${siteSection(report)}
+${method(report)}
+</main>
+<footer><p>${DISCLAIMER} Made by ${report.tool}.</p></footer>
+</body>
+</html>
+`.text
+}
+
+function header(report: Report): Markup {
+  const split = report.split === null ? undefined : html` <small>${report.split} split</small>`
+  return html`<header><p class="kicker">Segmentation report</p><h1>${report.dataset.name}${split}</h1><p class="meta"><span><b>${countText(report.cases.length, 'case')}</b></span>${
+    report.model ? html`<span>model <b>${report.model.name}</b></span>` : html`<span>predictions from a folder</span>`
+  }${report.engine ? html`<span><b>${report.engine.name}</b> on ${report.engine.device}</span>` : undefined}<span>${dateText(report.created)}</span></p></header>`
+}
+
+function notices(report: Report): Markup[] {
+  const notices = [...(isRepeatedTest(report) ? [repeatedText(report)] : []), ...(report.notes ?? [])]
+  return notices.map((notice) => html`<p class="notice" role="note">${notice}</p>`)
+}
+
+function figures(report: Report): Markup {
+  const { foregroundDice, perClass } = report.summary
+  const spread =
+    foregroundDice.min === null
+      ? 'no case has a value'
+      : `${foregroundDice.sd === null ? '' : `sd ${ratioText(foregroundDice.sd)}, `}from ${ratioText(foregroundDice.min)} to ${ratioText(foregroundDice.max)}`
+  const leftOut = foregroundDice.leftOut > 0 ? `; ${countText(foregroundDice.leftOut, 'case')} left out` : ''
+  return html`<dl class="figures"><div class="figure"><dt>Foreground Dice</dt><dd class="value">${ratioText(foregroundDice.mean)}</dd><dd class="detail">mean without background; ${spread}${leftOut}</dd></div>${report.classes
+    .slice(1, 1 + MOST_FIGURES)
+    .map(({ name }, index) => {
+      const dice = perClass[name]?.dice
+      return html`<div class="figure"><dt class="${classKey(index + 1)}"><span class="swatch"></span>${name}</dt><dd class="value">${ratioText(dice?.mean)}</dd><dd class="detail">${dice?.sd == null ? 'Dice' : `Dice, sd ${ratioText(dice.sd)}`}</dd></div>`
+    })}${(report.comparisons ?? []).map((one) => {
+    const [ours, theirs] = [foregroundDice.mean, one.dice.foregroundDice]
+    const gain = ours === null || theirs === null ? undefined : ours - theirs
+    const words = gain === undefined ? '' : `the model is ${Math.abs(gain).toFixed(3)} ${gain < 0 ? 'worse' : 'better'}`
+    return html`<div class="figure"><dt>${one.name}</dt><dd class="value">${ratioText(theirs)}</dd><dd class="detail">${[one.note ?? 'foreground Dice', words].filter(Boolean).join('; ')}</dd></div>`
+  })}</dl>`
+}
+
+function gates(report: Report): Markup | undefined {
+  if (report.gates.length === 0) return undefined
+  return html`<ul class="gates" aria-label="Gates">${report.gates.map(
+    (gate) =>
+      html`<li class="${gate.outcome}"><b>${gate.outcome === 'passed' ? '✓ Passed' : '✗ Failed'}</b><span>${gate.reason}</span></li>`,
+  )}</ul>`
+}
+
+function method(report: Report): Markup {
+  const fact = (name: string, value: Markup | string | undefined): Markup | undefined =>
+    value === undefined ? undefined : html`<dt>${name}</dt><dd>${value}</dd>`
+  const { engine, model, dataset } = report
+  const mean = report.summary.meshflDice.mean
+  return html`<section aria-labelledby="method"><h2 id="method">How this was measured</h2><dl class="facts">${[
+    fact('Foreground Dice', 'For each case the mean Dice of all classes but background; then the mean over cases.'),
+    fact(
+      meshflDiceName(report),
+      `${ratioText(mean)}. The mean over all classes, background among them, in which a class that is in neither volume counts 0. It is higher than the foreground Dice because background is easy, and must not be compared with it.`,
+    ),
+    ...METRICS.map((metric) => fact(metric.name, metric.definition)),
+    fact('Empty classes', emptyText(report)),
+    fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
+    fact('Model', model ? html`${model.name}, SHA-256 <code>${model.sha256}</code>` : undefined),
+    fact(
+      'Engine',
+      engine
+        ? [engine.name, engine.device, engine.instructionSet, engine.precision].filter(Boolean).join(', ')
+        : undefined,
+    ),
+    fact('Dataset', dataset.sha256 ? html`${dataset.name}, SHA-256 <code>${dataset.sha256}</code>` : dataset.name),
+    fact('Classes', report.classes.map((one) => `${one.value} ${one.name}`).join(', ')),
+    fact(
+      'Evaluations',
+      report.split === null ? undefined : `no. ${report.evaluations} of this model on the ${report.split} split`,
+    ),
+    fact('Made', `${dateText(report.created)} by ${report.tool}`),
+  ].filter((one) => one !== undefined)}</dl></section>`
+}
+
+function dateText(created: string): string {
+  const date = new Date(created)
+  if (Number.isNaN(date.getTime())) return created
+  const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(date)
+  return `${day} UTC`
+}
