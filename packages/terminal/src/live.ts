@@ -1,6 +1,8 @@
+// First, and in a file without JSX, which would import React before it.
 import './production.js'
 import type { MeshflEvent } from '@meshfl/core'
 import { type Key, render } from 'ink'
+import { createElement } from 'react'
 import { drawFrame, type Frame, frameLines, type Interaction } from './frame.js'
 import { LiveApp } from './live-app.js'
 import type { LiveView, LiveViewOptions } from './live-options.js'
@@ -65,7 +67,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     const text = frameLines(frame).join('\n')
     if (text !== drawn) {
       drawn = text
-      instance.rerender(<LiveApp frame={frame} keys={interaction.keys} onKey={onKey} />)
+      instance.rerender(createElement(LiveApp, { frame, keys: interaction.keys, onKey }))
     }
     drawnMs = performance.now()
     costMs = 0.8 * costMs + 0.2 * (drawnMs - started)
@@ -125,7 +127,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
 
   const first = layOut()
   drawn = frameLines(first).join('\n')
-  const instance = render(<LiveApp frame={first} keys={interaction.keys} onKey={onKey} />, {
+  const instance = render(createElement(LiveApp, { frame: first, keys: interaction.keys, onKey }), {
     // Ink uses of a stream what Screen has: write, columns, rows, on and off.
     stdout: screen as unknown as NodeJS.WriteStream,
     stdin,
