@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { MeshflError } from './errors.js'
 
@@ -33,6 +33,13 @@ export async function writeFileAtomic(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
     throw explainWriteError(error, path)
+  }
+}
+
+/** Removes from a folder what a crash in `writeFileAtomic` left there. For a folder that nobody is writing to. */
+export async function removeTemporaryFiles(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(folder, name), { force: true })
   }
 }
 

@@ -7,6 +7,7 @@ import {
   modelSha256,
   now,
   readEventLog,
+  removeTemporaryFiles,
   type Study,
   studySha256,
 } from '@meshfl/core'
@@ -85,6 +86,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
   const { site } = trainer
   const layout = modelLayout(study.model)
   let checkpoint = await openCheckpoint(options)
+  await removeTemporaryFiles(run)
   if (checkpoint) await restore(options, layout, checkpoint)
   const resumedAt = checkpoint?.progress.round ?? 0
   const begun = performance.now()
