@@ -17,7 +17,8 @@ const bytes = (base64: string): Uint8Array => Buffer.from(base64, 'base64')
 function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
   expect(actual.length).toBe(expected.length)
   let worst = 0
-  for (let i = 0; i < expected.length; i++) worst = Math.max(worst, Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? 0)))
+  for (let i = 0; i < expected.length; i++)
+    worst = Math.max(worst, Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? 0)))
   expect(worst).toBeLessThanOrEqual(tolerance)
 }
 
