@@ -1,0 +1,186 @@
+import { type ModelState, modelSha256, StudySchema } from '@meshfl/core'
+import type { Session } from '@meshfl/engine'
+import { initializeModel } from '@meshfl/engine'
+import { describe, expect, test } from 'vitest'
+import { createReferenceEngine, createTinyDataset } from '../../testkit/src/index.js'
+import { LocalTrainer, type LocalTrainerOptions } from './local-trainer.js'
+
+const study = StudySchema.parse({ model: { channels: 3, dilations: [1, 2] }, recipe: { maxLearningRate: 0.05 } })
+const { signal } = new AbortController()
+const onStep = (): void => undefined
+
+async function openTrainer(options: Partial<LocalTrainerOptions> & { train?: number; valid?: number } = {}) {
+  const tiny = createTinyDataset({ seed: 1, train: options.train ?? 3, valid: options.valid ?? 2 })
+  const spec = options.spec ?? study.model
+  const session = options.session ?? (await createReferenceEngine().createSession(spec, tiny.grid))
+  return new LocalTrainer({
+    session,
+    spec,
+    recipe: study.recipe,
+    seed: 7,
+    site: 'site-1',
+    classNames: study.classNames,
+    trainCases: tiny.trainCases,
+    validCases: tiny.validCases,
+    loadCase: tiny.loadCase,
+    ...options,
+  })
+}
+
+async function trainRounds(trainer: LocalTrainer, rounds: number, through = rounds) {
+  let model: ModelState = initializeModel(study.model, 7)
+  let state: Uint8Array | null = null
+  const losses: number[] = []
+  for (let round = 1; round <= through; round++) {
+    const outcome = await trainer.train({ round, rounds, model, state, signal, onStep })
+    model = outcome.model
+    state = outcome.state
+    losses.push(outcome.metrics.loss)
+  }
+  return { model, state, losses, hash: modelSha256(model) }
+}
+
+describe('LocalTrainer', () => {
+  test('training lowers the loss and raises the Dice of cases that it has not seen', async () => {
+    const trainer = await openTrainer()
+    const before = await trainer.evaluate({ round: 0, model: initializeModel(study.model, 7), signal })
+    const { model, losses } = await trainRounds(trainer, 12)
+    const after = await trainer.evaluate({ round: 12, model, signal })
+    expect(losses.at(-1)).toBeLessThan(0.6 * losses[0]!)
+    expect(after.loss).toBeLessThan(before.loss!)
+    expect(after.dice.foregroundDice).toBeGreaterThan(before.dice.foregroundDice! + 0.1)
+  })
+
+  test('three runs from the same seed end with the same bits; another seed or site does not', async () => {
+    const hashes = []
+    for (let run = 0; run < 3; run++) hashes.push((await trainRounds(await openTrainer(), 3)).hash)
+    expect(new Set(hashes).size).toBe(1)
+    const dropout = { ...study.model, dropout: 0.3 }
+    const other = await trainRounds(await openTrainer({ spec: dropout, seed: 8 }), 3)
+    const elsewhere = await trainRounds(await openTrainer({ spec: dropout, site: 'site-2' }), 3)
+    expect(new Set([hashes[0], other.hash, elsewhere.hash]).size).toBe(3)
+  })
+
+  test('a round is a function of its model, its state and its number: a new trainer continues with the same bits', async () => {
+    const whole = await trainRounds(await openTrainer(), 4)
+    const half = await trainRounds(await openTrainer(), 4, 2)
+    let { model, state } = half
+    for (const round of [3, 4]) {
+      const outcome = await (await openTrainer()).train({ round, rounds: 4, model, state, signal, onStep })
+      model = outcome.model
+      state = outcome.state
+    }
+    expect(modelSha256(model)).toBe(whole.hash)
+    expect(state).toEqual(whole.state)
+  })
+
+  test('the model that a round starts from is left as it is', async () => {
+    const model = initializeModel(study.model, 7)
+    const before = modelSha256(model)
+    await (await openTrainer()).train({ round: 1, rounds: 2, model, state: null, signal, onStep })
+    expect(modelSha256(model)).toBe(before)
+  })
+
+  test('a round visits every case once an epoch, in steps of the batch size, in an order of its own', async () => {
+    const visits: string[] = []
+    const tiny = createTinyDataset({ seed: 1, train: 5, valid: 0 })
+    const recipe = { ...study.recipe, batchSize: 2, localEpochs: 2 }
+    const trainer = await openTrainer({
+      recipe,
+      trainCases: tiny.trainCases,
+      cacheBytes: 0,
+      loadCase: (item) => {
+        visits.push(item.subject)
+        return tiny.loadCase(item)
+      },
+    })
+    const steps: [number, number][] = []
+    const model = initializeModel(study.model, 7)
+    const outcome = await trainer.train({
+      ...{ round: 1, rounds: 1, model, state: null, signal },
+      onStep: ({ step, steps: of }) => steps.push([step, of]),
+    })
+    expect(steps).toEqual([1, 2, 3, 4, 5, 6].map((step) => [step, 6]))
+    expect(trainer.stepsPerRound).toBe(6)
+    expect(outcome.samples).toBe(5)
+    const all = tiny.trainCases.map(({ subject }) => subject).sort()
+    const epochs = [visits.slice(0, 5), visits.slice(5, 10)]
+    for (const epoch of epochs) expect([...epoch].sort()).toEqual(all)
+    expect(epochs[0]).not.toEqual(epochs[1])
+  })
+
+  test('the learning rate runs over all rounds', async () => {
+    const rates: number[] = []
+    const trainer = await openTrainer()
+    let model = initializeModel(study.model, 7)
+    let state: Uint8Array | null = null
+    for (let round = 1; round <= 10; round++) {
+      const task = { round, rounds: 10, model, state, signal }
+      ;({ model, state } = await trainer.train({ ...task, onStep: (step) => rates.push(step.learningRate) }))
+    }
+    expect(rates.length).toBe(30)
+    expect(rates[2]).toBeCloseTo(study.recipe.maxLearningRate, 10) // 0.1 * 30 - 1
+    expect(rates.at(-1)).toBeCloseTo(study.recipe.maxLearningRate / 25 / 1e4, 12)
+  })
+
+  test('without validation cases there is no loss and no Dice', async () => {
+    const trainer = await openTrainer({ valid: 0 })
+    expect(await trainer.evaluate({ round: 1, model: initializeModel(study.model, 7), signal })).toEqual({
+      cases: 0,
+      loss: null,
+      dice: { perClass: { background: null, 'white matter': null, 'grey matter': null }, foregroundDice: null },
+    })
+  })
+
+  test.each([
+    ['loss', (step: { loss: number }) => ({ ...step, loss: Number.NaN })],
+    ['gradient', (step: { gradients: Float32Array }) => ({ ...step, gradients: step.gradients.map(() => Infinity) })],
+  ])('a %s that is not finite ends the round and names its step and case', async (_, spoil) => {
+    const tiny = createTinyDataset({ seed: 1, train: 3, valid: 0 })
+    const real = await createReferenceEngine().createSession(study.model, tiny.grid)
+    let calls = 0
+    const session: Session = {
+      grid: real.grid,
+      memory: real.memory,
+      forward: real.forward.bind(real),
+      evaluate: real.evaluate.bind(real),
+      dispose: real.dispose.bind(real),
+      async forwardBackward(...args) {
+        const step = await real.forwardBackward(...args)
+        return ++calls === 2 ? { ...step, ...spoil(step) } : step
+      },
+    }
+    const model = initializeModel(study.model, 7)
+    const trainer = await openTrainer({ session })
+    await expect(trainer.train({ round: 1, rounds: 1, model, state: null, signal, onStep })).rejects.toMatchObject({
+      code: 'TRAINING_DIVERGED',
+      data: { round: 1, step: 2, subjects: [expect.stringMatching(/^train-\d$/)] },
+    })
+  })
+
+  test('an abort stops before the next step, with its reason', async () => {
+    const controller = new AbortController()
+    const trainer = await openTrainer()
+    const training = trainer.train({
+      ...{ round: 1, rounds: 1, model: initializeModel(study.model, 7), state: null, signal: controller.signal },
+      onStep: () => controller.abort(new Error('stop')),
+    })
+    await expect(training).rejects.toThrow('stop')
+  })
+
+  test('a site without training cases, and words that do not fit the model, are explained', async () => {
+    const empty = await openTrainer({ train: 0 })
+    const model = initializeModel(study.model, 7)
+    await expect(empty.train({ round: 1, rounds: 1, model, state: null, signal, onStep })).rejects.toMatchObject({
+      code: 'TRAINING_NO_CASES',
+    })
+    await expect(openTrainer({ recipe: { ...study.recipe, classWeights: [1, 1] } })).rejects.toMatchObject({
+      code: 'RECIPE_CLASS_WEIGHTS',
+    })
+    await expect(openTrainer({ classNames: ['a'] })).rejects.toMatchObject({ code: 'CLASS_NAMES_MISMATCH' })
+    const odd = await openTrainer({ loadCase: async () => ({ image: new Uint8Array(3), label: new Uint8Array(3) }) })
+    await expect(odd.train({ round: 1, rounds: 1, model, state: null, signal, onStep })).rejects.toMatchObject({
+      code: 'CASE_GRID_MISMATCH',
+    })
+  })
+})
