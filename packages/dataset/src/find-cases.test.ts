@@ -1,0 +1,196 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { caseIds } from './case-id.js'
+import { findCases } from './find-cases.js'
+import { parseTable } from './layouts/table.js'
+import { temporaryFolder } from './small-brains.test-support.js'
+
+/** A folder with empty files of these names: pairing looks at names only. */
+async function folderWith(...files: string[]): Promise<string> {
+  const root = await temporaryFolder()
+  for (const file of files) {
+    await mkdir(dirname(join(root, file)), { recursive: true })
+    await writeFile(join(root, file), '')
+  }
+  return root
+}
+
+const pairs = (found: { cases: { subject: string; image: string; label: string }[] }, root: string): string[] =>
+  found.cases.map(
+    ({ subject, image, label }) => `${subject}: ${image.slice(root.length + 1)} + ${label.slice(root.length + 1)}`,
+  )
+
+describe('two folders', () => {
+  test('pairs files of the same name whatever their extensions', async () => {
+    const root = await folderWith('images/a.nii.gz', 'labels/a.mgz', 'images/b.hdr', 'images/b.img', 'labels/b.nii')
+    const found = await findCases(root)
+    expect(found.layout).toBe('folders')
+    expect(pairs(found, root)).toEqual(['a: images/a.nii.gz + labels/a.mgz', 'b: images/b.hdr + labels/b.nii'])
+    expect(found.findings).toEqual([])
+  })
+
+  test('an image without a label and a label without an image are findings', async () => {
+    const root = await folderWith('images/a.nii', 'images/b.nii', 'labels/a.nii', 'labels/c.nii', 'images/notes.txt')
+    const found = await findCases(root)
+    expect(found.cases.map(({ subject }) => subject)).toEqual(['a'])
+    expect(found.findings.map(({ code, subject }) => [code, subject])).toEqual([
+      ['IMAGE_WITHOUT_LABEL', 'b'],
+      ['LABEL_WITHOUT_IMAGE', 'c'],
+    ])
+  })
+
+  test('names in the way of BIDS keep the sessions of a subject together', async () => {
+    const files = ['sub-1_ses-a', 'sub-1_ses-b', 'sub-2'].flatMap((stem) => [
+      `images/${stem}.nii`,
+      `labels/${stem}.nii`,
+    ])
+    const { cases } = await findCases(await folderWith(...files))
+    expect(cases.map(({ subject, columns }) => [subject, columns.session])).toEqual([
+      ['sub-1', 'ses-a'],
+      ['sub-1', 'ses-b'],
+      ['sub-2', undefined],
+    ])
+    expect(caseIds(cases)).toEqual(['sub-1_ses-a', 'sub-1_ses-b', 'sub-2'])
+  })
+
+  test('--image and --label name other folders', async () => {
+    const root = await folderWith('t1/a.nii', 'seg/a.nii')
+    expect((await findCases(root, { image: 't1', label: 'seg' })).cases).toHaveLength(1)
+  })
+})
+
+describe('FreeSurfer', () => {
+  test('takes the first of norm, brain, T1 and of aparc+aseg, aparc.a2009s+aseg, aseg', async () => {
+    const root = await folderWith(
+      'bert/mri/T1.mgz',
+      'bert/mri/norm.mgz',
+      'bert/mri/aseg.mgz',
+      'ernie/mri/T1.mgz',
+      'ernie/mri/aseg.mgz',
+      'ernie/mri/aparc+aseg.mgz',
+      'fsaverage/mri/T1.mgz',
+      'fsaverage/mri/aseg.mgz',
+      'oscar/mri/T1.mgz',
+    )
+    const found = await findCases(root)
+    expect(found.layout).toBe('freesurfer')
+    expect(pairs(found, root)).toEqual([
+      'bert: bert/mri/norm.mgz + bert/mri/aseg.mgz',
+      'ernie: ernie/mri/T1.mgz + ernie/mri/aparc+aseg.mgz',
+    ])
+    expect(found.findings).toMatchObject([{ code: 'IMAGE_WITHOUT_LABEL', subject: 'oscar' }])
+    const chosen = await findCases(root, { image: 'T1', label: 'aseg.mgz' })
+    expect(pairs(chosen, root)[0]).toBe('bert: bert/mri/T1.mgz + bert/mri/aseg.mgz')
+  })
+})
+
+describe('BIDS', () => {
+  test('pairs by subject and session, and prefers the label of the same run', async () => {
+    const root = await folderWith(
+      'sub-01/ses-1/anat/sub-01_ses-1_run-1_T1w.nii.gz',
+      'sub-01/ses-1/anat/sub-01_ses-1_run-2_T1w.nii.gz',
+      'sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz',
+      'sub-02/anat/sub-02_T1w.nii.gz',
+      'sub-03/anat/sub-03_T1w.nii.gz',
+      'derivatives/seg/sub-01/ses-1/anat/sub-01_ses-1_dseg.nii.gz',
+      'derivatives/seg/sub-01/ses-1/anat/sub-01_ses-1_run-2_dseg.nii.gz',
+      'derivatives/seg/sub-01/ses-2/anat/sub-01_ses-2_dseg.nii.gz',
+      'derivatives/seg/sub-02/anat/sub-02_space-MNI152NLin2009cAsym_dseg.nii.gz',
+      'derivatives/seg/sub-02/anat/sub-02_space-T1w_dseg.nii.gz',
+      'derivatives/seg/sub-02/anat/sub-02_dseg.tsv',
+      'derivatives/seg/dseg.tsv',
+    )
+    const found = await findCases(root)
+    expect(found.layout).toBe('bids')
+    const short = pairs(found, root).map((pair) => pair.replaceAll(/[^ ]*\//g, ''))
+    expect(short).toEqual([
+      'sub-01: sub-01_ses-1_run-1_T1w.nii.gz + sub-01_ses-1_dseg.nii.gz',
+      'sub-01: sub-01_ses-1_run-2_T1w.nii.gz + sub-01_ses-1_run-2_dseg.nii.gz',
+      'sub-01: sub-01_ses-2_T1w.nii.gz + sub-01_ses-2_dseg.nii.gz',
+      'sub-02: sub-02_T1w.nii.gz + sub-02_space-T1w_dseg.nii.gz',
+    ])
+    expect(found.findings).toMatchObject([{ code: 'IMAGE_WITHOUT_LABEL', subject: 'sub-03' }])
+    expect(caseIds(found.cases)).toEqual(['sub-01_ses-1_run-1', 'sub-01_ses-1_run-2', 'sub-01_ses-2', 'sub-02'])
+    expect(found.cases[0]!.names?.endsWith('seg/dseg.tsv')).toBe(true)
+    expect(found.cases[3]!.names?.endsWith('sub-02_dseg.tsv')).toBe(true)
+  })
+})
+
+describe('a table', () => {
+  test('has paths relative to itself and keeps its other columns', async () => {
+    const root = await folderWith('data/a.nii', 'data/a_seg.nii')
+    await writeFile(
+      join(root, 'list.csv'),
+      '\uFEFFsubject,image,label,scanner\na,data/a.nii,data/a_seg.nii,"Philips, 3T"\n',
+    )
+    const found = await findCases(join(root, 'list.csv'))
+    expect(found.layout).toBe('table')
+    expect(pairs(found, root)).toEqual(['a: data/a.nii + data/a_seg.nii'])
+    expect(found.cases[0]!.columns).toEqual({ scanner: 'Philips, 3T' })
+  })
+
+  test('named cases.tsv in a folder is found there', async () => {
+    const root = await folderWith('images/a.nii')
+    await writeFile(join(root, 'cases.tsv'), 'subject\timage\tlabel\nx\timages/a.nii\tl.nii\ny\timages/b.nii\t\n')
+    const found = await findCases(root)
+    expect(found).toMatchObject({ layout: 'table', findings: [{ code: 'IMAGE_WITHOUT_LABEL', subject: 'y' }] })
+    expect(found.cases.map(({ subject }) => subject)).toEqual(['x'])
+  })
+
+  test('without the columns, or with rows of other lengths, is an error that says what is missing', async () => {
+    const root = await folderWith()
+    await writeFile(join(root, 'a.csv'), 'subject,scan,label\nx,y,z\n')
+    await expect(findCases(join(root, 'a.csv'))).rejects.toMatchObject({
+      code: 'TABLE_MALFORMED',
+      message: expect.stringContaining('no column image'),
+    })
+    await writeFile(join(root, 'b.csv'), 'subject,image,label\nx,y\n')
+    await expect(findCases(join(root, 'b.csv'))).rejects.toMatchObject({ code: 'TABLE_MALFORMED' })
+  })
+
+  test('never fails in any other way, whatever is in it', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.uint8Array().map((bytes) => Buffer.from(bytes).toString('latin1')),
+        ),
+        (text) => {
+          try {
+            parseTable(Buffer.from(text), 'x.csv')
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'TABLE_MALFORMED' })
+          }
+        },
+      ),
+    )
+  })
+})
+
+test('a folder without pairs is an error that says what was looked for and what is there', async () => {
+  const root = await folderWith('scans/a.nii.gz', 'readme.txt')
+  const error = await findCases(root).catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: 'DATASET_NO_PAIRS', exitCode: 3 })
+  const { message } = error as Error
+  for (const part of ['scans/', 'readme.txt', 'images/', 'mri/', 'derivatives', 'cases.tsv'])
+    expect(message).toContain(part)
+})
+
+test('a source that does not exist is said so', async () => {
+  await expect(findCases('/no/such/folder')).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })
+})
+
+test('file names of cases are unique on any file system, and never leave their folder', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.string(), fc.constantFrom('../x', 'a/b', 'A', 'a', '.', '')), { maxLength: 20 }),
+      (list) => {
+        const ids = caseIds(list.map((subject) => ({ subject, image: '', label: '', columns: {} })))
+        expect(new Set(ids.map((id) => id.toLowerCase())).size).toBe(list.length)
+        for (const id of ids) expect(id).toMatch(/^[A-Za-z0-9_][A-Za-z0-9._-]*$/)
+      },
+    ),
+  )
+})

@@ -1,0 +1,110 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { allocate } from './allocate.js'
+import { partitionSubjects, siteNames } from './partition.js'
+import { splitSubjects } from './split.js'
+
+const weights = fc
+  .array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 8 })
+  .filter((list) => list.some((weight) => weight > 0.01))
+const subjects = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 60 })
+const ratios = fc
+  .tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.constant(0.1))
+  .map((list): [number, number, number] => list)
+
+describe('allocate', () => {
+  test('gives everything out, and no share is further than one from its quota', () => {
+    fc.assert(
+      fc.property(fc.nat(2000), weights, (total, list) => {
+        const shares = allocate(total, list)
+        const sum = list.reduce((a, b) => a + b, 0)
+        expect(shares.reduce((a, b) => a + b, 0)).toBe(total)
+        for (const [index, share] of shares.entries()) {
+          expect(Math.abs(share - (total * list[index]!) / sum)).toBeLessThan(1 + 1e-6)
+        }
+      }),
+    )
+  })
+
+  test('24 subjects at 0.75, 0.15, 0.1 are 18, 4 and 2: quotas 18, 3.6, 2.4', () => {
+    expect(allocate(24, [0.75, 0.15, 0.1])).toEqual([18, 4, 2])
+  })
+
+  test('a quota that is whole but for rounding is taken whole', () => {
+    expect(allocate(20, [0.75, 0.15, 0.1])).toEqual([15, 3, 2])
+    expect(allocate(100, [0.7, 0.2, 0.1])).toEqual([70, 20, 10])
+  })
+
+  test('of equal remainders the first takes what is left', () => {
+    expect(allocate(5, [1, 1])).toEqual([3, 2])
+    expect(allocate(1, [1, 1, 1])).toEqual([1, 0, 0])
+  })
+})
+
+describe('splitSubjects', () => {
+  test('every subject is in one split, and the sizes are those of the largest remainder', () => {
+    fc.assert(
+      fc.property(subjects, ratios, fc.nat(), (list, weightsOfSplits, seed) => {
+        const splits = splitSubjects(list, weightsOfSplits, seed)
+        expect([...splits.keys()].sort()).toEqual([...list].sort())
+        const sizes = ['train', 'valid', 'test'].map(
+          (split) => [...splits.values()].filter((value) => value === split).length,
+        )
+        expect(sizes).toEqual(allocate(list.length, weightsOfSplits))
+      }),
+    )
+  })
+
+  test('neither the order of the subjects nor how often each is named changes the split', () => {
+    fc.assert(
+      fc.property(subjects, fc.nat(), (list, seed) => {
+        const once = splitSubjects(list, [2, 1, 1], seed)
+        const again = splitSubjects([...list].reverse().concat(list), [2, 1, 1], seed)
+        expect([...again].sort()).toEqual([...once].sort())
+      }),
+    )
+  })
+
+  test('another seed gives another split', () => {
+    const list = Array.from({ length: 24 }, (_, index) => `s${index}`)
+    const drawn = new Set(
+      [0, 1, 2, 3, 4].map((seed) => JSON.stringify([...splitSubjects(list, [2, 1, 1], seed)].sort())),
+    )
+    expect(drawn.size).toBe(5)
+  })
+
+  test('ratios that are no ratios are refused', () => {
+    for (const wrong of [
+      [0, 0, 0],
+      [1, -1, 1],
+      [1, Number.NaN, 1],
+    ] as const) {
+      expect(() => splitSubjects(['a'], wrong, 0)).toThrowError(expect.objectContaining({ code: 'RATIOS_INVALID' }))
+    }
+  })
+})
+
+describe('partitionSubjects', () => {
+  test('every train and valid subject has one site, test subjects have none, and shares differ by at most one', () => {
+    fc.assert(
+      fc.property(subjects, fc.integer({ min: 1, max: 7 }), fc.nat(), (list, sites, seed) => {
+        const splits = splitSubjects(list, [6, 3, 1], seed)
+        const siteOf = partitionSubjects(splits, sites, 'iid', seed)
+        for (const [subject, split] of splits) expect(siteOf.has(subject)).toBe(split !== 'test')
+        for (const split of ['train', 'valid'] as const) {
+          const sizes = siteNames(sites).map(
+            (site) => [...siteOf].filter(([subject, name]) => name === site && splits.get(subject) === split).length,
+          )
+          expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
+        }
+      }),
+    )
+  })
+
+  test('the number of sites does not change who is in test', () => {
+    const list = Array.from({ length: 20 }, (_, index) => `s${index}`)
+    const splits = splitSubjects(list, [2, 1, 1], 7)
+    const held = (sites: number): string[] => [...partitionSubjects(splits, sites, 'iid', 7).keys()].sort()
+    expect(held(4)).toEqual(held(2))
+  })
+})
