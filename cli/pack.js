@@ -58,6 +58,7 @@ function pinDependencies(folder, locate) {
   for (const name of Object.keys(manifest.dependencies ?? {})) {
     manifest.dependencies[name] = JSON.parse(readFileSync(join(locate(name), 'package.json'), 'utf8')).version
   }
+  rmSync(file) // pnpm links the workspace's own files: writing into one would change the repository's
   writeFileSync(file, `${JSON.stringify(manifest, null, 2)}\n`)
   return manifest
 }
