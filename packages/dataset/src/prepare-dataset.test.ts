@@ -1,0 +1,403 @@
+import { appendFile, cp, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { type DatasetManifest, DatasetManifestSchema } from './manifest.js'
+import { openDataset } from './open-dataset.js'
+import { prepareDataset } from './prepare-dataset.js'
+import {
+  hashTree,
+  optionsFor,
+  SMALL_AFFINE,
+  smallBrain,
+  temporaryFolder,
+  writeFolders,
+  writeVolume,
+} from './small-brains.test-support.js'
+
+const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+
+async function sourceOf(ids: readonly string[]): Promise<string> {
+  const root = await temporaryFolder()
+  await writeFolders(root, ids)
+  return root
+}
+
+const readManifest = async (folder: string): Promise<DatasetManifest> =>
+  DatasetManifestSchema.parse(JSON.parse(await readFile(join(folder, 'dataset.json'), 'utf8')))
+
+describe('a dataset', () => {
+  test('has every subject once, exact counts, and volumes that open', async () => {
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest, leftOut } = await prepareDataset(optionsFor(await sourceOf(IDS), out))
+    expect(leftOut).toEqual([])
+    expect(manifest.findings).toEqual([])
+    expect(manifest).toEqual(await readManifest(out))
+    expect(manifest.cases.map(({ subject }) => subject)).toEqual(IDS)
+    expect(manifest.conform).toMatchObject({ shape: [16, 16, 16], voxelSizeMm: 10, orientation: 'LIA' })
+    const dataset = await openDataset(out)
+    expect(dataset.grid).toEqual({ depth: 16, height: 16, width: 16 })
+    expect(dataset.classNames).toEqual(['background', 'white matter', 'grey matter'])
+    expect((['train', 'valid', 'test'] as const).map((split) => dataset.cases(split).length)).toEqual([4, 2, 2])
+    for (const item of dataset.cases()) {
+      const { image, label } = await dataset.loadCase(item)
+      const counts = [0, 1, 2].map((value) => label.filter((voxel) => voxel === value).length)
+      expect(image).toHaveLength(4096)
+      expect(counts).toEqual(item.voxels)
+    }
+  })
+
+  test('is the same, byte for byte, when it is made again elsewhere with other workers', async () => {
+    const source = await sourceOf(IDS)
+    const folder = await temporaryFolder()
+    const copy = join(folder, 'elsewhere', basename(source))
+    await cp(source, copy, { recursive: true })
+    const options = { sites: 2, name: undefined as never }
+    await prepareDataset(optionsFor(source, join(folder, 'one'), { ...options, workers: 1 }))
+    await prepareDataset(optionsFor(copy, join(folder, 'two'), { ...options, workers: 4 }))
+    const [one, two] = [await hashTree(join(folder, 'one')), await hashTree(join(folder, 'two'))]
+    expect(Object.keys(one).length).toBeGreaterThan(16)
+    expect(two).toEqual(one)
+  })
+
+  test('holds no path of this machine and no text of the source headers', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const plain = await readFile(join(source, 'images', 'a.nii.gz'))
+    const bytes = gunzipSync(plain)
+    bytes.write('PATIENT NAME', 148, 'latin1')
+    await writeFile(join(source, 'images', 'a.nii'), bytes)
+    await rm(join(source, 'images', 'a.nii.gz'))
+    const out = join(await temporaryFolder(), 'out')
+    await prepareDataset(optionsFor(source, out, { ratios: [1, 0, 0] }))
+    for (const file of Object.keys(await hashTree(out))) {
+      const content = await readFile(join(out, file))
+      const text = (file.endsWith('.gz') ? gunzipSync(content) : content).toString('latin1')
+      expect(text).not.toContain('PATIENT')
+      expect(text).not.toContain(source)
+      expect(text).not.toContain(out)
+    }
+  })
+
+  test('keeps the sessions of a subject in one split and one site', async () => {
+    const ids = ['1', '2', '3', '4'].flatMap((subject) => [`sub-${subject}_ses-a`, `sub-${subject}_ses-b`])
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest } = await prepareDataset(optionsFor(await sourceOf(ids), out, { sites: 2 }))
+    expect(manifest.cases).toHaveLength(8)
+    for (const subject of ['sub-1', 'sub-2', 'sub-3', 'sub-4']) {
+      const places = manifest.cases
+        .filter((item) => item.subject === subject)
+        .map(({ split, site }) => `${split} ${site}`)
+      expect(places).toHaveLength(2)
+      expect(new Set(places).size).toBe(1)
+    }
+  })
+
+  test('writes nnU-Net splits with the names of the files', async () => {
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest } = await prepareDataset(optionsFor(await sourceOf(IDS), out))
+    const [fold] = JSON.parse(await readFile(join(out, 'splits_final.json'), 'utf8'))
+    const of = (split: string): string[] =>
+      manifest.cases.filter((item) => item.split === split).map((item) => item.subject)
+    expect(fold).toEqual({ train: of('train'), val: of('valid') })
+  })
+})
+
+describe('sites', () => {
+  test('hold their own train and valid cases in a folder that opens on its own; test stays at the root', async () => {
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest } = await prepareDataset(optionsFor(await sourceOf(IDS), out, { sites: 2 }))
+    expect(manifest.sites).toEqual(['site-1', 'site-2'])
+    const seen: string[] = []
+    for (const site of manifest.sites) {
+      const away = join(await temporaryFolder(), 'hospital')
+      await rename(join(out, 'sites', site), away)
+      const dataset = await openDataset(away)
+      expect(dataset.manifest).toMatchObject({ site, sites: [] })
+      expect([dataset.cases('train').length, dataset.cases('valid').length]).toEqual([2, 1])
+      for (const item of dataset.cases()) {
+        await dataset.loadCase(item)
+        seen.push(item.subject)
+      }
+    }
+    const root = await openDataset(out)
+    for (const item of root.cases('test')) {
+      expect(item.image).toBe(`images/${item.subject}.nii.gz`)
+      await root.loadCase(item)
+      seen.push(item.subject)
+    }
+    expect(seen.sort()).toEqual(IDS)
+  })
+
+  test('are told nothing of the subjects of others', async () => {
+    const source = await sourceOf(IDS)
+    for (const id of IDS) {
+      const { label } = smallBrain(IDS.indexOf(id))
+      label[0] = 9
+      await writeVolume(
+        join(source, 'labels', `${id}.nii.gz`),
+        label.map((value) => [0, 2, 3][value] ?? 502),
+      )
+    }
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest } = await prepareDataset(optionsFor(source, out, { sites: 2 }))
+    expect(manifest.findings.filter(({ code }) => code === 'LABEL_UNMAPPED')).toHaveLength(8)
+    const site = await readManifest(join(out, 'sites', 'site-1'))
+    const own = site.cases.map(({ subject }) => subject).sort()
+    expect(site.findings.map(({ subject }) => subject).sort()).toEqual(own)
+  })
+
+  test('with more sites than subjects are empty, which is a finding', async () => {
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest } = await prepareDataset(
+      optionsFor(await sourceOf(['a', 'b']), out, { sites: 2, ratios: [3, 1, 1] }),
+    )
+    const codes = manifest.findings.map(({ code, message }) => `${code}: ${message}`)
+    expect(codes.some((line) => line.startsWith('SPLIT_EMPTY'))).toBe(true)
+    expect(codes.some((line) => line.startsWith('SITE_EMPTY'))).toBe(true)
+    expect((await openDataset(join(out, 'sites', 'site-2'))).cases('valid')).toEqual([])
+  })
+})
+
+describe('a case in error', () => {
+  const damage: [string, string, (source: string) => Promise<void>][] = [
+    ['a gzip file that is cut short', 'VOLUME_TRUNCATED', (source) => truncate(join(source, 'images/b.nii.gz'), 400)],
+    ['no volume at all', 'VOLUME_NOT_RECOGNIZED', (source) => writeFile(join(source, 'labels/b.nii.gz'), 'not a scan')],
+    [
+      'the same affine with another shape',
+      'LABEL_GRID_MISMATCH',
+      (source) =>
+        writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1, [20, 22, 20]).label, { shape: [20, 22, 20] }),
+    ],
+    [
+      'a label in another place',
+      'LABEL_GRID_MISMATCH',
+      (source) =>
+        writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label, {
+          affine: SMALL_AFFINE.map((value, index) => (index === 3 ? value + 500 : value)),
+        }),
+    ],
+    [
+      'white and grey swapped',
+      'LABEL_CLASSES_SWAPPED',
+      (source) =>
+        writeVolume(
+          join(source, 'labels/b.nii.gz'),
+          smallBrain(1).label.map((value) => [0, 2, 1][value]!),
+        ),
+    ],
+    [
+      'an empty label',
+      'LABEL_EMPTY',
+      (source) => writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label.fill(0)),
+    ],
+    [
+      'a constant image',
+      'IMAGE_CONSTANT',
+      (source) => writeVolume(join(source, 'images/b.nii.gz'), smallBrain(1).image.fill(7)),
+    ],
+    [
+      'an image in place of the label',
+      'LABEL_NOT_INTEGER',
+      (source) =>
+        writeVolume(
+          join(source, 'labels/b.nii.gz'),
+          Float32Array.from(smallBrain(1).image, (v) => v / 7),
+        ),
+    ],
+  ]
+
+  test.each(damage)('(%s) is left out with %s, and the rest goes on', async (_, code, harm) => {
+    const source = await sourceOf(['a', 'b', 'c'])
+    await harm(source)
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest, leftOut } = await prepareDataset(optionsFor(source, out))
+    expect(leftOut).toMatchObject([{ subject: 'b', code }])
+    expect(leftOut[0]!.message).not.toContain(source)
+    expect(manifest.cases.map(({ subject }) => subject)).toEqual(['a', 'c'])
+    expect(manifest.findings).toContainEqual({ level: 'error', code, subject: 'b', message: leftOut[0]!.message })
+    expect((await openDataset(out)).cases()).toHaveLength(2)
+  })
+
+  test('shows both grids when they cannot be brought together', async () => {
+    const source = await sourceOf(['a', 'b'])
+    await writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1, [20, 22, 20]).label, { shape: [20, 22, 20] })
+    const { leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+    expect(leftOut[0]!.message).toContain('20x22x20')
+    expect(leftOut[0]!.message).toContain('20x22x24')
+    expect(leftOut[0]!.message).toContain('8 0 0 -75')
+  })
+
+  test('that is the only one ends the run, and nothing is published', async () => {
+    const source = await sourceOf(['a'])
+    await truncate(join(source, 'images/a.nii.gz'), 100)
+    const out = join(await temporaryFolder(), 'out')
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({
+      code: 'DATASET_NO_CASES',
+      exitCode: 3,
+    })
+    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
+  })
+
+  test('that is mended comes in when the command runs again', async () => {
+    const source = await sourceOf(['a', 'b', 'c'])
+    const whole = await readFile(join(source, 'images/b.nii.gz'))
+    await truncate(join(source, 'images/b.nii.gz'), 400)
+    const folder = await temporaryFolder()
+    await prepareDataset(optionsFor(source, join(folder, 'mended')))
+    await writeFile(join(source, 'images/b.nii.gz'), whole)
+    const { manifest, leftOut } = await prepareDataset(optionsFor(source, join(folder, 'mended')))
+    expect([manifest.cases.length, leftOut.length]).toEqual([3, 0])
+    await prepareDataset(optionsFor(source, join(folder, 'whole')))
+    expect(await hashTree(join(folder, 'mended'))).toEqual(await hashTree(join(folder, 'whole')))
+  })
+})
+
+test('a label on a finer grid of the same space is resampled onto its image', async () => {
+  const source = await sourceOf(['a', 'b'])
+  const coarse = smallBrain(0)
+  const fine = new Uint8Array(coarse.label.length * 8)
+  const [nx, ny] = [40, 44]
+  for (let i = 0; i < fine.length; i++) {
+    const [x, y, z] = [i % nx, Math.floor(i / nx) % ny, Math.floor(i / (nx * ny))]
+    fine[i] = coarse.label[(x >> 1) + 20 * ((y >> 1) + 22 * (z >> 1))]!
+  }
+  const affine = [4, 0, 0, -77, 0, 4, 0, -92, 0, 0, 4, -62, 0, 0, 0, 1]
+  const folder = await temporaryFolder()
+  const before = await prepareDataset(optionsFor(source, join(folder, 'same')))
+  await writeVolume(join(source, 'labels/a.nii.gz'), fine, { shape: [40, 44, 48], affine })
+  const after = await prepareDataset(optionsFor(source, join(folder, 'fine')))
+  expect(after.leftOut).toEqual([])
+  expect(after.manifest.cases[0]!.labelSha256).toBe(before.manifest.cases[0]!.labelSha256)
+})
+
+test('one volume under two names is an error, and nothing is published', async () => {
+  const source = await sourceOf(IDS)
+  await cp(join(source, 'images/a.nii.gz'), join(source, 'images/h.nii.gz'))
+  const out = join(await temporaryFolder(), 'out')
+  await expect(prepareDataset(optionsFor(source, out, { sites: 2 }))).rejects.toMatchObject({
+    code: 'DATASET_DUPLICATE',
+    exitCode: 3,
+    message: expect.stringContaining('a = h'),
+  })
+  expect(Object.keys(await hashTree(out)).filter((file) => file.endsWith('dataset.json'))).toEqual([])
+  await rm(join(source, 'images/h.nii.gz'))
+  const { manifest } = await prepareDataset(optionsFor(source, out, { sites: 2 }))
+  expect(manifest.cases).toHaveLength(7)
+  expect(Object.keys(await hashTree(out)).some((file) => /h\.nii\.gz/.test(file))).toBe(false)
+})
+
+describe('an interrupted run', () => {
+  test('continues where it stopped, with the same bytes as one that was never stopped', async () => {
+    const source = await sourceOf(IDS)
+    const folder = await temporaryFolder()
+    const [out, whole] = [join(folder, 'out'), join(folder, 'whole')]
+    const abort = new AbortController()
+    const stopped = prepareDataset(
+      optionsFor(source, out, {
+        sites: 2,
+        workers: 1,
+        signal: abort.signal,
+        onProgress: ({ done }) => done === 3 && abort.abort(),
+      }),
+    )
+    await expect(stopped).rejects.toMatchObject({ code: 'INTERRUPTED', exitCode: 130 })
+    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
+    // A crash: a journal line cut short, a temporary file, a volume that is not what was recorded.
+    await appendFile(join(out, 'split.journal.jsonl'), '{"id":"e","sou')
+    await writeFile(join(out, '.staging/images/.meshfl-tmp-0123-x.nii.gz'), 'x')
+    await truncate(join(out, '.staging/labels/b.nii.gz'), 50)
+    await prepareDataset(optionsFor(source, out, { sites: 2 }))
+    await prepareDataset(optionsFor(source, whole, { sites: 2 }))
+    expect(await hashTree(out)).toEqual(await hashTree(whole))
+  })
+
+  test('takes conformed cases as they are, and conforms again what has changed', async () => {
+    const source = await sourceOf(IDS)
+    const out = join(await temporaryFolder(), 'out')
+    const first = await prepareDataset(optionsFor(source, out))
+    const before = await hashTree(out)
+    const again = await prepareDataset(optionsFor(source, out))
+    expect(again).toEqual(first)
+    expect(await hashTree(out)).toEqual(before)
+    await writeVolume(join(source, 'images/c.nii.gz'), smallBrain(99).image)
+    const changed = await prepareDataset(optionsFor(source, out))
+    const differing = changed.manifest.cases.filter(
+      (item, i) => item.imageSha256 !== first.manifest.cases[i]!.imageSha256,
+    )
+    expect(differing.map(({ subject }) => subject)).toEqual(['c'])
+  })
+
+  test('that moved some volumes into place is finished by the next', async () => {
+    const source = await sourceOf(IDS)
+    const out = join(await temporaryFolder(), 'out')
+    await prepareDataset(optionsFor(source, out, { sites: 2 }))
+    const before = await hashTree(out)
+    await rm(join(out, 'dataset.json'))
+    await mkdir(join(out, '.staging/images'), { recursive: true })
+    await rename(
+      join(out, 'sites/site-1/images', `${await firstOf(out)}.nii.gz`),
+      join(out, '.staging/images', `${await firstOf(out)}.nii.gz`),
+    )
+    await prepareDataset(optionsFor(source, out, { sites: 2 }))
+    expect(await hashTree(out)).toEqual(before)
+  })
+})
+
+/** The first case of site-1, by its own manifest. */
+async function firstOf(out: string): Promise<string> {
+  return (await readManifest(join(out, 'sites/site-1'))).cases[0]!.subject
+}
+
+describe('an output folder', () => {
+  test('that holds another dataset is not touched', async () => {
+    const source = await sourceOf(IDS)
+    const out = join(await temporaryFolder(), 'out')
+    await prepareDataset(optionsFor(source, out))
+    const before = await hashTree(out)
+    await expect(prepareDataset(optionsFor(source, out, { seed: 1 }))).rejects.toMatchObject({ code: 'DATASET_EXISTS' })
+    expect(await hashTree(out)).toEqual(before)
+  })
+
+  test('that holds other files is not touched', async () => {
+    const out = await temporaryFolder()
+    await writeFile(join(out, 'thesis.txt'), 'x')
+    await expect(prepareDataset(optionsFor(await sourceOf(['a']), out))).rejects.toMatchObject({
+      code: 'DATASET_EXISTS',
+    })
+    expect(Object.keys(await hashTree(out))).toEqual(['thesis.txt'])
+  })
+
+  test('is not made by a dry run, which shows the same split', async () => {
+    const source = await sourceOf(IDS)
+    const out = join(await temporaryFolder(), 'out')
+    const plan = await prepareDataset(optionsFor(source, out, { sites: 2, dryRun: true }))
+    expect(await hashTree(out).catch(() => null)).toBeNull()
+    const made = await prepareDataset(optionsFor(source, out, { sites: 2 }))
+    const places = ({ cases }: DatasetManifest) => cases.map(({ image, split, site }) => [image, split, site])
+    expect(places(plan.manifest)).toEqual(places(made.manifest))
+  })
+})
+
+describe('without conforming', () => {
+  const none = { conform: { mode: 'none', shape: [1, 1, 1], voxelSizeMm: 1 } } as const
+
+  test('the grid is that of the cases', async () => {
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest } = await prepareDataset(optionsFor(await sourceOf(['a', 'b']), out, none))
+    expect(manifest.conform).toMatchObject({ mode: 'none', shape: [20, 22, 24], voxelSizeMm: 8, orientation: 'RAS' })
+    expect((await openDataset(out)).grid).toEqual({ depth: 24, height: 22, width: 20 })
+  })
+
+  test('cases on different grids are an error that lists them', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const shape = [20, 22, 26] as const
+    const { image, label } = smallBrain(5, shape)
+    await writeVolume(join(source, 'images/b.nii.gz'), image, { shape })
+    await writeVolume(join(source, 'labels/b.nii.gz'), label, { shape })
+    const run = prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out'), none))
+    await expect(run).rejects.toMatchObject({
+      code: 'DATASET_SHAPES_DIFFER',
+      message: expect.stringContaining('20x22x26'),
+    })
+  })
+})
