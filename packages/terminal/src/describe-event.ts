@@ -56,7 +56,11 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
       )
     }
     case 'best':
-      return info(`best so far: foreground Dice ${formatFigure(event.foregroundDice, 4)} at round ${event.round}`)
+      // The header shows it, and the line of the end says it again.
+      return sentence(
+        'debug',
+        `best so far: foreground Dice ${formatFigure(event.foregroundDice, 4)} at round ${event.round}`,
+      )
     case 'log':
       return sentence(event.level, event.site === undefined ? event.message : `${event.site}: ${event.message}`)
     case 'dataset': {
@@ -102,8 +106,17 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
   }
 }
 
-/** The same for the log of the live view, whose table already shows every site's round. */
+/** The same for the log of the live view, which is narrow, and whose table already shows every site's round. */
 export function describeForLog(event: MeshflEvent, rounds: number): Sentence | null {
+  if (event.type === 'round-finished') {
+    const pair = (train: number | null | undefined, valid: number | null | undefined) =>
+      event.validDice === null && event.validLoss === null
+        ? formatFigure(train, 3)
+        : `${formatFigure(train, 3)} valid ${formatFigure(valid, 3)}`
+    const dice = pair(event.trainDice?.foregroundDice, event.validDice?.foregroundDice)
+    const loss = pair(event.trainLoss, event.validLoss)
+    return info(`${roundOf(event.round, event.rounds)}, ${formatSpan(event.seconds)}: Dice ${dice}, loss ${loss}`)
+  }
   if (event.type === 'site-trained' || event.type === 'run-started') return null
   return describeEvent(event, rounds)
 }

@@ -16,9 +16,10 @@ type Series = (point: RoundPoint) => number | null
  * each with its last figure. The head gives the scale. 1 + 2 * height lines.
  */
 export function drawCurves(state: ViewState, options: FrameOptions, height: number): string[] {
-  const { columns, paint, glyphs, history } = { ...options, history: state.history }
+  const { columns, paint, glyphs } = options
+  const { history } = state
   const twice = columns >= LABEL + 2 * (FIGURE + 6) + GAP
-  const width = Math.min(60, Math.floor((columns - LABEL - (twice ? GAP : 0)) / (twice ? 2 : 1)) - FIGURE)
+  const width = Math.floor((columns - LABEL - (twice ? GAP : 0)) / (twice ? 2 : 1)) - FIGURE
   if (width < 4) return []
   const dice = panel(
     'foreground Dice',
@@ -32,6 +33,8 @@ export function drawCurves(state: ViewState, options: FrameOptions, height: numb
     (point) => point.trainLoss,
     (point) => point.validLoss,
   )
+  // A short run fills the width at its end; a long one takes a column a round.
+  const repeat = Math.max(1, Math.floor(width / Math.max(1, state.rounds, history.length)))
   const panels = twice ? [loss, dice] : [dice]
 
   const heads = panels.map(({ name, scale }) => {
@@ -45,7 +48,7 @@ export function drawCurves(state: ViewState, options: FrameOptions, height: numb
     ['train', 'cyan', 0],
     ['valid', 'magenta', 1],
   ] as const satisfies readonly (readonly [string, Tone, number])[]) {
-    const drawn = panels.map(({ series, scale }) => drawSparkline(series[index]!, scale, width, height, glyphs))
+    const drawn = panels.map(({ series, scale }) => drawSparkline(series[index]!, scale, width, height, glyphs, repeat))
     for (let row = 0; row < height; row++) {
       // A curve stands on its last line, where its name and its figure are.
       const bottom = row === height - 1

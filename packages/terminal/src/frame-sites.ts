@@ -124,7 +124,7 @@ function layOut(sites: readonly SiteView[], options: FrameOptions): { columns: C
     columns = columns.filter((column) => column.rank !== rank)
   }
   const spare = options.columns - tableWidth(columns) - GAP.length
-  const bar = columns.some((column) => column.head === 'step') && spare >= 4 ? Math.min(40, spare) : 0
+  const bar = columns.some((column) => column.head === 'step') && spare >= 4 ? spare : 0
   const widest = options.columns - tableWidth(columns) + columns[0]!.width
   if (tableWidth(columns) > options.columns) columns[0] = { ...columns[0]!, width: Math.max(1, widest) }
   return { columns, bar }

@@ -71,12 +71,14 @@ export function drawFrame(state: ViewState, options: FrameOptions): Frame {
   const sites = spaced(drawSites(state, options, room - air - curveRoom), room - curveRoom, air)
   room -= sites.length
   const spare = room - (curveLines + air) - (4 + air)
-  const curveHeight = Math.max(1, Math.min(4, 1 + Math.floor(spare / 2 / 2)))
+  const curveHeight = Math.max(1, Math.min(3, 1 + Math.floor(spare / 2 / 2)))
   const curves = curveRoom > 0 ? spaced(drawCurves(state, options, curveHeight), room, air) : empty
   room -= curves.length
   const log =
-    room > air && !(final && state.log.length === 0) ? spaced(drawLog(state, options, room - air), room, air) : empty
-  return { header, sites, curves, log, foot }
+    room > air && !(final && state.log.length === 0)
+      ? spaced(drawLog(state, options, room - 2 * air), room, air)
+      : empty
+  return { header, sites, curves, log, foot: room - log.length > 0 && air > 0 && !final ? ['', ...foot] : foot }
 }
 
 /** A frame as lines. */

@@ -1,11 +1,8 @@
-// First, and in a file without JSX, which would import React before it.
-import './production.js'
 import type { MeshflEvent } from '@meshfl/core'
-import { type Key, render } from 'ink'
-import { createElement } from 'react'
+import type { Key } from 'ink'
 import { drawFrame, type Frame, frameLines, type Interaction } from './frame.js'
-import { LiveApp } from './live-app.js'
 import type { LiveView, LiveViewOptions } from './live-options.js'
+import type { MountedApp } from './mount-app.js'
 import { chooseGlyphs, createPaint, wantsColor } from './palette.js'
 import { Screen } from './screen.js'
 import { cleanText } from './text.js'
@@ -46,6 +43,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
   let costMs = 0
   let pending: NodeJS.Timeout | null = null
   let stopped: Promise<void> | null = null
+  let app: MountedApp | null = null
 
   const layOut = (): Frame =>
     drawFrame(state, {
@@ -59,6 +57,10 @@ export function startLiveView(options: LiveViewOptions): LiveView {
       interaction: { ...interaction, question: questions[0]?.text ?? null },
     })
 
+  const show = (frame: Frame) => {
+    if (app === null) screen.write(`${frameLines(frame).join('\n')}\n`)
+    else app.update({ frame, keys: interaction.keys, onKey })
+  }
   const draw = () => {
     if (pending !== null) clearTimeout(pending)
     pending = null
@@ -67,7 +69,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     const text = frameLines(frame).join('\n')
     if (text !== drawn) {
       drawn = text
-      instance.rerender(createElement(LiveApp, { frame, keys: interaction.keys, onKey }))
+      show(frame)
     }
     drawnMs = performance.now()
     costMs = 0.8 * costMs + 0.2 * (drawnMs - started)
@@ -125,16 +127,11 @@ export function startLiveView(options: LiveViewOptions): LiveView {
   const tick = setInterval(drawSoon, TICK_MS)
   tick.unref()
 
-  const first = layOut()
-  drawn = frameLines(first).join('\n')
-  const instance = render(createElement(LiveApp, { frame: first, keys: interaction.keys, onKey }), {
-    // Ink uses of a stream what Screen has: write, columns, rows, on and off.
-    stdout: screen as unknown as NodeJS.WriteStream,
-    stdin,
-    exitOnCtrlC: false,
-    patchConsole: false,
-    maxFps: 1000,
+  // Ink takes a few hundred milliseconds to load: the first frames do not wait for it.
+  const loading = import('./mount-app.js').then(({ mountApp }) => {
+    if (stopped === null) app = mountApp(screen, stdin, { frame: layOut(), keys: interaction.keys, onKey })
   })
+  draw()
   stdout.on('resize', onResize)
 
   const stop = async () => {
@@ -144,8 +141,8 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     for (const question of [...questions]) question.answer(false)
     interaction = { ...interaction, panel: 'run', final: true }
     draw()
-    instance.unmount()
-    await instance.waitUntilExit()
+    await loading
+    await app?.unmount()
     screen.close()
   }
 

@@ -22,6 +22,7 @@ export function scaleOf(...series: readonly (readonly (number | null)[])[]): Sca
 /**
  * Values over rounds as `height` lines of at most `width` characters, the highest first. More values than columns are
  * averaged, so that the whole history stays in sight; a value that is not there is a gap.
+ * @param repeat columns that each value takes, where there is room
  */
 export function drawSparkline(
   values: readonly (number | null)[],
@@ -29,9 +30,10 @@ export function drawSparkline(
   width: number,
   height: number,
   glyphs: Glyphs,
+  repeat = 1,
 ): string[] {
   const steps = glyphs.levels.length
-  const columns = scale === null ? [] : resample(values, Math.max(0, Math.floor(width)))
+  const columns = scale === null ? [] : resample(stretch(values, repeat), Math.max(0, Math.floor(width)))
   const levels = columns.map((value) => {
     if (value === null || scale === null) return null
     const span = scale.high - scale.low
@@ -66,4 +68,8 @@ function resample(values: readonly (number | null)[], width: number): (number | 
     columns.push(count > 0 ? sum / count : null)
   }
   return columns
+}
+
+function stretch(values: readonly (number | null)[], repeat: number): readonly (number | null)[] {
+  return repeat <= 1 ? values : values.flatMap((value) => Array<number | null>(repeat).fill(value))
 }

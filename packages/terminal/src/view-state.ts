@@ -107,7 +107,7 @@ export function initialView(nowMs: number): ViewState {
 export function reduceView(state: ViewState, event: MeshflEvent, nowMs: number): ViewState {
   const next = reduceEvent(state, event, nowMs)
   const line = describeForLog(event, next.rounds)
-  if (line === null) return next
+  if (line === null || line.level === 'debug') return next
   return { ...next, log: [...next.log.slice(1 - LOG_LINES), { timeMs: nowMs, ...line }] }
 }
 
