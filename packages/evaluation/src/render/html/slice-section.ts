@@ -42,12 +42,11 @@ function caseMarkup(report: Report, { anchor, metrics, slices }: ShownCase, open
     .slice(1, 5)
     .map(
       ({ name }, index) =>
-        html`<span><i class="swatch ${classKey(index + 1)}"></i>${name} ${ratioText(metrics.perClass[name]?.dice)}</span>`,
+        html`<span><i class="swatch overlay ${classKey(index + 1)}"></i>${name} ${ratioText(metrics.perClass[name]?.dice)}</span>`,
     )}</summary>`
   const body = slices.planes.map((plane) => planeMarkup(plane, metrics.subject, `${anchor}-${plane.plane}`, width))
-  return open
-    ? html`<details class="case" id="${anchor}" open>${head}<div class="planes">${body}</div></details>`
-    : html`<details class="case" id="${anchor}">${head}<div class="planes">${body}</div></details>`
+  // The anchor is inside: a link to it opens the case.
+  return html`<details class="case"${open ? html` open` : undefined}>${head}<div class="planes" id="${anchor}">${body}</div></details>`
 }
 
 function planeMarkup(plane: PlaneSlices, subject: string, id: string, width: number): Markup {

@@ -4,126 +4,112 @@ import type { Statistic } from '../../statistics.js'
 import { countText, meshflDiceName, mlText, NOTHING, ratioText, signedMlText } from '../format.js'
 import { classKey } from './class-key.js'
 import { html, type Markup } from './markup.js'
+import { groupCells, groupedHead, STATISTIC_COLUMNS, scrollTable, statisticTexts } from './table.js'
 
-const scroll = (label: string, table: Markup): Markup =>
-  html`<div class="scroll" tabindex="0" role="region" aria-label="${label}">${table}</div>`
-const cells = (values: readonly string[]): Markup[] => values.map((value) => html`<td>${value}</td>`)
+/** More classes than this have only their Dice in the table of cases: cases.csv has the rest. */
+const MOST_FULL_CLASSES = 3
 
-/** The figures over all cases: the foreground mean, each class, and the reference's mean apart from them. */
+const MEANS = ['Jaccard', 'sensitivity', 'precision', 'true mL', 'predicted mL', 'error mL']
+
+function className(name: string, index: number): Markup {
+  return html`<span class="swatch ${classKey(index)}"></span> ${name}`
+}
+
+/** The figures over all cases: the foreground mean, each class, then background and the reference's mean, apart. */
 export function classTable(report: Report): Markup {
-  const { summary } = report
-  const row = (label: Markup, style: string, dice: Statistic | undefined, rest: readonly string[]): Markup =>
-    html`<tr class="${style}"><th scope="row">${label}</th>${cells([...diceCells(dice), ...rest])}</tr>`
-  const none = Array.from({ length: 6 }, () => '')
-  return scroll(
+  const { summary, classes } = report
+  const row = (style: string, label: Markup, dice: Statistic | undefined, means: readonly string[]): Markup =>
+    html`<tr class="${style}"><th scope="row">${label}</th>${groupCells(statisticTexts(dice))}${groupCells(means)}</tr>`
+  const classRow = (index: number): Markup => {
+    const { name } = classes[index]!
+    const of = (id: string): number | null | undefined => summary.perClass[name]?.[id]?.mean
+    return row(index === 0 ? 'aside' : '', className(name, index), summary.perClass[name]?.dice, [
+      ...['jaccard', 'sensitivity', 'precision'].map((id) => ratioText(of(id))),
+      mlText(of('truthMl')),
+      mlText(of('predictionMl')),
+      signedMlText(of('volumeErrorMl')),
+    ])
+  }
+  const nothing = MEANS.map(() => '')
+  return scrollTable(
     'Metrics of each class over all cases',
-    html`<table><thead><tr><th scope="col" class="name" rowspan="2">Class</th><th scope="colgroup" class="group" colspan="7">Dice</th><th scope="colgroup" class="group" colspan="6">Mean over cases</th></tr><tr>${[
-      'mean',
-      'sd',
-      'median',
-      'min',
-      'max',
-      'cases',
-      'left out',
-      'Jaccard',
-      'sensitivity',
-      'precision',
-      'true mL',
-      'predicted mL',
-      'error mL',
-    ].map(
-      (name, i) => html`<th scope="col" class="${i === 0 || i === 7 ? 'first' : ''}">${name}</th>`,
-    )}</tr></thead><tbody>${row(html`Foreground mean`, 'total', summary.foregroundDice, none)}${report.classes.map(
-      ({ name }, index) => {
-        const of = (id: string): number | null | undefined => summary.perClass[name]?.[id]?.mean
-        return row(
-          html`<span class="swatch ${classKey(index)}"></span> ${name}`,
-          index === 0 ? 'aside' : '',
-          summary.perClass[name]?.dice,
-          [
-            ...['jaccard', 'sensitivity', 'precision'].map((id) => ratioText(of(id))),
-            mlText(of('truthMl')),
-            mlText(of('predictionMl')),
-            signedMlText(of('volumeErrorMl')),
-          ],
-        )
-      },
-    )}${row(html`${meshflDiceName(report)}`, 'aside', summary.meshflDice, none)}</tbody></table>`,
+    groupedHead(
+      [html`<th scope="col" class="name" rowspan="2">Class</th>`],
+      [
+        { heading: 'Dice', columns: STATISTIC_COLUMNS },
+        { heading: 'Mean over cases', columns: MEANS },
+      ],
+    ),
+    [
+      row('total', html`Foreground mean`, summary.foregroundDice, nothing),
+      ...classes.slice(1).map((_, i) => classRow(i + 1)),
+      classRow(0),
+      row('aside', html`${meshflDiceName(report)}`, summary.meshflDice, nothing),
+    ],
   )
 }
 
-function diceCells(dice: Statistic | undefined): string[] {
-  if (!dice) return Array.from({ length: 7 }, () => NOTHING)
-  return [...[dice.mean, dice.sd, dice.median, dice.min, dice.max].map(ratioText), `${dice.cases}`, `${dice.leftOut}`]
-}
-
-/** Every case, the worst first. Beyond three classes only their Dice is shown: cases.csv has the rest. */
+/** Every case, the worst first. */
 export function caseTable(report: Report, anchors: ReadonlyMap<string, string>): Markup {
   const classes = report.classes.slice(1)
-  const full = classes.length <= 3
-  const heads = full ? ['Dice', 'sens.', 'prec.', 'true mL', 'error mL'] : ['Dice']
+  const full = classes.length <= MOST_FULL_CLASSES
+  const columns = full ? ['Dice', 'sens.', 'prec.', 'true mL', 'error mL'] : ['Dice']
   const hasSites = report.sites !== undefined
-  return scroll(
+  const row = (one: CaseMetrics): Markup => {
+    const anchor = anchors.get(one.subject)
+    const subject = anchor ? html`<a href="#${anchor}">${one.subject}</a>` : one.subject
+    return html`<tr><th scope="row" title="${one.subject}">${subject}</th>${
+      hasSites ? html`<td class="name">${one.site ?? NOTHING}</td>` : undefined
+    }<td class="bar">${bar(one.foregroundDice)}${ratioText(one.foregroundDice)}</td>${classes.map(({ name }) =>
+      groupCells(classTexts(one, name).slice(0, columns.length)),
+    )}<td class="first quiet">${ratioText(one.meshflDice)}</td></tr>`
+  }
+  const [mean, background] = meshflDiceName(report).split(' (')
+  return scrollTable(
     'Metrics of each case',
-    html`<table><thead><tr><th scope="col" class="name" rowspan="2">Subject</th>${
-      hasSites ? html`<th scope="col" rowspan="2" class="name">Site</th>` : undefined
-    }<th scope="col" rowspan="2">Foreground Dice</th>${classes.map(
-      ({ name }, index) =>
-        html`<th scope="colgroup" class="group" colspan="${heads.length}"><span class="swatch ${classKey(index + 1)}"></span> ${name}</th>`,
-    )}<th scope="col" rowspan="2" class="first">${meshflDiceName(report)
-      .replace(' (', '\n(')
-      .split('\n')
-      .map((part, i) => (i === 0 ? html`${part}` : html`<br>${part}`))}</th></tr><tr>${classes.map(() =>
-      heads.map((head, i) => html`<th scope="col" class="${i === 0 ? 'first' : ''}">${head}</th>`),
-    )}</tr></thead><tbody>${worstFirst(report.cases).map((one) => {
-      const anchor = anchors.get(one.subject)
-      return html`<tr><th scope="row" title="${one.subject}">${anchor ? html`<a href="#${anchor}">${one.subject}</a>` : one.subject}</th>${
-        hasSites ? html`<td class="name">${one.site ?? NOTHING}</td>` : undefined
-      }<td class="bar">${bar(one.foregroundDice)}${ratioText(one.foregroundDice)}</td>${classes.map(({ name }) => classCells(one, name, full))}<td class="first quiet">${ratioText(one.meshflDice)}</td></tr>`
-    })}</tbody></table>`,
+    groupedHead(
+      [
+        html`<th scope="col" class="name" rowspan="2">Subject</th>`,
+        ...(hasSites ? [html`<th scope="col" class="name" rowspan="2">Site</th>`] : []),
+        html`<th scope="col" rowspan="2">Foreground Dice</th>`,
+      ],
+      classes.map(({ name }, i) => ({ heading: className(name, i + 1), columns })),
+      [html`<th scope="col" rowspan="2" class="first">${mean}<br>(${background}</th>`],
+    ),
+    worstFirst(report.cases).map(row),
   )
 }
 
 function bar(value: number | null): Markup {
-  const width = Math.max(0, Math.min(1, value ?? 0)) * 100
+  const width = 100 * Math.max(0, Math.min(1, value ?? 0))
   return html`<span class="track" aria-hidden="true"><i style="width:${width.toFixed(1)}%"></i></span>`
 }
 
-function classCells(one: CaseMetrics, name: string, full: boolean): Markup {
+function classTexts(one: CaseMetrics, name: string): string[] {
   const of = (id: string): number | null | undefined => one.perClass[name]?.[id]
-  const dice = html`<td class="first">${ratioText(of('dice'))}</td>`
-  if (!full) return dice
-  return html`${dice}${cells([
-    ratioText(of('sensitivity')),
-    ratioText(of('precision')),
-    mlText(of('truthMl')),
-    signedMlText(of('volumeErrorMl')),
-  ])}`
+  const ratios = ['dice', 'sensitivity', 'precision'].map((id) => ratioText(of(id)))
+  return [...ratios, mlText(of('truthMl')), signedMlText(of('volumeErrorMl'))]
 }
 
 /** The foreground Dice, and that of each class, site by site. */
 export function siteSection(report: Report): Markup | undefined {
   if (!report.sites) return undefined
   const classes = report.classes.slice(1)
-  return html`<section aria-labelledby="sites"><h2 id="sites">Sites</h2><p class="lead">The same cases by the site that holds them.</p>${scroll(
+  const table = scrollTable(
     'Dice of each site',
-    html`<table><thead><tr><th scope="col" class="name" rowspan="2">Site</th><th scope="colgroup" class="group" colspan="7">Foreground Dice</th><th scope="colgroup" class="group" colspan="${classes.length}">Mean Dice</th></tr><tr>${[
-      'mean',
-      'sd',
-      'median',
-      'min',
-      'max',
-      'cases',
-      'left out',
-      ...classes.map((one) => one.name),
-    ].map(
-      (name, i) => html`<th scope="col" class="${i === 0 || i === 7 ? 'first' : ''}">${name}</th>`,
-    )}</tr></thead><tbody>${report.sites.map(
-      (one) =>
-        html`<tr><th scope="row" title="${countText(one.cases, 'case')}">${one.site}</th>${cells([
-          ...diceCells(one.summary.foregroundDice),
-          ...classes.map(({ name }) => ratioText(one.summary.perClass[name]?.dice?.mean)),
-        ])}</tr>`,
-    )}</tbody></table>`,
-  )}</section>`
+    groupedHead(
+      [html`<th scope="col" class="name" rowspan="2">Site</th>`],
+      [
+        { heading: 'Foreground Dice', columns: STATISTIC_COLUMNS },
+        { heading: 'Mean Dice', columns: classes.map((one) => one.name) },
+      ],
+    ),
+    report.sites.map(
+      ({ site, cases, summary }) =>
+        html`<tr><th scope="row" title="${countText(cases, 'case')}">${site}</th>${groupCells(statisticTexts(summary.foregroundDice))}${groupCells(
+          classes.map(({ name }) => ratioText(summary.perClass[name]?.dice?.mean)),
+        )}</tr>`,
+    ),
+  )
+  return html`<section aria-labelledby="sites"><h2 id="sites">Sites</h2><p class="lead">The same cases by the site that holds them.</p>${table}</section>`
 }

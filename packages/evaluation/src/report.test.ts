@@ -1,0 +1,140 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { EventSchema, type MeshflEvent } from '@meshfl/core'
+import { describe, expect, test } from 'vitest'
+import { buildReport, curvesFromEvents } from './build-report.js'
+import { evaluateCase } from './case-metrics.js'
+import { foregroundGate, parseGate } from './gates.js'
+import { renderJson } from './render/json.js'
+import { ReportSchema, reportEvent } from './report.js'
+import { writeReport } from './write-report.js'
+
+const classNames = ['background', 'white matter', 'grey matter']
+const classes = classNames.map((name, value) => ({ name, value }))
+const measure = (subject: string, truth: number[], prediction: number[], site?: string) =>
+  evaluateCase({ subject, site, truth, prediction, classNames, voxelVolumeMl: 0.001 })
+
+const good = measure('sub-good', [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], 'north')
+const poor = measure('sub-poor', [0, 0, 1, 1, 2, 2], [0, 2, 1, 0, 2, 1], 'south')
+const base = {
+  tool: 'meshfl 0.1.0',
+  created: '2026-01-02T03:04:05.000Z',
+  dataset: { name: 'cohort' },
+  split: 'test',
+  classes,
+}
+
+describe('a report', () => {
+  test('means over cases leave background out of the headline, and the reference mean keeps it', () => {
+    const report = buildReport({ ...base, cases: [good, poor] })
+    expect(poor.perClass['white matter']?.dice).toBeCloseTo(0.5, 12)
+    expect(poor.foregroundDice).toBeCloseTo(0.5, 12)
+    expect(poor.meshflDice).toBeCloseTo(0.5, 12)
+    expect(report.summary.foregroundDice).toMatchObject({
+      cases: 2,
+      leftOut: 0,
+      mean: 0.75,
+      median: 0.75,
+      min: 0.5,
+      max: 1,
+    })
+    expect(report.summary.foregroundDice.sd).toBeCloseTo(Math.SQRT1_2 / 2, 12)
+    expect(report.gate).toBe('none')
+  })
+
+  test('a class that no case holds is left out, and how often is said', () => {
+    const bare = measure('sub-bare', [0, 1, 1], [0, 1, 1])
+    const report = buildReport({ ...base, cases: [bare] })
+    expect(report.summary.perClass['grey matter']?.dice).toEqual({
+      cases: 0,
+      leftOut: 1,
+      mean: null,
+      sd: null,
+      median: null,
+      min: null,
+      max: null,
+    })
+  })
+
+  test('has a summary for each site when cases name theirs', () => {
+    const report = buildReport({ ...base, cases: [poor, good] })
+    expect(report.sites?.map(({ site, cases, summary }) => [site, cases, summary.foregroundDice.mean])).toEqual([
+      ['north', 1, 1],
+      ['south', 1, 0.5],
+    ])
+    const { site: _, ...alone } = good
+    expect(buildReport({ ...base, cases: [alone] }).sites).toBeUndefined()
+  })
+
+  test('comes back equal from its JSON, whose keys do not depend on the order of the input', () => {
+    const report = buildReport({ ...base, cases: [good, poor], gates: [foregroundGate(0.7)], notes: ['one'] })
+    const text = renderJson(report)
+    expect(ReportSchema.parse(JSON.parse(text))).toEqual(report)
+    const shuffled = Object.fromEntries(Object.entries(report).reverse()) as typeof report
+    expect(renderJson(shuffled)).toBe(text)
+    expect(Object.keys(JSON.parse(text) as object).slice(0, 3)).toEqual(['format', 'tool', 'created'])
+  })
+
+  test('refuses what is no report', () => {
+    const report = buildReport({ ...base, cases: [good] })
+    expect(ReportSchema.safeParse({ ...report, format: 'meshfl-report/0' }).success).toBe(false)
+    expect(ReportSchema.safeParse({ ...report, extra: 1 }).success).toBe(false)
+    expect(() => buildReport({ ...base, classes: [...classes, { name: 'background', value: 3 }], cases: [] })).toThrow(
+      /share a name/,
+    )
+  })
+
+  test('without cases holds no numbers instead of wrong ones', () => {
+    const report = buildReport({ ...base, cases: [], gates: [foregroundGate(0)] })
+    expect(report.summary.foregroundDice.mean).toBeNull()
+    expect(report.gate).toBe('failed')
+  })
+
+  test('ends in the event that scripts read', () => {
+    const event = reportEvent(
+      buildReport({ ...base, cases: [good, poor], gates: [parseGate('foreground:dice=0.9')] }),
+      'out',
+    )
+    expect(EventSchema.parse(event)).toEqual({
+      type: 'report',
+      cases: 2,
+      foregroundDice: 0.75,
+      dice: { 'white matter': 0.75, 'grey matter': 0.75 },
+      gate: 'failed',
+      path: 'out',
+    })
+  })
+
+  test('takes its curves from the events of a run, the last of a repeated round', () => {
+    const dice = (value: number) => ({ perClass: {}, foregroundDice: value })
+    const round = (n: number, value: number): MeshflEvent => ({
+      type: 'round-finished',
+      time: '',
+      round: n,
+      rounds: 2,
+      trainLoss: 1,
+      trainDice: null,
+      validLoss: null,
+      validDice: dice(value),
+      parametersSha256: '',
+      seconds: 1,
+      secondsLeft: null,
+    })
+    const log: MeshflEvent = { type: 'log', time: '', level: 'info', message: '' }
+    expect(curvesFromEvents([round(2, 0.2), log, round(1, 0.1), round(2, 0.3)])).toEqual([
+      { round: 1, trainLoss: 1, trainForegroundDice: null, validLoss: null, validForegroundDice: 0.1 },
+      { round: 2, trainLoss: 1, trainForegroundDice: null, validLoss: null, validForegroundDice: 0.3 },
+    ])
+  })
+
+  test('is written as five files', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'meshfl-report-'))
+    try {
+      const files = await writeReport(join(folder, 'report'), buildReport({ ...base, cases: [good, poor] }))
+      for (const file of Object.values(files)) expect((await readFile(file, 'utf8')).length).toBeGreaterThan(100)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
