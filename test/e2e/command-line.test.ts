@@ -1,0 +1,43 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { cli, temporaryFolder } from './cli.js'
+
+const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor']
+
+test('--help names every command, and every command has help with an example', async () => {
+  const help = await cli(['--help'])
+  expect(help.code).toBe(0)
+  for (const command of COMMANDS) expect(help.stdout).toContain(`  ${command}`)
+  for (const result of await Promise.all(COMMANDS.map((command) => cli([command, '--help'])))) {
+    expect(result.code).toBe(0)
+    expect(result.stdout).toMatch(/Examples?:\n {2}meshfl /)
+  }
+})
+
+test('words that it does not understand exit with 2', async () => {
+  expect((await cli(['fly'])).code).toBe(2)
+  expect((await cli(['split', '.'])).code).toBe(2)
+  expect((await cli(['split', '.', '--out', 'x', '--shape', 'big'])).code).toBe(2)
+  expect((await cli(['eval'])).code).toBe(2)
+})
+
+test('a folder with no pairs is bad data: code, sentence, hint, exit code 3', async () => {
+  const source = temporaryFolder('empty')
+  mkdirSync(join(source, 'images'))
+  writeFileSync(join(source, 'images/notes.txt'), 'no scan')
+  const plain = await cli(['split', source, '--out', join(source, 'out')])
+  expect(plain.code).toBe(3)
+  expect(plain.stderr).toContain('DATASET_NO_PAIRS')
+  expect(plain.stderr).toContain('hint:')
+  const json = await cli(['split', source, '--out', join(source, 'out'), '--json'])
+  expect(json.last).toMatchObject({ type: 'error', code: 'DATASET_NO_PAIRS' })
+})
+
+test('doctor tells of every engine why it is there or not', async () => {
+  const { code, events } = await cli(['doctor', '--json'])
+  expect(code).toBe(0)
+  const engines = events.filter((event) => event.type === 'engine')
+  expect(engines.map(({ name }) => name)).toEqual(['cuda', 'cpu', 'wasm'])
+  for (const engine of engines) expect(engine.available ? engine.device : engine.reason).toBeTruthy()
+})

@@ -1,0 +1,77 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeEach, expect, test } from 'vitest'
+import { cli, root, temporaryFolder } from './cli.js'
+import { makeSource } from './made-brains.js'
+
+const SPLIT = ['--shape', '16', '--voxel-size', '12', '--json']
+let source: string
+let out: string
+
+beforeEach(async () => {
+  source = await makeSource(6)
+  out = join(temporaryFolder('split'), 'dataset')
+})
+
+const scans = (): string[] => readdirSync(join(source, 'images')).sort()
+
+test('a truncated scan is left out and named, the others are prepared, and the exit code is 3', async () => {
+  const first = join(source, 'images', scans()[0]!)
+  writeFileSync(first, readFileSync(first).subarray(0, 500))
+  const result = await cli(['split', source, '--out', out, ...SPLIT])
+  expect(result.code).toBe(3)
+  expect(result.last).toMatchObject({ type: 'dataset', cases: 5, leftOut: ['sub-01'] })
+  expect(result.stdout).toContain('VOLUME_')
+  const allowed = await cli(['split', source, '--out', `${out}-2`, ...SPLIT, '--allow-skipped'])
+  expect(allowed.code).toBe(0)
+})
+
+test('a label on another grid than its image is left out and both grids are shown', async () => {
+  const [first] = scans()
+  const other = join(temporaryFolder('other'), 'scans')
+  const { makeBrains } = await import('@meshfl/dataset')
+  await makeBrains({ out: other, count: 1, seed: 9, shape: [20, 16, 16], voxelSizeMm: 12 })
+  writeFileSync(
+    join(source, 'labels', first!),
+    readFileSync(join(other, 'labels', readdirSync(join(other, 'labels'))[0]!)),
+  )
+  const result = await cli(['split', source, '--out', out, ...SPLIT])
+  const told = result.events.filter((event) => event.type === 'log' && event.level === 'error')
+  expect(result.code).toBe(3)
+  expect(JSON.stringify(told)).toMatch(/LABEL_GRID_MISMATCH/)
+  expect(JSON.stringify(told)).toMatch(/20 ?x ?16 ?x ?16/)
+})
+
+test('a full disk is told as such, and nothing half-written is left', async (context) => {
+  // A file system of 24 kB in a namespace of its own: a real ENOSPC, without root where the kernel allows it.
+  const folder = temporaryFolder('disk')
+  mkdirSync(join(folder, 'disk'))
+  const inside = (command: string): string[] => [
+    '-rm',
+    'sh',
+    '-c',
+    `mount -t tmpfs -o size=24k none ${folder}/disk && ${command}`,
+  ]
+  try {
+    execFileSync('unshare', inside('true'), { stdio: 'pipe' })
+  } catch (error) {
+    context.skip(`no mount namespace here: ${String((error as { stderr?: Buffer }).stderr ?? error).trim()}`)
+  }
+  const command = `"${process.execPath}" "${join(root, 'cli/dist/bin.js')}" split "${source}" --out ${folder}/disk/dataset ${SPLIT.join(' ')}; echo "exit $?"; find ${folder}/disk -type f`
+  const printed = execFileSync('unshare', inside(command), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+  expect(printed).toContain('"code":"DISK_FULL"')
+  expect(printed).toContain('exit 3')
+  expect(printed).not.toContain('dataset.json')
+  expect(printed).not.toContain('.meshfl-tmp-')
+})
+
+test('two subjects with the same scan are refused: they could be on both sides of the split', async () => {
+  const [first, second] = scans() as [string, string]
+  for (const folder of ['images', 'labels'])
+    writeFileSync(join(source, folder, second), readFileSync(join(source, folder, first)))
+  const result = await cli(['split', source, '--out', out, ...SPLIT])
+  expect(result.code).toBe(3)
+  expect(result.last).toMatchObject({ type: 'error', code: 'DATASET_DUPLICATE' })
+  expect(existsSync(join(out, 'dataset.json'))).toBe(false)
+})
