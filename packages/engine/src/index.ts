@@ -1,3 +1,6 @@
+export * from './check-inputs.js'
+export * from './dropout.js'
 export * from './engine.js'
 export * from './initialize.js'
 export * from './layout.js'
+export * from './open-engine.js'

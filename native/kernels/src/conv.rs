@@ -1,0 +1,115 @@
+//! The 3x3x3 convolution of a row, and its weights in the order in which it reads them.
+
+use crate::lanes::Lanes;
+
+/// Output channels computed together: with two vectors of each, the accumulators fit the registers.
+pub const MOST_TOGETHER: usize = 5;
+
+/// Calls `each(first, count)` for groups of at most `MOST_TOGETHER` channels, as even as can be.
+#[inline(always)]
+pub fn channel_groups(channels: usize, mut each: impl FnMut(usize, usize)) {
+    let groups = channels.div_ceil(MOST_TOGETHER);
+    let mut first = 0;
+    for group in 0..groups {
+        let count = channels / groups + usize::from(group < channels % groups);
+        each(first, count);
+        first += count;
+    }
+}
+
+/// to = the weights (Co, Ci, 3, 3, 3) by groups of output channels, each (3, 3, Ci, 3, group).
+/// `backward`: of the convolution that carries gradients back: inputs and outputs swapped, taps mirrored.
+/// # Safety
+/// `from` and `to` hold 27 * outputs * inputs floats.
+pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize, backward: bool) {
+    let mut next = to;
+    channel_groups(outputs, |first, count| {
+        for plane_row in 0..9 {
+            for input in 0..inputs {
+                for kx in 0..3 {
+                    for output in first..first + count {
+                        let tap = plane_row * 3 + kx;
+                        let index = if backward { (input * outputs + output) * 27 + 26 - tap } else { (output * inputs + input) * 27 + tap };
+                        *next = *from.add(index);
+                        next = next.add(1);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// One of the nine rows that a row of the output is made of.
+#[derive(Clone, Copy)]
+pub struct TapRow {
+    /// Voxel 0 of channel 0, less the dilation.
+    pub from: *const f32,
+    /// kz * 3 + ky.
+    pub index: usize,
+}
+
+pub struct RowShape {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub dilation: usize,
+    /// Floats from one input channel to the next.
+    pub input_pitch: usize,
+    /// Floats of a row, a multiple of two vectors; from one output channel to the next.
+    pub pitch: usize,
+}
+
+/// to (Co, pitch) = the sum over tap rows, inputs and kx of packed weights times shifted inputs. Overwrites.
+/// # Safety
+/// Tap rows hold `inputs` rows of pitch + 2 * dilation readable floats; `to` holds outputs * pitch.
+#[inline(never)]
+pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
+    channel_groups(s.outputs, |first, count| {
+        let weights = weights.add(27 * s.inputs * first);
+        let to = to.add(first * s.pitch);
+        match count {
+            1 => convolve_group::<L, 1>(rows, weights, to, s),
+            2 => convolve_group::<L, 2>(rows, weights, to, s),
+            3 => convolve_group::<L, 3>(rows, weights, to, s),
+            4 => convolve_group::<L, 4>(rows, weights, to, s),
+            _ => convolve_group::<L, 5>(rows, weights, to, s),
+        }
+    });
+}
+
+#[inline(always)]
+unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
+    let mut x = 0;
+    while x < s.pitch {
+        let mut sums = [[L::splat(0.0); 2]; C];
+        for row in rows {
+            let mut w = weights.add(row.index * s.inputs * 3 * C);
+            let mut left = row.from.add(x);
+            let mut middle = left.add(s.dilation);
+            let mut right = middle.add(s.dilation);
+            for _ in 0..s.inputs {
+                tap::<L, C>(&mut sums, left, w);
+                tap::<L, C>(&mut sums, middle, w.add(C));
+                tap::<L, C>(&mut sums, right, w.add(2 * C));
+                left = left.add(s.input_pitch);
+                middle = middle.add(s.input_pitch);
+                right = right.add(s.input_pitch);
+                w = w.add(3 * C);
+            }
+        }
+        for (c, [a, b]) in sums.into_iter().enumerate() {
+            a.store(to.add(c * s.pitch + x));
+            b.store(to.add(c * s.pitch + x + L::N));
+        }
+        x += 2 * L::N;
+    }
+}
+
+#[inline(always)]
+unsafe fn tap<L: Lanes, const C: usize>(sums: &mut [[L; 2]; C], from: *const f32, weights: *const f32) {
+    let (a, b) = (L::load(from), L::load(from.add(L::N)));
+    for (c, [sum_a, sum_b]) in sums.iter_mut().enumerate() {
+        let w = L::splat(*weights.add(c));
+        *sum_a = a.fma(w, *sum_a);
+        *sum_b = b.fma(w, *sum_b);
+    }
+}

@@ -1,0 +1,69 @@
+//! How a convolution's planes are cut into work. A plane at z meets only planes z - r and z + r, so planes of one residue modulo
+//! the dilation r form a chain; an item is a few consecutive links of one chain in one volume.
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Item {
+    pub volume: usize,
+    /// z of the chain's first plane; the chain's j-th plane is at z = residue + j * dilation.
+    pub residue: usize,
+    pub first: usize,
+    pub end: usize,
+    /// Links of the whole chain.
+    pub links: usize,
+}
+
+/// Planes an item: many enough that filling the two neighbours at its ends costs little, few enough that every thread has work.
+fn links_per_item(depth: usize) -> usize {
+    if depth >= 128 {
+        8
+    } else {
+        4
+    }
+}
+
+fn chain(depth: usize, dilation: usize, residue: usize) -> usize {
+    (depth - residue).div_ceil(dilation)
+}
+
+pub fn items_per_volume(depth: usize, dilation: usize) -> usize {
+    let size = links_per_item(depth);
+    (0..dilation.min(depth)).map(|residue| chain(depth, dilation, residue).div_ceil(size)).sum()
+}
+
+pub fn item(depth: usize, dilation: usize, index: usize) -> Item {
+    let size = links_per_item(depth);
+    let each = items_per_volume(depth, dilation);
+    let (volume, mut index) = (index / each, index % each);
+    let mut residue = 0;
+    loop {
+        let links = chain(depth, dilation, residue);
+        let pieces = links.div_ceil(size);
+        if index < pieces {
+            let first = index * size;
+            return Item { volume, residue, first, end: (first + size).min(links), links };
+        }
+        index -= pieces;
+        residue += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plane_of_every_volume_is_in_exactly_one_item() {
+        for depth in [1, 2, 7, 20, 64, 131] {
+            for dilation in [1, 2, 3, 16, 64] {
+                let mut seen = vec![0; 2 * depth];
+                for index in 0..2 * items_per_volume(depth, dilation) {
+                    let item = item(depth, dilation, index);
+                    for j in item.first..item.end {
+                        seen[item.volume * depth + item.residue + j * dilation] += 1;
+                    }
+                }
+                assert!(seen.iter().all(|&n| n == 1), "depth {depth}, dilation {dilation}");
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A register of floats.
+
+pub trait Lanes: Copy {
+    /// Floats in a register.
+    const N: usize;
+
+    /// # Safety
+    /// `from` points to N readable floats; no alignment is needed.
+    unsafe fn load(from: *const f32) -> Self;
+    /// # Safety
+    /// `to` points to N writable floats; no alignment is needed.
+    unsafe fn store(self, to: *mut f32);
+    fn splat(value: f32) -> Self;
+
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// self * factor + addend, rounded once or twice as the instruction set has it.
+    fn fma(self, factor: Self, addend: Self) -> Self;
+    /// The larger; self when either is not a number.
+    fn max(self, other: Self) -> Self;
+    /// The smaller; self when either is not a number.
+    fn min(self, other: Self) -> Self;
+    /// To the nearest integer.
+    fn round(self) -> Self;
+
+    /// A mask, for `select` only.
+    fn greater(self, other: Self) -> Self;
+    /// A mask, for `select` only.
+    fn equal(self, other: Self) -> Self;
+    /// self is the mask.
+    fn select(self, yes: Self, no: Self) -> Self;
+
+    /// 2^self of integers in [-126, 127].
+    fn exp2_integer(self) -> Self;
+    /// (m, e) with self = m * 2^e and m in [0.5, 1), for normal positive numbers.
+    fn split_exponent(self) -> (Self, Self);
+    /// The sum of the lanes, in a fixed order.
+    fn sum(self) -> f32;
+
+    fn sqrt64(value: f64) -> f64;
+}

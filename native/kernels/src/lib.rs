@@ -1,0 +1,27 @@
+//! MeshNet on a CPU: forward, loss, backward. One source for every instruction set: the arithmetic is generic over
+//! [`lanes::Lanes`], and a file in `isa/` holds only what one of them does differently.
+//!
+//! Tensors of a block are (N, D, H, C, P) floats: the C channels of a row lie side by side, each P = the row's width rounded up
+//! to whole vectors, zero beyond the width. What is kept of a block is its convolution's output without bias; bias and
+//! normalisation are one affine step, and activation is computed again whenever a block's output is read.
+//!
+//! Work is cut into items whose size depends on the grid alone. Partial sums are kept an item each and added in item order, so
+//! results have the same bits whatever the number of threads.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+#![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
+
+pub mod coefficients;
+pub mod conv;
+pub mod head;
+pub mod isa;
+pub mod items;
+pub mod lanes;
+pub mod math;
+pub mod plan;
+pub mod ring;
+pub mod run;
+pub mod team;
+pub mod weight_gradient;
+
+#[cfg(target_arch = "wasm32")]
+mod wasm;

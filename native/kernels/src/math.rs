@@ -1,0 +1,177 @@
+//! Exponential, logarithm, error function and the activations, a register at a time. Relative errors are below 2e-7.
+
+use crate::lanes::Lanes;
+
+/// (m, p) with e^x = p * (1 + m) and p a power of two; x is clamped to [-87, 88].
+#[inline(always)]
+fn exp_parts<L: Lanes>(x: L) -> (L, L) {
+    let x = x.max(L::splat(-87.0)).min(L::splat(88.0));
+    let n = x.mul(L::splat(core::f32::consts::LOG2_E)).round();
+    let r = n.fma(L::splat(-0.693_359_375), x);
+    let r = n.fma(L::splat(2.121_944_4e-4), r);
+    let p = L::splat(1.987_569_1e-4);
+    let p = p.fma(r, L::splat(1.398_2e-3));
+    let p = p.fma(r, L::splat(8.333_452e-3));
+    let p = p.fma(r, L::splat(4.166_579_6e-2));
+    let p = p.fma(r, L::splat(1.666_666_5e-1));
+    let p = p.fma(r, L::splat(0.5));
+    (p.fma(r.mul(r), r), n.exp2_integer())
+}
+
+#[inline(always)]
+pub fn exp_minus_one<L: Lanes>(x: L) -> L {
+    let (m, power) = exp_parts(x);
+    m.fma(power, power.sub(L::splat(1.0)))
+}
+
+#[inline(always)]
+pub fn exp<L: Lanes>(x: L) -> L {
+    let (m, power) = exp_parts(x);
+    m.fma(power, power)
+}
+
+/// The natural logarithm of normal positive numbers; not a number stays so.
+#[inline(always)]
+pub fn ln<L: Lanes>(x: L) -> L {
+    let one = L::splat(1.0);
+    let (m, e) = x.split_exponent();
+    let low = L::splat(core::f32::consts::FRAC_1_SQRT_2).greater(m);
+    let e = low.select(e.sub(one), e);
+    let m = low.select(m.add(m), m).sub(one);
+    let square = m.mul(m);
+    let p = L::splat(7.037_683_6e-2);
+    let p = p.fma(m, L::splat(-1.151_461e-1));
+    let p = p.fma(m, L::splat(1.167_699_9e-1));
+    let p = p.fma(m, L::splat(-1.242_014_1e-1));
+    let p = p.fma(m, L::splat(1.424_932_3e-1));
+    let p = p.fma(m, L::splat(-1.666_805_8e-1));
+    let p = p.fma(m, L::splat(2.000_071_5e-1));
+    let p = p.fma(m, L::splat(-2.499_999_4e-1));
+    let p = p.fma(m, L::splat(3.333_333e-1));
+    let y = p.mul(m).mul(square);
+    let y = e.fma(L::splat(-2.121_944_4e-4), y);
+    let y = square.fma(L::splat(-0.5), y);
+    let y = e.fma(L::splat(0.693_359_375), m.add(y));
+    x.fma(L::splat(0.0), y)
+}
+
+/// A ratio of polynomials (as Eigen has it).
+#[inline(always)]
+pub fn erf<L: Lanes>(x: L) -> L {
+    let x = x.max(L::splat(-4.0)).min(L::splat(4.0));
+    let s = x.mul(x);
+    let p = L::splat(-2.726_142_3e-10);
+    let p = p.fma(s, L::splat(2.770_681_4e-8));
+    let p = p.fma(s, L::splat(-2.101_024e-6));
+    let p = p.fma(s, L::splat(-5.692_506_5e-5));
+    let p = p.fma(s, L::splat(-7.349_906_3e-4));
+    let p = p.fma(s, L::splat(-2.954_6e-3));
+    let p = p.fma(s, L::splat(-1.609_603_3e-2));
+    let q = L::splat(-1.456_607_2e-5);
+    let q = q.fma(s, L::splat(-2.133_740_6e-4));
+    let q = q.fma(s, L::splat(-1.682_827e-3));
+    let q = q.fma(s, L::splat(-7.373_329e-3));
+    let q = q.fma(s, L::splat(-1.426_473_9e-2));
+    x.mul(p).div(q)
+}
+
+pub trait Activation {
+    fn value<L: Lanes>(u: L) -> L;
+    fn slope<L: Lanes>(u: L) -> L;
+}
+
+pub struct Elu;
+pub struct Relu;
+pub struct Gelu;
+
+impl Activation for Elu {
+    #[inline(always)]
+    fn value<L: Lanes>(u: L) -> L {
+        let zero = L::splat(0.0);
+        u.max(zero).add(exp_minus_one(u.min(zero)))
+    }
+    #[inline(always)]
+    fn slope<L: Lanes>(u: L) -> L {
+        exp(u.min(L::splat(0.0)))
+    }
+}
+
+impl Activation for Relu {
+    #[inline(always)]
+    fn value<L: Lanes>(u: L) -> L {
+        u.max(L::splat(0.0))
+    }
+    #[inline(always)]
+    fn slope<L: Lanes>(u: L) -> L {
+        u.greater(L::splat(0.0)).select(L::splat(1.0), L::splat(0.0))
+    }
+}
+
+impl Activation for Gelu {
+    #[inline(always)]
+    fn value<L: Lanes>(u: L) -> L {
+        u.mul(normal_cdf(u))
+    }
+    #[inline(always)]
+    fn slope<L: Lanes>(u: L) -> L {
+        let density = exp(u.mul(u).mul(L::splat(-0.5))).mul(L::splat(0.398_942_3));
+        u.fma(density, normal_cdf(u))
+    }
+}
+
+#[inline(always)]
+fn normal_cdf<L: Lanes>(u: L) -> L {
+    let half = L::splat(0.5);
+    erf(u.mul(L::splat(core::f32::consts::FRAC_1_SQRT_2))).fma(half, half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::portable::Portable;
+
+    fn scalar(f: impl Fn(Portable) -> Portable, x: f32) -> f64 {
+        f64::from(f(Portable::splat(x)).sum()) / 4.0
+    }
+
+    #[test]
+    fn exponentials_and_logarithms_are_within_2e_7() {
+        for i in -8600..8700 {
+            let x = i as f32 / 100.0;
+            let expected = f64::from(x).exp_m1();
+            let error = (scalar(exp_minus_one, x) - expected).abs() / expected.abs().max(1e-30);
+            assert!(i == 0 || error < 2e-7, "exp({x}) - 1: {error}");
+        }
+        for i in 1..20000 {
+            let x = 1.0 + i as f32 / 150.0;
+            let expected = f64::from(x).ln();
+            assert!((scalar(ln, x) - expected).abs() < 2e-7 * expected.max(1.0), "ln({x})");
+        }
+        assert!(scalar(ln, f32::NAN).is_nan());
+        assert!(scalar(Elu::value, f32::NAN).is_nan());
+        assert!(scalar(Relu::value, f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn the_slope_of_every_activation_is_its_difference_quotient() {
+        fn check<A: Activation>() {
+            for i in -60..60 {
+                let u = i as f32 / 12.0 + 0.03;
+                let h = 0.01;
+                let quotient = (scalar(A::value, u + h) - scalar(A::value, u - h)) / f64::from(2.0 * h);
+                assert!((scalar(A::slope, u) - quotient).abs() < 1e-4, "slope at {u}");
+            }
+        }
+        check::<Elu>();
+        check::<Relu>();
+        check::<Gelu>();
+    }
+
+    #[test]
+    fn gelu_agrees_with_known_values() {
+        // scipy.stats.norm.cdf(x) * x
+        for (x, expected) in [(-2.0, -0.04550026389635842), (0.5, 0.34573123063700656), (1.0, 0.8413447460685429), (3.0, 2.99595030590511)] {
+            assert!((scalar(Gelu::value, x) - expected).abs() < 4e-7, "gelu({x})");
+        }
+    }
+}

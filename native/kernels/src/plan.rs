@@ -1,0 +1,300 @@
+//! What is asked for, and where everything lies in one stretch of memory.
+
+use crate::items::items_per_volume;
+use crate::lanes::Lanes;
+
+pub const MAX_BLOCKS: usize = 64;
+
+pub const FORWARD: u32 = 0;
+pub const EVALUATE: u32 = 1;
+pub const TRAIN: u32 = 2;
+
+pub const BATCH_NORM: u32 = 0;
+pub const INSTANCE_NORM: u32 = 1;
+pub const NO_NORM: u32 = 2;
+
+pub const ELU: u32 = 0;
+pub const RELU: u32 = 1;
+pub const GELU: u32 = 2;
+
+/// The host writes it, word by word, in this order.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Request {
+    pub mode: u32,
+    pub channels: u32,
+    pub classes: u32,
+    pub blocks: u32,
+    pub activation: u32,
+    pub normalization: u32,
+    pub convolution_bias: u32,
+    pub volumes: u32,
+    pub depth: u32,
+    pub height: u32,
+    pub width: u32,
+    /// Images are floats (1) or bytes to be divided by 255 (0).
+    pub float_images: u32,
+    pub want_logits: u32,
+    pub threads: u32,
+    /// Training: the output of every k-th block and of the last is kept, the others are computed again. 1 keeps all.
+    pub keep_every: u32,
+    pub dilations: [u32; MAX_BLOCKS],
+}
+
+impl Request {
+    pub const EMPTY: Self = Self {
+        mode: 0,
+        channels: 1,
+        classes: 2,
+        blocks: 1,
+        activation: 0,
+        normalization: 0,
+        convolution_bias: 0,
+        volumes: 1,
+        depth: 1,
+        height: 1,
+        width: 1,
+        float_images: 0,
+        want_logits: 0,
+        threads: 1,
+        keep_every: 1,
+        dilations: [1; MAX_BLOCKS],
+    };
+}
+
+/// The regions of the memory, in bytes from its start; their order is part of the host's interface.
+#[repr(usize)]
+#[derive(Clone, Copy)]
+pub enum Region {
+    /// In: the model's parameters, floats in their layout.
+    Parameters,
+    /// In: running means and variances, floats in their layout.
+    Statistics,
+    /// In: training: a factor for every (volume, block, channel), floats.
+    Dropout,
+    /// In: class weights, then the label smoothing: doubles.
+    Loss,
+    /// In: (N, D, H, W) floats or bytes.
+    Images,
+    /// In: the truth, (N, D, H, W) bytes.
+    Truth,
+    /// Out: (N, D, H, W) bytes; forward only.
+    Labels,
+    /// Out: (N, classes, D, H, W) floats, when asked for.
+    Logits,
+    /// Out: floats in the layout of the parameters.
+    Gradients,
+    /// Out: means and biased variances, floats in the layout of the statistics.
+    BatchStatistics,
+    /// Out: the loss, then counts by (truth, prediction): doubles.
+    Score,
+    Packed,
+    Coefficients,
+    Partials,
+    Threads,
+    Tensors,
+    End,
+}
+const REGIONS: usize = Region::End as usize + 1;
+
+/// Offsets inside a thread's own memory.
+#[derive(Clone, Copy)]
+pub struct ThreadMemory {
+    pub ring: u64,
+    pub rows: u64,
+    pub sums: u64,
+    pub counts: u64,
+    pub size: u64,
+}
+
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub request: Request,
+    pub at: [u64; REGIONS],
+    pub thread: ThreadMemory,
+    /// Floats of a row of one channel in tensors.
+    pub pitch: usize,
+    /// Doubles of an item's partial sums.
+    pub partial: usize,
+    pub tensors: usize,
+}
+
+/// Floats of a row of one channel in a ring, for a dilation: zeros on both sides, an odd number of cache lines so that rows do
+/// not compete for the same cache sets.
+pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
+    (((pitch + 2 * ring_padding(dilation)).div_ceil(16)) | 1) * 16
+}
+
+pub fn ring_padding(dilation: usize) -> usize {
+    dilation.next_multiple_of(4)
+}
+
+impl Plan {
+    pub const EMPTY: Self = Self {
+        request: Request::EMPTY,
+        at: [0; REGIONS],
+        thread: ThreadMemory { ring: 0, rows: 0, sums: 0, counts: 0, size: 0 },
+        pitch: 0,
+        partial: 0,
+        tensors: 0,
+    };
+
+    pub fn new<L: Lanes>(request: &Request, start: u64) -> Self {
+        let mut plan = Self { request: *request, ..Self::EMPTY };
+        let p = &plan;
+        let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
+        let (volumes, threads) = (u64::from(request.volumes), u64::from(request.threads));
+        let voxels = volumes * p.voxels() as u64;
+        let scored = request.mode != FORWARD;
+        let train = request.mode == TRAIN;
+        let pitch = p.width().next_multiple_of(2 * L::N);
+        let wide = (0..p.blocks()).map(|block| p.dilation(block)).max().unwrap_or(1);
+        let items = (0..p.blocks()).map(|block| items_per_volume(p.depth(), p.dilation(block))).max().unwrap_or(1);
+        let items = items.max(items_per_volume(p.depth(), 1)) as u64 * volumes;
+
+        let convolution = channels * (channels * 27 + 1);
+        let head = classes * (channels + 1) + 1 + 2 * channels;
+        let partial = match (request.mode, request.normalization) {
+            (TRAIN, _) => convolution.max(head),
+            (EVALUATE, _) => head,
+            _ => 2 * channels,
+        };
+        let parameters = p.parameter_count() as u64;
+        let statistics = if request.normalization == BATCH_NORM { 2 * channels * blocks } else { 0 };
+
+        // The ring's width does not grow with every dilation in step, so the largest is looked for.
+        let ring_row = (0..p.blocks()).map(|block| ring_pitch(pitch, p.dilation(block))).max().unwrap_or(0) as u64;
+        let mut at = 0;
+        let mut take = |bytes: u64| {
+            let offset = at;
+            at += bytes.next_multiple_of(64);
+            offset
+        };
+        let ring = take(4 * (3 * p.height() as u64 * channels * ring_row + 2 * wide as u64));
+        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4));
+        let sums = take(if train { 4 * L::N as u64 * 27 * channels * channels } else { 0 });
+        let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
+        let size = take(0) + 192;
+        plan.thread = ThreadMemory { ring, rows, sums, counts, size };
+
+        let (kept, scratch) = if train { plan.kept_tensors() } else { (0, blocks.min(2)) };
+        plan.tensors = (kept + scratch) as usize + usize::from(train);
+        plan.pitch = pitch;
+        plan.partial = partial as usize;
+        let tensor = plan.tensor_bytes();
+
+        let mut at = start.next_multiple_of(64);
+        let mut take = |region: Region, bytes: u64| {
+            plan.at[region as usize] = at;
+            at += bytes.next_multiple_of(64);
+        };
+        take(Region::Parameters, 4 * parameters);
+        take(Region::Statistics, 4 * statistics);
+        take(Region::Dropout, if train { 4 * volumes * blocks * channels } else { 0 });
+        take(Region::Loss, 8 * (classes + 1));
+        take(Region::Images, voxels * if request.float_images == 1 { 4 } else { 1 });
+        take(Region::Truth, if scored { voxels } else { 0 });
+        take(Region::Labels, if scored { 0 } else { voxels });
+        take(Region::Logits, if request.want_logits == 1 { 4 * voxels * classes } else { 0 });
+        take(Region::Gradients, if train { 4 * parameters } else { 0 });
+        take(Region::BatchStatistics, 4 * statistics);
+        take(Region::Score, 8 * (1 + classes * classes));
+        take(Region::Packed, 8 * parameters);
+        take(Region::Coefficients, 32 * volumes * blocks * channels);
+        take(Region::Partials, 8 * partial * items);
+        take(Region::Threads, threads * size);
+        take(Region::Tensors, plan.tensors as u64 * tensor);
+        take(Region::End, 0);
+        plan
+    }
+
+    /// Tensors kept to the end of the forward pass, and tensors that the segments between them share.
+    fn kept_tensors(&self) -> (u64, u64) {
+        let every = u64::from(self.request.keep_every);
+        let blocks = u64::from(self.request.blocks);
+        (blocks.div_ceil(every), every.min(blocks) - 1)
+    }
+
+    /// The last block of the segment that a block belongs to: the one whose output is kept.
+    pub fn segment_end(&self, block: usize) -> usize {
+        let every = self.request.keep_every as usize;
+        ((block / every + 1) * every).min(self.blocks()) - 1
+    }
+
+    /// Which tensor holds a block's output.
+    pub fn slot(&self, block: usize) -> usize {
+        if self.request.mode != TRAIN {
+            return block % 2;
+        }
+        let every = self.request.keep_every as usize;
+        if block == self.segment_end(block) {
+            block / every
+        } else {
+            self.kept_tensors().0 as usize + block % every
+        }
+    }
+
+    pub fn gradient_slot(&self) -> usize {
+        self.tensors - 1
+    }
+
+    pub fn tensor_bytes(&self) -> u64 {
+        let r = &self.request;
+        4 * u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels) * self.pitch as u64
+    }
+
+    pub fn offset(&self, region: Region) -> u64 {
+        self.at[region as usize]
+    }
+    pub fn channels(&self) -> usize {
+        self.request.channels as usize
+    }
+    pub fn classes(&self) -> usize {
+        self.request.classes as usize
+    }
+    pub fn blocks(&self) -> usize {
+        self.request.blocks as usize
+    }
+    pub fn volumes(&self) -> usize {
+        self.request.volumes as usize
+    }
+    pub fn depth(&self) -> usize {
+        self.request.depth as usize
+    }
+    pub fn height(&self) -> usize {
+        self.request.height as usize
+    }
+    pub fn width(&self) -> usize {
+        self.request.width as usize
+    }
+    pub fn threads(&self) -> usize {
+        self.request.threads as usize
+    }
+    pub fn dilation(&self, block: usize) -> usize {
+        self.request.dilations[block] as usize
+    }
+    pub fn voxels(&self) -> usize {
+        self.depth() * self.height() * self.width()
+    }
+    /// Channels that a block reads.
+    pub fn inputs(&self, block: usize) -> usize {
+        if block == 0 {
+            1
+        } else {
+            self.channels()
+        }
+    }
+    /// Where a block's parameters begin; for `blocks()`, the head's.
+    pub fn parameters_of(&self, block: usize) -> usize {
+        let c = self.channels();
+        let extra = c * (self.bias() + 2 * usize::from(self.request.normalization == BATCH_NORM));
+        (0..block).map(|b| 27 * c * self.inputs(b) + extra).sum()
+    }
+    /// Biases that a convolution has for each channel: 0 or 1.
+    pub fn bias(&self) -> usize {
+        self.request.convolution_bias as usize
+    }
+    pub fn parameter_count(&self) -> usize {
+        self.parameters_of(self.blocks()) + self.classes() * (self.channels() + 1)
+    }
+}

@@ -1,0 +1,116 @@
+//! Threads that run the same program and meet at barriers.
+
+use core::sync::atomic::{AtomicU32, Ordering::*};
+
+/// How a run ended.
+pub const DONE: u32 = 0;
+pub const CANCELLED: u32 = 1;
+pub const BAD_LABEL: u32 = 2;
+
+pub struct Team {
+    arrived: AtomicU32,
+    generation: AtomicU32,
+    next: AtomicU32,
+    stopped: AtomicU32,
+    /// The host stores 1 to stop the work; threads look between planes.
+    pub cancel: AtomicU32,
+}
+
+#[cfg(target_arch = "wasm32")]
+fn sleep(generation: &AtomicU32, seen: u32) {
+    unsafe { core::arch::wasm32::memory_atomic_wait32(generation.as_ptr().cast(), seen as i32, -1) };
+}
+#[cfg(target_arch = "wasm32")]
+fn wake(generation: &AtomicU32) {
+    unsafe { core::arch::wasm32::memory_atomic_notify(generation.as_ptr().cast(), u32::MAX) };
+}
+#[cfg(not(target_arch = "wasm32"))]
+fn sleep(_: &AtomicU32, _: u32) {
+    std::thread::yield_now();
+}
+#[cfg(not(target_arch = "wasm32"))]
+fn wake(_: &AtomicU32) {}
+
+impl Default for Team {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Team {
+    pub const fn new() -> Self {
+        Self {
+            arrived: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
+            next: AtomicU32::new(0),
+            stopped: AtomicU32::new(0),
+            cancel: AtomicU32::new(0),
+        }
+    }
+
+    /// Before the threads start.
+    pub fn reset(&self) {
+        self.arrived.store(0, SeqCst);
+        self.next.store(0, SeqCst);
+        self.stopped.store(0, SeqCst);
+        self.cancel.store(0, SeqCst);
+    }
+
+    pub fn cancelled(&self) -> bool {
+        self.cancel.load(Relaxed) != 0
+    }
+
+    /// For thread 0, while it concludes a pass: the other threads return after it.
+    pub fn stop(&self, outcome: u32) {
+        self.stopped.store(outcome, SeqCst);
+    }
+
+    pub fn outcome(&self) -> u32 {
+        self.stopped.load(SeqCst)
+    }
+
+    fn barrier(&self, threads: usize) {
+        if threads == 1 {
+            return;
+        }
+        let seen = self.generation.load(SeqCst);
+        if self.arrived.fetch_add(1, SeqCst) + 1 == threads as u32 {
+            self.arrived.store(0, SeqCst);
+            self.generation.fetch_add(1, SeqCst);
+            wake(&self.generation);
+            return;
+        }
+        for _ in 0..200 {
+            if self.generation.load(SeqCst) != seen {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        while self.generation.load(SeqCst) == seen {
+            sleep(&self.generation, seen);
+        }
+    }
+
+    /// Every thread takes items until none is left; then, alone, thread 0 does `conclude`. False when the work was cancelled:
+    /// the same answer in every thread.
+    pub fn pass(&self, thread: usize, threads: usize, items: usize, work: impl Fn(usize), conclude: impl FnOnce()) -> bool {
+        while !self.cancelled() {
+            let index = self.next.fetch_add(1, SeqCst) as usize;
+            if index >= items {
+                break;
+            }
+            work(index);
+        }
+        self.barrier(threads);
+        if thread == 0 {
+            self.next.store(0, SeqCst);
+            if self.cancelled() {
+                self.stop(CANCELLED);
+            } else {
+                conclude();
+            }
+        }
+        self.barrier(threads);
+        self.outcome() == DONE
+    }
+}

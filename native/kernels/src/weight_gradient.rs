@@ -1,0 +1,79 @@
+//! The gradient by a convolution's weights: every input row against every output row that it reaches.
+
+use crate::conv::{channel_groups, RowShape, TapRow};
+use crate::lanes::Lanes;
+
+/// sums (27 * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
+/// # Safety
+/// Tap rows as in `convolve_row`; `gradient` holds (outputs, pitch) floats, `sums` 27 * inputs * outputs vectors.
+#[inline(never)]
+pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, sums: *mut f32, s: &RowShape) {
+    channel_groups(s.outputs, |first, count| {
+        let gradient = gradient.add(first * s.pitch);
+        let sums = sums.add(first * L::N);
+        match count {
+            1 => accumulate_group::<L, 1>(rows, gradient, sums, s),
+            2 => accumulate_group::<L, 2>(rows, gradient, sums, s),
+            3 => accumulate_group::<L, 3>(rows, gradient, sums, s),
+            4 => accumulate_group::<L, 4>(rows, gradient, sums, s),
+            _ => accumulate_group::<L, 5>(rows, gradient, sums, s),
+        }
+    });
+}
+
+/// Columns in pairs, so that a load of the gradient serves two products.
+#[inline(always)]
+unsafe fn accumulate_group<L: Lanes, const C: usize>(rows: &[TapRow], gradient: *const f32, sums: *mut f32, s: &RowShape) {
+    let total = rows.len() * s.inputs * 3;
+    let column = |index: usize| {
+        let (row, rest) = (rows[index / (3 * s.inputs)], index % (3 * s.inputs));
+        let from = row.from.add(rest / 3 * s.input_pitch + rest % 3 * s.dilation);
+        (from, sums.add((row.index * s.inputs * 3 + rest) * s.outputs * L::N))
+    };
+    let mut index = 0;
+    while index + 2 <= total {
+        let ((from_a, to_a), (from_b, to_b)) = (column(index), column(index + 1));
+        products::<L, C, 2>([from_a, from_b], gradient, [to_a, to_b], s.pitch);
+        index += 2;
+    }
+    if index < total {
+        let (from, to) = column(index);
+        products::<L, C, 1>([from], gradient, [to], s.pitch);
+    }
+}
+
+#[inline(always)]
+unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
+    from: [*const f32; COLUMNS],
+    gradient: *const f32,
+    to: [*mut f32; COLUMNS],
+    pitch: usize,
+) {
+    let mut sums: [[L; C]; COLUMNS] = core::array::from_fn(|k| core::array::from_fn(|c| L::load(to[k].add(c * L::N))));
+    let mut x = 0;
+    while x < pitch {
+        let inputs: [L; COLUMNS] = core::array::from_fn(|k| L::load(from[k].add(x)));
+        for c in 0..C {
+            let g = L::load(gradient.add(c * pitch + x));
+            for k in 0..COLUMNS {
+                sums[k][c] = inputs[k].fma(g, sums[k][c]);
+            }
+        }
+        x += L::N;
+    }
+    for k in 0..COLUMNS {
+        for c in 0..C {
+            sums[k][c].store(to[k].add(c * L::N));
+        }
+    }
+}
+
+/// totals += the vectors' sums; clears the vectors.
+/// # Safety
+/// `sums` holds `count` vectors, `totals` as many doubles.
+pub unsafe fn flush<L: Lanes>(sums: *mut f32, totals: *mut f64, count: usize) {
+    for i in 0..count {
+        *totals.add(i) += f64::from(L::load(sums.add(i * L::N)).sum());
+        L::splat(0.0).store(sums.add(i * L::N));
+    }
+}

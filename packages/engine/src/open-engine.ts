@@ -1,0 +1,92 @@
+import { MeshflError } from '@meshfl/core'
+import type { Engine } from './engine.js'
+import { loadWasmModule } from './wasm/module.js'
+import { createWasmEngine } from './wasm/wasm-engine.js'
+
+export type EngineName = Engine['name']
+
+/** In the order in which `openEngine` prefers them. */
+export const ENGINE_NAMES: readonly EngineName[] = ['cuda', 'cpu', 'wasm']
+
+/** Whether an engine can be had on this machine, and why not. */
+export interface EngineProbe {
+  name: EngineName
+  available: boolean
+  /** What speaks for or against it. */
+  reason: string
+  /** What would make it available. */
+  hint?: string
+}
+
+export interface OpenOptions {
+  /** Default: the first available of cuda, cpu, wasm. */
+  device?: EngineName
+  /** Default of its sessions; default: the machine's cores. */
+  threads?: number
+  precision?: 'fp32' | 'bf16'
+}
+
+async function probe(name: EngineName): Promise<EngineProbe> {
+  if (name !== 'wasm') {
+    return {
+      name,
+      available: false,
+      reason: `the ${name} engine is not part of this version`,
+      hint: 'use the wasm engine',
+    }
+  }
+  try {
+    const { instructionSet } = await loadWasmModule()
+    return { name, available: true, reason: `WebAssembly with ${instructionSet} and threads` }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return { name, available: false, reason, hint: 'use Node 20.19 or later, and an undamaged installation' }
+  }
+}
+
+/** Every engine with its verdict, best first. */
+export async function probeEngines(): Promise<EngineProbe[]> {
+  return Promise.all(ENGINE_NAMES.map(probe))
+}
+
+function unavailable({ name, reason, hint }: EngineProbe, why: string): MeshflError {
+  return new MeshflError('ENGINE_UNAVAILABLE', `${why} ${name}: ${reason}`, {
+    ...(hint === undefined ? {} : { hint }),
+    data: { engine: name },
+  })
+}
+
+/** The names in `MESHFL_REQUIRE` (such as `wasm,cpu`): engines whose absence is an error. */
+function requiredEngines(): EngineName[] {
+  const words = (process.env.MESHFL_REQUIRE ?? '').split(',').map((word) => word.trim())
+  return words.filter(Boolean).map((word) => {
+    const name = ENGINE_NAMES.find((known) => known === word)
+    if (name) return name
+    throw new MeshflError('ENGINE_UNAVAILABLE', `MESHFL_REQUIRE names an unknown engine: ${word}`, {
+      kind: 'usage',
+      hint: `name ${ENGINE_NAMES.join(', ')}`,
+    })
+  })
+}
+
+/**
+ * Opens the engine asked for, or the best that this machine has.
+ * @throws MeshflError `ENGINE_UNAVAILABLE` when it, or one that `MESHFL_REQUIRE` names, cannot be had;
+ *   `MODEL_UNSUPPORTED` when it does not compute in the precision asked for
+ */
+export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
+  const probes = await probeEngines()
+  for (const name of requiredEngines()) {
+    const found = probes.find((entry) => entry.name === name)
+    if (found && !found.available) throw unavailable(found, 'MESHFL_REQUIRE asks for')
+  }
+  const chosen = probes.find(({ name, available }) => (options.device ? name === options.device : available))
+  if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
+  if (!chosen.available) throw unavailable(chosen, 'cannot open')
+  if (options.precision === 'bf16') {
+    throw new MeshflError('MODEL_UNSUPPORTED', `the ${chosen.name} engine computes in fp32 only`, {
+      hint: "leave precision out, or ask for 'fp32'",
+    })
+  }
+  return createWasmEngine(options.threads === undefined ? {} : { threads: options.threads })
+}

@@ -1,0 +1,89 @@
+import { Worker } from 'node:worker_threads'
+import { MeshflError } from '@meshfl/core'
+import { wasmFile } from './module.js'
+import { type Kernels, OUTCOME, STACK_BYTES } from './request.js'
+
+const disposed = (): MeshflError =>
+  new MeshflError('ENGINE_DISPOSED', 'the session was disposed', { hint: 'create another session' })
+
+/** The workers of one session. The main thread only posts and listens; between themselves they wait inside WebAssembly. */
+export class WasmTeam {
+  readonly #workers: Worker[]
+  readonly #memory: WebAssembly.Memory
+  readonly #kernels: Kernels
+  #failure: Error | undefined
+  #settle: { waiting: number; outcome: number; resolve(outcome: number): void; reject(error: Error): void } | undefined
+
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, kernels: Kernels, threads: number) {
+    this.#memory = memory
+    this.#kernels = kernels
+    this.#workers = Array.from({ length: threads }, (_, thread) => {
+      const stackTop = kernels.__heap_base.value + (thread + 1) * STACK_BYTES
+      // A stack grows down from a multiple of 16; the heap's base is one.
+      const worker = new Worker(wasmFile('worker.js'), {
+        name: `meshfl-wasm-${thread}`,
+        workerData: { module, memory, stackTop: stackTop & ~15, thread },
+      })
+      worker.on('message', (outcome: number) => this.#finished(outcome))
+      worker.on('error', (error) =>
+        this.#fail(new Error(`the wasm engine broke down: ${error.message}`, { cause: error })),
+      )
+      worker.on('exit', (code) => this.#fail(new Error(`a worker of the wasm engine ended (${code})`)))
+      worker.unref()
+      return worker
+    })
+  }
+
+  /**
+   * Runs what is planned and filled in, on all workers.
+   * @throws the signal's reason when it is aborted
+   */
+  async run(signal: AbortSignal | undefined): Promise<number> {
+    signal?.throwIfAborted()
+    if (this.#failure) throw this.#failure
+    this.#kernels.mfl_reset()
+    const cancel = (): void => {
+      Atomics.store(new Int32Array(this.#memory.buffer, this.#kernels.mfl_cancel_flag(), 1), 0, 1)
+    }
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      const outcome = await new Promise<number>((resolve, reject) => {
+        this.#settle = { waiting: this.#workers.length, outcome: OUTCOME.done, resolve, reject }
+        for (const worker of this.#workers) {
+          worker.ref()
+          worker.postMessage('run')
+        }
+      })
+      if (outcome === OUTCOME.cancelled) throw signal?.reason
+      return outcome
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+      for (const worker of this.#workers) worker.unref()
+    }
+  }
+
+  /** Ends the workers; a run in progress is rejected with `ENGINE_DISPOSED`. */
+  dispose(): void {
+    this.#fail(disposed())
+  }
+
+  #finished(outcome: number): void {
+    const settle = this.#settle
+    if (!settle) return
+    settle.outcome = outcome
+    settle.waiting--
+    if (settle.waiting > 0) return
+    this.#settle = undefined
+    settle.resolve(settle.outcome)
+  }
+
+  /** One worker less and the others would wait for it for ever: end them all. */
+  #fail(error: Error): void {
+    if (this.#failure) return
+    this.#failure = error
+    const settle = this.#settle
+    this.#settle = undefined
+    for (const worker of this.#workers) void worker.terminate()
+    settle?.reject(error)
+  }
+}

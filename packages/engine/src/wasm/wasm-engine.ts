@@ -1,0 +1,74 @@
+import { availableParallelism, cpus, totalmem } from 'node:os'
+import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
+import { checkGrid } from '../check-inputs.js'
+import type { DeviceInfo, Engine, Grid, Session, SessionOptions } from '../engine.js'
+import { loadWasmModule, type WasmModule } from './module.js'
+import { WasmPlanner } from './planner.js'
+import { type Kernels, MOST_BYTES, STACK_BYTES, WASM_ABI_VERSION } from './request.js'
+import { WasmSession } from './session.js'
+import { WasmTeam } from './team.js'
+
+const INITIAL_PAGES = 32
+const MOST_THREADS = 64
+
+function countThreads(threads: number | undefined): number {
+  const count = threads ?? Math.min(availableParallelism(), MOST_THREADS)
+  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_THREADS) {
+    throw new MeshflError('ENGINE_INPUT', `${count} threads`, { hint: `ask for 1 to ${MOST_THREADS} threads` })
+  }
+  return count
+}
+
+function createMemory(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: 65536, shared: true })
+  } catch (cause) {
+    throw new MeshflError('ENGINE_MEMORY', 'this process cannot reserve the addresses of another session', {
+      hint: 'dispose sessions that are no longer used, or raise the limit on virtual memory (ulimit -v)',
+      cause,
+    })
+  }
+}
+
+class WasmEngine implements Engine {
+  readonly name = 'wasm'
+  readonly device: DeviceInfo
+  readonly #module: WebAssembly.Module
+  readonly #threads: number | undefined
+
+  constructor({ module, instructionSet }: WasmModule, threads: number | undefined) {
+    this.#module = module
+    this.#threads = threads
+    const count = countThreads(threads)
+    const processor = cpus()[0]?.model.trim() || process.arch
+    this.device = {
+      name: `${processor}, ${count} ${count === 1 ? 'thread' : 'threads'}`,
+      instructionSet,
+      memoryBytes: Math.min(MOST_BYTES, totalmem()),
+    }
+  }
+
+  async createSession(spec: MeshNetSpec, grid: Grid, options: SessionOptions = {}): Promise<Session> {
+    if (options.precision === 'bf16') {
+      throw new MeshflError('MODEL_UNSUPPORTED', 'the wasm engine computes in fp32 only', {
+        hint: "leave precision out, or ask for 'fp32'",
+      })
+    }
+    const checked = MeshNetSpecSchema.parse(spec)
+    checkGrid(grid)
+    const threads = countThreads(options.threads ?? this.#threads)
+    const memory = createMemory()
+    const kernels = new WebAssembly.Instance(this.#module, { env: { memory } }).exports as unknown as Kernels
+    if (kernels.mfl_abi_version() !== WASM_ABI_VERSION) throw new Error('the .wasm and its adapter differ: build both')
+    const stacksEnd = kernels.__heap_base.value + threads * STACK_BYTES
+    const missing = Math.ceil((stacksEnd - memory.buffer.byteLength) / 65536)
+    if (missing > 0) memory.grow(missing)
+    const planner = new WasmPlanner(kernels, memory, checked, { ...grid }, threads, options)
+    return new WasmSession(checked, { ...grid }, planner, new WasmTeam(this.#module, memory, kernels, threads))
+  }
+}
+
+/** The engine that runs wherever Node does. Compiles the kernels on the first call of a process. */
+export async function createWasmEngine(options: { threads?: number } = {}): Promise<Engine> {
+  return new WasmEngine(await loadWasmModule(), options.threads)
+}
