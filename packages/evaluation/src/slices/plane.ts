@@ -1,5 +1,3 @@
-import { MeshflError } from '@meshfl/core'
-
 export type PlaneName = 'axial' | 'coronal' | 'sagittal'
 /** `radiological`: the subject's right is on the left of the picture. `neurological`: on the right. */
 export type Convention = 'radiological' | 'neurological'
@@ -28,17 +26,13 @@ export interface PlaneLayout {
  * Lays out the three planes. Anterior is at the top of the axial plane and at the left of the sagittal one, superior at the top
  * of the other two.
  * @param orientation the directions in which the voxel indices x, y, z grow, for example `LIA` for FreeSurfer's conformed grid
- * @throws MeshflError `EVAL_ORIENTATION`
  */
 export function planeLayouts(orientation: string, convention: Convention): PlaneLayout[] {
   const letters = [...orientation] as Direction[]
   const axisOf = (direction: Direction): number =>
     letters.findIndex((letter) => letter === direction || letter === OPPOSITE[direction])
   if (letters.length !== 3 || (['R', 'A', 'S'] as const).some((direction) => axisOf(direction) < 0)) {
-    throw new MeshflError('EVAL_ORIENTATION', `"${orientation}" is no orientation of three axes`, {
-      hint: 'give one letter of each pair R/L, A/P, S/I for x, y, z, for example LIA',
-      data: { orientation },
-    })
+    throw new RangeError(`"${orientation}" is no orientation of three axes`)
   }
   const side: Direction = convention === 'radiological' ? 'R' : 'L'
   /** The voxel axis along which a picture runs away from `start`. */

@@ -1,4 +1,5 @@
 import { MeshflError } from '@meshfl/core'
+import { type Affine, orientation, type Shape, voxelSize } from '@meshfl/volume'
 import { classColour, ERROR_KINDS, rgba } from './palette.js'
 import {
   type Box,
@@ -18,11 +19,9 @@ export interface SliceInput {
   /** Classes, on the grid of the image. */
   truth: Uint8Array
   prediction: Uint8Array
-  shape: readonly [number, number, number]
-  /** Edges of a voxel along x, y, z. */
-  voxelSizeMm: readonly [number, number, number]
-  /** The directions in which the voxel indices x, y, z grow, for example `LIA`. */
-  orientation: string
+  shape: Shape
+  /** Of the grid: says which way the voxel axes point, and the size of a voxel. */
+  affine: Affine
   /** Default `radiological`. */
   convention?: Convention | undefined
 }
@@ -59,10 +58,10 @@ const FILL_ALPHA = 84
 /**
  * Cuts the axial, coronal and sagittal slice through the centre of mass of the true label, cropped to what is labelled in
  * either volume and a margin.
- * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_ORIENTATION`
+ * @throws MeshflError `EVAL_GRID_MISMATCH`, `VOLUME_AFFINE_SINGULAR`
  */
 export function sliceImages(input: SliceInput): CaseSlices {
-  const { shape, truth, prediction, image, voxelSizeMm } = input
+  const { shape, affine, truth, prediction, image } = input
   const voxels = shape[0] * shape[1] * shape[2]
   if (truth.length !== voxels || prediction.length !== voxels || image.length !== voxels) {
     throw new MeshflError(
@@ -72,7 +71,8 @@ export function sliceImages(input: SliceInput): CaseSlices {
     )
   }
   const convention = input.convention ?? 'radiological'
-  const layouts = planeLayouts(input.orientation, convention)
+  const voxelSizeMm = voxelSize(affine)
+  const layouts = planeLayouts(orientation(affine), convention)
   const { box, centre } = locate(truth, prediction, shape, voxelSizeMm)
   const window = percentiles(image, 0.01, 0.998)
   const planes = layouts.map((layout): PlaneSlices => {
@@ -144,7 +144,7 @@ function overlay(width: number, height: number, labels: Uint8Array): Uint8Array 
 function locate(
   truth: Uint8Array,
   prediction: Uint8Array,
-  shape: readonly [number, number, number],
+  shape: Shape,
   voxelSizeMm: readonly [number, number, number],
 ): { box: Box; centre: [number, number, number] } {
   const sums = { truth: [0, 0, 0, 0], prediction: [0, 0, 0, 0] }

@@ -1,0 +1,123 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MeshflError } from '@meshfl/core'
+import { type Geometry, orientation, sameGrid, voxelSize } from '@meshfl/volume'
+
+/** A prediction and the truth that it is held against. */
+export interface Pair {
+  /** The name that both files share, without its ending. */
+  subject: string
+  prediction: string
+  truth: string
+}
+
+export interface Pairing {
+  /** By subject. */
+  pairs: Pair[]
+  /** Truths without a prediction and predictions without a truth: whoever reports on the pairs must name them. */
+  withoutPrediction: string[]
+  withoutTruth: string[]
+}
+
+const VOLUME_ENDING = /\.(nii\.gz|nii|mgz|mgh|hdr)$/i
+
+/** Affines are often written through quaternions in 32 bits; what is closer than this is the same voxel. */
+const GRID_TOLERANCE_MM = 0.05
+
+/**
+ * Pairs the volumes of two folders by their name without its ending (`sub-01.nii.gz` with `sub-01.mgz`).
+ * @throws MeshflError `EVAL_NO_PAIRS` when no name is in both, `EVAL_SAME_NAME` when one is twice in a folder
+ */
+export async function pairPredictions(predictionFolder: string, truthFolder: string): Promise<Pairing> {
+  const predictions = await volumesOf(predictionFolder)
+  const truths = await volumesOf(truthFolder)
+  const pairs = [...predictions].flatMap(([subject, prediction]): Pair[] => {
+    const truth = truths.get(subject)
+    return truth === undefined ? [] : [{ subject, prediction, truth }]
+  })
+  if (pairs.length === 0) {
+    const example = (names: Iterable<string>): string => [...names].slice(0, 3).join(', ') || 'no volumes'
+    throw new MeshflError(
+      'EVAL_NO_PAIRS',
+      `no prediction in ${predictionFolder} (${example(predictions.keys())}) has a truth of the same name in ${truthFolder} (${example(truths.keys())})`,
+      {
+        hint: 'name each prediction like its truth; endings such as .nii.gz and .mgz may differ',
+        data: { predictionFolder, truthFolder, predictions: predictions.size, truths: truths.size },
+      },
+    )
+  }
+  return {
+    pairs,
+    withoutPrediction: [...truths.keys()].filter((subject) => !predictions.has(subject)),
+    withoutTruth: [...predictions.keys()].filter((subject) => !truths.has(subject)),
+  }
+}
+
+/** What a report must say of files that were left without a partner. */
+export function pairingNotes(pairing: Pairing): string[] {
+  const note = (subjects: readonly string[], what: string): string[] =>
+    subjects.length === 0
+      ? []
+      : [
+          `${subjects.length} left out, ${what}: ${subjects.slice(0, 20).join(', ')}${subjects.length > 20 ? ` and ${subjects.length - 20} more` : ''}.`,
+        ]
+  return [
+    ...note(pairing.withoutPrediction, 'a truth without a prediction'),
+    ...note(pairing.withoutTruth, 'a prediction without a truth'),
+  ]
+}
+
+/**
+ * Refuses a prediction that does not lie on the grid of its truth, showing both grids.
+ * @throws MeshflError `EVAL_GRID_MISMATCH`
+ */
+export function checkSameGrid(subject: string, prediction: Geometry, truth: Geometry): void {
+  if (sameGrid(prediction, truth, GRID_TOLERANCE_MM)) return
+  throw new MeshflError(
+    'EVAL_GRID_MISMATCH',
+    `the prediction of ${subject} is ${gridText(prediction)}, its truth ${gridText(truth)}`,
+    {
+      hint: 'bring the prediction to the grid of the truth first; meshfl predict writes label maps in the space of their image',
+      data: { subject, prediction: gridData(prediction), truth: gridData(truth) },
+    },
+  )
+}
+
+function gridText({ shape, affine }: Geometry): string {
+  const size = voxelSize(affine).map((edge) => Number(edge.toFixed(3)))
+  const origin = [affine[3], affine[7], affine[11]].map((value) => Number((value ?? 0).toFixed(2)))
+  return `${shape.join(' x ')} voxels of ${size.join(' x ')} mm, ${orientation(affine)}, origin (${origin.join(', ')})`
+}
+
+function gridData({ shape, affine }: Geometry): { shape: number[]; affine: number[] } {
+  return { shape: [...shape], affine: [...affine] }
+}
+
+/** Volumes of a folder by their name without ending, in the order of the names. */
+async function volumesOf(folder: string): Promise<Map<string, string>> {
+  let names: string[]
+  try {
+    names = await readdir(folder)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new MeshflError('EVAL_NO_PAIRS', `${folder} cannot be read as a folder (${code})`, {
+      hint: 'give two folders: --pred with the predictions, --truth with the labels',
+      data: { folder },
+      cause: error,
+    })
+  }
+  const volumes = new Map<string, string>()
+  for (const name of names.filter((one) => VOLUME_ENDING.test(one) && !one.startsWith('.')).sort()) {
+    const subject = name.replace(VOLUME_ENDING, '')
+    const path = join(folder, name)
+    const other = volumes.get(subject)
+    if (other !== undefined) {
+      throw new MeshflError('EVAL_SAME_NAME', `${other} and ${path} are both called ${subject}`, {
+        hint: 'keep one of the two, so that it is clear which one is meant',
+        data: { subject, paths: [other, path] },
+      })
+    }
+    volumes.set(subject, path)
+  }
+  return volumes
+}

@@ -1,0 +1,182 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { buildReport, type ReportInput } from '../build-report.js'
+import { evaluateCase } from '../case-metrics.js'
+import { foregroundGate, parseGate } from '../gates.js'
+import { sliceImages } from '../slices/slice-images.js'
+import { renderCsv } from './csv.js'
+import { escapeMarkdown, escapeMarkup } from './escape.js'
+import { renderHtml } from './html/page.js'
+import { renderJunit } from './junit.js'
+import { renderMarkdown } from './markdown.js'
+
+const NASTY = '<script>alert("x")</script>&\'`|[a](javascript:b)\u0000\u0007\ud800=1]]>'
+const IDENTITY = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+
+function reportOf(name: string, change: Partial<ReportInput> = {}) {
+  const classNames = ['background', name, `${name} 2`]
+  const measure = (subject: string, prediction: number[]) =>
+    evaluateCase({ subject, site: name, truth: [0, 0, 1, 1, 2, 2], prediction, classNames, voxelVolumeMl: 0.001 })
+  return buildReport({
+    tool: name,
+    created: '2026-01-02T03:04:05.000Z',
+    engine: { name, device: name },
+    model: { name, sha256: name },
+    dataset: { name },
+    split: 'test',
+    evaluations: 2,
+    classes: classNames.map((one, value) => ({ name: one, value })),
+    cases: [measure(name, [0, 0, 1, 1, 2, 2]), measure(`${name} poor`, [0, 0, 0, 1, 0, 2])],
+    gates: [foregroundGate(0.99), parseGate(`${name}:precision=0.5`)],
+    comparisons: [{ name, dice: { perClass: { [name]: 0.2 }, foregroundDice: 0.3 }, note: name }],
+    curves: [{ round: 1, trainLoss: 1, trainForegroundDice: 0.1, validLoss: 0.9, validForegroundDice: null }],
+    notes: [name],
+    ...change,
+  })
+}
+const slicesOf = (subject: string) => {
+  const truth = Uint8Array.from([0, 1, 2, 0, 1, 2, 0, 0])
+  return sliceImages({ subject, image: truth, truth, prediction: truth, shape: [2, 2, 2], affine: IDENTITY })
+}
+
+/** Elements that are opened and closed in order, every attribute quoted: enough to find what escapes an escape. */
+function checkMarkup(text: string, isVoid: (tag: string) => boolean): string[] {
+  const open: string[] = []
+  const tags: string[] = []
+  const tag = /<(\/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[a-zA-Z:-]+(?:="[^"<]*")?)*)\s*(\/?)>/y
+  for (let at = text.indexOf('<'); at >= 0; at = text.indexOf('<', at)) {
+    tag.lastIndex = at
+    const match = tag.exec(text)
+    if (!match) throw new Error(`not a tag: ${text.slice(at, at + 60)}`)
+    const [whole, closing, name] = match
+    tags.push(name!)
+    if (closing) expect(open.pop()).toBe(name)
+    else if (!match[4] && !isVoid(name!)) open.push(name!)
+    at += whole.length
+  }
+  expect(open).toEqual([])
+  return tags
+}
+
+describe('report.html', () => {
+  const page = renderHtml(reportOf(NASTY), [slicesOf(NASTY)])
+  const body = page.replace('<!doctype html>', '').replace(/<style>[^<]*<\/style>/, '')
+
+  test('holds hostile names as text only', () => {
+    const tags = checkMarkup(body, (tag) => ['meta', 'br'].includes(tag))
+    expect(tags).not.toContain('script')
+    expect(page).not.toContain('<script')
+    expect(page).toContain('&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;')
+  })
+
+  test('needs no network and runs no script, and says so to the browser', () => {
+    expect(page).toContain(`content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"`)
+    expect(body.match(/\s(?:src|href)="(?!#|data:image\/png;base64,)/g)).toBeNull()
+    expect(body).not.toMatch(/url\(|@import|\son[a-z]+=/)
+  })
+
+  test('names every picture and gives every table headers', () => {
+    for (const svg of body.match(/<svg[^>]*>/g) ?? []) expect(svg).toMatch(/aria-label="[^"]+"|aria-hidden="true"/)
+    expect(body.match(/<table>/g)?.length).toBe(body.match(/<thead>/g)?.length)
+    for (const head of body.match(/<th[\s>][^>]*/g) ?? []) expect(head).toContain('scope=')
+  })
+
+  test('marks a second evaluation on the test split, and nothing of the kind for the first', () => {
+    expect(page).toContain('This is evaluation no. 2 of this model on the test split')
+    expect(renderHtml(reportOf('x', { evaluations: 1 }), [])).not.toContain('This is evaluation no.')
+  })
+
+  test('never gives the mean with background without its name', () => {
+    expect(page.match(/three-class mean<br>\(with background\)|three-class mean \(with background\)/g)?.length).toBe(3)
+  })
+
+  test('can be drawn without cases, curves, gates, or any value', () => {
+    const bare = reportOf('x', {
+      cases: [],
+      curves: [],
+      gates: [],
+      comparisons: [],
+      engine: null,
+      model: null,
+      split: null,
+    })
+    expect(renderHtml(bare, [])).toContain('no case has a value')
+    const classNames = ['background', 'x', 'x 2']
+    const empty = evaluateCase({ subject: 's', truth: [0], prediction: [0], classNames, voxelVolumeMl: 1 })
+    expect(renderHtml(reportOf('x', { cases: [empty], gates: [] }), [])).not.toMatch(/NaN|undefined|Infinity/)
+  })
+
+  test('says that it is no medical device', () => expect(page).toContain('Not a medical device'))
+})
+
+describe('report.md', () => {
+  test('holds hostile names as text only', () => {
+    const text = renderMarkdown(reportOf(NASTY))
+    expect(text).not.toMatch(/<script|\]\(/)
+    expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
+    const rows = text.split('\n').filter((line) => line.startsWith('|'))
+    expect(rows.every((line) => line.endsWith('|'))).toBe(true)
+  })
+
+  test('stays below 1 MiB with any number of cases, and says how many it left to cases.csv', () => {
+    const [one] = reportOf('x').cases
+    const cases = Array.from({ length: 20_000 }, (_, i) => ({ ...one!, subject: `subject ${i} ${'é'.repeat(100)}` }))
+    const text = renderMarkdown(reportOf('x', { cases }))
+    expect(Buffer.byteLength(text)).toBeLessThan(1024 * 1024)
+    expect(Buffer.byteLength(text)).toBeGreaterThan(900 * 1024)
+    expect(text).toMatch(/\d+ more cases in cases\.csv\./)
+  })
+
+  test('puts the worst case first', () => {
+    const text = renderMarkdown(reportOf('x'))
+    expect(text.indexOf('x poor')).toBeLessThan(text.lastIndexOf('| x |'))
+  })
+})
+
+describe('junit.xml', () => {
+  test('is well-formed with hostile names', () => {
+    const text = renderJunit(reportOf(NASTY))
+    checkMarkup(text.slice(text.indexOf('\n')), () => false)
+    expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
+  })
+
+  test('has a suite for each gate, in which the subjects below a failed one fail', () => {
+    const text = renderJunit(reportOf('x'))
+    expect(text.match(/<testsuite name="gate: /g)?.length).toBe(2)
+    expect(text).toContain(
+      '<testsuite name="gate: foreground dice &gt;= 0.99" tests="3" failures="2" errors="0" skipped="0"',
+    )
+    expect(text).toContain('<testsuite name="gate: x precision &gt;= 0.5" tests="3" failures="0"')
+  })
+
+  test('counts no failure when no gate failed', () => {
+    expect(renderJunit(reportOf('x', { gates: [foregroundGate(0.1)] }))).not.toContain('<failure')
+  })
+})
+
+describe('cases.csv', () => {
+  test('has a row for each case and class, quoted where needed, and no formulas', () => {
+    const report = reportOf('a,"b"')
+    const lines = renderCsv({ ...report, cases: report.cases.map((one) => ({ ...one, site: '=HYPERLINK(1)' })) }).split(
+      '\n',
+    )
+    expect(lines).toHaveLength(1 + 2 * 3 + 1)
+    expect(lines[0]).toBe(
+      'subject,site,class,dice,jaccard,sensitivity,precision,specificity,volumetricSimilarity,truthMl,predictionMl,volumeErrorMl,foregroundDice,meshflDice',
+    )
+    expect(lines[2]).toBe(`"a,""b""",'=HYPERLINK(1),"a,""b""",1,1,1,1,1,1,0.002,0.002,0,1,1`)
+  })
+})
+
+describe('escaping', () => {
+  test('leaves no markup and no character that XML cannot hold', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 30 }), (text) => {
+        const [markup, markdown] = [escapeMarkup(text), escapeMarkdown(text)]
+        const clean =
+          !/[<>"']|&(?!amp;|lt;|gt;|quot;|#39;)|\p{Surrogate}/u.test(markup) && !/[<>|\n`[\]*]/.test(markdown)
+        return clean
+      }),
+    )
+  })
+})
