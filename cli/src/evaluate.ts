@@ -19,7 +19,7 @@ import {
   sliceImages,
   writeReport,
 } from '@meshfl/evaluation'
-import { orientation, readVolume, sameGrid, voxelSize, voxelVolumeMl } from '@meshfl/volume'
+import { readVolume, sameGrid, voxelVolumeMl } from '@meshfl/volume'
 import type { Output } from './output.js'
 import { VERSION } from './program.js'
 import type { TrainedModel } from './trained-model.js'
@@ -100,8 +100,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
           truth: label,
           prediction: labels,
           shape: dataset.manifest.conform.shape,
-          voxelSizeMm: voxelSize(affine),
-          orientation: orientation(affine),
+          affine,
         }),
       )
       options.onCase(measured.length, cases.length)
@@ -146,7 +145,7 @@ export interface FolderEvaluationOptions extends CommonOptions {
 /** Scores a folder of label maps against a folder of true ones, paired by name. */
 export async function evaluateFolders(options: FolderEvaluationOptions): Promise<Evaluation> {
   const { classNames, signal } = options
-  const pairs = await pairPredictions(options.pred, options.truth)
+  const { pairs, withoutPrediction, withoutTruth } = await pairPredictions(options.pred, options.truth)
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
   for (const { subject, prediction: predictionPath, truth: truthPath } of pairs) {
@@ -180,8 +179,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
         truth: labels[0]!,
         prediction: labels[1]!,
         shape: truth!.shape,
-        voxelSizeMm: voxelSize(truth!.affine),
-        orientation: orientation(truth!.affine),
+        affine: truth!.affine,
       })
     })
     options.onCase(measured.length, pairs.length)
@@ -194,6 +192,10 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
       conventions: { empty: options.empty },
       cases: measured,
       gates: options.gates,
+      notes: [
+        ...withoutPrediction.map((subject) => `${subject} has a truth and no prediction: left out`),
+        ...withoutTruth.map((subject) => `${subject} has a prediction and no truth: left out`),
+      ],
     },
     slices: slices.worst(),
     folder: 'report',

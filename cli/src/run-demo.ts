@@ -45,9 +45,10 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     seed,
     shape,
     voxelSizeMm,
-    onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
+    signal,
+    onProgress: (done, total) =>
+      output.events({ type: 'progress', time: now(), task: 'make brains', done, total, unit: 'brains' }),
   })
-  signal.throwIfAborted()
   const { manifest } = await prepareDataset({
     source,
     out: dataset,

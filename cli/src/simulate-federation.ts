@@ -1,6 +1,8 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { type EventSink, MeshflError, now, type Study } from '@meshfl/core'
+import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
+import type { Coordinator } from '@meshfl/federation'
 import { startFederationRun } from './federation-run.js'
 import { type LocalSite, startLocalSites } from './local-sites.js'
 import type { Output } from './output.js'
@@ -24,7 +26,7 @@ export interface SimulationOptions {
  * encrypted sockets as between hospitals.
  */
 export async function simulateFederation(options: SimulationOptions) {
-  const { dataset, sites, folder, study, output, signal } = options
+  const { sites, folder, study, output, signal } = options
   const stopSites = new AbortController()
   const run = await startFederationRun({
     folder,
@@ -38,7 +40,7 @@ export async function simulateFederation(options: SimulationOptions) {
   })
   try {
     const local = startLocalSites({
-      sites: invitedSites(run.coordinator, sites, dataset, folder),
+      sites: await inviteSites(run.coordinator, options),
       ...(options.device ? { device: options.device } : {}),
       threads: options.threads ?? Math.max(1, Math.floor(cpus().length / sites.length)),
       signal: AbortSignal.any([signal, stopSites.signal]),
@@ -52,6 +54,37 @@ export async function simulateFederation(options: SimulationOptions) {
     await run.coordinator.stop()
     run.close()
   }
+}
+
+/**
+ * The invite of each site: kept in its state folder, so that a run that goes on hands every site the invite it came with; the
+ * address is that of now.
+ */
+async function inviteSites(
+  coordinator: Coordinator,
+  { sites, dataset, folder }: SimulationOptions,
+): Promise<LocalSite[]> {
+  const unused = coordinator.invites.map(({ invite }) => invite)
+  const address = coordinator.endpoint.replace('tcp://', '')
+  const invited: LocalSite[] = []
+  for (const name of sites) {
+    const state = join(folder, 'sites', name)
+    const file = join(state, 'invite.txt')
+    const kept = existsSync(file) ? readFileSync(file, 'utf8') : unused.pop()
+    if (kept === undefined) {
+      throw new MeshflError('SIMULATE_NO_INVITE', `there is no invite left for ${name}`, {
+        hint: 'start the run in an empty folder',
+      })
+    }
+    await writeFileAtomic(file, kept)
+    invited.push({
+      name,
+      invite: kept.replace(/^mfl1:[^/]+/, `mfl1:${address}`),
+      dataset: siteDatasetFolder(dataset, name),
+      state,
+    })
+  }
+  return invited
 }
 
 function warn(events: EventSink, site: string, message: string): void {

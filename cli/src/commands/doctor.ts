@@ -1,3 +1,4 @@
+import type { Engine } from '@meshfl/engine'
 import { Command } from 'commander'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
@@ -9,11 +10,13 @@ export function doctorCommand(): Command {
       .addHelpText('after', '\nExample:\n  meshfl doctor'),
   ).action(async (options: OutputOptions) => {
     await runCommand(options, { title: 'meshfl doctor' }, async ({ output }) => {
-      const [{ probeEngines }, { formatBytes, now }, { checkSurroundings }] = await Promise.all([
+      const [{ openEngine, probeEngines }, { formatBytes, now }, { checkSurroundings }] = await Promise.all([
         import('@meshfl/engine'),
         import('@meshfl/core'),
         import('../surroundings.js'),
       ])
+      const deviceOf = ({ device }: Engine): string =>
+        `${device.name}, ${device.instructionSet}, ${formatBytes(device.memoryBytes)} for a session`
       output.say(`node ${process.version}, ${process.platform} ${process.arch}`)
       for (const check of await checkSurroundings()) {
         output.say(`${check.ok ? 'ok  ' : 'BAD '} ${check.what}${check.hint ? `\n     ${check.hint}` : ''}`)
@@ -21,21 +24,13 @@ export function doctorCommand(): Command {
           output.events({ type: 'log', time: now(), level: check.ok ? 'info' : 'error', message: check.what })
       }
       for (const probe of await probeEngines()) {
-        const device = probe.device
-          ? `${probe.device.name}, ${probe.device.instructionSet}, ${formatBytes(probe.device.memoryBytes)}`
-          : ''
+        const { name, available, reason, hint } = probe
+        const device = available ? deviceOf(await openEngine({ device: name })) : ''
         output.result(
-          {
-            type: 'engine',
-            name: probe.name,
-            available: probe.available,
-            device,
-            ...(probe.reason ? { reason: probe.reason } : {}),
-            ...(probe.hint ? { hint: probe.hint } : {}),
-          },
-          probe.available
-            ? `ok   engine ${probe.name}: ${device}`
-            : `--   engine ${probe.name}: ${probe.reason ?? ''}${probe.hint ? `\n     ${probe.hint}` : ''}`,
+          { type: 'engine', name, available, device, reason, ...(hint ? { hint } : {}) },
+          available
+            ? `ok   engine ${name}: ${device}`
+            : `--   engine ${name}: ${reason}${hint ? `\n     ${hint}` : ''}`,
         )
       }
     })
