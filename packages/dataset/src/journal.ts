@@ -24,6 +24,8 @@ export const CaseRecordSchema = z.strictObject({
   }),
   /** Voxels of each value of the label, up to the greatest. */
   voxels: z.array(z.int()),
+  /** The image in 16 x 16 x 16 block means, base64: what near-duplicates are found by. */
+  thumbnail: z.string(),
   findings: z.array(FindingSchema),
 })
 export type CaseRecord = z.infer<typeof CaseRecordSchema>

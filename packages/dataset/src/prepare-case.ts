@@ -19,6 +19,7 @@ import type { LabelMap } from './label-map.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { PrepareOptions } from './prepare-options.js'
 import { hashSources } from './source-files.js'
+import { thumbnail } from './thumbnail.js'
 
 interface CaseWork {
   found: FoundCase
@@ -65,6 +66,7 @@ export async function prepareCase(
     ...gridOf(conformed.image),
     source: sourceOf(conformed.source),
     voxels: conformed.voxels.slice(0, conformed.voxels.findLastIndex((count) => count > 0) + 1),
+    thumbnail: Buffer.from(thumbnail(conformed.image.voxels, [...conformed.image.shape])).toString('base64'),
     findings: conformed.findings,
   }
   await appendRecord(folder, record)
@@ -90,6 +92,7 @@ export async function planCase(
     ...gridOf(conformGeometry(image, conform)),
     source: sourceOf(image),
     voxels: [],
+    thumbnail: '',
     findings: [],
   }
 }

@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -286,6 +286,30 @@ test('one volume under two names is an error, and nothing is published', async (
   expect(Object.keys(await hashTree(out)).some((file) => /h\.nii\.gz/.test(file))).toBe(false)
 })
 
+test.each([
+  ['with noise', (value: number, i: number) => value + (i % 7) * 5],
+  ['with other intensities', (value: number) => 40 + value * 3],
+])('one scan under two names is an error, too, when it was saved again %s', async (_, change) => {
+  const source = await sourceOf(IDS)
+  await writeVolume(join(source, 'images/h.nii.gz'), smallBrain(0).image.map(change))
+  await writeVolume(join(source, 'labels/h.nii.gz'), smallBrain(0).label)
+  await expect(prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))).rejects.toMatchObject({
+    code: 'DATASET_DUPLICATE',
+    message: expect.stringMatching(/a [=~] h/),
+  })
+})
+
+test('two sessions of a subject that are one volume are a finding', async () => {
+  const source = await sourceOf(['sub-1_ses-a', 'sub-1_ses-b', 'sub-2'])
+  await cp(join(source, 'images/sub-1_ses-a.nii.gz'), join(source, 'images/sub-1_ses-b.nii.gz'))
+  await cp(join(source, 'labels/sub-1_ses-a.nii.gz'), join(source, 'labels/sub-1_ses-b.nii.gz'))
+  const { manifest } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+  expect(manifest.cases).toHaveLength(3)
+  expect(manifest.findings).toContainEqual(
+    expect.objectContaining({ code: 'DUPLICATE_WITHIN_SUBJECT', subject: 'sub-1' }),
+  )
+})
+
 describe('an interrupted run', () => {
   test('continues where it stopped, with the same bytes as one that was never stopped', async () => {
     const source = await sourceOf(IDS)
@@ -316,8 +340,12 @@ describe('an interrupted run', () => {
     const out = join(await temporaryFolder(), 'out')
     const first = await prepareDataset(optionsFor(source, out))
     const before = await hashTree(out)
+    const written = async (): Promise<number[]> =>
+      Promise.all(first.manifest.cases.map(async ({ image }) => (await stat(join(out, image))).mtimeMs))
+    const times = await written()
     const again = await prepareDataset(optionsFor(source, out))
     expect(again).toEqual(first)
+    expect(await written()).toEqual(times)
     expect(await hashTree(out)).toEqual(before)
     await writeVolume(join(source, 'images/c.nii.gz'), smallBrain(99).image)
     const changed = await prepareDataset(optionsFor(source, out))
@@ -325,6 +353,20 @@ describe('an interrupted run', () => {
       (item, i) => item.imageSha256 !== first.manifest.cases[i]!.imageSha256,
     )
     expect(differing.map(({ subject }) => subject)).toEqual(['c'])
+  })
+
+  test('that cannot write is an error of the run, not of its cases', async () => {
+    const source = await sourceOf(IDS)
+    const out = join(await temporaryFolder(), 'out')
+    const abort = new AbortController()
+    const onProgress = ({ done }: { done: number }): void => (done === 1 ? abort.abort() : undefined)
+    await prepareDataset(optionsFor(source, out, { workers: 1, signal: abort.signal, onProgress })).catch(
+      () => undefined,
+    )
+    await rm(join(out, '.staging'), { recursive: true })
+    await writeFile(join(out, '.staging'), 'a file where a folder is needed')
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
+    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
   })
 
   test('that moved some volumes into place is finished by the next', async () => {

@@ -27,19 +27,23 @@ export interface SmallBrain {
   label: Uint8Array
 }
 
-/** A ball of white matter in a shell of grey matter, with noise: bright and dark as on a T1. */
+/**
+ * A ball of white matter in a shell of grey matter, bright and dark as on a T1, in a head of blocks: every seed has a place
+ * and a head of its own, so that no two are taken for one scan.
+ */
 export function smallBrain(seed: number, shape: Shape = SMALL_SHAPE): SmallBrain {
   const random = createRandom(seed, 'small-brain')
+  const centre = shape.map((size) => size / 2 + random.integer(7) - 3) as [number, number, number]
+  const blocks = Array.from({ length: 512 }, () => random.integer(500))
   const count = shape[0] * shape[1] * shape[2]
   const image = new Int16Array(count)
   const label = new Uint8Array(count)
   for (let i = 0; i < count; i++) {
-    const x = (i % shape[0]) - shape[0] / 2
-    const y = (Math.floor(i / shape[0]) % shape[1]) - shape[1] / 2
-    const z = Math.floor(i / (shape[0] * shape[1])) - shape[2] / 2
-    const radius = Math.hypot(x, y, z)
+    const [x, y, z] = [i % shape[0], Math.floor(i / shape[0]) % shape[1], Math.floor(i / (shape[0] * shape[1]))]
+    const radius = Math.hypot(x - centre[0], y - centre[1], z - centre[2])
     label[i] = radius < 5 ? 1 : radius < 7.5 ? 2 : 0
-    image[i] = [100, 900, 600][label[i]!]! + random.integer(60)
+    const base = [blocks[(x >> 2) + 8 * ((y >> 2) + 8 * (z >> 2))]!, 900, 600][label[i]!]!
+    image[i] = base + random.integer(60)
   }
   return { image, label }
 }
