@@ -13,7 +13,7 @@ export function relativeMaximum(a: ArrayLike<number>, b: ArrayLike<number>): num
   return a.length === b.length ? difference / size : Number.NaN
 }
 
-export function norm(values: ArrayLike<number>): number {
+function norm(values: ArrayLike<number>): number {
   let sum = 0
   for (let i = 0; i < values.length; i++) sum += values[i]! ** 2
   return Math.sqrt(sum)

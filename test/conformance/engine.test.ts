@@ -1,8 +1,15 @@
 import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MeshNetSpecSchema, type ModelState, RecipeSchema } from '../../packages/core/src/index.js'
-import { type Engine, initializeModel, modelLayout, type SessionOptions } from '../../packages/engine/src/index.js'
-import { type GoldenCase, readGoldenCases } from '../../packages/testkit/src/index.js'
+import { createRandom, MeshNetSpecSchema, type ModelState, RecipeSchema } from '../../packages/core/src/index.js'
+import {
+  type Engine,
+  initializeModel,
+  modelLayout,
+  type SessionOptions,
+  voxelCount,
+} from '../../packages/engine/src/index.js'
+import { createReferenceEngine, type GoldenCase, readGoldenCases } from '../../packages/testkit/src/index.js'
 import { adamStep, createAdamState, oneCycle, updateRunningStatistics } from '../../packages/training/src/index.js'
 import { relativeByTensor, relativeMaximum } from './compare.js'
 import { openEveryEngine, required } from './engines.js'
@@ -108,6 +115,27 @@ function conforms(engine: Engine): void {
     }
   })
 
+  test('whatever the spec and the grid, logits, loss and gradients are those of the reference', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyProblem, async ({ spec, grid, model, batch, labels, loss, seed }) => {
+        const results = []
+        for (const one of [createReferenceEngine(), engine]) {
+          const session = await one.createSession(spec, grid, { threads: 2 })
+          const { logits } = await session.forward(model, batch, { logits: true })
+          const step = await session.forwardBackward(model, batch, labels, loss, { seed })
+          results.push({ logits: logits!, ...step })
+          session.dispose()
+        }
+        const [truth, found] = results
+        expect(relativeMaximum(found!.logits, truth!.logits)).toBeLessThan(LOGITS)
+        expect(Math.abs(found!.loss - truth!.loss)).toBeLessThan(LOSS * Math.max(1, truth!.loss))
+        const errors = relativeByTensor(modelLayout(spec), found!.gradients, truth!.gradients)
+        expect(Math.max(...Object.values(errors)), JSON.stringify(errors)).toBeLessThan(GRADIENTS)
+      }),
+      { numRuns: 15, seed: 1 }, // fixed: at the kink of ReLU the sign of a rounding decides
+    )
+  })
+
   test('floats that are bytes over 255 give what the bytes give', async () => {
     const { model, batch } = defaultCase
     const session = await open(defaultCase)
@@ -182,6 +210,26 @@ function conforms(engine: Engine): void {
     expect(await logitsOf(0.4)).toEqual(await logitsOf(0))
   })
 
+  test('arrays that do not fit, and labels that no class has, are refused', async () => {
+    const { model, batch, labels, loss } = defaultCase
+    const session = await open(defaultCase)
+    const step = (change: { images?: Uint8Array; labels?: Uint8Array; parameters?: Float32Array }) =>
+      session.forwardBackward(
+        { ...model, parameters: change.parameters ?? model.parameters },
+        { images: change.images ?? batch.images, count: 1 },
+        change.labels ?? labels,
+        loss,
+        { seed: 0 },
+      )
+    const refused = expect.objectContaining({ code: 'ENGINE_INPUT' })
+    await expect(step({ images: new Uint8Array(3) })).rejects.toEqual(refused)
+    await expect(step({ labels: new Uint8Array(3) })).rejects.toEqual(refused)
+    await expect(step({ labels: labels.map(() => 3) })).rejects.toEqual(refused)
+    await expect(step({ parameters: new Float32Array(3) })).rejects.toEqual(refused)
+    await expect(step({})).resolves.toBeDefined() // the session lives on
+    session.dispose()
+  })
+
   test('instance normalisation is not trained, and says so', async () => {
     const item = golden.find(({ spec }) => spec.normalization === 'instance')!
     await expect(stepOf(item)).rejects.toMatchObject({ code: 'MODEL_UNSUPPORTED' })
@@ -194,6 +242,41 @@ function conforms(engine: Engine): void {
     session.dispose()
   })
 }
+
+const anyProblem = fc
+  .record({
+    spec: fc.record({
+      classes: fc.integer({ min: 2, max: 6 }),
+      channels: fc.integer({ min: 1, max: 9 }),
+      dilations: fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 3 }),
+      activation: fc.constantFrom('elu', 'relu', 'gelu'),
+      normalization: fc.constantFrom('batch', 'none'),
+      convolutionBias: fc.boolean(),
+      dropout: fc.constantFrom(0, 0.3),
+    }),
+    grid: fc.record({
+      depth: fc.integer({ min: 2, max: 7 }),
+      height: fc.integer({ min: 2, max: 7 }),
+      width: fc.integer({ min: 5, max: 37 }),
+    }),
+    count: fc.integer({ min: 1, max: 2 }),
+    labelSmoothing: fc.constantFrom(0, 0.1),
+    seed: fc.nat({ max: 1e6 }),
+  })
+  .map(({ spec: fields, grid, count, labelSmoothing, seed }) => {
+    const spec = MeshNetSpecSchema.parse(fields)
+    const random = createRandom(seed, 'problem')
+    const voxels = count * voxelCount(grid)
+    return {
+      spec,
+      grid,
+      seed,
+      model: initializeModel(spec, seed),
+      batch: { images: Uint8Array.from({ length: voxels }, () => random.integer(256)), count },
+      labels: Uint8Array.from({ length: voxels }, () => random.integer(spec.classes)),
+      loss: { classWeights: Array.from({ length: spec.classes }, () => 0.1 + random.uniform()), labelSmoothing },
+    }
+  })
 
 /** The class with the largest logit, the lowest of equal ones. */
 function argmaxOf(logits: Float32Array, { batch, spec, labels }: GoldenCase): Uint8Array {

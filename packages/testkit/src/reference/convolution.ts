@@ -1,4 +1,4 @@
-import type { Grid } from '@meshfl/engine'
+import { type Grid, voxelCount } from '@meshfl/engine'
 
 /** A 3D convolution with stride 1 and padding that keeps the grid. */
 export interface ConvolutionShape {
@@ -26,7 +26,7 @@ export function convolve(
   bias: Float64Array | null,
 ): Float64Array {
   const { volumes, outputs, grid } = shape
-  const voxels = grid.depth * grid.height * grid.width
+  const voxels = voxelCount(grid)
   const y = new Float64Array(volumes * outputs * voxels)
   if (bias)
     for (let plane = 0; plane < volumes * outputs; plane++)
@@ -43,7 +43,7 @@ export function convolve(
 /** The gradient by x: dx (N,Ci,D,H,W) = w transposed * dy (N,Co,D,H,W). */
 export function convolveBackwardInput(shape: ConvolutionShape, dy: Float64Array, weights: Float64Array): Float64Array {
   const { volumes, inputs, grid } = shape
-  const dx = new Float64Array(volumes * inputs * grid.depth * grid.height * grid.width)
+  const dx = new Float64Array(volumes * inputs * voxelCount(grid))
   eachTap(shape, (weight, outPlane, inPlane, rows) => {
     const w = weights[weight]!
     eachRow(rows, (out, input, length) => {
@@ -60,7 +60,7 @@ export function convolveBackwardWeights(
   dy: Float64Array,
 ): { weights: Float64Array; bias: Float64Array } {
   const { volumes, inputs, outputs, kernel, grid } = shape
-  const voxels = grid.depth * grid.height * grid.width
+  const voxels = voxelCount(grid)
   const weights = new Float64Array(outputs * inputs * kernel ** 3)
   const bias = new Float64Array(outputs)
   eachTap(shape, (weight, outPlane, inPlane, rows) => {
@@ -84,7 +84,7 @@ function eachTap(
   visit: (weight: number, outPlane: number, inPlane: number, rows: TapRows) => void,
 ): void {
   const taps = kernel ** 3
-  const voxels = grid.depth * grid.height * grid.width
+  const voxels = voxelCount(grid)
   const rows = Array.from({ length: taps }, (_, tap) => rowsOf(grid, kernel, dilation, tap))
   for (let n = 0; n < volumes; n++) {
     for (let output = 0; output < outputs; output++) {

@@ -27,9 +27,9 @@ describe.each(golden)('$name', (item) => {
   const { model, volumes } = widen(item)
   const network = new ReferenceNetwork(item.spec)
 
-  test('the float64 logits are those of PyTorch in float64', () => {
-    if (!item.logits64) return expect(item.logits.length).toBeGreaterThan(0)
-    expect(largestDifference(network.forward(model, volumes), item.logits64)).toBeLessThan(1e-11)
+  test('the logits are those of PyTorch', () => {
+    const tolerance = item.logits64 ? 1e-11 : 1e-5 // one large case keeps float32 only
+    expect(largestDifference(network.forward(model, volumes), item.logits64 ?? item.logits)).toBeLessThan(tolerance)
   })
 
   test('the loss is that of PyTorch for every weighting and smoothing', () => {
@@ -39,8 +39,12 @@ describe.each(golden)('$name', (item) => {
       expect(crossEntropy(logits, item.labels, item.spec.classes, voxels, loss).loss).toBeCloseTo(loss.value, 11)
     }
   })
+})
 
-  test.runIf(item.step)('the gradients are those of PyTorch, and of finite differences', () => {
+describe.each(golden.filter(({ step }) => step !== null))('$name', (item) => {
+  test('the gradients are those of PyTorch, and of finite differences', () => {
+    const { model, volumes } = widen(item)
+    const network = new ReferenceNetwork(item.spec)
     const step = network.step(model, volumes, item.labels, item.loss, 0)
     expect(step.loss).toBeCloseTo(item.step!.loss, 11)
     // The golden gradients and statistics are float64 values rounded to float32: 6e-8 of a value.
@@ -97,7 +101,7 @@ function expectFiniteDifferences(network: ReferenceNetwork, item: GoldenCase, se
       const lossAt = (delta: number): number => {
         const parameters = model.parameters.slice()
         parameters[at1]! += delta
-        return network.step({ ...model, parameters }, volumes, item.labels, item.loss, seed).loss
+        return network.trainingLoss({ ...model, parameters }, volumes, item.labels, item.loss, seed)
       }
       const difference = (lossAt(h) - lossAt(-h)) / (2 * h)
       expect(Math.abs(difference - gradients[at1]!), `${name}[${at}]`).toBeLessThan(1e-6 + 1e-4 * Math.abs(difference))

@@ -1,5 +1,5 @@
-import { createRandom, elementCount, MeshflError, type MeshNetSpec } from '@meshfl/core'
-import { type Grid, type LossSpec, modelLayout } from '@meshfl/engine'
+import { elementCount, MeshflError, type MeshNetSpec } from '@meshfl/core'
+import { dropoutFactors, type Grid, type LossSpec, modelLayout, voxelCount } from '@meshfl/engine'
 import { activate, activateBackward } from './activation.js'
 import { type ConvolutionShape, convolve, convolveBackwardInput, convolveBackwardWeights } from './convolution.js'
 import { crossEntropy } from './cross-entropy.js'
@@ -41,7 +41,7 @@ interface BlockTape {
   /** Before the activation. */
   linear: Float64Array
   /** (N,C): what dropout multiplies each plane by; null without dropout. */
-  scale: Float64Array | null
+  scale: Float32Array | null
 }
 
 /** The network as a plain computation in float64: slow, and simple enough to be believed. */
@@ -57,6 +57,12 @@ export class ReferenceNetwork {
     return this.run(model, volumes, null).logits
   }
 
+  /** The loss in training mode, as `step` computes it: what finite differences need. */
+  trainingLoss(model: Model64, volumes: Volumes64, labels: Uint8Array, lossSpec: LossSpec, seed: number): number {
+    const { logits } = this.run(model, volumes, seed)
+    return crossEntropy(logits, labels, this.spec.classes, voxelCount(volumes.grid), lossSpec).loss
+  }
+
   /**
    * Loss and gradients in training mode; dropout draws from the seed.
    * @throws MeshflError `MODEL_UNSUPPORTED` for instance normalisation
@@ -69,7 +75,7 @@ export class ReferenceNetwork {
       })
     }
     const { logits, tape, headShape, headInput } = this.run(model, volumes, seed)
-    const voxels = logits.length / (volumes.count * spec.classes)
+    const voxels = voxelCount(volumes.grid)
     const { loss, gradient } = crossEntropy(logits, labels, spec.classes, voxels, lossSpec)
     const gradients = new Float64Array(this.layout.parameterCount)
     const batchStatistics = new Float64Array(this.layout.statisticCount)
@@ -104,8 +110,9 @@ export class ReferenceNetwork {
   /** @param seed of dropout in training mode; null for evaluation mode */
   private run(model: Model64, { images, count, grid }: Volumes64, seed: number | null) {
     const { spec } = this
-    const voxels = grid.depth * grid.height * grid.width
+    const voxels = voxelCount(grid)
     const tape: BlockTape[] = []
+    const factors = seed === null || spec.dropout === 0 ? null : dropoutFactors(spec, count, seed)
     let x = images
     for (const [block, dilation] of spec.dilations.entries()) {
       const inputs = block === 0 ? 1 : spec.channels
@@ -130,7 +137,7 @@ export class ReferenceNetwork {
       }
       const linear = x
       x = activate(spec.activation, linear)
-      const scale = seed === null || spec.dropout === 0 ? null : dropoutScale(spec, seed, block, count)
+      const scale = factors && blockFactors(spec, factors, block, count)
       if (scale) x = x.map((value, i) => value * scale[Math.floor(i / voxels)]!)
       tape.push({ shape, input, normalized, linear, scale })
     }
@@ -174,8 +181,11 @@ export class ReferenceNetwork {
   }
 }
 
-/** 0 for a dropped channel, 1 / (1 - p) for a kept one. */
-function dropoutScale({ channels, dropout }: MeshNetSpec, seed: number, block: number, count: number): Float64Array {
-  const random = createRandom(seed, 'dropout', block)
-  return Float64Array.from({ length: count * channels }, () => (random.uniform() < dropout ? 0 : 1 / (1 - dropout)))
+/** Of (N, blocks, C), the factors (N, C) of one block. */
+function blockFactors(spec: MeshNetSpec, factors: Float32Array, block: number, count: number): Float32Array {
+  const { channels, dilations } = spec
+  return Float32Array.from({ length: count * channels }, (_, i) => {
+    const volume = Math.floor(i / channels)
+    return factors[(volume * dilations.length + block) * channels + (i % channels)]!
+  })
 }

@@ -1,18 +1,22 @@
 import { MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
 import {
   type Batch,
+  badLabel,
   type Confusion,
+  checkGrid,
+  checkInputs,
+  checkTruth,
   type Engine,
   type ForwardOptions,
   type Grid,
   type LossSpec,
-  modelLayout,
   type Scored,
   type Segmentation,
   type Session,
   type SessionOptions,
   type Step,
   type StepOptions,
+  voxelCount,
 } from '@meshfl/engine'
 import { crossEntropy } from './cross-entropy.js'
 import { type Model64, ReferenceNetwork, type Volumes64 } from './network.js'
@@ -44,11 +48,12 @@ class ReferenceSession implements Session {
     if (precision !== 'fp32') {
       throw new MeshflError('MODEL_UNSUPPORTED', `the reference engine has no ${precision}`, { hint: 'use fp32' })
     }
+    checkGrid(grid)
     this.network = new ReferenceNetwork(spec)
   }
 
   async forward(model: ModelState, batch: Batch, options: ForwardOptions = {}): Promise<Segmentation> {
-    this.check(options.signal)
+    this.check(options.signal, model, batch)
     const logits = this.network.forward(this.widen(model), this.volumes(batch))
     const labels = this.argmax(logits, batch.count)
     return options.logits ? { labels, logits: Float32Array.from(logits) } : { labels }
@@ -61,7 +66,8 @@ class ReferenceSession implements Session {
     loss: LossSpec,
     options: { signal?: AbortSignal } = {},
   ): Promise<Scored> {
-    this.check(options.signal)
+    this.check(options.signal, model, batch)
+    this.checkLabels(batch.count, labels, loss)
     const logits = this.network.forward(this.widen(model), this.volumes(batch))
     return {
       loss: crossEntropy(logits, labels, this.spec.classes, this.voxels, loss).loss,
@@ -76,7 +82,8 @@ class ReferenceSession implements Session {
     loss: LossSpec,
     { signal, seed }: StepOptions,
   ): Promise<Step> {
-    this.check(signal)
+    this.check(signal, model, batch)
+    this.checkLabels(batch.count, labels, loss)
     const step = this.network.step(this.widen(model), this.volumes(batch), labels, loss, seed)
     return {
       loss: step.loss,
@@ -92,28 +99,26 @@ class ReferenceSession implements Session {
   }
 
   private get voxels(): number {
-    return this.grid.depth * this.grid.height * this.grid.width
+    return voxelCount(this.grid)
   }
 
-  private check(signal: AbortSignal | undefined): void {
+  private check(signal: AbortSignal | undefined, model: ModelState, batch: Batch): void {
     if (this.disposed) throw new Error('the session was disposed of')
     signal?.throwIfAborted()
+    checkInputs(this.spec, this.grid, model, batch)
+  }
+
+  private checkLabels(count: number, labels: Uint8Array, loss: LossSpec): void {
+    const { classes } = this.spec
+    checkTruth(this.spec, this.grid, count, labels, loss)
+    if (labels.some((label) => label >= classes)) throw badLabel(classes, labels)
   }
 
   private widen({ parameters, statistics }: ModelState): Model64 {
-    const { parameterCount, statisticCount } = modelLayout(this.spec)
-    if (parameters.length !== parameterCount || statistics.length !== statisticCount) {
-      throw new RangeError(
-        `a model of ${parameters.length} + ${statistics.length} floats, not ${parameterCount} + ${statisticCount}`,
-      )
-    }
     return { parameters: Float64Array.from(parameters), statistics: Float64Array.from(statistics) }
   }
 
   private volumes({ images, count }: Batch): Volumes64 {
-    if (images.length !== count * this.voxels) {
-      throw new RangeError(`${images.length} voxels for ${count} volumes of ${this.voxels}`)
-    }
     const values = Float64Array.from(images)
     return {
       images: images instanceof Uint8Array ? values.map((value) => value / 255) : values,
