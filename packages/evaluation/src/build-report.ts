@@ -34,6 +34,7 @@ export function buildReport(input: ReportInput): Report {
   const cases = [...input.cases]
   const classNames = input.classes.map((one) => one.name)
   if (new Set(classNames).size !== classNames.length) throw new RangeError(`classes share a name: ${classNames}`)
+  if (classNames.includes('__proto__')) throw new RangeError('a class cannot be called __proto__') // no key of a record
   const gates = (input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames))
   const siteNames = [...new Set(cases.flatMap((one) => (one.site === undefined ? [] : [one.site])))].sort()
   const sites = siteNames.map((site) => {

@@ -10,8 +10,8 @@ export const CaseMetricsSchema = z.strictObject({
   /** Mean Dice of the classes from 1 on, without background; null when none of them has a Dice. */
   foregroundDice: z.number().nullable(),
   /**
-   * The reference's measure: mean Dice of ALL classes, background among them, where a class in neither volume counts 0. Always
-   * higher than the foreground mean on heads, because background is easy: never compare the one with the other.
+   * The reference's measure: mean Dice of ALL classes, background among them, where a class in neither volume counts 0. Nearly
+   * always higher than the foreground mean, because background is easy: never compare the one with the other.
    */
   meshflDice: z.number(),
   /** By class name, then by metric id. */

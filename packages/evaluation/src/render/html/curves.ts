@@ -1,5 +1,5 @@
 import type { CurvePoint, Report } from '../../report.js'
-import { NOTHING, ratioText } from '../format.js'
+import { countText, NOTHING, ratioText } from '../format.js'
 import { html, type Markup } from './markup.js'
 
 interface Series {
@@ -25,7 +25,7 @@ export function curves(report: Report): Markup | undefined {
     (top, point) => (top === null || point.value > top.value ? point : top),
     null,
   )
-  return html`<section aria-labelledby="training"><h2 id="training">Training</h2><p class="lead">${points.length} rounds.${
+  return html`<section aria-labelledby="training"><h2 id="training">Training</h2><p class="lead">${countText(points.length, 'round')}.${
     best ? ` Best validation foreground Dice: ${ratioText(best.value)}, in round ${best.round}.` : ''
   }</p><div class="plots">${plot('Foreground Dice', dice, { low: 0, high: 1 }, best)}${plot(
     'Loss',

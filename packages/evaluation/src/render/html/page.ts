@@ -70,9 +70,11 @@ function notices(report: Report): Markup[] {
 function figures(report: Report): Markup {
   const { foregroundDice, perClass } = report.summary
   const spread =
-    foregroundDice.min === null
-      ? 'no case has a value'
-      : `${foregroundDice.sd === null ? '' : `sd ${ratioText(foregroundDice.sd)}, `}from ${ratioText(foregroundDice.min)} to ${ratioText(foregroundDice.max)}`
+    foregroundDice.cases < 2
+      ? foregroundDice.cases === 0
+        ? 'no case has a value'
+        : 'one case'
+      : `sd ${ratioText(foregroundDice.sd)}, from ${ratioText(foregroundDice.min)} to ${ratioText(foregroundDice.max)}`
   const leftOut = foregroundDice.leftOut > 0 ? `; ${countText(foregroundDice.leftOut, 'case')} left out` : ''
   return html`<dl class="figures"><div class="figure"><dt>Foreground Dice</dt><dd class="value">${ratioText(foregroundDice.mean)}</dd><dd class="detail">mean without background; ${spread}${leftOut}</dd></div>${report.classes
     .slice(1, 1 + MOST_FIGURES)
@@ -104,7 +106,11 @@ function method(report: Report): Markup {
     fact('Foreground Dice', 'For each case the mean Dice of all classes but background; then the mean over cases.'),
     fact(
       meshflDiceName(report),
-      `${ratioText(mean)}. The mean over all classes, background among them, in which a class that is in neither volume counts 0. It is higher than the foreground Dice because background is easy, and must not be compared with it.`,
+      `${ratioText(mean)}. The mean over all classes, background among them, in which a class that is in neither volume counts 0. Background is easy, so it is nearly always higher than the foreground Dice and must not be compared with it.`,
+    ),
+    fact(
+      'Counts',
+      'TP, FP, FN, TN: voxels of a case that are rightly this class, wrongly this class, wrongly another, rightly another.',
     ),
     ...METRICS.map((metric) => fact(metric.name, metric.definition)),
     fact('Empty classes', emptyText(report)),
