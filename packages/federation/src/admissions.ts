@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { MeshflError, type Study, writeFileAtomic } from '@meshfl/core'
+import { z } from 'zod'
+import { fingerprint } from './identity.js'
+import { type EnrolmentKeys, enrolmentKeys } from './invite.js'
+import { SiteDescriptionSchema } from './messages.js'
+import type { SiteDescription } from './site-trainer.js'
+
+const SiteEntrySchema = z.strictObject({
+  site: z.string(),
+  fingerprint: z.string(),
+  signingKey: z.string(),
+  curveKey: z.string(),
+  /** The invite that it came with: used by that. */
+  invite: z.string(),
+  approved: z.string(),
+  description: SiteDescriptionSchema,
+})
+const SitesFileSchema = z.strictObject({ format: z.literal('meshfl-sites/1'), sites: z.array(SiteEntrySchema) })
+const InvitesFileSchema = z.strictObject({
+  format: z.literal('meshfl-invites/1'),
+  invites: z.array(z.strictObject({ secret: z.string(), expires: z.string() })),
+})
+export type ApprovedSite = z.infer<typeof SiteEntrySchema>
+
+export interface IssuedInvite {
+  secret: Buffer
+  keys: EnrolmentKeys
+  expires: Date
+}
+
+/** A refusal in words that the site shows to its user. */
+export interface Refusal {
+  code: string
+  reason: string
+}
+
+/** Who may come in: sites.json (approved sites, by their keys) and keys/invites.json (secrets, readable by the owner only). */
+export class Admissions {
+  readonly #folder: string
+  #sites: ApprovedSite[] = []
+  #invites: IssuedInvite[] = []
+  #written: Promise<void> = Promise.resolve()
+
+  private constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  /** @throws MeshflError `SITES_FILE_MALFORMED` */
+  static open(folder: string): Admissions {
+    const admissions = new Admissions(folder)
+    admissions.#sites = readJson(admissions.#sitesPath, SitesFileSchema)?.sites ?? []
+    const invites = readJson(admissions.#invitesPath, InvitesFileSchema)?.invites ?? []
+    admissions.#invites = invites.map(({ secret, expires }) => issue(Buffer.from(secret, 'base64url'), expires))
+    return admissions
+  }
+
+  get sites(): readonly ApprovedSite[] {
+    return this.#sites
+  }
+
+  /** Invites that nobody has used and that still hold. */
+  unusedInvites(now: Date): IssuedInvite[] {
+    return this.#invites.filter((invite) => invite.expires > now && !this.#userOf(invite.keys.id))
+  }
+
+  /** Issues invites until there is one for each of `sites` that is not approved yet. */
+  async ensureInvites(sites: number, now: Date, ttlSeconds: number): Promise<void> {
+    const missing = sites - this.#sites.length - this.unusedInvites(now).length
+    if (missing <= 0) return
+    const expires = new Date(now.getTime() + ttlSeconds * 1000).toISOString()
+    for (let i = 0; i < missing; i++) this.#invites.push(issue(randomBytes(16), expires))
+    const invites = this.#invites.map((invite) => ({
+      secret: invite.secret.toString('base64url'),
+      expires: invite.expires.toISOString(),
+    }))
+    const file = { format: 'meshfl-invites/1', invites }
+    await writeFileAtomic(this.#invitesPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
+  }
+
+  /** Whether a CURVE key may connect: an approved site's, or one derived from an invite (which may only enrol). */
+  admits(curvePublic: Buffer): boolean {
+    const key = curvePublic.toString('base64url')
+    return (
+      this.#sites.some((site) => site.curveKey === key) ||
+      this.#invites.some((invite) => invite.keys.curvePublic.equals(curvePublic))
+    )
+  }
+
+  siteOfKey(signingKey: string): ApprovedSite | undefined {
+    return this.#sites.find((site) => site.signingKey === signingKey)
+  }
+
+  invite(id: string | undefined): IssuedInvite | undefined {
+    return this.#invites.find((invite) => invite.keys.id === id)
+  }
+
+  /** Why an invite does not hold for this key, if so. */
+  refuseInvite(invite: IssuedInvite, signingKey: string, now: Date): Refusal | undefined {
+    const user = this.#userOf(invite.keys.id)
+    if (user) {
+      if (user.signingKey === signingKey) return undefined
+      return { code: 'INVITE_USED', reason: `the invite was used by ${user.site} (${user.fingerprint})` }
+    }
+    if (invite.expires > now) return undefined
+    return { code: 'INVITE_EXPIRED', reason: `the invite expired at ${invite.expires.toISOString()}` }
+  }
+
+  /** Why a site with this key and description cannot take part, if so: both values are named. */
+  refuseDescription(description: SiteDescription, signingKey: string, study: Study): Refusal | undefined {
+    const refuse = (reason: string): Refusal => ({ code: 'FEDERATION_DENIED', reason })
+    const { site } = description
+    const namesake = this.#sites.find((other) => other.site === site)
+    if (namesake && namesake.signingKey !== signingKey)
+      return refuse(`another site is called ${site} (${namesake.fingerprint}): every site needs a name of its own`)
+    const known = this.siteOfKey(signingKey)
+    if (known && known.site !== site) return refuse(`this key was approved as ${known.site}, it now says ${site}`)
+    if (description.trainCases < 1) return refuse(`${site} has no training cases`)
+    if (description.classes !== study.model.classes)
+      return refuse(`${site} has ${description.classes} classes, the study ${study.model.classes}`)
+    const first = this.#sites.find((other) => other.site !== site)
+    const labelMap = study.labelMap ?? first?.description.labelMap
+    if (labelMap !== undefined && description.labelMap !== labelMap)
+      return refuse(
+        `${site} has the label map ${description.labelMap}, ${study.labelMap === undefined ? first?.site : 'the study'} has ${labelMap}`,
+      )
+    const voxelSize = study.voxelSizeMm ?? first?.description.voxelSizeMm
+    if (voxelSize !== undefined && Math.abs(description.voxelSizeMm - voxelSize) > 1e-6 * voxelSize)
+      return refuse(
+        `${site} has voxels of ${description.voxelSizeMm} mm, ${study.voxelSizeMm === undefined ? first?.site : 'the study'} has ${voxelSize} mm`,
+      )
+    return undefined
+  }
+
+  /** Writes an approved site down; when it resolves, it is on disk. */
+  async approve(
+    keys: { signingKey: string; curveKey: string },
+    invite: string,
+    description: SiteDescription,
+    now: Date,
+  ): Promise<void> {
+    const entry: ApprovedSite = {
+      site: description.site,
+      fingerprint: fingerprint(Buffer.from(keys.signingKey, 'base64url')),
+      ...keys,
+      invite,
+      approved: now.toISOString(),
+      description,
+    }
+    this.#sites = [...this.#sites, entry].sort((a, b) => (a.site < b.site ? -1 : 1))
+    const file = { format: 'meshfl-sites/1', sites: this.#sites }
+    // One after the other: two renames may not change places.
+    this.#written = this.#written.then(() => writeFileAtomic(this.#sitesPath, `${JSON.stringify(file, null, 2)}\n`))
+    await this.#written
+  }
+
+  #userOf(invite: string): ApprovedSite | undefined {
+    return this.#sites.find((site) => site.invite === invite)
+  }
+
+  get #sitesPath(): string {
+    return join(this.#folder, 'sites.json')
+  }
+
+  get #invitesPath(): string {
+    return join(this.#folder, 'keys', 'invites.json')
+  }
+}
+
+function issue(secret: Buffer, expires: string): IssuedInvite {
+  return { secret, keys: enrolmentKeys(secret), expires: new Date(expires) }
+}
+
+function readJson<S extends z.ZodType>(path: string, schema: S): z.infer<S> | undefined {
+  if (!existsSync(path)) return undefined
+  try {
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')))
+  } catch (error) {
+    throw new MeshflError('SITES_FILE_MALFORMED', `${path} cannot be read: ${(error as Error).message}`, {
+      hint: 'restore it from a backup, or remove it: then every site must be invited again',
+      data: { path },
+      cause: error,
+    })
+  }
+}

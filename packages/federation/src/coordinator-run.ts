@@ -1,0 +1,402 @@
+import { MeshflError, type ModelLayout, type ModelState, modelSha256, type Study, sha256 } from '@meshfl/core'
+import type { Admissions } from './admissions.js'
+import { aggregate } from './aggregate.js'
+import type { FederationResult } from './coordinator.js'
+import {
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorState,
+  coordinatorStep,
+  startState,
+  type Told,
+} from './coordinator-machine.js'
+import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
+import { decodeJsonBody, decodeModelBody, encodeModelBody, type Message, modelBytes, ProtocolError } from './frame.js'
+import { Gate, type SiteMessage } from './gate.js'
+import type { Identity } from './identity.js'
+import { NO_PREVIOUS, verifyUpdate, writeLedgerLine } from './ledger.js'
+import { EvaluationSchema, type Header, PROTOCOL_VERSION, TrainMetricsSchema } from './messages.js'
+import type { SiteDescription } from './site-trainer.js'
+import type { Timing } from './timing.js'
+import type { RouterTransport } from './transport.js'
+import { openRouter } from './zeromq-router.js'
+
+export interface CoordinatorRunOptions {
+  identity: Identity
+  admissions: Admissions
+  store: CoordinatorStore
+  runId: string
+  study: Study
+  studySha256: string
+  layout: ModelLayout
+  minSites: number
+  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  tell(event: Told): void
+  saved: { commit: Commit; model: ModelState }
+  journal: readonly JournalEntry[]
+  lock: { release(): void }
+  timing: Timing
+  at(point: string): void
+}
+
+type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
+
+/** Carries out what the coordinator's state machine decides: sockets, files, averages. It decides nothing itself. */
+export class CoordinatorRun {
+  readonly finished: Promise<FederationResult>
+  readonly #options: CoordinatorRunOptions
+  readonly #gate: Gate
+  readonly #resolve: (result: FederationResult) => void
+  readonly #reject: (error: unknown) => void
+  readonly #traffic = new Map<string, { bytesSent: number; bytesReceived: number; told: number }>()
+  readonly #refusals = new Map<string, number>()
+  #transport: RouterTransport | undefined
+  #state: CoordinatorState
+  #commit: Commit
+  #model: ModelState
+  #modelBody: Uint8Array
+  /** Updates that came in, by site: on their way to the journal, or there. */
+  #updates = new Map<string, JournalEntry>()
+  /** The files that follow from the last commit. */
+  #derived: Promise<void> = Promise.resolve()
+  #timers: NodeJS.Timeout[] = []
+  #stopped: Promise<void> | undefined
+
+  constructor(options: CoordinatorRunOptions) {
+    this.#options = options
+    const { saved, study, timing, journal, admissions } = options
+    this.#commit = saved.commit
+    this.#model = saved.model
+    this.#modelBody = encodeModelBody(saved.model)
+    this.#updates = new Map(journal.map((entry) => [entry.site, entry]))
+    this.#state = startState({
+      config: {
+        rounds: study.rounds,
+        minSites: options.minSites,
+        deadlineMs:
+          study.federation.roundDeadlineSeconds === undefined ? null : study.federation.roundDeadlineSeconds * 1000,
+        targetDice: study.targetDice ?? null,
+        suspectMs: timing.suspectMs,
+        leaseMs: timing.leaseMs,
+        resendMs: timing.resendMs,
+      },
+      round: saved.commit.round,
+      base: modelSha256(saved.model),
+      best: saved.commit.best,
+      recorded: saved.commit.evaluated !== null,
+      final: saved.commit.final,
+      trained: saved.commit.trained,
+      sites: admissions.sites.map(({ site }) => site),
+      results: new Map(
+        journal.map(({ site, update, samples, metrics }) => [site, { update, samples, metrics, durable: true }]),
+      ),
+      at: performance.now(),
+      doneGraceMs: timing.doneGraceMs,
+    })
+    let resolve!: (result: FederationResult) => void
+    let reject!: (error: unknown) => void
+    this.finished = new Promise((yes, no) => {
+      resolve = yes
+      reject = no
+    })
+    this.finished.catch(() => undefined) // whoever awaits it still sees the error
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#gate = new Gate({
+      ...options,
+      run: options.runId,
+      send: (peer, frames) => this.#send(peer, frames),
+      onJoined: (site, session, working) => this.dispatch({ type: 'joined', site, session, working }),
+      onClosed: (session) => this.dispatch({ type: 'disconnected', session }),
+      onMessage: (site, peer, message) => this.#receive(site, peer, message),
+      onRefused: (words, site) => this.#refused(words, site),
+      onFailed: (error) => this.#fail(error),
+    })
+  }
+
+  /** Binds the socket and begins; resolves with the endpoint. */
+  async open(bind: string, preferredPort: number | undefined): Promise<string> {
+    const { identity, admissions, layout, timing } = this.#options
+    this.#transport = await openRouter({
+      bind,
+      ...(preferredPort === undefined ? {} : { preferredPort }),
+      identity,
+      admits: (key) => admissions.admits(key),
+      onMessage: (peer, frames) => {
+        if (this.#stopped) return
+        const site = this.#gate.siteOf(peer)
+        if (site) this.#count(site, 'bytesReceived', frames)
+        this.#guard(() => this.#gate.receive(peer, frames))
+      },
+      onUnreachable: (peer) => this.#guard(() => this.#gate.drop(peer)),
+      onRefused: (address) => this.#refused(`a connection from ${address} with an unknown key was turned away`),
+      maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),
+    })
+    this.#timers = [
+      setInterval(() => this.dispatch({ type: 'tick' }), Math.min(250, timing.suspectMs / 4)),
+      setInterval(() => this.#probe(), timing.probeMs),
+      setInterval(() => this.#tellTraffic(), timing.pingMs),
+    ]
+    this.dispatch({ type: 'tick' })
+    return this.#transport.endpoint
+  }
+
+  dispatch(event: WithoutAt<CoordinatorEvent>): void {
+    if (this.#stopped) return
+    this.#guard(() => {
+      const { state, effects } = coordinatorStep(this.#state, { ...event, at: performance.now() } as CoordinatorEvent)
+      this.#state = state
+      for (const effect of effects) {
+        if (this.#stopped) return
+        if (effect.type !== 'tell') this.#options.at(`before ${effect.type}`)
+        this.#carryOut(effect)
+      }
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#reject(
+      new MeshflError('INTERRUPTED', 'the coordinator was stopped; everything done so far is kept', {
+        kind: 'interrupted',
+        hint: 'run the same command again: it goes on',
+      }),
+    )
+    await this.#close()
+  }
+
+  #close(): Promise<void> {
+    this.#stopped ??= (async () => {
+      for (const timer of this.#timers) clearInterval(timer)
+      await this.#transport?.close()
+      await this.#derived.catch(() => undefined)
+      this.#options.lock.release()
+    })()
+    return this.#stopped
+  }
+
+  #carryOut(effect: CoordinatorEffect): void {
+    const { study, runId, timing, tell } = this.#options
+    const v = PROTOCOL_VERSION
+    switch (effect.type) {
+      case 'task': {
+        const { session, purpose, round, attempt, base } = effect
+        const leaseSeconds = timing.leaseMs / 1000
+        this.#gate.send(
+          session,
+          { v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
+          [this.#modelBody],
+        )
+        break
+      }
+      case 'ack': {
+        const { session, ...ack } = effect
+        this.#gate.send(session, { v, ...ack, type: 'ACK' })
+        break
+      }
+      case 'journal':
+        this.#run(async () => {
+          const entry = this.#updates.get(effect.site)
+          if (!entry || entry.update !== effect.update) return
+          await this.#options.store.writeJournal(entry)
+          this.#options.at('journal written')
+          this.dispatch({ ...effect, type: 'journaled' })
+        })
+        break
+      case 'commit':
+        this.#run(() => this.#commitRound(effect))
+        break
+      case 'record':
+        this.#run(() => this.#recordRound(effect))
+        break
+      case 'done': {
+        const { round, best, base } = this.#state
+        this.#gate.send(effect.session, { v, type: 'DONE', run: runId, rounds: round, result: base, best }, [
+          this.#modelBody,
+        ])
+        break
+      }
+      case 'drop':
+        this.#gate.drop(effect.session)
+        break
+      case 'tell':
+        tell(effect.event)
+        break
+      case 'finish': {
+        const { round, best, base } = this.#state
+        this.#tellTraffic()
+        const result = { rounds: round, parametersSha256: base, best, model: this.#model }
+        this.#close().then(() => this.#resolve(result), this.#reject)
+        break
+      }
+    }
+  }
+
+  async #commitRound(effect: Extract<CoordinatorEffect, { type: 'commit' }>): Promise<void> {
+    const { identity, layout, study, store, runId, at } = this.#options
+    const { round, base, leftOut, trained } = effect
+    const entries = effect.sites.map((site) => this.#updates.get(site)!)
+    const model = aggregate(layout, entries, study.federation.batchNorm)
+    const line = writeLedgerLine(identity, {
+      run: runId,
+      round,
+      base,
+      result: modelSha256(model),
+      sites: entries.map(({ site, key, update, samples, signature }) => ({ site, key, update, samples, signature })),
+      leftOut,
+      previous: this.#commit.ledgerLine === null ? NO_PREVIOUS : sha256(this.#commit.ledgerLine),
+    })
+    const commit: Commit = {
+      ...this.#commit,
+      round,
+      ledgerLine: line,
+      ledgerBytes: this.#commit.ledgerBytes + Buffer.byteLength(line) + 1,
+      trained,
+      evaluated: null,
+    }
+    await this.#write(commit, model)
+    at('commit written')
+    this.#modelBody = encodeModelBody(model)
+    this.#updates.clear()
+    this.#derived = this.#derived.then(() => store.clearJournal(round, effect.sites))
+    this.#derived.catch((error) => this.#fail(error))
+    this.dispatch({ type: 'committed', round, result: modelSha256(model) })
+  }
+
+  async #recordRound(effect: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
+    const { round, evaluated, best, final } = effect
+    await this.#write({ ...this.#commit, evaluated, best, final }, this.#model)
+    this.#options.at('record written')
+    this.dispatch({ type: 'recorded', round })
+  }
+
+  /** One atomic step; what follows from it is written beside the next work, and is complete before the next step. */
+  async #write(commit: Commit, model: ModelState): Promise<void> {
+    const { store, at } = this.#options
+    await this.#derived
+    if (this.#stopped) return
+    await store.writeCommit(commit, model)
+    this.#commit = commit
+    this.#model = model
+    this.#derived = (async () => {
+      at('before derive')
+      await store.derive(commit, model)
+      at('derived')
+    })()
+    this.#derived.catch((error) => this.#fail(error))
+    if (commit.final) await this.#derived
+  }
+
+  #receive(site: string, peer: string, message: Message<SiteMessage>): void {
+    const { header, bodies } = message
+    switch (header.type) {
+      case 'PING': {
+        this.#gate.send(peer, { v: PROTOCOL_VERSION, type: 'PONG' })
+        const { working, progress } = header
+        this.dispatch({ type: 'heard', site, session: peer, working })
+        if (working?.purpose !== 'train' || !progress || progress.loss === null) break
+        this.#options.tell({ type: 'step', site, round: working.round, ...progress, loss: progress.loss })
+        break
+      }
+      case 'RESULT':
+        this.#receiveResult(site, peer, header, bodies)
+        break
+      case 'ERROR': {
+        const stack = Buffer.from(bodies[0]!).toString('utf8')
+        this.#options.tell({ type: 'log', level: 'debug', message: stack, site })
+        this.dispatch({ type: 'failed', site, session: peer, reason: `${header.phase}: ${header.message}` })
+        break
+      }
+      case 'BYE':
+        this.dispatch({ type: 'bye', site, session: peer, reason: header.reason })
+        break
+    }
+  }
+
+  #receiveResult(site: string, peer: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
+    const { round, base, purpose, samples } = header
+    try {
+      if (header.run !== this.#options.runId) throw new ProtocolError('it belongs to another run')
+      if (header.site !== site) throw new ProtocolError(`it says that it is of ${header.site}`)
+      if (purpose === 'evaluate') {
+        const metrics = { ...decodeJsonBody(EvaluationSchema, bodies[1]!), site, weight: samples }
+        this.dispatch({ type: 'evaluation', site, session: peer, round, base, metrics })
+        return
+      }
+      this.#receiveUpdate(site, peer, header, bodies)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const reason = error.message.slice(0, 1000)
+      this.#refused(`${site}: its result of round ${round} was refused: ${reason}`, site)
+      this.#gate.send(peer, { v: PROTOCOL_VERSION, type: 'ACK', purpose, round, base, status: 'rejected', reason })
+    }
+  }
+
+  #receiveUpdate(site: string, peer: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
+    const { round, base, samples, update, updateSignature: signature } = header
+    const { layout, admissions, runId } = this.#options
+    if (update === undefined || signature === undefined) throw new ProtocolError('it has no hash or no signature')
+    const model = decodeModelBody(layout, bodies[0]!, update)
+    const metrics = decodeJsonBody(TrainMetricsSchema, bodies[1]!)
+    const key = admissions.sites.find((known) => known.site === site)!.signingKey
+    const entry: JournalEntry = { run: runId, round, site, base, key, update, samples, signature, metrics, model }
+    if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
+      throw new ProtocolError('the update’s signature is wrong')
+    // Held only where the machine takes it: an update that it refuses must not take the place of one that it took.
+    const isNew = !this.#state.results.has(site)
+    if (isNew) this.#updates.set(site, entry)
+    this.dispatch({ type: 'result', site, session: peer, round, base, update, samples, metrics })
+    if (isNew && !this.#state.results.has(site)) this.#updates.delete(site)
+  }
+
+  #send(peer: string, frames: readonly Uint8Array[]): void {
+    const site = this.#gate.siteOf(peer)
+    if (site) this.#count(site, 'bytesSent', frames)
+    this.#transport?.send(peer, frames)
+  }
+
+  /** A peer that is gone cannot be sent to: so a killed site is noticed within one interval. */
+  #probe(): void {
+    for (const peer of this.#gate.peers) this.#transport?.send(peer, [new Uint8Array()])
+  }
+
+  #count(site: string, way: 'bytesSent' | 'bytesReceived', frames: readonly Uint8Array[]): void {
+    const traffic = this.#traffic.get(site) ?? { bytesSent: 0, bytesReceived: 0, told: 0 }
+    for (const frame of frames) traffic[way] += frame.length
+    this.#traffic.set(site, traffic)
+  }
+
+  #tellTraffic(): void {
+    for (const [site, traffic] of this.#traffic) {
+      const { bytesSent, bytesReceived, told } = traffic
+      if (bytesSent + bytesReceived === told) continue
+      traffic.told = bytesSent + bytesReceived
+      this.#options.tell({ type: 'traffic', site, bytesSent, bytesReceived })
+    }
+  }
+
+  /** Says what was refused; the same words again only after a while, whoever floods us. */
+  #refused(message: string, site?: string): void {
+    const at = performance.now()
+    if (at - (this.#refusals.get(message) ?? Number.NEGATIVE_INFINITY) < 5000) return
+    if (this.#refusals.size > 1000) this.#refusals.clear()
+    this.#refusals.set(message, at)
+    this.#options.tell({ type: 'log', level: 'warn', message, ...(site === undefined ? {} : { site }) })
+  }
+
+  #run(work: () => Promise<void>): void {
+    work().catch((error) => this.#fail(error))
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#reject(error)
+    void this.#close()
+  }
+}

@@ -1,0 +1,199 @@
+import { hostname, networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import {
+  type EventSink,
+  MeshflError,
+  type MeshflEvent,
+  type ModelLayout,
+  type ModelState,
+  modelSha256,
+  now,
+  type Study,
+  sha256,
+} from '@meshfl/core'
+import { Admissions } from './admissions.js'
+import type { Best } from './coordinator-machine.js'
+import { CoordinatorRun } from './coordinator-run.js'
+import { CoordinatorStore } from './coordinator-store.js'
+import { lockFolder } from './folder-lock.js'
+import { loadIdentity } from './identity.js'
+import { formatInvite, parseInvite } from './invite.js'
+import type { SiteDescription } from './site-trainer.js'
+import { DEFAULT_TIMING, type Internals } from './timing.js'
+
+const INVITE_TTL_SECONDS = 7 * 24 * 3600
+
+export interface CoordinatorOptions {
+  /** The run's folder: keys, approved sites, commits, ledger, models. A run goes on where its folder stands. */
+  folder: string
+  /** Where to listen: `tcp://*:5555`, `tcp://127.0.0.1:*`. */
+  bind: string
+  /** `host:port` that invites name. Default: this machine's address and the bound port. */
+  advertise?: string
+  study: Study
+  studySha256: string
+  layout: ModelLayout
+  initialModel: ModelState
+  /** Sites to invite. */
+  sites: number
+  /** Sites that a round needs. Default: all. */
+  minSites?: number
+  /** Asks a person whether a site may take part. */
+  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  events: EventSink
+  /** Stops the run; its folder keeps everything. */
+  signal: AbortSignal
+  /** Default: a week. */
+  inviteTtlSeconds?: number
+}
+
+export interface FederationResult {
+  rounds: number
+  /** `modelSha256` of the model. */
+  parametersSha256: string
+  best: Best | null
+  model: ModelState
+}
+
+export interface Coordinator {
+  /** What it really listens on: `tcp://127.0.0.1:45123`. */
+  readonly endpoint: string
+  /** Those that nobody has used yet. */
+  readonly invites: readonly { invite: string; expires: string }[]
+  /** Rounds that were done before this start. */
+  readonly resumedAtRound: number
+  /** Raw 32 bytes of the Ed25519 key that signs the ledger. */
+  readonly signingPublic: Uint8Array
+  /** When the last round is scored and the sites have the model. Rejects with `INTERRUPTED` when stopped before. */
+  readonly finished: Promise<FederationResult>
+  /** After the round in progress. */
+  pause(): void
+  resume(): void
+  /** Closes the socket and gives the folder back; doing it again does nothing. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a coordinator, or continues one where its folder stands: same keys, same sites, next round.
+ * @throws MeshflError `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
+ * `KEY_FILE_MALFORMED`, `SITES_FILE_MALFORMED`, `COMMIT_INVALID`, `LEDGER_TRUNCATED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
+ */
+export async function startCoordinator(options: CoordinatorOptions, internals: Internals = {}): Promise<Coordinator> {
+  const { folder, study, studySha256, layout } = options
+  const minSites = options.minSites ?? study.federation.minSites ?? options.sites
+  if (minSites > options.sites) {
+    throw new MeshflError('MIN_SITES_TOO_MANY', `a round needs ${minSites} sites, ${options.sites} are invited`, {
+      kind: 'usage',
+      hint: 'raise --sites or lower --min-sites',
+    })
+  }
+  const lock = lockFolder(folder)
+  try {
+    const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
+    const admissions = Admissions.open(folder)
+    const store = new CoordinatorStore(folder, layout, study, studySha256)
+    const runId = sha256(`meshfl run\0${studySha256}\0${identity.signingPublic.toString('hex')}`)
+    let saved = await store.readCommit()
+    if (saved && saved.commit.run !== runId) {
+      throw new MeshflError('RUN_STUDY_MISMATCH', `${folder} holds a run of another study`, {
+        hint: 'continue it with the study it was started with, or choose another --out',
+        data: { folder },
+      })
+    }
+    if (!saved) {
+      const commit = {
+        format: 'meshfl-commit/1' as const,
+        run: runId,
+        round: 0,
+        ledgerLine: null,
+        ledgerBytes: 0,
+        trained: null,
+        evaluated: null,
+        best: null,
+        final: false,
+      }
+      saved = { commit, model: options.initialModel }
+      await store.writeCommit(commit, options.initialModel)
+    }
+    await store.derive(saved.commit, saved.model)
+    const base = modelSha256(saved.model)
+    const journal = await store.readJournal(runId, saved.commit.round + 1, base)
+    await admissions.ensureInvites(options.sites, new Date(), options.inviteTtlSeconds ?? INVITE_TTL_SECONDS)
+
+    const run = new CoordinatorRun({
+      identity,
+      admissions,
+      store,
+      runId,
+      study,
+      studySha256,
+      layout,
+      minSites,
+      approve: options.approve,
+      tell: (event) => options.events({ ...event, time: now() } as MeshflEvent),
+      saved,
+      journal,
+      lock,
+      timing: { ...DEFAULT_TIMING, ...internals.timing },
+      at: internals.at ?? (() => undefined),
+    })
+    const preferredPort = store.lastPort()
+    const endpoint = await run.open(options.bind, preferredPort)
+    const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1))
+    if (port !== preferredPort) await store.writePort(port)
+    const address = parseAdvertised(options.advertise, endpoint)
+    const invites = admissions.unusedInvites(new Date()).map(({ secret, expires }) => ({
+      invite: formatInvite({
+        ...address,
+        curvePublic: identity.curvePublic,
+        signingPublic: identity.signingPublic,
+        secret,
+      }),
+      expires: expires.toISOString(),
+    }))
+    for (const { invite } of invites) parseInvite(invite)
+    const onAbort = (): void => void run.stop()
+    options.signal.addEventListener('abort', onAbort, { once: true })
+    if (options.signal.aborted) onAbort()
+    return {
+      endpoint,
+      invites,
+      resumedAtRound: saved.commit.round,
+      signingPublic: identity.signingPublic,
+      finished: run.finished,
+      pause: () => run.dispatch({ type: 'pause' }),
+      resume: () => run.dispatch({ type: 'resume' }),
+      async stop() {
+        options.signal.removeEventListener('abort', onAbort)
+        await run.stop()
+      },
+    }
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+function parseAdvertised(advertise: string | undefined, endpoint: string): { host: string; port: number } {
+  const bound = /^tcp:\/\/\[?(.*?)\]?:(\d+)$/.exec(endpoint)!
+  const port = Number(bound[2])
+  if (advertise === undefined) {
+    const isEverywhere = bound[1] === '0.0.0.0' || bound[1] === '::'
+    return { host: isEverywhere ? ownAddress() : bound[1]!, port }
+  }
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?$/.exec(advertise)
+  const advertisedPort = match?.[3] === undefined ? port : Number(match[3])
+  if (!match || advertisedPort < 1 || advertisedPort > 65_535) {
+    throw new MeshflError('ADVERTISE_INVALID', `"${advertise}" is no host:port`, {
+      kind: 'usage',
+      hint: 'write it as trainer.example.org:5555',
+    })
+  }
+  return { host: match[1] ?? match[2]!, port: advertisedPort }
+}
+
+/** The first address of this machine that others may reach, or its name. */
+function ownAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  return addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? hostname()
+}

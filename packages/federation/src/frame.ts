@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto'
+import { type ModelLayout, type ModelState, modelSha256 } from '@meshfl/core'
+import { z } from 'zod'
+import { type Identity, verifySignature } from './identity.js'
+import { BODIES, HEADERS, type Header, MAX_JSON_BYTES, MAX_TEXT_BYTES, type MessageType } from './messages.js'
+
+export const MAX_HEADER_BYTES = 4096
+const MAX_FRAMES = 4
+const NO_BYTES = Buffer.alloc(0)
+
+/** A message that is not as the protocol says; whoever gets one drops it and says why. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+/** The two ends of a connection: part of what a signature covers, so that no end can be shown its own words. */
+export type Sender = 'coordinator' | 'site'
+
+/** A message that passed every check. */
+export interface Message<T extends MessageType = MessageType> {
+  header: Header<T>
+  bodies: Uint8Array[]
+}
+
+/** Hash that names a login: of both headers. Everything said after it is signed over it. */
+export function transcriptHash(hello: Uint8Array, challenge: Uint8Array): Buffer {
+  const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
+  return createHash('sha256').update('meshfl/1 login\0').update(digest(hello)).update(digest(challenge)).digest()
+}
+
+/** What a frame's signature is over: domain, sender, login, and the hash of every frame with its length. */
+function signedDigest(sender: Sender, session: Uint8Array, frames: readonly Uint8Array[]): Buffer {
+  const hash = createHash('sha256').update(`meshfl/1 frame ${sender}\0`).update(session)
+  for (const frame of frames) hash.update(`${frame.length}\0`).update(createHash('sha256').update(frame).digest())
+  return hash.digest()
+}
+
+/** Header and bodies without a signature: HELLO and WHO, and what is signed next. */
+export function encodeUnsigned(header: Header, bodies: readonly Uint8Array[] = []): Uint8Array[] {
+  return [encodeHeader(header), ...bodies, NO_BYTES]
+}
+
+/** `[header][body...][signature]`. */
+export function encodeSigned(
+  identity: Identity,
+  sender: Sender,
+  session: Uint8Array,
+  header: Header,
+  bodies: readonly Uint8Array[] = [],
+): Uint8Array[] {
+  const frames = [encodeHeader(header), ...bodies]
+  return [...frames, identity.sign(signedDigest(sender, session, frames))]
+}
+
+function encodeHeader(header: Header): Buffer {
+  const bytes = Buffer.from(JSON.stringify(header))
+  if (bytes.length > MAX_HEADER_BYTES) throw new RangeError(`a ${header.type} header of ${bytes.length} bytes`)
+  return bytes
+}
+
+/** What a message says that it is, read from frames of bounded size and believed by nobody. */
+export function peekType(frames: readonly Uint8Array[]): { type: MessageType | undefined; version: unknown } {
+  const value = parseHeader(frames)
+  const type = value.type
+  return {
+    type: typeof type === 'string' && Object.hasOwn(HEADERS, type) ? (type as MessageType) : undefined,
+    version: value.v,
+  }
+}
+
+/**
+ * Reads a message that carries no signature, or whose signer is not known yet: its header may hold nothing but what the
+ * schema names.
+ * @throws ProtocolError
+ */
+export function decodeUnsigned<T extends MessageType>(frames: readonly Uint8Array[], type: T): Message<T> {
+  return decode(frames, [type], true, undefined)
+}
+
+/**
+ * Reads a signed message of one of the types: first the signature, then the rest. Header keys that the schema does not
+ * name are left out.
+ * @param layout fixes the length of a model's body; a message with one is refused without it
+ * @throws ProtocolError
+ */
+export function decodeSigned<T extends MessageType>(
+  frames: readonly Uint8Array[],
+  types: readonly T[],
+  signer: { signingPublic: Uint8Array; sender: Sender; session: Uint8Array },
+  layout?: ModelLayout,
+): Message<T> {
+  checkShape(frames)
+  const digest = signedDigest(signer.sender, signer.session, frames.slice(0, -1))
+  if (!verifySignature(signer.signingPublic, digest, frames.at(-1)!)) throw new ProtocolError('the signature is wrong')
+  return decode(frames, types, false, layout)
+}
+
+function checkShape(frames: readonly Uint8Array[]): void {
+  if (frames.length < 2 || frames.length > MAX_FRAMES) throw new ProtocolError(`${frames.length} frames`)
+  if (frames[0]!.length > MAX_HEADER_BYTES) throw new ProtocolError(`a header of ${frames[0]!.length} bytes`)
+  const signatureBytes = frames.at(-1)!.length
+  if (signatureBytes !== 0 && signatureBytes !== 64)
+    throw new ProtocolError(`a signature of ${signatureBytes} bytes, not 64`)
+}
+
+function parseHeader(frames: readonly Uint8Array[]): Record<string, unknown> {
+  checkShape(frames)
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(frames[0]))
+  } catch {
+    throw new ProtocolError('the header is not JSON')
+  }
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw new ProtocolError('the header is not an object')
+  return value as Record<string, unknown>
+}
+
+function decode<T extends MessageType>(
+  frames: readonly Uint8Array[],
+  types: readonly T[],
+  strict: boolean,
+  layout: ModelLayout | undefined,
+): Message<T> {
+  const value = parseHeader(frames)
+  const type = types.find((item) => item === value.type)
+  if (type === undefined)
+    throw new ProtocolError(`a message of type ${String(value.type).slice(0, 32)} is not due here`)
+  const schema: z.ZodType = strict ? HEADERS[type].strict() : HEADERS[type]
+  const parsed = schema.safeParse(value)
+  if (!parsed.success) throw new ProtocolError(`the header of ${type}: ${z.prettifyError(parsed.error).slice(0, 300)}`)
+  const header = parsed.data as Header<T>
+  const bodies = frames.slice(1, -1)
+  const kinds = BODIES[type]
+  if (bodies.length !== kinds.length)
+    throw new ProtocolError(`${type} with ${bodies.length} bodies, not ${kinds.length}`)
+  kinds.forEach((kind, index) => {
+    const length = bodies[index]!.length
+    const most = kind === 'json' ? MAX_JSON_BYTES : MAX_TEXT_BYTES
+    if (kind !== 'model') {
+      if (length > most) throw new ProtocolError(`a body of ${length} bytes, more than ${most}`)
+      return
+    }
+    const isEvaluation = header.type === 'RESULT' && header.purpose === 'evaluate'
+    const expected = isEvaluation ? 0 : layout && modelBytes(layout)
+    if (length !== expected)
+      throw new ProtocolError(`a body of ${length} bytes, the model has ${expected ?? 'no layout'}`)
+  })
+  return { header, bodies }
+}
+
+/** Bytes of a model's body: parameters, then statistics, float32. */
+export function modelBytes(layout: ModelLayout): number {
+  return (layout.parameterCount + layout.statisticCount) * 4
+}
+
+/** A model as one body: parameters, then statistics, little-endian float32. */
+export function encodeModelBody(model: ModelState): Uint8Array {
+  const body = new Float32Array(model.parameters.length + model.statistics.length)
+  body.set(model.parameters)
+  body.set(model.statistics, model.parameters.length)
+  return new Uint8Array(body.buffer)
+}
+
+/**
+ * Reads a model's body.
+ * @param expectedSha256 what the header says that it is
+ * @throws ProtocolError when it is something else, of another length, or holds a NaN or an infinity
+ */
+export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedSha256: string): ModelState {
+  if (body.length !== modelBytes(layout))
+    throw new ProtocolError(`a body of ${body.length} bytes, the model has ${modelBytes(layout)}`)
+  const floats = new Float32Array(body.slice().buffer) // a copy: the frame need not lie at a multiple of 4
+  const at = floats.findIndex((value) => !Number.isFinite(value))
+  if (at >= 0) throw new ProtocolError(`float ${at} is ${floats[at]}, not a finite number`)
+  const model = {
+    parameters: floats.subarray(0, layout.parameterCount),
+    statistics: floats.subarray(layout.parameterCount),
+  }
+  const found = modelSha256(model)
+  if (found !== expectedSha256)
+    throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
+  return model
+}
+
+/**
+ * Reads a JSON body.
+ * @throws ProtocolError
+ */
+export function decodeJsonBody<S extends z.ZodType>(schema: S, body: Uint8Array): z.infer<S> {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch {
+    throw new ProtocolError('a body is not JSON')
+  }
+  const parsed = schema.safeParse(value)
+  if (!parsed.success) throw new ProtocolError(`a body: ${z.prettifyError(parsed.error).slice(0, 300)}`)
+  return parsed.data
+}
+
+/** A value as a JSON body. */
+export function encodeJsonBody(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}

@@ -1,0 +1,271 @@
+import { randomBytes } from 'node:crypto'
+import type { ModelLayout, Study } from '@meshfl/core'
+import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import {
+  decodeSigned,
+  decodeUnsigned,
+  encodeJsonBody,
+  encodeSigned,
+  encodeUnsigned,
+  type Message,
+  ProtocolError,
+  peekType,
+  transcriptHash,
+} from './frame.js'
+import { fingerprint, type Identity } from './identity.js'
+import { isProof } from './invite.js'
+import { type Header, type MessageType, PROTOCOL_VERSION, type Work } from './messages.js'
+import type { SiteDescription } from './site-trainer.js'
+
+/** More logins in progress than any federation has; the oldest goes first. */
+const MAX_SESSIONS = 8192
+
+interface Session {
+  readonly peer: string
+  readonly purpose: 'enrol' | 'work'
+  readonly signingPublic: Buffer
+  readonly curveKey: string
+  readonly invite: string | undefined
+  /** What everything after the login is signed over. */
+  readonly transcript: Buffer
+  stage: 'challenged' | 'welcomed' | 'approving' | 'joined'
+  site: string
+}
+
+/** What a site may say once it has joined. */
+export type SiteMessage = 'RESULT' | 'PING' | 'ERROR' | 'BYE'
+const SITE_MESSAGES: readonly SiteMessage[] = ['RESULT', 'PING', 'ERROR', 'BYE']
+
+export interface GateOptions {
+  identity: Identity
+  admissions: Admissions
+  run: string
+  study: Study
+  studySha256: string
+  layout: ModelLayout
+  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  send(peer: string, frames: readonly Uint8Array[]): void
+  onJoined(site: string, peer: string, working: Work | null): void
+  onMessage(site: string, peer: string, message: Message<SiteMessage>): void
+  onClosed(peer: string): void
+  /** Something was refused; `site` where a login had told who it is. */
+  onRefused(words: string, site?: string): void
+  onFailed(error: unknown): void
+}
+
+/**
+ * Who is at which connection. ZeroMQ does not tell which key sent a message, so each connection proves by a login whose it is:
+ * HELLO -> CHALLENGE -> AUTH -> WELCOME, with fresh nonces both ways, bound to the routing id that we see. Enrolment takes the
+ * same way and proves the invite's secret besides.
+ */
+export class Gate {
+  readonly #options: GateOptions
+  readonly #sessions = new Map<string, Session>()
+  /** Sites that are being asked about, by signing key. */
+  readonly #approvals = new Map<string, Promise<Refusal | undefined>>()
+
+  constructor(options: GateOptions) {
+    this.#options = options
+  }
+
+  get peers(): IterableIterator<string> {
+    return this.#sessions.keys()
+  }
+
+  siteOf(peer: string): string | undefined {
+    const session = this.#sessions.get(peer)
+    return session?.stage === 'joined' ? session.site : undefined
+  }
+
+  /** Sends a signed message to a peer that has logged in; nothing where it is gone. */
+  send(peer: string, header: Header, bodies: readonly Uint8Array[] = []): void {
+    const session = this.#sessions.get(peer)
+    if (!session) return
+    this.#options.send(peer, encodeSigned(this.#options.identity, 'coordinator', session.transcript, header, bodies))
+  }
+
+  /** Forgets a connection. */
+  drop(peer: string): void {
+    const session = this.#sessions.get(peer)
+    if (!session) return
+    this.#sessions.delete(peer)
+    if (session.stage === 'joined') this.#options.onClosed(peer)
+  }
+
+  /** Takes whatever came in on a connection; what is wrong is dropped, said, and harms nothing. */
+  receive(peer: string, frames: readonly Uint8Array[]): void {
+    const session = this.#sessions.get(peer)
+    try {
+      const { type, version } = peekType(frames)
+      if (type === 'HELLO') {
+        this.#hello(peer, frames, version)
+        return
+      }
+      if (!session) {
+        this.#options.onRefused(`${type ?? 'a message of an unknown type'} before a login was refused`)
+        this.#options.send(peer, encodeUnsigned({ v: PROTOCOL_VERSION, type: 'WHO' }))
+        return
+      }
+      this.#inSession(session, frames, type)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const who = session?.stage === 'joined' ? session.site : 'an unknown peer'
+      this.#options.onRefused(`a message of ${who} was refused: ${error.message}`, session?.site || undefined)
+    }
+  }
+
+  #inSession(session: Session, frames: readonly Uint8Array[], type: MessageType | undefined): void {
+    const read = <T extends MessageType>(types: readonly T[]): Message<T> =>
+      decodeSigned(
+        frames,
+        types,
+        { signingPublic: session.signingPublic, sender: 'site', session: session.transcript },
+        this.#options.layout,
+      )
+    switch (session.stage) {
+      case 'challenged':
+        this.#auth(session, read(['AUTH']).header)
+        return
+      case 'welcomed':
+        this.#join(session, read(['JOIN']).header)
+        return
+      case 'approving':
+        return // nothing is due until someone has decided
+      case 'joined':
+        if (type === undefined) {
+          read([]) // an unknown type is ignored where its signature is right: a newer site may say more
+          return
+        }
+        this.#options.onMessage(session.site, session.peer, read(SITE_MESSAGES))
+        return
+    }
+  }
+
+  #hello(peer: string, frames: readonly Uint8Array[], version: unknown): void {
+    if (version !== PROTOCOL_VERSION) {
+      const reason = `the site speaks MFP/${String(version).slice(0, 8)}, the coordinator MFP/${PROTOCOL_VERSION}: use the same version of meshfl`
+      const header: Header = { v: PROTOCOL_VERSION, type: 'DENY', code: 'FEDERATION_VERSION', reason }
+      const transcript = transcriptHash(frames[0]!, new Uint8Array())
+      this.#options.send(peer, encodeSigned(this.#options.identity, 'coordinator', transcript, header))
+      this.#options.onRefused(reason)
+      return
+    }
+    const { header } = decodeUnsigned(frames, 'HELLO')
+    this.drop(peer)
+    if (this.#sessions.size >= MAX_SESSIONS) {
+      const oldest = [...this.#sessions.values()].find(({ stage }) => stage === 'challenged')
+      if (oldest) this.drop(oldest.peer)
+    }
+    const challenge: Header<'CHALLENGE'> = {
+      v: PROTOCOL_VERSION,
+      type: 'CHALLENGE',
+      nonce: randomBytes(32).toString('base64url'),
+      session: peer,
+      run: this.#options.run,
+      study: this.#options.studySha256,
+    }
+    const transcript = transcriptHash(frames[0]!, Buffer.from(JSON.stringify(challenge)))
+    this.#sessions.set(peer, {
+      peer,
+      purpose: header.purpose,
+      signingPublic: Buffer.from(header.signingKey, 'base64url'),
+      curveKey: header.curveKey,
+      invite: header.invite,
+      transcript,
+      stage: 'challenged',
+      site: '',
+    })
+    this.send(peer, challenge)
+  }
+
+  #auth(session: Session, header: Header<'AUTH'>): void {
+    const { admissions, run, studySha256, study, layout } = this.#options
+    const signingKey = session.signingPublic.toString('base64url')
+    if (session.purpose === 'enrol') {
+      const invite = admissions.invite(session.invite)
+      const refusal = !isInviteProof(invite, session, header)
+        ? { code: 'FEDERATION_REFUSED', reason: 'the coordinator does not know this invite' }
+        : admissions.refuseInvite(invite!, signingKey, new Date())
+      if (refusal) {
+        this.#deny(session, refusal)
+        return
+      }
+    } else {
+      const known = admissions.siteOfKey(signingKey)
+      if (!known) {
+        const reason = `the coordinator does not know the key ${fingerprint(session.signingPublic)}`
+        this.#deny(session, { code: 'FEDERATION_REFUSED', reason })
+        return
+      }
+      session.site = known.site
+    }
+    session.stage = 'welcomed'
+    const layoutBody = { parameters: layout.parameters, statistics: layout.statistics }
+    this.send(session.peer, { v: PROTOCOL_VERSION, type: 'WELCOME', run, study: studySha256, layout: layout.sha256 }, [
+      encodeJsonBody(study),
+      encodeJsonBody(layoutBody),
+    ])
+  }
+
+  #join(session: Session, header: Header<'JOIN'>): void {
+    const { admissions, study } = this.#options
+    const signingKey = session.signingPublic.toString('base64url')
+    const refusal = admissions.refuseDescription(header.description, signingKey, study)
+    if (refusal) {
+      this.#deny(session, refusal)
+      return
+    }
+    const { site } = header.description
+    session.site = site
+    if (session.purpose === 'work') {
+      session.stage = 'joined'
+      this.send(session.peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
+      this.#options.onJoined(site, session.peer, header.working)
+      return
+    }
+    session.stage = 'approving'
+    const approval = this.#approvals.get(signingKey) ?? this.#approve(session, header.description)
+    this.#approvals.set(signingKey, approval)
+    approval
+      .finally(() => this.#approvals.delete(signingKey))
+      .then((refused) => {
+        if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
+        if (refused) this.#deny(session, refused)
+        else this.send(session.peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: true })
+      })
+      .catch((error) => this.#options.onFailed(error))
+  }
+
+  async #approve(session: Session, description: SiteDescription): Promise<Refusal | undefined> {
+    const { admissions, study } = this.#options
+    const { site } = description
+    const signingKey = session.signingPublic.toString('base64url')
+    if (admissions.siteOfKey(signingKey)) return undefined // approved before its answer was lost
+    const isApproved = await this.#options.approve({
+      site,
+      fingerprint: fingerprint(session.signingPublic),
+      description,
+    })
+    if (!isApproved) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
+    // Asking takes time: what was right before may not be now.
+    const invite = admissions.invite(session.invite)!
+    const refusal =
+      admissions.refuseInvite(invite, signingKey, new Date(0)) ??
+      admissions.refuseDescription(description, signingKey, study)
+    if (refusal) return refusal
+    await admissions.approve({ signingKey, curveKey: session.curveKey }, invite.keys.id, description, new Date())
+    return undefined
+  }
+
+  #deny(session: Session, { code, reason }: Refusal): void {
+    this.send(session.peer, { v: PROTOCOL_VERSION, type: 'DENY', code, reason: reason.slice(0, 1000) })
+    this.#options.onRefused(`a login was refused: ${reason}`, session.site || undefined)
+    this.drop(session.peer)
+  }
+}
+
+function isInviteProof(invite: IssuedInvite | undefined, session: Session, { proof }: Header<'AUTH'>): boolean {
+  return (
+    invite !== undefined && proof !== undefined && isProof(invite.keys, session.transcript, Buffer.from(proof, 'hex'))
+  )
+}

@@ -1,0 +1,107 @@
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  type KeyObject,
+  randomBytes,
+  sign as signEd25519,
+  verify as verifyEd25519,
+} from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { MeshflError, writeFileAtomic } from '@meshfl/core'
+import { z } from 'zod'
+
+const SeedSchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
+const KeyFileSchema = z.strictObject({
+  format: z.literal('meshfl-keys/1'),
+  curveSecret: SeedSchema,
+  signingSecret: SeedSchema,
+})
+
+// PKCS #8 of a raw 32-byte private key (RFC 8410).
+const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex')
+const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+/** The two key pairs of a coordinator or a site: CURVE for the connection, Ed25519 for signatures. Raw keys of 32 bytes. */
+export interface Identity {
+  curvePublic: Buffer
+  curveSecret: Buffer
+  signingPublic: Buffer
+  /** Ed25519 over bytes. */
+  sign(data: Uint8Array): Buffer
+}
+
+/** The X25519 public key of a 32-byte secret. */
+export function curvePublicKey(secret: Uint8Array): Buffer {
+  return rawPublicKey(createPrivateKey({ key: Buffer.concat([PKCS8_X25519, secret]), format: 'der', type: 'pkcs8' }))
+}
+
+/** The identity of two 32-byte secrets. */
+export function createIdentity(curveSecret: Buffer = randomBytes(32), signingSecret = randomBytes(32)): Identity {
+  const signingKey = createPrivateKey({
+    key: Buffer.concat([PKCS8_ED25519, signingSecret]),
+    format: 'der',
+    type: 'pkcs8',
+  })
+  return {
+    curvePublic: curvePublicKey(curveSecret),
+    curveSecret,
+    signingPublic: rawPublicKey(signingKey),
+    sign: (data) => signEd25519(null, data, signingKey),
+  }
+}
+
+/**
+ * Reads a key file, or makes one that only its owner can read.
+ * @throws MeshflError `KEY_FILE_MALFORMED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
+ */
+export async function loadIdentity(path: string): Promise<Identity> {
+  if (!existsSync(path)) {
+    const curveSecret = randomBytes(32)
+    const signingSecret = randomBytes(32)
+    const file: z.infer<typeof KeyFileSchema> = {
+      format: 'meshfl-keys/1',
+      curveSecret: curveSecret.toString('base64url'),
+      signingSecret: signingSecret.toString('base64url'),
+    }
+    await writeFileAtomic(path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
+    return createIdentity(curveSecret, signingSecret)
+  }
+  try {
+    const file = KeyFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
+    return createIdentity(Buffer.from(file.curveSecret, 'base64url'), Buffer.from(file.signingSecret, 'base64url'))
+  } catch (error) {
+    throw new MeshflError('KEY_FILE_MALFORMED', `${path} is no key file of meshfl`, {
+      hint: 'restore it from a backup; deleting it makes new keys, and then every site must be invited again',
+      data: { path },
+      cause: error,
+    })
+  }
+}
+
+/** Whether an Ed25519 signature by a raw 32-byte public key is right. Anything malformed is wrong, never an exception. */
+export function verifySignature(signingPublic: Uint8Array, data: Uint8Array, signature: Uint8Array): boolean {
+  if (signingPublic.length !== 32 || signature.length !== 64) return false
+  try {
+    return verifyEd25519(null, data, publicKeyObject(signingPublic), signature)
+  } catch {
+    return false // 32 bytes that are no point of the curve
+  }
+}
+
+/** What people compare: the first 16 bytes of SHA-256 of the signing key, as `xxxx-xxxx-...`. */
+export function fingerprint(signingPublic: Uint8Array): string {
+  const hex = createHash('sha256').update(signingPublic).digest('hex').slice(0, 32)
+  return hex.match(/.{4}/g)!.join('-')
+}
+
+function publicKeyObject(raw: Uint8Array): KeyObject {
+  return createPublicKey({
+    key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(raw).toString('base64url') },
+    format: 'jwk',
+  })
+}
+
+function rawPublicKey(secret: KeyObject): Buffer {
+  return Buffer.from(createPublicKey(secret).export({ format: 'jwk' }).x!, 'base64url')
+}

@@ -1,0 +1,221 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  canonicalJson,
+  createRandom,
+  type MeshflEvent,
+  type ModelLayout,
+  type ModelState,
+  type Study,
+  StudySchema,
+  sha256,
+  studySha256,
+} from '@meshfl/core'
+import { type Coordinator, type CoordinatorOptions, type FederationResult, startCoordinator } from './coordinator.js'
+import { type JoinOptions, joinFederation } from './site.js'
+import type { EvaluateTask, SiteDescription, SiteTrainer, TrainOutcome, TrainTask } from './site-trainer.js'
+import type { Internals } from './timing.js'
+
+/** A small model with one BatchNorm. */
+export const LAYOUT: ModelLayout = (() => {
+  const parameters = [
+    { name: 'model.0.0.weight', shape: [5, 1, 3, 3, 3], offset: 0 },
+    { name: 'model.0.1.weight', shape: [5], offset: 135 },
+  ]
+  const statistics = [
+    { name: 'model.0.1.running_mean', shape: [5], offset: 0 },
+    { name: 'model.0.1.running_var', shape: [5], offset: 5 },
+  ]
+  const hash = sha256(canonicalJson({ parameters, statistics }))
+  return { parameters, statistics, parameterCount: 140, statisticCount: 10, sha256: hash }
+})()
+
+export const DICE = { perClass: { 'white matter': 0.5, 'grey matter': 0.5 }, foregroundDice: 0.5 }
+
+export function randomModel(...scope: (string | number)[]): ModelState {
+  const random = createRandom(7, ...scope)
+  return {
+    parameters: Float32Array.from({ length: LAYOUT.parameterCount }, () => random.normal()),
+    statistics: Float32Array.from({ length: LAYOUT.statisticCount }, (_, i) =>
+      i < 5 ? random.normal() : 0.1 + random.uniform(),
+    ),
+  }
+}
+
+export interface FakeTrainer extends SiteTrainer {
+  /** Rounds in the order in which they were begun. */
+  readonly begun: number[]
+}
+
+/**
+ * Trains deterministically: 0.9 of the model plus numbers of (site, round), plus what the optimiser state says: so a result
+ * depends on round, base and the state of the round before, as real training does.
+ */
+export function createFakeTrainer(site: string, options: { delayMs?: number; samples?: number } = {}): FakeTrainer {
+  const begun: number[] = []
+  const delay = async (signal: AbortSignal): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, options.delayMs ?? 2))
+    signal.throwIfAborted()
+  }
+  return {
+    begun,
+    async train({ round, model, state, signal, onStep }: TrainTask): Promise<TrainOutcome> {
+      begun.push(round)
+      onStep({ step: 1, steps: 1, loss: 1 / round, learningRate: 0.1, seconds: 0.01 })
+      await delay(signal)
+      const momentum = state === null ? 0 : new DataView(state.buffer, state.byteOffset).getFloat64(0)
+      const added = randomModel(site, round)
+      const next = (values: Float32Array, add: Float32Array): Float32Array =>
+        values.map((value, i) => 0.9 * value + 0.1 * add[i]! + 0.01 * momentum)
+      const after = new Uint8Array(8)
+      new DataView(after.buffer).setFloat64(0, 0.5 * momentum + round)
+      return {
+        model: {
+          parameters: next(model.parameters, added.parameters),
+          statistics: next(model.statistics, added.statistics),
+        },
+        samples: options.samples ?? 3 + site.length,
+        state: after,
+        metrics: { loss: 1 / round, dice: DICE, seconds: 0.01 },
+      }
+    },
+    async evaluate({ round, signal }: EvaluateTask) {
+      await delay(signal)
+      const foregroundDice = createRandom(3, 'dice', site, round).uniform()
+      return { cases: 2, loss: 1 / round, dice: { perClass: DICE.perClass, foregroundDice } }
+    },
+  }
+}
+
+export function describeFake(site: string, change: Partial<SiteDescription> = {}): SiteDescription {
+  return {
+    site,
+    trainCases: 4,
+    validCases: 2,
+    classes: 3,
+    labelMap: 'gw3',
+    voxelSizeMm: 1,
+    engine: 'test',
+    instructionSet: 'none',
+    ...change,
+  }
+}
+
+export const FAST = {
+  pingMs: 200,
+  progressMs: 20,
+  suspectMs: 400,
+  leaseMs: 1000,
+  resendMs: 150,
+  probeMs: 30,
+  doneGraceMs: 300,
+}
+
+export function makeStudy(change: Record<string, unknown> = {}): Study {
+  return StudySchema.parse({ rounds: 3, ...change })
+}
+
+/** A folder, a coordinator in it and sites beside it, all on loopback sockets. */
+export class Loopback {
+  readonly folder: string
+  readonly study: Study
+  readonly events: MeshflEvent[] = []
+  readonly siteEvents = new Map<string, MeshflEvent[]>()
+  readonly trainers = new Map<string, FakeTrainer>()
+  readonly #sites: number
+  coordinator!: Coordinator
+  readonly #stops: AbortController[] = []
+  #invites: string[] = []
+
+  constructor(sites: number, study: Record<string, unknown> = {}, folder?: string) {
+    this.folder = folder ?? mkdtempSync(join(tmpdir(), 'meshfl-federation-'))
+    this.study = makeStudy(study)
+    this.#sites = sites
+  }
+
+  get run(): string {
+    return join(this.folder, 'run')
+  }
+
+  siteFolder(site: string): string {
+    return join(this.folder, site)
+  }
+
+  async start(change: Partial<CoordinatorOptions> = {}, internals: Internals = {}): Promise<Coordinator> {
+    const stop = new AbortController()
+    this.#stops.push(stop)
+    this.coordinator = await startCoordinator(
+      {
+        folder: this.run,
+        bind: 'tcp://127.0.0.1:*',
+        study: this.study,
+        studySha256: studySha256(this.study),
+        layout: LAYOUT,
+        initialModel: randomModel('initial'),
+        sites: this.#sites,
+        approve: async () => true,
+        events: (event) => this.events.push(event),
+        signal: stop.signal,
+        ...change,
+      },
+      { ...internals, timing: { ...FAST, ...internals.timing } },
+    )
+    this.#invites = this.coordinator.invites.map(({ invite }) => invite)
+    return this.coordinator
+  }
+
+  /** The invite that this site came with, or the next one. */
+  readonly invites = new Map<string, string>()
+
+  join(
+    site: string,
+    change: Partial<JoinOptions> & { delayMs?: number } = {},
+    internals: Internals = {},
+  ): { finished: Promise<FederationResult>; stop(): void } {
+    const invite = this.invites.get(site) ?? this.#invites.shift()!
+    this.invites.set(site, invite)
+    const stop = new AbortController()
+    this.#stops.push(stop)
+    const events = this.siteEvents.get(site) ?? []
+    this.siteEvents.set(site, events)
+    const { delayMs, ...options } = change
+    const trainer = createFakeTrainer(site, delayMs === undefined ? {} : { delayMs })
+    this.trainers.set(site, trainer)
+    const finished = joinFederation(
+      {
+        invite,
+        folder: this.siteFolder(site),
+        describe: async () => describeFake(site),
+        createTrainer: async () => trainer,
+        events: (event) => events.push(event),
+        signal: stop.signal,
+        ...options,
+      },
+      { ...internals, timing: { ...FAST, ...internals.timing } },
+    )
+    finished.catch(() => undefined)
+    return { finished, stop: () => stop.abort() }
+  }
+
+  logs(level?: string): string[] {
+    return this.events.flatMap((event) =>
+      event.type === 'log' && (level === undefined || event.level === level) ? [event.message] : [],
+    )
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.#stops) stop.abort()
+    await this.coordinator?.stop()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+export async function until(condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+  const end = performance.now() + timeoutMs
+  while (!condition()) {
+    if (performance.now() > end) throw new Error('it did not happen in time')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

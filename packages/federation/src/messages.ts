@@ -1,0 +1,182 @@
+import { DiceSchema, StudySchema } from '@meshfl/core'
+import { z } from 'zod'
+
+/** Of the protocol: MFP/1. */
+export const PROTOCOL_VERSION = 1
+
+const v = z.literal(PROTOCOL_VERSION)
+const key = z.string().regex(/^[A-Za-z0-9_-]{43}$/) // 32 bytes, base64url
+const nonce = key
+const hash = z.string().regex(/^[0-9a-f]{64}$/)
+const signature = z.string().regex(/^[A-Za-z0-9_-]{86}$/) // 64 bytes, base64url
+const count = z.int().min(0).max(0xffff_ffff)
+const round = count
+const words = z.string().max(1000)
+const purpose = z.enum(['train', 'evaluate'])
+
+/** A site's name: it becomes part of file names and of what people read. */
+export const SiteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
+
+/** What a site says of itself when it joins. */
+export const SiteDescriptionSchema = z.object({
+  site: SiteNameSchema,
+  trainCases: count,
+  validCases: count,
+  classes: count,
+  labelMap: z.string().max(200),
+  voxelSizeMm: z.number().positive(),
+  engine: z.string().max(200),
+  instructionSet: z.string().max(200),
+})
+
+/** What a site works on. */
+export const WorkSchema = z.object({ purpose, round, base: hash })
+export type Work = z.infer<typeof WorkSchema>
+
+const ProgressSchema = z.object({
+  step: count,
+  steps: count,
+  loss: z.number().nullable(),
+  learningRate: z.number(),
+  seconds: z.number(),
+})
+
+/** Every message's header. Bodies follow in frames of their own; see `BODIES`. */
+export const HEADERS = {
+  HELLO: z.object({
+    v,
+    type: z.literal('HELLO'),
+    purpose: z.enum(['enrol', 'work']),
+    signingKey: key,
+    curveKey: key,
+    nonce,
+    invite: z
+      .string()
+      .regex(/^[0-9a-f]{16}$/)
+      .optional(),
+  }),
+  CHALLENGE: z.object({
+    v,
+    type: z.literal('CHALLENGE'),
+    nonce,
+    /** The routing id that the coordinator sees: a login answers for this connection only. */
+    session: z.string().regex(/^([0-9a-f]{2}){1,255}$/),
+    run: hash,
+    study: hash,
+  }),
+  AUTH: z.object({ v, type: z.literal('AUTH'), proof: hash.optional() }),
+  WELCOME: z.object({ v, type: z.literal('WELCOME'), run: hash, study: hash, layout: hash }),
+  JOIN: z.object({
+    v,
+    type: z.literal('JOIN'),
+    description: SiteDescriptionSchema,
+    working: WorkSchema.nullable(),
+  }),
+  ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
+  DENY: z.object({ v, type: z.literal('DENY'), code: z.string().max(64), reason: words }),
+  TASK: z.object({
+    v,
+    type: z.literal('TASK'),
+    purpose,
+    run: hash,
+    round,
+    rounds: count,
+    attempt: count,
+    base: hash,
+    leaseSeconds: z.number().positive(),
+  }),
+  RESULT: z.object({
+    v,
+    type: z.literal('RESULT'),
+    purpose,
+    run: hash,
+    round,
+    attempt: count,
+    site: SiteNameSchema,
+    base: hash,
+    /** Training volumes, or validation cases. */
+    samples: count,
+    /** Of the update's floats; of a train result only. */
+    update: hash.optional(),
+    /** Over (run, round, site, base, samples, update): what the ledger keeps. */
+    updateSignature: signature.optional(),
+  }),
+  ACK: z.object({
+    v,
+    type: z.literal('ACK'),
+    purpose,
+    round,
+    base: hash,
+    status: z.enum(['accepted', 'duplicate', 'stale', 'rejected']),
+    reason: words.optional(),
+  }),
+  PING: z.object({
+    v,
+    type: z.literal('PING'),
+    working: WorkSchema.nullable(),
+    progress: ProgressSchema.optional(),
+  }),
+  PONG: z.object({ v, type: z.literal('PONG') }),
+  ERROR: z.object({ v, type: z.literal('ERROR'), phase: z.string().max(64), message: words }),
+  WHO: z.object({ v, type: z.literal('WHO') }),
+  DONE: z.object({
+    v,
+    type: z.literal('DONE'),
+    run: hash,
+    rounds: count,
+    result: hash,
+    best: z.object({ round, foregroundDice: z.number() }).nullable(),
+  }),
+  BYE: z.object({ v, type: z.literal('BYE'), reason: words }),
+} as const
+
+export type MessageType = keyof typeof HEADERS
+export type Header<T extends MessageType = MessageType> = { [K in T]: z.infer<(typeof HEADERS)[K]> }[T]
+
+/** Body frames of each message, and the most bytes of those whose length no layout fixes. */
+export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]> = {
+  HELLO: [],
+  CHALLENGE: [],
+  AUTH: [],
+  WELCOME: ['json', 'json'], // the study, the layout
+  JOIN: [],
+  ADMIT: [],
+  DENY: [],
+  TASK: ['model'],
+  RESULT: ['model', 'json'], // the update (of length 0 when evaluating), the metrics
+  ACK: [],
+  PING: [],
+  PONG: [],
+  ERROR: ['text'],
+  WHO: [],
+  DONE: ['model'],
+  BYE: [],
+}
+
+export const MAX_JSON_BYTES = 512 * 1024
+export const MAX_TEXT_BYTES = 16 * 1024
+
+/** The metrics beside an update. */
+export const TrainMetricsSchema = z.object({
+  loss: z.number().nullable(),
+  dice: DiceSchema,
+  seconds: z.number().min(0),
+})
+export type TrainMetrics = z.infer<typeof TrainMetricsSchema>
+
+/** The metrics of an evaluation. */
+export const EvaluationSchema = z.object({ loss: z.number().nullable(), dice: DiceSchema })
+
+const TensorSchema = z.object({
+  name: z.string().max(256),
+  shape: z.array(z.int().min(1).max(0xffff)).max(8),
+  offset: count,
+})
+
+/** The first body of WELCOME. */
+export const StudyBodySchema = StudySchema
+/** The second body of WELCOME; its hash is that of { parameters, statistics }. */
+export const LayoutBodySchema = z.object({
+  parameters: z.array(TensorSchema).max(4096),
+  statistics: z.array(TensorSchema).max(4096),
+})

@@ -1,0 +1,45 @@
+import type { Dice } from '@meshfl/core'
+
+/** Loss and Dice of one site, and how many cases they are means over. */
+export interface SiteMetrics {
+  site: string
+  weight: number
+  loss: number | null
+  dice: Dice
+}
+
+/** Means over all cases of all sites. */
+export interface Summary {
+  cases: number
+  loss: number | null
+  dice: Dice
+}
+
+/** The mean over the sites, each weighted by its cases, summed in the order of their names: the same whoever answers first. */
+export function summarize(sites: readonly SiteMetrics[]): Summary {
+  const sorted = [...sites].sort((a, b) => (a.site < b.site ? -1 : a.site > b.site ? 1 : 0))
+  const names = [...new Set(sorted.flatMap(({ dice }) => Object.keys(dice.perClass)))]
+  return {
+    cases: sorted.reduce((sum, { weight }) => sum + weight, 0),
+    loss: weightedMean(sorted, ({ loss }) => loss),
+    dice: {
+      perClass: Object.fromEntries(
+        names.map((name) => [name, weightedMean(sorted, ({ dice }) => dice.perClass[name] ?? null)]),
+      ),
+      foregroundDice: weightedMean(sorted, ({ dice }) => dice.foregroundDice),
+    },
+  }
+}
+
+/** Sites without a value do not count; null when none has one. */
+function weightedMean(sites: readonly SiteMetrics[], pick: (site: SiteMetrics) => number | null): number | null {
+  let sum = 0
+  let total = 0
+  for (const site of sites) {
+    const value = pick(site)
+    if (value === null || site.weight === 0) continue
+    sum += site.weight * value
+    total += site.weight
+  }
+  return total === 0 ? null : sum / total
+}

@@ -1,0 +1,330 @@
+import { randomBytes } from 'node:crypto'
+import { canonicalJson, type ErrorDetail, MeshflError, type ModelLayout, type Study, sha256 } from '@meshfl/core'
+import {
+  decodeJsonBody,
+  decodeSigned,
+  encodeSigned,
+  encodeUnsigned,
+  type Message,
+  ProtocolError,
+  peekType,
+  transcriptHash,
+} from './frame.js'
+import type { Identity } from './identity.js'
+import { type EnrolmentKeys, enrolmentKeys, type Invite, inviteAddress } from './invite.js'
+import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
+import type { SiteDescription } from './site-trainer.js'
+import type { DealerTransport } from './transport.js'
+import { openDealer } from './zeromq-dealer.js'
+
+const MAX_MESSAGE_BYTES = 64 << 20
+/** Handshakes that break off one after the other before a site that was never let in gives up. */
+const MAX_FAILED_HANDSHAKES = 5
+const LOGIN_PATIENCE_MS = 2000
+
+/** What a coordinator says when it lets a site in. */
+export interface Welcome {
+  run: string
+  study: Study
+  layout: ModelLayout
+}
+
+/** What a coordinator may say once a site has joined. */
+export type CoordinatorMessage = 'TASK' | 'ACK' | 'PONG' | 'DONE'
+const COORDINATOR_MESSAGES = ['TASK', 'ACK', 'PONG', 'DONE', 'DENY'] as const
+
+export interface SiteLinkOptions {
+  identity: Identity
+  invite: Invite
+  /** Whether this site was approved before: it connects with its own key. */
+  isMember: boolean
+  /** Asked at every login. */
+  describe(welcome: Welcome): Promise<SiteDescription>
+  working(): Work | null
+  onEnrolled(welcome: Welcome, site: string): Promise<void>
+  onJoined(welcome: Welcome, site: string): void
+  onLost(): void
+  onMessage(message: Message<CoordinatorMessage>): void
+  /** It ends here: refused, denied, another server key, or a fault of ours. */
+  onFailed(error: unknown): void
+  log(level: 'info' | 'warn', message: string): void
+}
+
+type Stage = 'down' | 'hello' | 'auth' | 'describing' | 'joining' | 'joined'
+
+/** A site's connection: dials, logs in, logs in again; tells when it may work. */
+export class SiteLink {
+  readonly #options: SiteLinkOptions
+  readonly #enrolment: EnrolmentKeys
+  #isMember: boolean
+  #dealer: DealerTransport | undefined
+  #stage: Stage = 'down'
+  #stageSince = performance.now()
+  #hello: Uint8Array = new Uint8Array()
+  #transcript: Uint8Array = new Uint8Array()
+  #run = ''
+  #studySha256 = ''
+  #welcome: Welcome | undefined
+  #failedHandshakes = 0
+  #wasConnected = false
+  #saidUnreachable = false
+  #closed = false
+  readonly bytes = { sent: 0, received: 0 }
+
+  constructor(options: SiteLinkOptions) {
+    this.#options = options
+    this.#isMember = options.isMember
+    this.#enrolment = enrolmentKeys(options.invite.secret)
+  }
+
+  get isJoined(): boolean {
+    return this.#stage === 'joined'
+  }
+
+  /** @throws MeshflError `INVITE_MALFORMED` */
+  open(): void {
+    const { identity, invite } = this.#options
+    let dealer: DealerTransport
+    const current = (listener: () => void) => (): void => {
+      if (this.#dealer === dealer || this.#dealer === undefined) this.#guard(listener)
+    }
+    this.#enter('down')
+    this.#dealer = undefined
+    dealer = openDealer({
+      address: inviteAddress(invite),
+      serverPublic: invite.curvePublic,
+      curve: this.#isMember ? identity : this.#enrolment,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+      onConnected: current(() => this.#connected()),
+      onDisconnected: current(() => this.#lost()),
+      onUnsent: current(() => {
+        if (this.#stage === 'hello') setTimeout(() => this.#stage === 'hello' && this.#sendHello(), 20)
+      }),
+      onRefused: current(() => this.#refused()),
+      onHandshakeFailed: current(() => this.#handshakeFailed()),
+      onMessage: (frames) => {
+        if (this.#dealer !== dealer) return
+        for (const frame of frames) this.bytes.received += frame.length
+        this.#guard(() => this.#receive(frames))
+      },
+    })
+    this.#dealer = dealer
+  }
+
+  /** Sends a signed message; nothing where the site is not logged in. */
+  send(header: Header, bodies: readonly Uint8Array[] = []): void {
+    if (this.#stage === 'joined') this.#send(header, bodies)
+  }
+
+  /** Looks at the clock: a login that gets no answer begins again, an unreachable coordinator is named once. */
+  tick(): void {
+    const waited = performance.now() - this.#stageSince
+    if ((this.#stage === 'hello' || this.#stage === 'auth') && waited > LOGIN_PATIENCE_MS) this.#sendHello()
+    if (this.#stage === 'down' && waited > LOGIN_PATIENCE_MS && !this.#saidUnreachable) {
+      this.#saidUnreachable = true
+      const { host, port } = this.#options.invite
+      this.#options.log('warn', `the coordinator at ${host}:${port} cannot be reached; trying for ever`)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#dealer?.close()
+  }
+
+  #connected(): void {
+    this.#wasConnected = true
+    this.#failedHandshakes = 0
+    this.#saidUnreachable = false
+    this.#sendHello()
+  }
+
+  #lost(): void {
+    const wasJoined = this.#stage === 'joined'
+    this.#enter('down')
+    if (wasJoined) this.#options.onLost()
+  }
+
+  #refused(): void {
+    const { host, port } = this.#options.invite
+    this.#fail(
+      'FEDERATION_REFUSED',
+      `the coordinator at ${host}:${port} does not admit ${this.#isMember ? 'this site’s key' : 'this invite'}`,
+      { hint: 'ask its operator for a new invite' },
+    )
+  }
+
+  #handshakeFailed(): void {
+    this.#lost()
+    this.#failedHandshakes += 1
+    if (this.#wasConnected || this.#failedHandshakes < MAX_FAILED_HANDSHAKES) return
+    const { host, port } = this.#options.invite
+    const words = `who answers at ${host}:${port} does not hold the key that the invite names`
+    if (!this.#isMember) {
+      this.#fail('FEDERATION_SERVER_KEY', words, {
+        hint: 'ask the coordinator’s operator for a new invite, and whether something stands between you and it',
+      })
+    } else if (this.#failedHandshakes === MAX_FAILED_HANDSHAKES) {
+      this.#options.log('warn', `${words}; trying for ever`)
+    }
+  }
+
+  #sendHello(): void {
+    const { identity } = this.#options
+    if (this.#stage === 'joined') this.#options.onLost()
+    const header: Header<'HELLO'> = {
+      v: PROTOCOL_VERSION,
+      type: 'HELLO',
+      purpose: this.#isMember ? 'work' : 'enrol',
+      signingKey: identity.signingPublic.toString('base64url'),
+      curveKey: identity.curvePublic.toString('base64url'),
+      nonce: randomBytes(32).toString('base64url'),
+      ...(this.#isMember ? {} : { invite: this.#enrolment.id }),
+    }
+    const frames = encodeUnsigned(header)
+    this.#hello = frames[0]!
+    this.#enter('hello')
+    this.#dealer?.send(frames)
+  }
+
+  #receive(frames: readonly Uint8Array[]): void {
+    if (frames.length === 1 && frames[0]!.length === 0) return // the coordinator tries whether we are there
+    const { type } = peekType(frames)
+    if (type === 'WHO') {
+      if (this.#stage !== 'hello' && this.#stage !== 'auth') this.#sendHello()
+      return
+    }
+    switch (this.#stage) {
+      case 'hello':
+        this.#challenged(frames, type === 'DENY')
+        break
+      case 'auth': {
+        const message = this.#read(frames, ['WELCOME', 'DENY'])
+        if (message.header.type === 'DENY') this.#denied(message.header)
+        else this.#welcomed(message as Message<'WELCOME'>)
+        break
+      }
+      case 'joining': {
+        const { header } = this.#read(frames, ['ADMIT', 'DENY'])
+        if (header.type === 'DENY') this.#denied(header)
+        else this.#admitted(header)
+        break
+      }
+      case 'joined': {
+        if (type === undefined) break // a newer coordinator may say more
+        const message = this.#read(frames, COORDINATOR_MESSAGES)
+        if (message.header.type === 'DENY') this.#denied(message.header)
+        else this.#options.onMessage(message as Message<CoordinatorMessage>)
+        break
+      }
+      case 'down':
+      case 'describing':
+        break // an answer to an older login
+    }
+  }
+
+  #read<T extends Header['type']>(frames: readonly Uint8Array[], types: readonly T[]): Message<T> {
+    const { signingPublic } = this.#options.invite
+    return decodeSigned(
+      frames,
+      types,
+      { signingPublic, sender: 'coordinator', session: this.#transcript },
+      this.#welcome?.layout,
+    )
+  }
+
+  #challenged(frames: readonly Uint8Array[], isDenial: boolean): void {
+    this.#transcript = transcriptHash(this.#hello, isDenial ? new Uint8Array() : frames[0]!)
+    const { header } = this.#read(frames, ['CHALLENGE', 'DENY'])
+    if (header.type === 'DENY') {
+      this.#denied(header)
+      return
+    }
+    this.#run = header.run
+    this.#studySha256 = header.study
+    const proof = this.#isMember ? {} : { proof: this.#enrolment.prove(this.#transcript).toString('hex') }
+    this.#enter('auth')
+    this.#send({ v: PROTOCOL_VERSION, type: 'AUTH', ...proof })
+  }
+
+  #welcomed({ header, bodies }: Message<'WELCOME'>): void {
+    const study = decodeJsonBody(StudyBodySchema, bodies[0]!)
+    const tensors = decodeJsonBody(LayoutBodySchema, bodies[1]!)
+    const found = sha256(canonicalJson(study))
+    if (found !== header.study || header.study !== this.#studySha256 || header.run !== this.#run)
+      throw new ProtocolError(`the study’s hash is ${found}, the coordinator says ${this.#studySha256}`)
+    const layoutSha256 = sha256(canonicalJson(tensors))
+    if (layoutSha256 !== header.layout)
+      throw new ProtocolError(`the layout’s hash is ${layoutSha256}, the coordinator says ${header.layout}`)
+    const count = (entries: typeof tensors.parameters): number =>
+      entries.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0)
+    const layout: ModelLayout = {
+      ...tensors,
+      parameterCount: count(tensors.parameters),
+      statisticCount: count(tensors.statistics),
+      sha256: layoutSha256,
+    }
+    const welcome = { run: header.run, study, layout }
+    const { transcript, options } = { transcript: this.#transcript, options: this.#options }
+    this.#welcome = welcome
+    this.#enter('describing')
+    options
+      .describe(welcome)
+      .then((description) => {
+        if (this.#stage !== 'describing' || this.#transcript !== transcript) return // logged in anew meanwhile
+        this.#enter('joining')
+        this.#send({ v: PROTOCOL_VERSION, type: 'JOIN', description, working: options.working() })
+      })
+      .catch((error) => options.onFailed(error))
+  }
+
+  #admitted({ site, reconnect }: Header<'ADMIT'>): void {
+    const welcome = this.#welcome!
+    if (!reconnect) {
+      this.#enter('joined')
+      this.#options.onJoined(welcome, site)
+      return
+    }
+    this.#enter('describing')
+    const work = async (): Promise<void> => {
+      await this.#options.onEnrolled(welcome, site)
+      this.#isMember = true
+      const old = this.#dealer
+      if (this.#closed) return
+      this.open()
+      await old?.close()
+    }
+    work().catch((error) => this.#options.onFailed(error))
+  }
+
+  #denied({ code, reason }: Header<'DENY'>): void {
+    this.#fail(/^[A-Z][A-Z_]{0,63}$/.test(code) ? code : 'FEDERATION_DENIED', `the coordinator says: ${reason}`, {
+      hint: 'mend what it says, or ask its operator for a new invite',
+    })
+  }
+
+  #send(header: Header, bodies: readonly Uint8Array[] = []): void {
+    const frames = encodeSigned(this.#options.identity, 'site', this.#transcript, header, bodies)
+    for (const frame of frames) this.bytes.sent += frame.length
+    this.#dealer?.send(frames)
+  }
+
+  #fail(code: string, message: string, detail: ErrorDetail): void {
+    this.#options.onFailed(new MeshflError(code, message, detail))
+  }
+
+  #enter(stage: Stage): void {
+    this.#stage = stage
+    this.#stageSince = performance.now()
+  }
+
+  #guard(work: () => void): void {
+    if (this.#closed) return
+    try {
+      work()
+    } catch (error) {
+      if (error instanceof ProtocolError) this.#options.log('warn', `a message was refused: ${error.message}`)
+      else this.#options.onFailed(error)
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  decodeModel,
+  decodeSafetensors,
+  encodeModel,
+  MeshflError,
+  type ModelLayout,
+  type ModelState,
+  type NamedTensor,
+  type Study,
+  writeFileAtomic,
+} from '@meshfl/core'
+import { z } from 'zod'
+import type { FederationResult } from './coordinator.js'
+import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
+
+const MembershipSchema = z.strictObject({
+  format: z.literal('meshfl-membership/1'),
+  /** Both keys of the coordinator, base64url. */
+  curvePublic: z.string(),
+  signingPublic: z.string(),
+  run: z.string(),
+  site: z.string(),
+})
+export type Membership = z.infer<typeof MembershipSchema>
+
+const ResultSchema = z.strictObject({
+  run: z.string(),
+  round: z.int().min(1),
+  base: z.string(),
+  update: z.string(),
+  samples: z.int().min(1),
+  metrics: TrainMetricsSchema,
+})
+const FinishedSchema = z.strictObject({
+  layout: LayoutBodySchema.extend({ parameterCount: z.int(), statisticCount: z.int(), sha256: z.string() }),
+  run: z.string(),
+  rounds: z.int(),
+  parametersSha256: z.string(),
+  best: z.strictObject({ round: z.int(), foregroundDice: z.number() }).nullable(),
+})
+
+/** What a site keeps of its last round: one file, so that result and optimiser are always of the same round. */
+export interface SavedRound extends z.infer<typeof ResultSchema> {
+  model: ModelState
+  /** The optimiser that the round began with (null in the first), and the one that it ended with. */
+  stateBefore: Uint8Array | null
+  stateAfter: Uint8Array
+}
+
+/** A site's state folder: keys (0600), membership, its last round, the final model. */
+export class SiteStore {
+  readonly #folder: string
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  get keysPath(): string {
+    return join(this.#folder, 'keys', 'site.json')
+  }
+
+  /** Whose site this is; null before it was approved. @throws MeshflError `SITE_STATE_INVALID` */
+  readMembership(): Membership | null {
+    const path = this.#membershipPath
+    if (!existsSync(path)) return null
+    try {
+      return MembershipSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
+    } catch (error) {
+      throw invalid(path, error)
+    }
+  }
+
+  async writeMembership(membership: Membership): Promise<void> {
+    await writeFileAtomic(this.#membershipPath, `${JSON.stringify(membership, null, 2)}\n`, { mode: 0o600 })
+  }
+
+  /** The last round that was trained in this run, or null. @throws MeshflError `SITE_STATE_INVALID` */
+  async readRound(run: string, layout: ModelLayout): Promise<SavedRound | null> {
+    const path = this.#roundPath
+    if (!existsSync(path)) return null
+    try {
+      const { parameters, statistics, file } = decodeModel(layout, await readFile(path), path)
+      const result = ResultSchema.parse(JSON.parse(file.metadata.result ?? ''))
+      if (result.run !== run) return null
+      const tensor = (name: string): Uint8Array | null =>
+        file.tensors.find((item) => item.name === name)?.data.slice() ?? null
+      const stateAfter = tensor('state.after')
+      if (!stateAfter) throw new Error('it has no optimiser')
+      return { ...result, model: { parameters, statistics }, stateBefore: tensor('state.before'), stateAfter }
+    } catch (error) {
+      throw invalid(path, error)
+    }
+  }
+
+  async writeRound(layout: ModelLayout, round: SavedRound): Promise<void> {
+    const { model, stateBefore, stateAfter, ...result } = round
+    const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
+    const extra = [...(stateBefore ? [opaque('state.before', stateBefore)] : []), opaque('state.after', stateAfter)]
+    await writeFileAtomic(this.#roundPath, encodeModel(layout, model, { result: JSON.stringify(result) }, extra))
+  }
+
+  /** The final model, where this run has ended already. */
+  async readFinished(run: string): Promise<FederationResult | null> {
+    if (!existsSync(this.#modelPath)) return null
+    try {
+      const bytes = await readFile(this.#modelPath)
+      const { metadata } = decodeSafetensors(bytes, this.#modelPath)
+      const finished = FinishedSchema.parse(JSON.parse(metadata['meshfl.finished'] ?? ''))
+      if (finished.run !== run) return null
+      const { rounds, parametersSha256, best, layout } = finished
+      const { parameters, statistics } = decodeModel(layout, bytes, this.#modelPath)
+      return { rounds, parametersSha256, best, model: { parameters, statistics } }
+    } catch (error) {
+      throw invalid(this.#modelPath, error)
+    }
+  }
+
+  async writeFinished(run: string, study: Study, layout: ModelLayout, result: FederationResult): Promise<void> {
+    const { model, rounds, parametersSha256, best } = result
+    const finished: z.infer<typeof FinishedSchema> = {
+      run,
+      rounds,
+      parametersSha256,
+      best,
+      layout: {
+        parameters: layout.parameters.map((entry) => ({ ...entry, shape: [...entry.shape] })),
+        statistics: layout.statistics.map((entry) => ({ ...entry, shape: [...entry.shape] })),
+        parameterCount: layout.parameterCount,
+        statisticCount: layout.statisticCount,
+        sha256: layout.sha256,
+      },
+    }
+    const bytes = encodeModel(layout, model, {
+      'meshfl.spec': JSON.stringify(study.model),
+      'meshfl.round': String(rounds),
+      'meshfl.finished': JSON.stringify(finished),
+    })
+    await writeFileAtomic(this.#modelPath, bytes)
+  }
+
+  get #membershipPath(): string {
+    return join(this.#folder, 'keys', 'membership.json')
+  }
+
+  get #roundPath(): string {
+    return join(this.#folder, 'state', 'round.safetensors')
+  }
+
+  get #modelPath(): string {
+    return join(this.#folder, 'model.safetensors')
+  }
+}
+
+function invalid(path: string, error: unknown): MeshflError {
+  return new MeshflError('SITE_STATE_INVALID', `${path} cannot be read: ${(error as Error).message}`, {
+    hint: 'restore the folder from a backup, or join again with a new invite and an empty --out',
+    data: { path },
+    cause: error,
+  })
+}

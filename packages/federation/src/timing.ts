@@ -1,0 +1,31 @@
+/** The clocks of the protocol, in milliseconds. Each has a default that works; tests make them shorter. */
+export interface Timing {
+  /** A site's sign of life, and the shortest time between two reports of progress. */
+  pingMs: number
+  progressMs: number
+  /** Silence after which a site is suspect, and after which it is lost. */
+  suspectMs: number
+  leaseMs: number
+  /** What was not answered is sent again after this. */
+  resendMs: number
+  /** How often each connection is tried: a peer that was killed is noticed by it. */
+  probeMs: number
+  /** How long a finished run that is started again waits for sites that have not heard. */
+  doneGraceMs: number
+}
+
+export const DEFAULT_TIMING: Timing = {
+  pingMs: 5000,
+  progressMs: 1000,
+  suspectMs: 15_000,
+  leaseMs: 60_000,
+  resendMs: 2000,
+  probeMs: 500,
+  doneGraceMs: 3000,
+}
+
+/** Where a test stops a process as a crash would: it throws there. */
+export interface Internals {
+  timing?: Partial<Timing>
+  at?(point: string): void
+}

@@ -1,0 +1,47 @@
+import type { Identity } from './identity.js'
+
+/** The coordinator's end: one public port, many peers. Sockets only carry; what a message means is decided elsewhere. */
+export interface RouterTransport {
+  /** With the port that was really bound: `tcp://127.0.0.1:45123`. */
+  readonly endpoint: string
+  /** Queues a message; a peer that is gone is told to `onUnreachable`. */
+  send(peer: string, frames: readonly Uint8Array[]): void
+  /** Sends what is queued, then closes. */
+  close(): Promise<void>
+}
+
+export interface RouterOptions {
+  bind: string
+  /** Tried first where `bind` leaves the port open: a restarted coordinator is where its sites look for it. */
+  preferredPort?: number
+  identity: Identity
+  /** Whether a CURVE key may connect at all. */
+  admits(curvePublic: Buffer): boolean
+  onMessage(peer: string, frames: Uint8Array[]): void
+  onUnreachable(peer: string): void
+  /** A connection was turned away because of its key. */
+  onRefused(address: string): void
+  maxMessageBytes: number
+}
+
+/** A site's end: one outbound connection that is made again for ever. */
+export interface DealerTransport {
+  send(frames: readonly Uint8Array[]): void
+  close(): Promise<void>
+}
+
+export interface DealerOptions {
+  address: string
+  serverPublic: Buffer
+  curve: { curvePublic: Buffer; curveSecret: Buffer }
+  maxMessageBytes: number
+  onConnected(): void
+  onDisconnected(): void
+  onMessage(frames: Uint8Array[]): void
+  /** A message could not be sent: there is no connection just now. */
+  onUnsent(): void
+  /** The coordinator does not admit the key. */
+  onRefused(): void
+  /** The encrypted handshake broke off: another server key, or a coordinator that is just stopping. */
+  onHandshakeFailed(): void
+}

@@ -1,0 +1,65 @@
+import { MeshflError } from '@meshfl/core'
+import { Context, Dealer } from 'zeromq'
+import { SendQueue } from './send-queue.js'
+import type { DealerOptions, DealerTransport } from './transport.js'
+import { encodeZ85 } from './z85.js'
+
+/**
+ * Connects a site to its coordinator, encrypted, and again whenever the connection is lost.
+ * @throws MeshflError `INVITE_MALFORMED` when the address is none
+ */
+export function openDealer(options: DealerOptions): DealerTransport {
+  const socket = new Dealer({
+    context: new Context({ blocky: false }),
+    linger: 500, // what was said last (BYE) still goes out
+    sendTimeout: 0,
+    immediate: true,
+    maxMessageSize: options.maxMessageBytes,
+    handshakeInterval: 3000,
+    heartbeatInterval: 5000,
+    heartbeatTimeout: 15_000,
+    // A random part, so that the sites of a restarted coordinator do not all come in the same millisecond.
+    reconnectInterval: 100 + Math.floor(Math.random() * 50),
+    reconnectMaxInterval: 1000,
+    curvePublicKey: encodeZ85(options.curve.curvePublic),
+    curveSecretKey: encodeZ85(options.curve.curveSecret),
+    curveServerKey: encodeZ85(options.serverPublic),
+  })
+  let closed = false
+  // What cannot be sent is not lost: all that matters is sent again after the next login.
+  const queue = new SendQueue(socket, () => {
+    if (!closed) options.onUnsent()
+  })
+  const unlessClosed = (listener: () => void) => (): void => {
+    if (!closed) listener()
+  }
+  socket.events.on('handshake', unlessClosed(options.onConnected))
+  socket.events.on('disconnect', unlessClosed(options.onDisconnected))
+  socket.events.on('handshake:error:auth', unlessClosed(options.onRefused))
+  socket.events.on('handshake:error:other', unlessClosed(options.onHandshakeFailed))
+  socket.events.on('handshake:error:protocol', unlessClosed(options.onHandshakeFailed))
+  const receive = async (): Promise<void> => {
+    for await (const frames of socket) if (!closed) options.onMessage(frames)
+  }
+  const received = receive()
+  try {
+    socket.connect(options.address)
+  } catch (error) {
+    socket.close()
+    throw new MeshflError('INVITE_MALFORMED', `${options.address} is no address to connect to`, {
+      kind: 'usage',
+      hint: 'ask the coordinator for a new invite',
+      cause: error,
+    })
+  }
+  return {
+    send: (frames) => queue.push(frames),
+    async close() {
+      if (closed) return
+      await queue.close()
+      closed = true
+      socket.close()
+      await received
+    },
+  }
+}

@@ -1,0 +1,151 @@
+import { MeshflError } from '@meshfl/core'
+import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
+import { SendQueue } from './send-queue.js'
+import type { RouterOptions, RouterTransport } from './transport.js'
+import { encodeZ85 } from './z85.js'
+
+const ZAP_DOMAIN = 'meshfl'
+
+/**
+ * Binds the coordinator's public socket: CURVE, with our own ZAP handler behind it. Before it returns it has dialled itself with
+ * a random key and was turned away: a CURVE server whose handler is not asked would let everybody in.
+ * @throws MeshflError `BIND_FAILED`, `ZAP_NOT_ENFORCED`
+ */
+export async function openRouter(options: RouterOptions): Promise<RouterTransport> {
+  // A context of its own: the handler's address is one a context, and one process may hold several coordinators.
+  const context = new Context({ blocky: false })
+  const testKey = curveKeyPair()
+  const handler = new Router({ context, linger: 0 })
+  await handler.bind('inproc://zeromq.zap.01')
+  const replies = new SendQueue(handler, () => undefined)
+  const serveZap = async (): Promise<void> => {
+    for await (const frames of handler) {
+      const end = frames.findIndex((frame) => frame.length === 0) + 1
+      const [version, request, domain, address, , mechanism, key] = frames.slice(end)
+      if (!request) continue
+      const admitted =
+        version?.toString() === '1.0' &&
+        domain?.toString() === ZAP_DOMAIN &&
+        mechanism?.toString() === 'CURVE' &&
+        key?.length === 32 &&
+        options.admits(key)
+      if (!admitted && !(key && encodeZ85(key) === testKey.publicKey)) options.onRefused(address?.toString() ?? '?')
+      const verdict = admitted ? ['200', 'OK', 'admitted'] : ['400', 'unknown key', '']
+      replies.push(
+        [...frames.slice(0, end), '1.0', request, ...verdict, ''].map((frame) => Buffer.from(frame as string)),
+      )
+    }
+  }
+  const zap = serveZap()
+
+  const socket = new Router({
+    context,
+    linger: 500,
+    mandatory: true,
+    sendTimeout: 0,
+    maxMessageSize: options.maxMessageBytes,
+    handshakeInterval: 3000,
+    heartbeatInterval: 5000,
+    heartbeatTimeout: 15_000,
+    curveServer: true,
+    curvePublicKey: encodeZ85(options.identity.curvePublic),
+    curveSecretKey: encodeZ85(options.identity.curveSecret),
+    zapDomain: ZAP_DOMAIN,
+    zapEnforceDomain: true,
+  })
+  try {
+    const endpoint = await bind(socket, options)
+    await expectRefusal(context, endpoint, encodeZ85(options.identity.curvePublic), testKey)
+    const queue = new SendQueue(socket, (frames, code) => {
+      if (code !== 'ENOTSOCK' && code !== 'EBADF') options.onUnreachable(Buffer.from(frames[0]!).toString('hex'))
+    })
+    const receive = async (): Promise<void> => {
+      for await (const [peer, ...frames] of socket) options.onMessage(peer!.toString('hex'), frames)
+    }
+    const received = receive()
+    return {
+      endpoint,
+      send: (peer, frames) => queue.push([Buffer.from(peer, 'hex'), ...frames]),
+      async close() {
+        await queue.close()
+        socket.close()
+        handler.close()
+        await Promise.all([received, zap])
+      },
+    }
+  } catch (error) {
+    socket.close()
+    handler.close()
+    await zap
+    throw error
+  }
+}
+
+async function bind(socket: Router, options: RouterOptions): Promise<string> {
+  const open = /^(.*):(?:\*|0)$/.exec(options.bind)
+  if (open && options.preferredPort) {
+    try {
+      await socket.bind(`${open[1]}:${options.preferredPort}`)
+      return socket.lastEndpoint!
+    } catch {
+      // Taken meanwhile: any port will do, that is what was asked for.
+    }
+  }
+  try {
+    await socket.bind(open ? `${open[1]}:*` : options.bind)
+    return socket.lastEndpoint!
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new MeshflError(
+      'BIND_FAILED',
+      `cannot listen on ${options.bind}: ${code === 'EADDRINUSE' ? 'the port is in use' : (error as Error).message}`,
+      {
+        kind: code === 'EINVAL' ? 'usage' : 'data',
+        hint: 'stop the other program, or choose another port: --bind tcp://*:5556',
+        data: { bind: options.bind, code },
+        cause: error,
+      },
+    )
+  }
+}
+
+/** An address to dial for an endpoint that is bound to every interface. */
+export function dialable(endpoint: string): string {
+  return endpoint.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
+}
+
+async function expectRefusal(
+  context: Context,
+  endpoint: string,
+  serverKey: string,
+  key: { publicKey: string; secretKey: string },
+): Promise<void> {
+  const dealer = new Dealer({
+    context,
+    linger: 0,
+    reconnectInterval: -1,
+    curvePublicKey: key.publicKey,
+    curveSecretKey: key.secretKey,
+    curveServerKey: serverKey,
+  })
+  try {
+    const verdict = await new Promise<string>((resolve) => {
+      const timer = setTimeout(() => resolve('was not answered'), 5000)
+      const settle = (words: string) => (): void => {
+        clearTimeout(timer)
+        resolve(words)
+      }
+      dealer.events.on('handshake:error:auth', settle('refused'))
+      dealer.events.on('handshake', settle('was let in'))
+      dealer.connect(dialable(endpoint))
+    })
+    if (verdict !== 'refused') {
+      throw new MeshflError('ZAP_NOT_ENFORCED', `a connection with an unknown key ${verdict}: refusing to start`, {
+        hint: 'check that the address to bind is this machine’s own and that no firewall blocks it from here',
+        data: { endpoint },
+      })
+    }
+  } finally {
+    dealer.close()
+  }
+}
