@@ -31,6 +31,7 @@ describe('gw3', () => {
       { code: 502, voxels: 3 },
       { code: 999, voxels: 1 },
     ])
+    expect(mapLabels([0, 2, 3, 502, 4], await loadLabelMap('gw3')).mapped).toBe(2 / 4)
   })
 })
 

@@ -17,6 +17,11 @@ export interface LabelMap {
   classes: { value: number; name: string }[]
   /** The first one that knows every code of a file reads it; the last one reads the rest. Empty for `identity`. */
   vocabularies: Vocabulary[]
+  /**
+   * For a map of whole brains: the part of a label's non-zero voxels that gets a class, below which the codes are those of
+   * another map. Label maps of whole heads give a quarter or more; MUSE codes read as FreeSurfer's a twentieth.
+   */
+  leastMapped?: number
 }
 
 /** The greatest class value: a model has at most 128 classes. */
@@ -102,6 +107,8 @@ export interface MappedLabel {
   classes: Uint8Array
   /** Codes that became background, with their voxels, in the order of the codes. */
   unmapped: { code: number; voxels: number }[]
+  /** The part of the non-zero voxels that got a class, 1 where there are none. */
+  mapped: number
   /** The vocabulary that read it. */
   vocabulary: string
 }
@@ -134,7 +141,9 @@ export function mapLabels(voxels: ArrayLike<number>, map: LabelMap, names?: Voca
     .filter(([code]) => code !== 0 && !vocabulary.codes.has(code))
     .map(([code, count]) => ({ code, voxels: count }))
     .sort((a, b) => a.code - b.code)
-  return { classes, unmapped, vocabulary: vocabulary.name }
+  const labelled = voxels.length - (counts.get(0) ?? 0)
+  const mapped = [...counts].reduce((sum, [code, count]) => sum + (vocabulary.codes.get(code) ? count : 0), 0)
+  return { classes, unmapped, mapped: labelled === 0 ? 1 : mapped / labelled, vocabulary: vocabulary.name }
 }
 
 function chooseVocabulary(map: LabelMap, codes: number[]): Vocabulary {

@@ -8,6 +8,8 @@ const CEREBELLAR_WHITE = [7, 46]
 /** Ventricles and CSF, vessels, choroid plexus, hypointensities outside white matter, optic chiasm. */
 const NO_TISSUE = [0, 4, 5, 14, 15, 24, 30, 31, 43, 44, 62, 63, 72, 80, 85]
 
+const LEAST_MAPPED = 0.1
+
 const GW3_WHITE = [...CEREBRAL_WHITE, ...CEREBELLAR_WHITE, 16, 28, 60]
 const GW3_GREY = [3, 42, ...CORTEX, ...range(8, 13), ...range(17, 20), 26, 27, ...range(47, 55), 58, 59]
 
@@ -17,6 +19,7 @@ const GW3_GREY = [3, 42, ...CORTEX, ...range(8, 13), ...range(17, 20), 26, 27, .
  */
 export const gw3Map: LabelMap = {
   name: 'gw3',
+  leastMapped: LEAST_MAPPED,
   classes: [
     { value: 0, name: 'background' },
     { value: 1, name: 'white matter' },
@@ -54,6 +57,7 @@ const ASEG: [name: string, codes: number[]][] = [
 /** FreeSurfer's aseg (or aparc+aseg, its cortex as one) as the 18 classes of brainchop's subcortical model. */
 export const asegMap: LabelMap = {
   name: 'aseg',
+  leastMapped: LEAST_MAPPED,
   classes: ASEG.map(([name], value) => ({ value, name })),
   vocabularies: [{ name: 'FreeSurfer', codes: codesOf(ASEG.map(([, codes]) => codes)) }],
 }

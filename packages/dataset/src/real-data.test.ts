@@ -35,6 +35,16 @@ describe.skipIf(!existsSync(COHORT))(`the IXI cohort (${REASON})`, () => {
     }
   })
 
+  test('read with the codes of FreeSurfer is refused: its own are others', async () => {
+    const folder = await temporaryFolder()
+    const file = 'IXI083-HH-1357_T1.nii.gz'
+    const table = `subject,image,label\nIXI083,${COHORT}/images/${file},${COHORT}/labels/${file}\n`
+    await writeFile(join(folder, 'cases.csv'), table)
+    await expect(prepareDataset(optionsFor(folder, join(folder, 'out')))).rejects.toMatchObject({
+      data: { leftOut: [{ code: 'LABEL_MAP_MISMATCH' }] },
+    })
+  })
+
   test('read with white and grey exchanged is refused case by case', async () => {
     const folder = await temporaryFolder()
     const file = 'IXI083-HH-1357_T1.nii.gz'
