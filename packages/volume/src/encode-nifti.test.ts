@@ -60,6 +60,18 @@ describe('writing NIfTI', () => {
       }),
     )
   })
+  test('the qform of axes that are turned by quarters is exact', async () => {
+    for (const affine of [
+      [-1, 0, 0, 128, 0, 0, 1, -128, 0, -1, 0, 128, 0, 0, 0, 1],
+      [-2, 0, 0, 9, 0, -2, 0, 8, 0, 0, 2, 7, 0, 0, 0, 1],
+      [0, 0, -3, 9, 3, 0, 0, 8, 0, 3, 0, 7, 0, 0, 0, 1],
+    ]) {
+      const file = await encodeNifti({ shape: [1, 1, 1], affine, voxels: Uint8Array.of(1) })
+      new DataView(file.buffer).setInt16(254, 0, true)
+      const { affine: read } = parseVolume(file, 'a.nii', { kind: 'image' })
+      for (const [i, value] of affine.entries()) expect(read[i]).toBeCloseTo(value, 6)
+    }
+  })
   test('a sheared affine has a sform and no qform', async () => {
     const affine = [1, 0.2, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
     const view = new DataView((await encodeNifti({ shape: [1, 1, 1], affine, voxels: Uint8Array.of(1) })).buffer)

@@ -104,6 +104,8 @@ function quaternion(affine: Affine): { bcd: [number, number, number]; qfac: 1 | 
     [ad, bd, cd, part],
   ]
   const [a, b, c, d] = all[largest] ?? [1, 0, 0, 0]
-  const sign = a < 0 ? -1 : 1
+  // Readers take a = sqrt(1 - b^2 - c^2 - d^2). At a half turn (LIA is one) parts rounded down to float32 would turn that 0 into
+  // 2e-4: half a unit more makes them round up, and readers then take 0.
+  const sign = (a < 0 ? -1 : 1) * (Math.abs(a) < 1e-6 ? 1 + 6e-8 : 1)
   return { bcd: [b * sign, c * sign, d * sign], qfac }
 }
