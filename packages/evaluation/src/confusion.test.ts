@@ -74,6 +74,8 @@ describe('Dice from confusion counts', () => {
   test('a label that no class has is refused by name', () => {
     expect(() => confusionOf([0, 3], [0, 0], 3)).toThrow(MeshflError)
     expect(() => confusionOf([0, 0], [0, 3], 3)).toThrow(/voxel 1 of the prediction is 3/)
+    expect(() => confusionOf([0.5, 0], [0, 0], 2)).toThrow(/voxel 0 of the truth is 0.5/)
+    expect(() => confusionOf([0, 0], [Number.NaN, 0], 3)).toThrow(/voxel 0 of the prediction is NaN/)
   })
 
   test('volumes of different sizes are refused', () => {

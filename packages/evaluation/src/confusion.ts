@@ -17,7 +17,7 @@ export interface ClassCounts {
 
 /**
  * Counts the pairs of a truth and a prediction on the same grid.
- * @throws MeshflError `EVAL_GRID_MISMATCH` for different lengths, `EVAL_LABEL_OUT_OF_RANGE` for a value >= classes
+ * @throws MeshflError `EVAL_GRID_MISMATCH` for different lengths, `EVAL_LABEL_OUT_OF_RANGE` for a value that is no class
  */
 export function confusionOf(
   truth: ArrayLike<number>,
@@ -38,15 +38,18 @@ export function confusionOf(
   for (let i = 0; i < truth.length; i++) {
     const row = truth[i]!
     const column = prediction[i]!
-    if (!(row >= 0 && row < classes && column >= 0 && column < classes)) throw labelOutOfRange(i, row, column, classes)
-    const at = row * classes + column
-    counts[at] = counts[at]! + 1
+    if (!(isClass(row, classes) && isClass(column, classes))) throw labelOutOfRange(i, row, column, classes)
+    counts[row * classes + column]! += 1
   }
   return { classes, counts }
 }
 
+function isClass(value: number, classes: number): boolean {
+  return value >= 0 && value < classes && Number.isInteger(value)
+}
+
 function labelOutOfRange(index: number, truth: number, prediction: number, classes: number): MeshflError {
-  const inTruth = !(truth >= 0 && truth < classes)
+  const inTruth = !isClass(truth, classes)
   return new MeshflError(
     'EVAL_LABEL_OUT_OF_RANGE',
     `voxel ${index} of the ${inTruth ? 'truth' : 'prediction'} is ${inTruth ? truth : prediction}; there are only the classes 0 to ${classes - 1}`,
