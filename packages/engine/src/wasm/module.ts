@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import { setFlagsFromString } from 'node:v8'
 
 export type WasmInstructionSet = 'relaxed-simd' | 'simd128'
 
@@ -16,15 +15,8 @@ const FILES: Record<WasmInstructionSet, string> = {
 /** Where a committed file of the engine lies: the same from `src/wasm` and `dist/wasm`. */
 export const wasmFile = (name: string): URL => new URL(`../../wasm/${name}`, import.meta.url)
 
-/** Node 20 knows relaxed SIMD only by a flag; later ones have it on. */
-function enableRelaxedSimd(): void {
-  if (Number.parseInt(process.versions.node, 10) < 22) setFlagsFromString('--experimental-wasm-relaxed-simd')
-}
-
 async function load(): Promise<WasmModule> {
-  const forced = process.env.MESHFL_WASM
-  if (forced !== 'simd128') {
-    enableRelaxedSimd()
+  if (process.env.MESHFL_WASM !== 'simd128') {
     const bytes = await readFile(wasmFile(FILES['relaxed-simd']))
     if (WebAssembly.validate(bytes)) return { module: await WebAssembly.compile(bytes), instructionSet: 'relaxed-simd' }
   }
@@ -35,8 +27,9 @@ async function load(): Promise<WasmModule> {
 let loaded: Promise<WasmModule> | undefined
 
 /**
- * The compiled kernels, once a process: with relaxed SIMD (fused multiply-add) where the runtime has it, else with plain 128-bit
- * vectors. `MESHFL_WASM=simd128` forces the latter. Rejects with what Node says when WebAssembly cannot run them.
+ * The compiled kernels, once a process: with relaxed SIMD (fused multiply-add) where the runtime has it on, else with plain
+ * 128-bit vectors. Node 20 has relaxed SIMD only behind a flag, and compiles it to code half as fast as plain vectors, so it is
+ * left off there. `MESHFL_WASM=simd128` forces plain vectors. Rejects with what Node says when it cannot run WebAssembly.
  */
 export function loadWasmModule(): Promise<WasmModule> {
   loaded ??= load()
