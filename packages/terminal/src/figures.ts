@@ -1,13 +1,13 @@
 import { formatBytes } from '@meshfl/core'
 
 /** A number with fixed decimals; a dash where there is none, or it is not finite. */
-export function formatFigure(value: number | null | undefined, decimals: number, dash = '–'): string {
+export function formatFigure(value: number | null | undefined, decimals: number, dash = '-'): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return dash
   return Math.abs(value) >= 1e6 ? value.toExponential(2) : value.toFixed(decimals)
 }
 
 /** An amount of data; a dash where nothing is known. */
-export function formatAmount(bytes: number, dash = '–'): string {
+export function formatAmount(bytes: number, dash = '-'): string {
   return Number.isFinite(bytes) && bytes > 0 ? formatBytes(bytes) : dash
 }
 

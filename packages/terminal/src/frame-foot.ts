@@ -23,7 +23,7 @@ export function drawFoot(options: FrameOptions, room: number): string[] {
 /** What the keys, the states and the columns mean. */
 export function drawHelp({ columns, paint, interaction }: FrameOptions): string[] {
   const keys: Key[] = [
-    ['q', 'stop; everything is kept and the same command continues (Ctrl-C does the same)'],
+    ['q', 'stop and keep everything, as Ctrl-C does; the same command continues'],
     ...(interaction.canPause ? [['p', 'pause after this round; p again continues'] as const] : []),
     ['l', 'the full log, and back'],
     ['i', 'print the invites again'],
@@ -33,7 +33,7 @@ export function drawHelp({ columns, paint, interaction }: FrameOptions): string[
     ['loss', 'of the last step'],
     ['Dice', 'foreground, on validation cases where there are any'],
     ['seen', 'when the site was last heard of'],
-    ['sent', 'by the site to the coordinator; received: the other way'],
+    ['sent', 'bytes out of this machine; received: bytes into it'],
     ['suspect', 'silent for a while; lost: left out until it is back'],
     ['curves', 'over the finished rounds; train and valid share a scale'],
   ]

@@ -182,6 +182,9 @@ test('questions are asked one after the other, and a view that stops answers no'
   await vi.waitFor(() => expect(keyboard.listenerCount('readable')).toBe(1))
   const [first, second, third] = [view.ask('admit site-1?'), view.ask('admit site-2?'), view.ask('admit site-3?')]
   expect(terminal.lines.join('\n')).toContain('admit site-1? [y/n]')
+  keyboard.press('?')
+  await vi.waitFor(() => expect(terminal.lines.join('\n')).toContain('the full log, and back'))
+  keyboard.press('?')
   keyboard.press('y')
   expect(await first).toBe(true)
   await vi.waitFor(() => expect(terminal.lines.join('\n')).toContain('admit site-2? [y/n]'))

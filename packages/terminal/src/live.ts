@@ -98,11 +98,8 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     if (stopped !== null) return
     if (key.ctrl && input === 'c') return quit()
     const question = questions[0]
-    if (question !== undefined) {
-      if (/^y$/i.test(input)) question.answer(true)
-      else if (/^n$/i.test(input) || key.escape) question.answer(false)
-      return
-    }
+    if (question !== undefined && /^y$/i.test(input)) return question.answer(true)
+    if (question !== undefined && (/^n$/i.test(input) || key.escape)) return question.answer(false)
     if (key.ctrl || key.meta) return
     if (input === 'q' && !interaction.quitting) quit()
     else if (input === 'p' && options.onPause !== undefined) {

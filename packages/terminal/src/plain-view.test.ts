@@ -87,7 +87,7 @@ test('a run in a pipe prints a line per site per round and a line per round', ()
     'site-1 is here',
     'round 1/2: site-1 trained on 18 volumes in 32.1 s, loss 0.4123, Dice 0.8000',
     'round 1/2: site-2 trained on 18 volumes in 32.1 s, loss 0.4123, Dice 0.8000',
-    'round 1/2 done in 1m 05s: train loss 0.4100 Dice 0.8000, valid loss 0.4500 Dice –, 3m 05s left',
+    'round 1/2 done in 1m 05s: train loss 0.4100 Dice 0.8000, valid loss 0.4500 Dice -, 3m 05s left',
     'warning: site-2 is lost: no word for 60 s',
     'done: 2 rounds, best foreground Dice 0.7000 at round 1; /runs/gw3',
   ])
@@ -96,7 +96,7 @@ test('a run in a pipe prints a line per site per round and a line per round', ()
 test('in a run of one site the line of the round says it all', () => {
   expect(print([started(1), trained('site-1', 1), finished(2)])).toEqual([
     'simulate gw3: 2 rounds; wasm, WebAssembly, 2 threads; /runs/gw3',
-    'round 2/2 done in 1m 05s: train loss 0.4100 Dice 0.8000, valid loss 0.4500 Dice –',
+    'round 2/2 done in 1m 05s: train loss 0.4100 Dice 0.8000, valid loss 0.4500 Dice -',
   ])
 })
 
@@ -144,9 +144,7 @@ test('slow progress in a pipe is a line every five seconds', () => {
     bar.update({ type: 'progress', time, task: 'copy', done: done * 1e6, total: 1e9, unit: 'B' })
     clock += 1000
   }
-  expect(stream.text.split('\n')[0]).toBe(
-    'copy: 5.00 MB of 1.00 GB, 1.00 MB/s, 17m 05s left'.replace('17m 05s', '16m 35s'),
-  )
+  expect(stream.text.split('\n')[0]).toBe('copy: 5.00 MB of 1.00 GB, 1.00 MB/s, 16m 35s left')
   expect(stream.text.trimEnd().split('\n')).toHaveLength(4)
 })
 
