@@ -17,6 +17,7 @@ import { MANIFEST_FILE } from './open-dataset.js'
 import { checkSites } from './partition.js'
 import { planCase, prepareCase } from './prepare-case.js'
 import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
+import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios } from './split.js'
 
@@ -209,6 +210,9 @@ class Preparation {
       await writeJson(join(out, 'sites', site, MANIFEST_FILE), siteManifest(manifest, site))
     }
     await writeJson(join(out, 'splits_final.json'), nnunetSplits(manifest))
+    const { onProgress } = this.options
+    const page = await qcPage(manifest, out, (done, total) => onProgress?.({ task: 'qc', done, total, unit: 'cases' }))
+    await writeFileAtomic(join(out, 'qc.html'), page)
     await writeJson(join(out, MANIFEST_FILE), manifest)
   }
 
