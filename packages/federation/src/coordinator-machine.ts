@@ -1,178 +1,18 @@
-import { assertNever, type MeshflEvent, type SiteState } from '@meshfl/core'
-import type { Header, TrainMetrics, Work } from './messages.js'
-import { type SiteMetrics, type Summary, summarize } from './round-summary.js'
-
-/** Times in milliseconds. */
-export interface CoordinatorConfig {
-  rounds: number
-  /** Sites that a round needs. */
-  minSites: number
-  /** After which a round commits with `minSites`; null: it waits for all of its sites. */
-  deadlineMs: number | null
-  targetDice: number | null
-  /** Silence after which a site is suspect, and after which it is lost. */
-  suspectMs: number
-  leaseMs: number
-  /** A task that a site does not work on is sent again after this. */
-  resendMs: number
-}
-
-export interface Best {
-  round: number
-  foregroundDice: number
-}
-
-interface SiteRecord {
-  readonly session: string | null
-  readonly reach: 'online' | 'suspect' | 'lost' | 'left' | 'failed' | 'done'
-  readonly lastHeard: number
-  readonly taskSent: number
-  readonly shown: SiteState
-}
-
-/** A site's accepted update of the round in progress. */
-export interface Result {
-  readonly update: string
-  readonly samples: number
-  readonly metrics: TrainMetrics
-  /** Whether it is on disk, and so acknowledged. */
-  readonly durable: boolean
-}
-
-export interface CoordinatorState {
-  readonly config: CoordinatorConfig
-  /**
-   * gathering: for the round after `round`. training: its tasks are out. committing: the new model is on its way to the disk.
-   * evaluating, recording: the sites score the model of `round`; the scores are on their way to the disk.
-   */
-  readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'done'
-  /** The last one committed. */
-  readonly round: number
-  /** Hash of the model after it. */
-  readonly base: string
-  readonly best: Best | null
-  readonly paused: boolean
-  readonly sites: ReadonlyMap<string, SiteRecord>
-  /** Who has a task of this phase. */
-  readonly members: ReadonlySet<string>
-  readonly results: ReadonlyMap<string, Result>
-  readonly evaluations: ReadonlyMap<string, SiteMetrics>
-  readonly trained: Summary | null
-  readonly evaluated: Summary | null
-  readonly attempt: number
-  readonly phaseSince: number
-  readonly roundSince: number
-  /** Of the last rounds. */
-  readonly roundMs: readonly number[]
-  /** The last words about waiting, so that they are said once. */
-  readonly complaint: string
-}
-
-export type CoordinatorEvent = { at: number } & (
-  | { type: 'joined'; site: string; session: string; working: Work | null }
-  | { type: 'disconnected'; session: string }
-  | { type: 'heard'; site: string; session: string; working: Work | null }
-  | {
-      type: 'result'
-      site: string
-      session: string
-      round: number
-      base: string
-      update: string
-      samples: number
-      metrics: TrainMetrics
-    }
-  | { type: 'evaluation'; site: string; session: string; round: number; base: string; metrics: SiteMetrics }
-  | { type: 'journaled'; site: string; round: number; update: string }
-  | { type: 'committed'; round: number; result: string }
-  | { type: 'recorded'; round: number }
-  | { type: 'bye'; site: string; session: string; reason: string }
-  | { type: 'failed'; site: string; session: string; reason: string }
-  | { type: 'tick' }
-  | { type: 'pause' }
-  | { type: 'resume' }
-)
-
-type WithoutTime<E> = E extends unknown ? Omit<E, 'time'> : never
-/** An event of the run, before it is told with the time of day. */
-export type Told = WithoutTime<MeshflEvent>
-
-export interface LeftOut {
-  site: string
-  reason: string
-}
-
-/** What the shell has to do; each is done in this order. */
-export type CoordinatorEffect =
-  | { type: 'task'; session: string; purpose: 'train' | 'evaluate'; round: number; attempt: number; base: string }
-  | {
-      type: 'ack'
-      session: string
-      purpose: 'train' | 'evaluate'
-      round: number
-      base: string
-      status: Header<'ACK'>['status']
-      reason?: string
-    }
-  /** Write the update to disk, then tell `journaled`. */
-  | { type: 'journal'; site: string; round: number; update: string }
-  /** Average these sites' updates, write the commit, then tell `committed`. */
-  | { type: 'commit'; round: number; base: string; sites: string[]; leftOut: LeftOut[]; trained: Summary }
-  /** Write the scores of this round's model, then tell `recorded`. */
-  | { type: 'record'; round: number; evaluated: Summary; best: Best | null; final: boolean }
-  | { type: 'done'; session: string }
-  /** A newer login of the same site took its place. */
-  | { type: 'drop'; session: string }
-  | { type: 'tell'; event: Told }
-  /** Everybody who can be told has been. */
-  | { type: 'finish' }
-
-export interface CoordinatorStart {
-  config: CoordinatorConfig
-  round: number
-  base: string
-  best: Best | null
-  /** Whether the scores of `round` are on disk too. */
-  recorded: boolean
-  final: boolean
-  trained: Summary | null
-  /** Sites that were approved before, and those of their updates that are on disk. */
-  sites: readonly string[]
-  results: ReadonlyMap<string, Result>
-  at: number
-  /** How long a finished run waits for those who have not heard. */
-  doneGraceMs: number
-}
-
-/** The state that a new or a restarted coordinator begins with. */
-export function startState(start: CoordinatorStart): CoordinatorState {
-  const phase = start.final ? 'done' : start.recorded || start.round === 0 ? 'gathering' : 'evaluating'
-  const lastHeard = phase === 'done' ? start.at - start.config.leaseMs + start.doneGraceMs : start.at
-  return {
-    config: start.config,
-    phase,
-    round: start.round,
-    base: start.base,
-    best: start.best,
-    paused: false,
-    sites: new Map(
-      start.sites.map((site) => [
-        site,
-        { session: null, reach: 'suspect', lastHeard, taskSent: 0, shown: 'joining' } as const,
-      ]),
-    ),
-    members: new Set(phase === 'evaluating' ? start.sites : []),
-    results: start.results,
-    evaluations: new Map(),
-    trained: start.trained,
-    evaluated: null,
-    attempt: 1,
-    phaseSince: start.at,
-    roundSince: start.at,
-    roundMs: [],
-    complaint: '',
-  }
-}
+import { assertNever, type SiteState } from '@meshfl/core'
+import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState, SiteRecord, Told } from './coordinator-state.js'
+import {
+  busyState,
+  findLeftOut,
+  hasAnswered,
+  isFinal,
+  isPending,
+  purposeOf,
+  reachableSites,
+  roundFinished,
+  waitingWords,
+} from './coordinator-view.js'
+import type { Header, Work } from './messages.js'
+import { summarize } from './round-summary.js'
 
 /** One event through the coordinator: pure, and total whatever comes in whatever order. */
 export function coordinatorStep(
@@ -281,7 +121,7 @@ class Machine {
     // Whoever already works on this round stays in it; a newcomer waits for the next one, unless there are too few.
     const isAtWork = working?.purpose === 'train' && working.round === round + 1 && working.base === base
     if (phase === 'evaluating' || (phase === 'training' && isAtWork)) this.state.members.add(site)
-    if (this.#isPending(site)) this.#sendTask(site)
+    if (isPending(this.state, site)) this.#sendTask(site)
     else this.#show(site, phase === 'gathering' ? 'online' : 'waiting')
   }
 
@@ -291,10 +131,11 @@ class Machine {
     this.#change(site, { lastHeard: this.#at })
     if (record.reach === 'suspect' || record.reach === 'lost') {
       this.#reach(site, 'online')
-      this.#show(site, this.#isPending(site) ? this.#busy() : 'waiting')
+      this.#show(site, isPending(this.state, site) ? busyState(this.state) : 'waiting')
     }
-    const isAtWork = working === undefined || (working?.base === this.state.base && working.purpose === this.#purpose())
-    if (!isAtWork && this.#isPending(site) && this.#at - record.taskSent >= this.state.config.resendMs)
+    const isAtWork =
+      working === undefined || (working?.base === this.state.base && working.purpose === purposeOf(this.state))
+    if (!isAtWork && isPending(this.state, site) && this.#at - record.taskSent >= this.state.config.resendMs)
       this.#sendTask(site)
   }
 
@@ -395,45 +236,25 @@ class Machine {
       round: this.state.round,
       parametersSha256: result,
       sites,
-      leftOut: this.#leftOut(),
+      leftOut: [...this.state.leftOut],
     })
     this.#enter('evaluating')
     this.state.results.clear()
     this.state.evaluations.clear()
-    this.state.members = new Set(this.#reachable())
+    this.state.members = new Set(reachableSites(this.state))
     this.#sendTasks()
   }
 
   #recorded(): void {
     const { state } = this
-    const { trained, evaluated } = state
-    const ms = this.#at - state.roundSince
-    state.roundMs = [...state.roundMs.slice(-19), ms]
-    const isFinal = this.#isFinal()
-    const mean = state.roundMs.reduce((sum, value) => sum + value, 0) / state.roundMs.length
-    this.#tell({
-      type: 'round-finished',
-      round: state.round,
-      rounds: state.config.rounds,
-      trainLoss: trained?.loss ?? null,
-      trainDice: trained?.dice ?? null,
-      validLoss: evaluated?.loss ?? null,
-      validDice: evaluated && evaluated.cases > 0 ? evaluated.dice : null,
-      parametersSha256: state.base,
-      seconds: ms / 1000,
-      secondsLeft: isFinal ? 0 : ((state.config.rounds - state.round) * mean) / 1000,
-    })
+    state.roundMs = [...state.roundMs.slice(-19), this.#at - state.roundSince]
+    const isLast = isFinal(state)
+    this.#tell(roundFinished(state))
     if (state.best?.round === state.round) this.#tell({ type: 'best', ...state.best })
-    this.#enter(isFinal ? 'done' : 'gathering')
+    this.#enter(isLast ? 'done' : 'gathering')
     state.members.clear()
-    if (!isFinal) return
+    if (!isLast) return
     for (const { session } of state.sites.values()) if (session) this.effects.push({ type: 'done', session })
-  }
-
-  #isFinal(): boolean {
-    const { round, config, evaluated } = this.state
-    const dice = evaluated?.dice.foregroundDice ?? null
-    return round >= config.rounds || (config.targetDice !== null && dice !== null && dice >= config.targetDice)
   }
 
   #leave(site: string, session: string, reach: 'left' | 'failed' | 'done', reason: string): void {
@@ -490,7 +311,7 @@ class Machine {
     }
     state.roundSince = this.#at
     this.#enter('training')
-    state.members = new Set([...this.#reachable(), ...state.results.keys()])
+    state.members = new Set([...reachableSites(this.state), ...state.results.keys()])
     const sites = [...state.members].sort()
     this.#tell({ type: 'round-started', round: state.round + 1, rounds: state.config.rounds, sites })
     this.#sendTasks()
@@ -499,26 +320,24 @@ class Machine {
   /** With too few left in a phase, whoever else is there comes in. */
   #fillUp(): void {
     const { members, sites, config } = this.state
-    if ([...members].filter((site) => this.#isIn(site) || this.#isPending(site)).length >= config.minSites) return
+    if (
+      [...members].filter((site) => hasAnswered(this.state, site) || isPending(this.state, site)).length >=
+      config.minSites
+    )
+      return
     for (const [site, { session }] of sites) {
       if (!session || members.has(site)) continue
       members.add(site)
-      if (this.#isPending(site)) this.#sendTask(site)
+      if (isPending(this.state, site)) this.#sendTask(site)
     }
   }
 
   #isPhaseOver(count: number, what: string): boolean {
     const { config, members } = this.state
-    const pending = [...members].filter((site) => this.#isPending(site)).sort()
+    const pending = [...members].filter((site) => isPending(this.state, site)).sort()
     const isLate = config.deadlineMs !== null && this.#at - this.state.phaseSince >= config.deadlineMs
     if (count >= config.minSites) return pending.length === 0 || isLate
-    if (isLate || pending.length === 0) {
-      const away = [...this.state.sites].filter(([site, { reach }]) => !this.#isIn(site) && reach !== 'online')
-      const who = away.map(([site, { reach }]) => `${site} ${reach}`).sort()
-      this.#complain(
-        `${what} has ${count} of the ${config.minSites} sites it needs and waits${who.length > 0 ? `: ${who.join(', ')}` : ''}`,
-      )
-    }
+    if (isLate || pending.length === 0) this.#complain(waitingWords(this.state, what, count))
     return false
   }
 
@@ -527,7 +346,8 @@ class Machine {
     const results = [...state.results].map(([site, { samples, metrics }]) => ({ ...metrics, site, weight: samples }))
     state.trained = summarize(results)
     const sites = [...state.results.keys()].sort()
-    const leftOut = this.#leftOut()
+    const leftOut = findLeftOut(state)
+    state.leftOut = leftOut
     if (leftOut.length > 0) {
       const names = leftOut.map(({ site, reason }) => `${site} (${reason})`).join(', ')
       this.#log('warn', `round ${state.round + 1} is closed without ${names}`)
@@ -552,61 +372,21 @@ class Machine {
     }
     state.evaluated = evaluated
     this.#enter('recording')
-    this.effects.push({ type: 'record', round: state.round, evaluated, best: state.best, final: this.#isFinal() })
-  }
-
-  #leftOut(): LeftOut[] {
-    const { sites, results, members } = this.state
-    return [...sites]
-      .filter(([site]) => !results.has(site))
-      .map(([site, { reach }]) => ({
-        site,
-        reason: reach !== 'online' ? reach : members.has(site) ? 'late' : 'joined during the round',
-      }))
-      .sort((a, b) => (a.site < b.site ? -1 : 1))
-  }
-
-  #reachable(): string[] {
-    return [...this.state.sites].flatMap(([site, { reach }]) =>
-      reach === 'online' || reach === 'suspect' ? [site] : [],
-    )
-  }
-
-  #purpose(): 'train' | 'evaluate' | undefined {
-    return this.state.phase === 'training' ? 'train' : this.state.phase === 'evaluating' ? 'evaluate' : undefined
-  }
-
-  #busy(): SiteState {
-    return this.state.phase === 'evaluating' ? 'evaluating' : 'training'
-  }
-
-  #isIn(site: string): boolean {
-    return (this.state.phase === 'evaluating' ? this.state.evaluations : this.state.results).has(site)
-  }
-
-  /** Whether this phase still waits for a site. */
-  #isPending(site: string): boolean {
-    const reach = this.state.sites.get(site)?.reach
-    return (
-      this.#purpose() !== undefined &&
-      this.state.members.has(site) &&
-      !this.#isIn(site) &&
-      (reach === 'online' || reach === 'suspect')
-    )
+    this.effects.push({ type: 'record', round: state.round, evaluated, best: state.best, final: isFinal(this.state) })
   }
 
   #sendTasks(): void {
-    for (const site of [...this.state.members].sort()) if (this.#isPending(site)) this.#sendTask(site)
+    for (const site of [...this.state.members].sort()) if (isPending(this.state, site)) this.#sendTask(site)
   }
 
   #sendTask(site: string): void {
     const session = this.state.sites.get(site)?.session
-    const purpose = this.#purpose()
+    const purpose = purposeOf(this.state)
     if (!session || !purpose) return
     const round = purpose === 'train' ? this.state.round + 1 : this.state.round
     this.effects.push({ type: 'task', session, purpose, round, attempt: this.state.attempt, base: this.state.base })
     this.#change(site, { taskSent: this.#at })
-    this.#show(site, this.#busy())
+    this.#show(site, busyState(this.state))
   }
 
   #enter(phase: CoordinatorState['phase']): void {

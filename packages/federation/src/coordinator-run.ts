@@ -2,20 +2,21 @@ import { MeshflError, type ModelLayout, type ModelState, modelSha256, type Study
 import type { Admissions } from './admissions.js'
 import { aggregate } from './aggregate.js'
 import type { FederationResult } from './coordinator.js'
+import { coordinatorStep } from './coordinator-machine.js'
 import {
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorState,
-  coordinatorStep,
   startState,
   type Told,
-} from './coordinator-machine.js'
+} from './coordinator-state.js'
 import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
-import { decodeJsonBody, decodeModelBody, encodeModelBody, type Message, modelBytes, ProtocolError } from './frame.js'
+import { decodeJsonBody, encodeModelBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
-import { NO_PREVIOUS, verifyUpdate, writeLedgerLine } from './ledger.js'
-import { EvaluationSchema, type Header, PROTOCOL_VERSION, TrainMetricsSchema } from './messages.js'
+import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
+import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
+import { readUpdate } from './read-update.js'
 import type { SiteDescription } from './site-trainer.js'
 import type { Timing } from './timing.js'
 import type { RouterTransport } from './transport.js'
@@ -332,15 +333,10 @@ export class CoordinatorRun {
   }
 
   #receiveUpdate(site: string, peer: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
-    const { round, base, samples, update, updateSignature: signature } = header
     const { layout, admissions, runId } = this.#options
-    if (update === undefined || signature === undefined) throw new ProtocolError('it has no hash or no signature')
-    const model = decodeModelBody(layout, bodies[0]!, update)
-    const metrics = decodeJsonBody(TrainMetricsSchema, bodies[1]!)
     const key = admissions.sites.find((known) => known.site === site)!.signingKey
-    const entry: JournalEntry = { run: runId, round, site, base, key, update, samples, signature, metrics, model }
-    if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
-      throw new ProtocolError('the update’s signature is wrong')
+    const entry = readUpdate(header, bodies, { run: runId, site, key, layout })
+    const { round, base, update, samples, metrics } = entry
     // Held only where the machine takes it: an update that it refuses must not take the place of one that it took.
     const isNew = !this.#state.results.has(site)
     if (isNew) this.#updates.set(site, entry)

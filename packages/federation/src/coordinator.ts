@@ -12,8 +12,8 @@ import {
   sha256,
 } from '@meshfl/core'
 import { Admissions } from './admissions.js'
-import type { Best } from './coordinator-machine.js'
 import { CoordinatorRun } from './coordinator-run.js'
+import type { Best } from './coordinator-state.js'
 import { CoordinatorStore } from './coordinator-store.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'

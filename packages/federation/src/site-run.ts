@@ -1,6 +1,6 @@
 import { MeshflError, type ModelState, modelSha256 } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
-import type { Told } from './coordinator-machine.js'
+import type { Told } from './coordinator-state.js'
 import { decodeModelBody, encodeJsonBody, encodeModelBody, type Message, ProtocolError } from './frame.js'
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'

@@ -1,6 +1,6 @@
 import { type EventSink, MeshflError, type MeshflEvent, now, type Study } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
-import type { Told } from './coordinator-machine.js'
+import type { Told } from './coordinator-state.js'
 import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
 import { parseInvite } from './invite.js'

@@ -1,0 +1,178 @@
+import type { MeshflEvent, SiteState } from '@meshfl/core'
+import type { Header, TrainMetrics, Work } from './messages.js'
+import type { SiteMetrics, Summary } from './round-summary.js'
+
+/** Times in milliseconds. */
+export interface CoordinatorConfig {
+  rounds: number
+  /** Sites that a round needs. */
+  minSites: number
+  /** After which a round commits with `minSites`; null: it waits for all of its sites. */
+  deadlineMs: number | null
+  targetDice: number | null
+  /** Silence after which a site is suspect, and after which it is lost. */
+  suspectMs: number
+  leaseMs: number
+  /** A task that a site does not work on is sent again after this. */
+  resendMs: number
+}
+
+export interface Best {
+  round: number
+  foregroundDice: number
+}
+
+export interface SiteRecord {
+  readonly session: string | null
+  readonly reach: 'online' | 'suspect' | 'lost' | 'left' | 'failed' | 'done'
+  readonly lastHeard: number
+  readonly taskSent: number
+  readonly shown: SiteState
+}
+
+/** A site's accepted update of the round in progress. */
+export interface Result {
+  readonly update: string
+  readonly samples: number
+  readonly metrics: TrainMetrics
+  /** Whether it is on disk, and so acknowledged. */
+  readonly durable: boolean
+}
+
+export interface CoordinatorState {
+  readonly config: CoordinatorConfig
+  /**
+   * gathering: for the round after `round`. training: its tasks are out. committing: the new model is on its way to the disk.
+   * evaluating, recording: the sites score the model of `round`; the scores are on their way to the disk.
+   */
+  readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'done'
+  /** The last one committed. */
+  readonly round: number
+  /** Hash of the model after it. */
+  readonly base: string
+  readonly best: Best | null
+  readonly paused: boolean
+  readonly sites: ReadonlyMap<string, SiteRecord>
+  /** Who has a task of this phase. */
+  readonly members: ReadonlySet<string>
+  readonly results: ReadonlyMap<string, Result>
+  readonly evaluations: ReadonlyMap<string, SiteMetrics>
+  /** Who is missing in the round that is being committed. */
+  readonly leftOut: readonly LeftOut[]
+  readonly trained: Summary | null
+  readonly evaluated: Summary | null
+  readonly attempt: number
+  readonly phaseSince: number
+  readonly roundSince: number
+  /** Of the last rounds. */
+  readonly roundMs: readonly number[]
+  /** The last words about waiting, so that they are said once. */
+  readonly complaint: string
+}
+
+export type CoordinatorEvent = { at: number } & (
+  | { type: 'joined'; site: string; session: string; working: Work | null }
+  | { type: 'disconnected'; session: string }
+  | { type: 'heard'; site: string; session: string; working: Work | null }
+  | {
+      type: 'result'
+      site: string
+      session: string
+      round: number
+      base: string
+      update: string
+      samples: number
+      metrics: TrainMetrics
+    }
+  | { type: 'evaluation'; site: string; session: string; round: number; base: string; metrics: SiteMetrics }
+  | { type: 'journaled'; site: string; round: number; update: string }
+  | { type: 'committed'; round: number; result: string }
+  | { type: 'recorded'; round: number }
+  | { type: 'bye'; site: string; session: string; reason: string }
+  | { type: 'failed'; site: string; session: string; reason: string }
+  | { type: 'tick' }
+  | { type: 'pause' }
+  | { type: 'resume' }
+)
+
+type WithoutTime<E> = E extends unknown ? Omit<E, 'time'> : never
+/** An event of the run, before it is told with the time of day. */
+export type Told = WithoutTime<MeshflEvent>
+
+export interface LeftOut {
+  site: string
+  reason: string
+}
+
+/** What the shell has to do; each is done in this order. */
+export type CoordinatorEffect =
+  | { type: 'task'; session: string; purpose: 'train' | 'evaluate'; round: number; attempt: number; base: string }
+  | {
+      type: 'ack'
+      session: string
+      purpose: 'train' | 'evaluate'
+      round: number
+      base: string
+      status: Header<'ACK'>['status']
+      reason?: string
+    }
+  /** Write the update to disk, then tell `journaled`. */
+  | { type: 'journal'; site: string; round: number; update: string }
+  /** Average these sites' updates, write the commit, then tell `committed`. */
+  | { type: 'commit'; round: number; base: string; sites: string[]; leftOut: LeftOut[]; trained: Summary }
+  /** Write the scores of this round's model, then tell `recorded`. */
+  | { type: 'record'; round: number; evaluated: Summary; best: Best | null; final: boolean }
+  | { type: 'done'; session: string }
+  /** A newer login of the same site took its place. */
+  | { type: 'drop'; session: string }
+  | { type: 'tell'; event: Told }
+  /** Everybody who can be told has been. */
+  | { type: 'finish' }
+
+export interface CoordinatorStart {
+  config: CoordinatorConfig
+  round: number
+  base: string
+  best: Best | null
+  /** Whether the scores of `round` are on disk too. */
+  recorded: boolean
+  final: boolean
+  trained: Summary | null
+  /** Sites that were approved before, and those of their updates that are on disk. */
+  sites: readonly string[]
+  results: ReadonlyMap<string, Result>
+  at: number
+  /** How long a finished run waits for those who have not heard. */
+  doneGraceMs: number
+}
+
+/** The state that a new or a restarted coordinator begins with. */
+export function startState(start: CoordinatorStart): CoordinatorState {
+  const phase = start.final ? 'done' : start.recorded || start.round === 0 ? 'gathering' : 'evaluating'
+  const lastHeard = phase === 'done' ? start.at - start.config.leaseMs + start.doneGraceMs : start.at
+  return {
+    config: start.config,
+    phase,
+    round: start.round,
+    base: start.base,
+    best: start.best,
+    paused: false,
+    sites: new Map(
+      start.sites.map((site) => [
+        site,
+        { session: null, reach: 'suspect', lastHeard, taskSent: 0, shown: 'joining' } as const,
+      ]),
+    ),
+    members: new Set(phase === 'evaluating' ? start.sites : []),
+    results: start.results,
+    evaluations: new Map(),
+    leftOut: [],
+    trained: start.trained,
+    evaluated: null,
+    attempt: 1,
+    phaseSince: start.at,
+    roundSince: start.at,
+    roundMs: [],
+    complaint: '',
+  }
+}

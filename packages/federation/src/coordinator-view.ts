@@ -1,0 +1,77 @@
+import type { SiteState } from '@meshfl/core'
+import type { CoordinatorState, LeftOut, Told } from './coordinator-state.js'
+
+/** What the tasks of this phase are for. */
+export function purposeOf({ phase }: CoordinatorState): 'train' | 'evaluate' | undefined {
+  return phase === 'training' ? 'train' : phase === 'evaluating' ? 'evaluate' : undefined
+}
+
+/** What a site with a task of this phase is shown as. */
+export function busyState({ phase }: CoordinatorState): SiteState {
+  return phase === 'evaluating' ? 'evaluating' : 'training'
+}
+
+/** Whether a site's answer of this phase is in. */
+export function hasAnswered({ phase, evaluations, results }: CoordinatorState, site: string): boolean {
+  return (phase === 'evaluating' ? evaluations : results).has(site)
+}
+
+/** Whether this phase still waits for a site. */
+export function isPending(state: CoordinatorState, site: string): boolean {
+  const reach = state.sites.get(site)?.reach
+  return (
+    purposeOf(state) !== undefined &&
+    state.members.has(site) &&
+    !hasAnswered(state, site) &&
+    (reach === 'online' || reach === 'suspect')
+  )
+}
+
+/** Sites that are there, or were a moment ago. */
+export function reachableSites({ sites }: CoordinatorState): string[] {
+  return [...sites].flatMap(([site, { reach }]) => (reach === 'online' || reach === 'suspect' ? [site] : []))
+}
+
+/** Approved sites whose update is not in this round, and why. */
+export function findLeftOut({ sites, results, members }: CoordinatorState): LeftOut[] {
+  return [...sites]
+    .filter(([site]) => !results.has(site))
+    .map(([site, { reach }]) => ({
+      site,
+      reason: reach !== 'online' ? reach : members.has(site) ? 'late' : 'joined during the round',
+    }))
+    .sort((a, b) => (a.site < b.site ? -1 : 1))
+}
+
+/** Whether the run ends with the round that was just scored. */
+export function isFinal({ round, config, evaluated }: CoordinatorState): boolean {
+  const dice = evaluated?.dice.foregroundDice ?? null
+  return round >= config.rounds || (config.targetDice !== null && dice !== null && dice >= config.targetDice)
+}
+
+/** The figures of a round that is done; `roundMs` ends with its length. */
+export function roundFinished(state: CoordinatorState): Told {
+  const { trained, evaluated, roundMs, round } = state
+  const { rounds } = state.config
+  const mean = roundMs.reduce((sum, ms) => sum + ms, 0) / roundMs.length
+  return {
+    type: 'round-finished',
+    round,
+    rounds,
+    trainLoss: trained?.loss ?? null,
+    trainDice: trained?.dice ?? null,
+    validLoss: evaluated?.loss ?? null,
+    validDice: evaluated && evaluated.cases > 0 ? evaluated.dice : null,
+    parametersSha256: state.base,
+    seconds: roundMs.at(-1)! / 1000,
+    secondsLeft: isFinal(state) ? 0 : ((rounds - round) * mean) / 1000,
+  }
+}
+
+/** Why nothing goes on: how many are missing, and what became of them. */
+export function waitingWords(state: CoordinatorState, what: string, count: number): string {
+  const away = [...state.sites].filter(([site, { reach }]) => !hasAnswered(state, site) && reach !== 'online')
+  const who = away.map(([site, { reach }]) => `${site} ${reach}`).sort()
+  const words = `${what} has ${count} of the ${state.config.minSites} sites it needs and waits`
+  return who.length > 0 ? `${words}: ${who.join(', ')}` : words
+}
