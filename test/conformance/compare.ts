@@ -10,7 +10,8 @@ export function relativeMaximum(a: ArrayLike<number>, b: ArrayLike<number>): num
     difference = Math.max(difference, error)
     size = Math.max(size, Math.abs(b[i]!))
   }
-  return a.length === b.length ? difference / size : Number.NaN
+  if (a.length !== b.length) return Number.NaN
+  return difference === 0 ? 0 : difference / size
 }
 
 function norm(values: ArrayLike<number>): number {
@@ -27,7 +28,7 @@ export function relativeByTensor(
   layout: ModelLayout,
   a: Float32Array,
   b: Float32Array,
-  floor = 1e-3,
+  floor = 1e-2,
 ): Record<string, number> {
   const least = floor * norm(b)
   const slice = ({ offset, shape }: TensorEntry, values: Float32Array): Float32Array =>
