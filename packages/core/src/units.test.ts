@@ -4,6 +4,7 @@ import { formatBytes, formatDuration, parseBytes } from './units.js'
 test('bytes are written in powers of 1000', () => {
   expect(formatBytes(22_752)).toBe('22.8 kB')
   expect(formatBytes(999)).toBe('999 B')
+  expect(formatBytes(999_600)).toBe('1.00 MB')
 })
 
 test('amounts of memory are read with their unit', () => {

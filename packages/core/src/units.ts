@@ -6,7 +6,8 @@ const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const
 export function formatBytes(bytes: number): string {
   let value = bytes
   let unit = 0
-  while (Math.abs(value) >= 1000 && unit < BYTE_UNITS.length - 1) {
+  // From 999.5 on, three digits round up to a thousand.
+  while (Math.abs(value) >= (unit === 0 ? 1000 : 999.5) && unit < BYTE_UNITS.length - 1) {
     value /= 1000
     unit++
   }
