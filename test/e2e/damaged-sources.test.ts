@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { encodeNifti } from '@meshfl/volume'
 import { beforeEach, expect, test } from 'vitest'
 import { cli, root, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
@@ -29,13 +30,13 @@ test('a truncated scan is left out and named, the others are prepared, and the e
 
 test('a label on another grid than its image is left out and both grids are shown', async () => {
   const [first] = scans()
-  const other = join(temporaryFolder('other'), 'scans')
-  const { makeBrains } = await import('@meshfl/dataset')
-  await makeBrains({ out: other, count: 1, seed: 9, shape: [20, 16, 16], voxelSizeMm: 12 })
-  writeFileSync(
-    join(source, 'labels', first!),
-    readFileSync(join(other, 'labels', readdirSync(join(other, 'labels'))[0]!)),
+  // Half a metre away from its image: whichever affine is right, the two are not of one head.
+  const affine = [-12, 0, 0, 500, 0, 0, 12, 500, 0, -12, 0, 500, 0, 0, 0, 1]
+  const elsewhere = await encodeNifti(
+    { shape: [20, 16, 16], affine, voxels: new Uint8Array(20 * 16 * 16).fill(1) },
+    { gzip: true },
   )
+  writeFileSync(join(source, 'labels', first!), elsewhere)
   const result = await cli(['split', source, '--out', out, ...SPLIT])
   const told = result.events.filter((event) => event.type === 'log' && event.level === 'error')
   expect(result.code).toBe(3)

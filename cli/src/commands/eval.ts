@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import type { Evaluation } from '../evaluation.js'
 import { numberBetween } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
@@ -70,9 +71,9 @@ export function evalCommand(): Command {
         onCase: (done: number, total: number) =>
           output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
       }
-      const { evaluateFolders, evaluateModel, finishEvaluation } = await import('../evaluate.js')
-      let evaluation: Awaited<ReturnType<typeof evaluateModel>>
+      let evaluation: Evaluation
       if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
+        const { evaluateFolders } = await import('../evaluate-folders.js')
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
@@ -80,9 +81,10 @@ export function evalCommand(): Command {
           classNames: (options.classes ?? '').split(','),
         })
       } else if (model !== undefined && options.data !== undefined && options.pred === undefined) {
-        const [{ openTrainedModel }, { engineFromOptions }] = await Promise.all([
+        const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel }] = await Promise.all([
           import('../trained-model.js'),
           import('../engine-options.js'),
+          import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
         evaluation = await evaluateModel({
@@ -95,6 +97,7 @@ export function evalCommand(): Command {
       } else {
         throw usage('eval needs a model and --data, or --pred and --truth', 'meshfl eval ./run --data ./dataset')
       }
+      const { finishEvaluation } = await import('../finish-evaluation.js')
       const report = await finishEvaluation(evaluation, options.out, output)
       if (report.gate === 'failed') {
         throw new MeshflError(

@@ -1,0 +1,112 @@
+import { basename, dirname, join, resolve } from 'node:path'
+import { canonicalJson, MeshflError, readEventLog, sha256 } from '@meshfl/core'
+import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
+import type { Engine } from '@meshfl/engine'
+import { type CaseMetrics, type Comparison, curvesFromEvents, evaluateCase, sliceImages } from '@meshfl/evaluation'
+import { voxelVolumeMl } from '@meshfl/volume'
+import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
+import { VERSION } from './program.js'
+import type { TrainedModel } from './trained-model.js'
+
+export interface ModelEvaluationOptions extends EvaluationOptions {
+  model: TrainedModel
+  dataset: string
+  split: Split
+  engine: Engine
+  comparisons?: readonly Comparison[]
+}
+
+/**
+ * Scores a model on the cases of a split, on the dataset's grid.
+ * @throws MeshflError `EVAL_NO_CASES` when the split is empty
+ */
+export async function evaluateModel(options: ModelEvaluationOptions): Promise<Evaluation> {
+  const { model, engine, split, signal } = options
+  const dataset = await openDataset(options.dataset)
+  const cases = dataset.cases(split)
+  if (cases.length === 0) {
+    throw new MeshflError('EVAL_NO_CASES', `the ${split} split of ${options.dataset} has no cases`, {
+      hint: 'choose another --split, or prepare the dataset with other --ratios',
+    })
+  }
+  const classes = dataset.manifest.labelMap.classes
+  if (classes.length !== model.spec.classes) {
+    throw new MeshflError(
+      'DATASET_STUDY_MISMATCH',
+      `${options.dataset} has ${classes.length} classes, the model ${model.spec.classes}`,
+      {
+        hint: 'score it on a dataset with the label map that it was trained with',
+      },
+    )
+  }
+  const classNames = classes.map((item) => item.name)
+  const session = await engine.createSession(model.spec, dataset.grid)
+  const measured: CaseMetrics[] = []
+  const slices = createWorstSlices()
+  try {
+    for (const item of cases) {
+      const { image, label, affine } = await dataset.loadCase(item)
+      const { labels } = await session.forward(model.state, { images: image, count: 1 }, { signal })
+      const metrics = evaluateCase({
+        subject: item.subject,
+        site: item.site,
+        classNames,
+        truth: label,
+        prediction: labels,
+        voxelVolumeMl: voxelVolumeMl(affine),
+        empty: options.empty,
+      })
+      measured.push(metrics)
+      slices.offer(metrics, () =>
+        sliceImages({
+          subject: item.subject,
+          image,
+          truth: label,
+          prediction: labels,
+          shape: dataset.manifest.conform.shape,
+          affine,
+        }),
+      )
+      options.onCase(measured.length, cases.length)
+    }
+  } finally {
+    session.dispose()
+  }
+  return {
+    input: {
+      tool: `meshfl ${VERSION}`,
+      engine: {
+        name: engine.name,
+        device: engine.device.name,
+        instructionSet: engine.device.instructionSet,
+        precision: 'fp32',
+      },
+      model: { name: basename(resolve(model.run ?? model.file)), sha256: model.sha256 },
+      dataset: { name: dataset.manifest.name, sha256: datasetHash(dataset) },
+      split,
+      classes,
+      conventions: { empty: options.empty },
+      cases: measured,
+      gates: options.gates,
+      comparisons: options.comparisons,
+      curves: model.run ? curvesFromEvents(readEventLog(join(model.run, 'events.jsonl'))) : undefined,
+    },
+    slices: slices.worst(),
+    folder: model.run ? join(model.run, 'report') : join(dirname(model.file), 'report'),
+    ...(model.run ? { run: model.run } : {}),
+  }
+}
+
+/** Names what was scored: every case with its split and the hashes of its voxels. */
+function datasetHash({ manifest }: Dataset): string {
+  return sha256(
+    canonicalJson(
+      manifest.cases.map(({ subject, split, imageSha256, labelSha256 }) => ({
+        subject,
+        split,
+        imageSha256,
+        labelSha256,
+      })),
+    ),
+  )
+}

@@ -1,0 +1,36 @@
+import type { CaseMetrics, CaseSlices, EmptyConvention, Gate, ReportInput } from '@meshfl/evaluation'
+
+/** Slices are drawn of the worst cases only, so that report.html stays small. */
+const CASES_WITH_SLICES = 12
+
+export interface EvaluationOptions {
+  empty: EmptyConvention
+  gates: readonly Gate[]
+  signal: AbortSignal
+  onCase(done: number, total: number): void
+}
+
+/** What was measured, before the report is written. */
+export interface Evaluation {
+  input: ReportInput
+  slices: CaseSlices[]
+  /** Where the report goes when nothing else is said. */
+  folder: string
+  /** The run whose model was scored: it remembers how often. */
+  run?: string
+}
+
+/** Keeps the slices of the cases with the lowest foreground Dice; those of the others are let go at once. */
+export function createWorstSlices() {
+  const held: { dice: number; slices: CaseSlices }[] = []
+  return {
+    offer(metrics: CaseMetrics, draw: () => CaseSlices): void {
+      const dice = metrics.foregroundDice ?? -1
+      if (held.length >= CASES_WITH_SLICES && dice >= held.at(-1)!.dice) return
+      held.push({ dice, slices: draw() })
+      held.sort((a, b) => a.dice - b.dice)
+      held.splice(CASES_WITH_SLICES)
+    },
+    worst: (): CaseSlices[] => held.map((item) => item.slices),
+  }
+}
