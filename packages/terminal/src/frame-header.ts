@@ -35,7 +35,7 @@ export function drawHeader(state: ViewState, options: FrameOptions): string[] {
 }
 
 /** How much of the run is done, steps of the round in progress included: 0 to 1. */
-export function runFraction(state: ViewState): number {
+function runFraction(state: ViewState): number {
   if (state.done) return 1
   if (state.rounds === 0) return 0
   const finished = state.roundFinished ? state.round : Math.max(0, state.round - 1)
