@@ -9,9 +9,9 @@ import {
   type Volume,
 } from '@meshfl/volume'
 import { type CaseNames, checkCase, checkImage, classStatistics } from './check-case.js'
-import { vocabularyOfNames } from './dseg-names.js'
 import { checkGrids } from './grids.js'
 import { type LabelMap, type MappedLabel, mapLabels, type Vocabulary } from './label-map.js'
+import { vocabularyOfNames } from './label-names.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { Finding } from './manifest.js'
 

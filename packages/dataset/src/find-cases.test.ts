@@ -118,6 +118,28 @@ describe('BIDS', () => {
   })
 })
 
+describe('nnU-Net', () => {
+  test('pairs the first channel with the label of the case', async () => {
+    const root = await folderWith(
+      'dataset.json',
+      'imagesTr/brain_001_0000.nii.gz',
+      'imagesTr/brain_001_0001.nii.gz',
+      'imagesTr/brain_002_0000.nii.gz',
+      'labelsTr/brain_001.nii.gz',
+      'labelsTr/brain_003.nii.gz',
+    )
+    const found = await findCases(root)
+    expect(found.layout).toBe('nnunet')
+    expect(pairs(found, root)).toEqual(['brain_001: imagesTr/brain_001_0000.nii.gz + labelsTr/brain_001.nii.gz'])
+    expect(found.findings.map(({ code, subject }) => [code, subject])).toEqual([
+      ['IMAGE_WITHOUT_LABEL', 'brain_002'],
+      ['LABEL_WITHOUT_IMAGE', 'brain_003'],
+    ])
+    expect(found.cases[0]!.names).toBe(join(root, 'dataset.json'))
+    expect(pairs(await findCases(root, { image: '0001' }), root)[0]).toContain('brain_001_0001')
+  })
+})
+
 describe('a table', () => {
   test('has paths relative to itself and keeps its other columns', async () => {
     const root = await folderWith('data/a.nii', 'data/a_seg.nii')

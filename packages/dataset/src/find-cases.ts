@@ -5,12 +5,13 @@ import { bidsLayout } from './layouts/bids.js'
 import { foldersLayout } from './layouts/folders.js'
 import { freesurferLayout } from './layouts/freesurfer.js'
 import type { FindOptions, FoundCase, Layout, LayoutName } from './layouts/layout.js'
+import { nnunetLayout } from './layouts/nnunet.js'
 import { tableLayout } from './layouts/table.js'
 import { listFolder } from './layouts/volume-file.js'
 import type { Finding } from './manifest.js'
 
 /** In the order of trying: what someone wrote down comes before what the names suggest. */
-const LAYOUTS: readonly Layout[] = [tableLayout, bidsLayout, freesurferLayout, foldersLayout]
+const LAYOUTS: readonly Layout[] = [tableLayout, bidsLayout, freesurferLayout, nnunetLayout, foldersLayout]
 
 export interface FoundCases {
   layout: LayoutName
@@ -22,7 +23,7 @@ export interface FoundCases {
 
 /**
  * Finds pairs of image and label below a folder, or listed by a CSV or TSV file.
- * @param source a BIDS dataset, a FreeSurfer subjects folder, a folder with images/ and labels/, or a table
+ * @param source a BIDS dataset, a FreeSurfer subjects folder, an nnU-Net dataset, a folder with images/ and labels/, or a table
  * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`
  */
 export async function findCases(source: string, options: FindOptions = {}): Promise<FoundCases> {

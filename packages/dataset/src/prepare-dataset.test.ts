@@ -270,6 +270,53 @@ test('a label on a finer grid of the same space is resampled onto its image', as
   expect(after.manifest.cases[0]!.labelSha256).toBe(before.manifest.cases[0]!.labelSha256)
 })
 
+describe('gw3', () => {
+  test('reads 0, 0.5, 1 as it reads 0, 1, 2', async () => {
+    const source = await sourceOf(['a', 'b'])
+    await writeVolume(
+      join(source, 'labels/b.nii.gz'),
+      Float32Array.from(smallBrain(1).label, (value) => value / 2),
+    )
+    const folder = await temporaryFolder()
+    const halves = await prepareDataset(optionsFor(source, join(folder, 'halves')))
+    await writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label)
+    const whole = await prepareDataset(optionsFor(source, join(folder, 'whole')))
+    expect(halves.leftOut).toEqual([])
+    expect(halves.manifest.cases).toEqual(whole.manifest.cases)
+  })
+
+  test.each([
+    [
+      'a dseg.tsv',
+      'derivatives/seg/dseg.tsv',
+      'index\tname\tabbreviation\n1\tCSF\tCSF\n2\tGray Matter\tGM\n3\tWhite Matter\tWM\n',
+    ],
+    [
+      'nnU-Net labels',
+      'dataset.json',
+      JSON.stringify({ labels: { background: 0, CSF: 1, 'grey matter': 2, 'white matter': 3 } }),
+    ],
+  ])('trusts the names in %s, whatever the numbers', async (_, file, text) => {
+    const source = await temporaryFolder()
+    const { image, label } = smallBrain(3)
+    const numbered = label.map((value) => [0, 3, 2][value]!)
+    numbered[0] = 1
+    const [imageFile, labelFile] = file.endsWith('.tsv')
+      ? ['sub-1/anat/sub-1_T1w.nii.gz', 'derivatives/seg/sub-1/anat/sub-1_dseg.nii.gz']
+      : ['imagesTr/sub-1_0000.nii.gz', 'labelsTr/sub-1.nii.gz']
+    await writeVolume(join(source, imageFile), image)
+    await writeVolume(join(source, labelFile), numbered)
+    await writeFile(join(source, file), text)
+    const named = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+    const plain = await temporaryFolder()
+    await writeVolume(join(plain, 'images/x.nii.gz'), image)
+    await writeVolume(join(plain, 'labels/x.nii.gz'), label)
+    const reference = await prepareDataset(optionsFor(plain, join(await temporaryFolder(), 'out')))
+    expect(named.leftOut).toEqual([])
+    expect(named.manifest.cases[0]!.labelSha256).toBe(reference.manifest.cases[0]!.labelSha256)
+  })
+})
+
 test('one volume under two names is an error, and nothing is published', async () => {
   const source = await sourceOf(IDS)
   await cp(join(source, 'images/a.nii.gz'), join(source, 'images/h.nii.gz'))

@@ -10,7 +10,7 @@ export interface FoundCase {
   label: string
   /** What else is known of the case: further columns of a table, `session`, `run`. */
   columns: Record<string, string>
-  /** A BIDS `*_dseg.tsv` (absolute path) that names the label's values. */
+  /** A BIDS `*_dseg.tsv` or nnU-Net's dataset.json (absolute path) that names the label's values. */
   names?: string
 }
 
@@ -21,7 +21,7 @@ export interface FindOptions {
   label?: string
 }
 
-export type LayoutName = 'bids' | 'freesurfer' | 'folders' | 'table'
+export type LayoutName = 'bids' | 'freesurfer' | 'nnunet' | 'folders' | 'table'
 
 /** One way in which datasets lie on disk. */
 export interface Layout {

@@ -13,9 +13,9 @@ export interface BrainOptions {
   voxelSizeMm: number
   /** Factor on the difference of every tissue from white matter: 1 is a good T1, 0.5 half its contrast. Default 1. */
   contrast?: number
-  /** Standard deviation of the Rician noise, as a fraction of white matter's signal. Default 0.03. */
+  /** Standard deviation of the Rician noise, as a fraction of white matter's signal. Default 0.02. */
   noise?: number
-  /** Standard deviation of the logarithm of the smooth multiplicative bias field. Default 0.08. */
+  /** Standard deviation of the logarithm of the smooth multiplicative bias field. Default 0.05. */
   bias?: number
 }
 
@@ -37,7 +37,7 @@ const WHITE_LEVEL = 150
  * @throws MeshflError `SYNTHESIS_GRID`
  */
 export function makeBrain(options: BrainOptions): SynthesizedBrain {
-  const { seed, voxelSizeMm, contrast = 1, noise = 0.03, bias = 0.08 } = options
+  const { seed, voxelSizeMm, contrast = 1, noise = 0.02, bias = 0.05 } = options
   const shape: [number, number, number] = [...options.shape]
   checkGrid(shape, voxelSizeMm)
   const affine = conformedAffine(shape, voxelSizeMm)

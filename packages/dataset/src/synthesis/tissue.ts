@@ -25,20 +25,20 @@ interface TissueProperties {
 }
 
 /**
- * Signals in the order of a T1-weighted gradient echo: fat at and above white matter, muscle, skin and marrow around grey
+ * Signals in the order of an inversion-prepared T1-weighted gradient echo: fat at and above white matter, muscle, skin and marrow around grey
  * matter, fluid and cortical bone dark. So intensity alone cannot tell brain from what surrounds it: place and neighbours can.
  */
 export const TISSUES: readonly TissueProperties[] = [
   { label: 0, signal: 0.01, texture: 0 },
-  { label: 0, signal: 0.27, texture: 0.05 },
-  { label: 2, signal: 0.67, texture: 0.03 },
-  { label: 2, signal: 0.74, texture: 0.03 },
+  { label: 0, signal: 0.1, texture: 0.05 },
+  { label: 2, signal: 0.57, texture: 0.03 },
+  { label: 2, signal: 0.66, texture: 0.03 },
   { label: 1, signal: 1, texture: 0.02 },
-  { label: 0, signal: 0.92, texture: 0.03 },
-  { label: 0, signal: 0.55, texture: 0.15 },
-  { label: 0, signal: 0.12, texture: 0.3 },
-  { label: 0, signal: 0.8, texture: 0.25 },
+  { label: 0, signal: 0.9, texture: 0.03 },
+  { label: 0, signal: 0.45, texture: 0.15 },
+  { label: 0, signal: 0.05, texture: 0.3 },
+  { label: 0, signal: 0.74, texture: 0.25 },
   { label: 0, signal: 1.08, texture: 0.18 },
-  { label: 0, signal: 0.66, texture: 0.16 },
-  { label: 0, signal: 0.72, texture: 0.15 },
+  { label: 0, signal: 0.57, texture: 0.16 },
+  { label: 0, signal: 0.64, texture: 0.15 },
 ]
