@@ -21,6 +21,8 @@ export interface Output {
 
 export interface OutputRequest {
   title: string
+  /** For a site: where its coordinator is. */
+  coordinator?: string
   /** Whether the command wants the live view where there is a terminal. */
   live?: boolean
   onQuit?(): void
@@ -37,21 +39,23 @@ export function withOutputOptions(command: Command): Command {
 
 /** Opens the output that the options and the terminal ask for. */
 export async function openOutput(options: OutputOptions, request: OutputRequest): Promise<Output> {
-  const color = options.color !== false && !process.env.NO_COLOR && process.stdout.isTTY === true
   if (options.json) {
     const write = (event: MeshflEvent): void => {
       process.stdout.write(`${JSON.stringify(event)}\n`)
     }
     return { events: write, result: write, ask: async () => false, say: () => undefined, stop: async () => undefined }
   }
+  const { createPlainView, wantsColor, wantsLiveView } = await import('@meshfl/terminal')
+  const color = options.color !== false && wantsColor(process.stdout)
   const waiting: string[] = []
   const flush = (): void => {
     for (const text of waiting.splice(0)) process.stdout.write(`${text}\n`)
   }
-  if (request.live && !options.quiet && process.stdout.isTTY && !process.env.CI) {
+  if (request.live && !options.quiet && wantsLiveView(process.stdout)) {
     const { startLiveView } = await import('@meshfl/terminal/live')
     const view = startLiveView({
       title: request.title,
+      ...(request.coordinator ? { coordinator: request.coordinator } : {}),
       color,
       onQuit: () => request.onQuit?.(),
       ...(request.onPause ? { onPause: request.onPause } : {}),
@@ -67,7 +71,6 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
       },
     }
   }
-  const { createPlainView } = await import('@meshfl/terminal')
   const view = createPlainView({ stream: process.stdout, quiet: options.quiet === true, color })
   return {
     events: view.sink,

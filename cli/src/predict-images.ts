@@ -82,7 +82,7 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
 }
 
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
-export function gridOf([x, y, z]: Shape): Grid {
+function gridOf([x, y, z]: Shape): Grid {
   return { depth: z, height: y, width: x }
 }
 

@@ -73,6 +73,7 @@ async function printError(error: unknown, options: OutputOptions): Promise<void>
     process.stdout.write(`${JSON.stringify(line)}\n`)
     if (error instanceof MeshflError) return
   }
-  const { formatError } = await import('@meshfl/terminal')
-  process.stderr.write(`${formatError(error).join('\n')}\n`)
+  const { formatError, wantsColor } = await import('@meshfl/terminal')
+  const color = options.color !== false && wantsColor(process.stderr)
+  process.stderr.write(`${formatError(error, { color }).join('\n')}\n`)
 }

@@ -30,57 +30,62 @@ export function joinCommand(): Command {
         '\nExample:\n  meshfl join mfl1:trainer.example.org:5555/... --data ./dataset/sites/site-1',
       ),
   ).action(async (invite: string, options: JoinOptions) => {
-    await runCommand(options, { title: 'meshfl join', live: true }, async ({ output, signal }) => {
-      const [
-        { now, studySha256 },
-        { openDataset },
-        { joinFederation },
-        { engineFromOptions },
-        { siteStateFolder },
-        { createDatasetTrainer, describeSite, siteName },
-        { describeResult },
-      ] = await Promise.all([
-        import('@meshfl/core'),
-        import('@meshfl/dataset'),
-        import('@meshfl/federation'),
-        import('../engine-options.js'),
-        import('../state-folder.js'),
-        import('../site-trainer.js'),
-        import('../describe-result.js'),
-      ])
-      const dataset = await openDataset(options.data)
-      const engine = await engineFromOptions(options)
-      const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
-      let dispose: () => void = () => undefined
-      try {
-        const result = await joinFederation({
-          invite,
-          folder,
-          describe: async () => describeSite(dataset, engine),
-          createTrainer: async (study) => {
-            dispose()
-            const { trainer, session } = await createDatasetTrainer(dataset, study, engine, options.threads)
-            dispose = () => session.dispose()
-            output.events({
-              type: 'run-started',
-              time: now(),
-              command: 'join',
-              run: studySha256(study).slice(0, 12),
-              rounds: study.rounds,
-              sites: 1,
-              engine: engine.name,
-              device: `${engine.device.name} (${engine.device.instructionSet})`,
-              path: folder,
-            })
-            return trainer
-          },
-          events: output.events,
-          signal,
-        })
-        output.result(...describeResult(result, folder))
-      } finally {
-        dispose()
-      }
-    })
+    const coordinator = /^mfl1:([^/]+)/.exec(invite)?.[1]
+    await runCommand(
+      options,
+      { title: 'meshfl join', live: true, ...(coordinator ? { coordinator } : {}) },
+      async ({ output, signal }) => {
+        const [
+          { now, studySha256 },
+          { openDataset },
+          { joinFederation },
+          { engineFromOptions },
+          { siteStateFolder },
+          { createDatasetTrainer, describeSite, siteName },
+          { describeResult },
+        ] = await Promise.all([
+          import('@meshfl/core'),
+          import('@meshfl/dataset'),
+          import('@meshfl/federation'),
+          import('../engine-options.js'),
+          import('../state-folder.js'),
+          import('../site-trainer.js'),
+          import('../describe-result.js'),
+        ])
+        const dataset = await openDataset(options.data)
+        const engine = await engineFromOptions(options)
+        const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
+        let dispose: () => void = () => undefined
+        try {
+          const result = await joinFederation({
+            invite,
+            folder,
+            describe: async () => describeSite(dataset, engine),
+            createTrainer: async (study) => {
+              dispose()
+              const { trainer, session } = await createDatasetTrainer(dataset, study, engine, options.threads)
+              dispose = () => session.dispose()
+              output.events({
+                type: 'run-started',
+                time: now(),
+                command: 'join',
+                run: studySha256(study).slice(0, 12),
+                rounds: study.rounds,
+                sites: 1,
+                engine: engine.name,
+                device: `${engine.device.name} (${engine.device.instructionSet})`,
+                path: folder,
+              })
+              return trainer
+            },
+            events: output.events,
+            signal,
+          })
+          output.result(...describeResult(result, folder))
+        } finally {
+          dispose()
+        }
+      },
+    )
   })
 }

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { numberBetween, positiveNumber, splitRatios, volumeShape, wholeNumber } from '../option-parsers.js'
+import { positiveNumber, splitRatios, volumeShape, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
@@ -123,6 +123,3 @@ export function splitCommand(): Command {
     })
   })
 }
-
-/** Shared with `eval`: a gate between 0 and 1. */
-export const unitInterval = numberBetween(0, 1)
