@@ -17,21 +17,25 @@ pub fn channel_groups(channels: usize, mut each: impl FnMut(usize, usize)) {
     }
 }
 
-/// to = the weights (Co, Ci, 3, 3, 3) by groups of output channels, each (3, 3, Ci, 3, group).
-/// `backward`: of the convolution that carries gradients back: inputs and outputs swapped, taps mirrored.
+/// to = the weights (Co, Ci, 3, 3, 3) by groups of output channels, each (planes, 3, Ci, 3, group); `planes` is 3, or 4 for
+/// `crate::pairs`. `backward`: of the convolution that carries gradients back: inputs and outputs swapped, taps mirrored.
 /// # Safety
-/// `from` and `to` hold 27 * outputs * inputs floats.
-pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize, backward: bool) {
+/// `from` holds 27 * outputs * inputs floats, `to` 9 * planes * outputs * inputs.
+pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize, planes: usize, backward: bool) {
     let mut next = to;
     channel_groups(outputs, |first, count| {
-        for plane_row in 0..9 {
-            for input in 0..inputs {
-                for kx in 0..3 {
-                    for output in first..first + count {
-                        let tap = plane_row * 3 + kx;
-                        let index = if backward { (input * outputs + output) * 27 + 26 - tap } else { (output * inputs + input) * 27 + tap };
-                        *next = *from.add(index);
-                        next = next.add(1);
+        for plane in 0..planes {
+            for ky in 0..3 {
+                for input in 0..inputs {
+                    for kx in 0..3 {
+                        for output in first..first + count {
+                            let weight = |kz: usize| {
+                                let tap = (kz * 3 + ky) * 3 + kx;
+                                *from.add(if backward { (input * outputs + output) * 27 + 26 - tap } else { (output * inputs + input) * 27 + tap })
+                            };
+                            *next = if planes == 3 { weight(plane) } else { crate::pairs::weight(plane, weight) };
+                            next = next.add(1);
+                        }
                     }
                 }
             }
@@ -39,16 +43,18 @@ pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize
     });
 }
 
-/// One of the nine rows that a row of the output is made of.
+/// One of the rows that a row of the output is made of.
 #[derive(Clone, Copy)]
 pub struct TapRow {
     /// Voxel 0 of channel 0, less the dilation.
     pub from: *const f32,
-    /// kz * 3 + ky.
+    /// plane * 3 + ky.
     pub index: usize,
 }
 
 pub struct RowShape {
+    /// Planes of the packed weights: 3 or 4.
+    pub planes: usize,
     pub inputs: usize,
     pub outputs: usize,
     pub dilation: usize,
@@ -64,7 +70,7 @@ pub struct RowShape {
 #[inline(never)]
 pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
     channel_groups(s.outputs, |first, count| {
-        let weights = weights.add(27 * s.inputs * first);
+        let weights = weights.add(9 * s.planes * s.inputs * first);
         let to = to.add(first * s.pitch);
         match count {
             1 => convolve_group::<L, 1>(rows, weights, to, s),

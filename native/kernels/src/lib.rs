@@ -17,6 +17,7 @@ pub mod isa;
 pub mod items;
 pub mod lanes;
 pub mod math;
+pub mod pairs;
 pub mod plan;
 pub mod ring;
 pub mod run;

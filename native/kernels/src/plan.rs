@@ -2,6 +2,7 @@
 
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
+use crate::pairs::in_pairs;
 
 pub const MAX_BLOCKS: usize = 64;
 
@@ -152,7 +153,7 @@ impl Plan {
         let items = (0..p.blocks()).map(|block| items_per_volume(p.depth(), p.dilation(block))).max().unwrap_or(1);
         let items = items.max(items_per_volume(p.depth(), 1)) as u64 * volumes;
 
-        let convolution = channels * (channels * 27 + 1);
+        let convolution = channels * (channels * 36 + 1);
         let head = classes * (channels + 1) + 1 + 2 * channels;
         let partial = match (request.mode, request.normalization) {
             (TRAIN, _) => convolution.max(head),
@@ -164,15 +165,16 @@ impl Plan {
 
         // The ring's width does not grow with every dilation in step, so the largest is looked for.
         let ring_row = (0..p.blocks()).map(|block| ring_pitch(pitch, p.dilation(block))).max().unwrap_or(0) as u64;
+        let planes = if (0..p.blocks()).any(|block| p.in_pairs(block)) { 6 } else { 3 };
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
             at += bytes.next_multiple_of(64);
             offset
         };
-        let ring = take(4 * (3 * p.height() as u64 * channels * ring_row + 2 * wide as u64));
-        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4));
-        let sums = take(if train { 4 * L::N as u64 * 27 * channels * channels } else { 0 });
+        let ring = take(4 * (planes * p.height() as u64 * channels * ring_row + 2 * wide as u64));
+        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(4 * channels + 2));
+        let sums = take(if train { 4 * L::N as u64 * 36 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
         plan.thread = ThreadMemory { ring, rows, sums, counts, size };
@@ -199,7 +201,7 @@ impl Plan {
         take(Region::Gradients, if train { 4 * parameters } else { 0 });
         take(Region::BatchStatistics, 4 * statistics);
         take(Region::Score, 8 * (1 + classes * classes));
-        take(Region::Packed, 8 * parameters);
+        take(Region::Packed, 8 * (parameters + parameters / 3 + 1));
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
         take(Region::Threads, threads * size);
@@ -275,6 +277,18 @@ impl Plan {
     }
     pub fn voxels(&self) -> usize {
         self.depth() * self.height() * self.width()
+    }
+    /// Whether a block's convolutions are done in pairs of planes.
+    pub fn in_pairs(&self, block: usize) -> bool {
+        in_pairs(self.depth(), self.dilation(block))
+    }
+    /// Planes of a block's packed weights.
+    pub fn weight_planes(&self, block: usize) -> usize {
+        if self.in_pairs(block) {
+            4
+        } else {
+            3
+        }
     }
     /// Channels that a block reads.
     pub fn inputs(&self, block: usize) -> usize {

@@ -6,6 +6,7 @@ use crate::head::{row_sum, Head, Loss};
 use crate::items::{item, items_per_volume, Item};
 use crate::lanes::Lanes;
 use crate::math::{Activation, Elu, Gelu, Relu};
+use crate::pairs::{mix_gradients, separate, unmix};
 use crate::plan::*;
 use crate::ring::{activate_row, Ring};
 use crate::team::{Team, BAD_LABEL};
@@ -92,9 +93,9 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             }
             for block in 0..plan.blocks() {
                 let (weights, channels, inputs) = (self.parameters().add(plan.parameters_of(block)), plan.channels(), plan.inputs(block));
-                pack(weights, self.packed(block, false), channels, inputs, false);
+                pack(weights, self.packed(block, false), channels, inputs, plan.weight_planes(block), false);
                 if block > 0 {
-                    pack(weights, self.packed(block, true), inputs, channels, true);
+                    pack(weights, self.packed(block, true), inputs, channels, plan.weight_planes(block), true);
                 }
                 if plan.request.normalization == NO_NORM || (plan.request.normalization == BATCH_NORM && plan.request.mode != TRAIN) {
                     self.set_fixed_coefficients(block);
@@ -115,9 +116,8 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = self.partial(index);
             partial[..2 * channels].fill(0.0);
-            self.over_planes(block, &item, plan.inputs(block), |ring, j| self.fill_input(ring, block, &item, j), |z, y, rows| {
-                let to = self.row(plan.slot(block), item.volume, z, y);
-                convolve_row::<L>(rows, weights, to, &shape);
+            let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
+            self.convolve(block, &item, plan.slot(block), weights, &shape, source, |_, _, to| {
                 self.clear_tail(to);
                 if measured {
                     for c in 0..channels {
@@ -233,15 +233,18 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let plan = self.plan;
         let (channels, inputs, pitch) = (plan.channels(), plan.inputs(block), plan.pitch);
         let shape = self.shape(block, inputs, channels);
-        let columns = 27 * inputs * channels;
+        let planes = shape.planes;
+        let columns = 9 * planes * inputs * channels;
         let vectors = self.thread_memory(plan.thread.sums);
+        let mixed = self.thread_memory(plan.thread.rows).add(2 * pitch);
+        let length = channels * pitch;
         let work = |index: usize| {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = self.partial(index);
             partial[..columns + channels].fill(0.0);
             slice::from_raw_parts_mut(vectors, columns * L::N).fill(0.0);
             let (products, biases) = partial.split_at_mut(columns);
-            self.over_planes(block, &item, inputs, |ring, j| self.fill_input(ring, block, &item, j), |z, y, rows| {
+            let mut gradient_row = |z: usize, y: usize| {
                 let gradient = self.row(plan.slot(block), item.volume, z, y);
                 let slope = self.row(plan.gradient_slot(), item.volume, z, y);
                 for c in 0..channels {
@@ -252,21 +255,49 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 for c in 0..channels {
                     biases[c] += f64::from(row_sum::<L>(gradient.add(c * pitch), pitch));
                 }
-                accumulate_row::<L>(rows, gradient, vectors, &shape);
+                gradient.cast_const()
+            };
+            let mut flush_after = |y: usize| {
                 if y % ROWS_A_FLUSH == ROWS_A_FLUSH - 1 || y + 1 == plan.height() {
                     flush::<L>(vectors, products.as_mut_ptr(), columns);
                 }
+            };
+            let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
+            if !plan.in_pairs(block) {
+                return self.over_planes(block, &item, inputs, source, |z, y, rows| {
+                    accumulate_row::<L>(rows, gradient_row(z, y), vectors, &shape);
+                    flush_after(y);
+                });
+            }
+            self.over_pairs(block, &item, inputs, source, |z, next, y, [first, sum, difference, second]| {
+                let a = gradient_row(z, y);
+                let Some(z) = next else {
+                    for rows in [first, sum, difference] {
+                        accumulate_row::<L>(rows, a, vectors, &shape);
+                    }
+                    return flush_after(y);
+                };
+                let b = gradient_row(z, y);
+                mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
+                accumulate_row::<L>(first, a, vectors, &shape);
+                accumulate_row::<L>(sum, mixed, vectors, &shape);
+                accumulate_row::<L>(difference, mixed.add(length), vectors, &shape);
+                accumulate_row::<L>(second, b, vectors, &shape);
+                flush_after(y);
             });
         };
         let items = self.items(plan.dilation(block));
         self.pass(items, work, || {
             let gradients = self.gradients().add(plan.parameters_of(block));
-            for column in 0..27 * inputs {
-                // Columns are (3, 3, Ci, 3), weights (Co, Ci, 3, 3, 3).
-                let (plane_row, input, kx) = (column / (3 * inputs), column / 3 % inputs, column % 3);
-                for output in 0..channels {
-                    let to = (output * inputs + input) * 27 + plane_row * 3 + kx;
-                    *gradients.add(to) = self.total(items, column * channels + output) as f32;
+            for input in 0..inputs {
+                for tap in 0..27 {
+                    // Columns are (planes, 3, Ci, 3), weights (Co, Ci, 3, 3, 3).
+                    let (kz, ky, kx) = (tap / 9, tap / 3 % 3, tap % 3);
+                    for output in 0..channels {
+                        let column = |plane: usize| self.total(items, (((plane * 3 + ky) * inputs + input) * 3 + kx) * channels + output);
+                        let gradient = if planes == 3 { column(kz) } else { unmix(kz, column) };
+                        *gradients.add((output * inputs + input) * 27 + tap) = gradient as f32;
+                    }
                 }
             }
             if let Some(bias) = plan.block_parameters(block).bias {
@@ -287,16 +318,12 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = &mut self.partial(index)[..2 * channels];
             partial.fill(0.0);
-            let copy = |ring: &Ring, j: usize| {
-                let z = item.residue + j * plan.dilation(block);
-                ring.fill(j, |y, c, to| {
-                    let from = self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch);
-                    core::ptr::copy_nonoverlapping(from, to, plan.width());
-                });
+            let source = |link: usize, y: usize, c: usize, to: *mut f32| {
+                let z = item.residue + link * plan.dilation(block);
+                let from = self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch);
+                core::ptr::copy_nonoverlapping(from, to, plan.width());
             };
-            self.over_planes(block, &item, channels, copy, |z, y, rows| {
-                let to = self.row(plan.gradient_slot(), item.volume, z, y);
-                convolve_row::<L>(rows, weights, to, &shape);
+            self.convolve(block, &item, plan.gradient_slot(), weights, &shape, source, |z, y, to| {
                 self.through_activation(to, block - 1, item.volume, z, y, partial);
             });
         };
@@ -304,35 +331,73 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         self.pass(items, work, || self.conclude_normalisation(block - 1, items, 0))
     }
 
-    /// Walks an item: `fill` puts plane j of the chain into the ring; `each` gets z, y and the tap rows of every output row.
+    /// The convolution of an item's planes, into a tensor; `finish` gets z, y and every row of it.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn convolve(
+        &self,
+        block: usize,
+        item: &Item,
+        slot: usize,
+        weights: *const f32,
+        shape: &RowShape,
+        source: impl Fn(usize, usize, usize, *mut f32),
+        mut finish: impl FnMut(usize, usize, *mut f32),
+    ) {
+        let target = |z, y| self.row(slot, item.volume, z, y);
+        if !self.plan.in_pairs(block) {
+            return self.over_planes(block, item, shape.inputs, source, |z, y, rows| {
+                convolve_row::<L>(rows, weights, target(z, y), shape);
+                finish(z, y, target(z, y));
+            });
+        }
+        let results = self.thread_memory(self.plan.thread.rows).add(2 * shape.pitch);
+        let length = shape.outputs * shape.pitch;
+        self.over_pairs(block, item, shape.inputs, source, |z, next, y, rows| {
+            for (plane, rows) in rows.iter().enumerate() {
+                convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+            }
+            separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
+            finish(z, y, target(z, y));
+            if let Some(z) = next {
+                finish(z, y, target(z, y));
+            }
+        })
+    }
+
+    fn ring(&self, block: usize, inputs: usize) -> Ring {
+        let plan = self.plan;
+        let memory = unsafe { self.thread_memory(plan.thread.ring) };
+        Ring::new(memory, inputs, plan.height(), plan.width(), plan.pitch, plan.dilation(block))
+    }
+
+    /// Walks an item plane by plane. `source(link, y, c, to)` reads a row; `each` gets z, y and the tap rows of an output row.
     unsafe fn over_planes(
         &self,
         block: usize,
         item: &Item,
         inputs: usize,
-        fill: impl Fn(&Ring, usize),
+        source: impl Fn(usize, usize, usize, *mut f32),
         mut each: impl FnMut(usize, usize, &[TapRow]),
     ) {
-        let plan = self.plan;
-        let (height, dilation) = (plan.height(), plan.dilation(block));
-        let memory = self.thread_memory(plan.thread.ring);
-        let ring = Ring::new(memory, inputs, height, plan.width(), plan.pitch, dilation);
+        let (height, dilation) = (self.plan.height(), self.plan.dilation(block));
+        let ring = self.ring(block, inputs);
+        ring.clear(3);
         let mut filled = item.first.saturating_sub(1);
         for j in item.first..item.end {
             while filled < (j + 2).min(item.links) {
-                fill(&ring, filled);
+                ring.fill(filled % 3, |y, c, to| source(filled, y, c, to));
                 filled += 1;
             }
             if self.team.cancelled() {
                 return;
             }
             for y in 0..height {
-                let mut rows = [TapRow { from: memory, index: 0 }; 9];
+                let mut rows = [TapRow { from: ring.start, index: 0 }; 9];
                 let mut count = 0;
                 for index in 0..9 {
                     let (link, line) = ((j + index / 3).wrapping_sub(1), (y + index % 3 * dilation).wrapping_sub(dilation));
                     if link < item.links && line < height {
-                        rows[count] = TapRow { from: ring.taps(link, line), index };
+                        rows[count] = TapRow { from: ring.taps(link % 3, line), index };
                         count += 1;
                     }
                 }
@@ -341,28 +406,68 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         }
     }
 
-    /// Plane j of what a block reads: the image, or the activated output of the block before.
-    unsafe fn fill_input(&self, ring: &Ring, block: usize, item: &Item, j: usize) {
+    /// Walks an item by pairs of planes. `each` gets z, the pair's other z unless the chain has ended, y, and the tap rows of each
+    /// mixed plane.
+    unsafe fn over_pairs(
+        &self,
+        block: usize,
+        item: &Item,
+        inputs: usize,
+        source: impl Fn(usize, usize, usize, *mut f32),
+        mut each: impl FnMut(usize, Option<usize>, usize, [&[TapRow]; 4]),
+    ) {
         let plan = self.plan;
-        let (width, z) = (plan.width(), item.residue + j * ring.dilation);
-        if block > 0 {
-            return ring.fill(j, |y, c, to| {
-                let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
-                activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
-            });
+        let (height, dilation) = (plan.height(), plan.dilation(block));
+        let ring = self.ring(block, inputs);
+        let scratch = self.thread_memory(plan.thread.rows);
+        ring.clear(6);
+        if item.first > 0 {
+            ring.fill(4, |y, c, to| source(item.first - 1, y, c, to));
         }
-        let plane = (item.volume * plan.depth() + z) * plan.height();
-        let image = self.at(Region::Images);
-        ring.fill(j, |y, _, to| {
-            let first = (plane + y) * width;
-            if plan.request.float_images == 1 {
-                core::ptr::copy_nonoverlapping(image.cast::<f32>().add(first), to, width);
-            } else {
-                for x in 0..width {
-                    *to.add(x) = f32::from(*image.add(first + x)) / 255.0;
-                }
+        ring.fill(5, |y, c, to| source(item.first, y, c, to));
+        for j in (item.first..item.end).step_by(2) {
+            let there = |link: usize| (link < item.links).then_some(link);
+            ring.fill_pair::<L>([there(j + 1), there(j + 2)], scratch, plan.pitch, &source);
+            if self.team.cancelled() {
+                return;
             }
-        });
+            let z = item.residue + j * dilation;
+            let next = there(j + 1).map(|_| z + dilation);
+            for y in 0..height {
+                let mut rows = [[TapRow { from: ring.start, index: 0 }; 3]; 4];
+                let mut count = 0;
+                for ky in 0..3 {
+                    let line = (y + ky * dilation).wrapping_sub(dilation);
+                    if line < height {
+                        for (plane, rows) in rows.iter_mut().enumerate() {
+                            rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
+                        }
+                        count += 1;
+                    }
+                }
+                each(z, next, y, core::array::from_fn(|plane| &rows[plane][..count]));
+            }
+        }
+    }
+
+    /// A row of what a block reads: the image, or the activated output of the block before.
+    #[inline(always)]
+    unsafe fn read_input(&self, block: usize, item: &Item, link: usize, y: usize, c: usize, to: *mut f32) {
+        let plan = self.plan;
+        let (width, z) = (plan.width(), item.residue + link * plan.dilation(block));
+        if block > 0 {
+            let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
+            return activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+        }
+        let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
+        let image = self.at(Region::Images);
+        if plan.request.float_images == 1 {
+            core::ptr::copy_nonoverlapping(image.cast::<f32>().add(first), to, width);
+        } else {
+            for x in 0..width {
+                *to.add(x) = f32::from(*image.add(first + x)) / 255.0;
+            }
+        }
     }
 
     /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums of it, then of its
@@ -498,7 +603,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
 
     fn shape(&self, block: usize, inputs: usize, outputs: usize) -> RowShape {
         let (dilation, pitch) = (self.plan.dilation(block), self.plan.pitch);
-        RowShape { inputs, outputs, dilation, input_pitch: ring_pitch(pitch, dilation), pitch }
+        RowShape { planes: self.plan.weight_planes(block), inputs, outputs, dilation, input_pitch: ring_pitch(pitch, dilation), pitch }
     }
 
     fn pass(&self, items: usize, work: impl Fn(usize), conclude: impl FnOnce()) -> Option<()> {
@@ -523,8 +628,10 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         self.at(Region::Gradients).cast()
     }
     unsafe fn packed(&self, block: usize, backward: bool) -> *mut f32 {
-        let half = if backward { self.plan.parameter_count() } else { 0 };
-        self.at(Region::Packed).cast::<f32>().add(half + self.plan.parameters_of(block))
+        // Up to four planes for three, so four thirds of the parameters before.
+        let before = |parameters: usize| (4 * parameters).div_ceil(3);
+        let half = if backward { before(self.plan.parameter_count()) } else { 0 };
+        self.at(Region::Packed).cast::<f32>().add(half + before(self.plan.parameters_of(block)))
     }
     unsafe fn dropout(&self, block: usize, volume: usize, c: usize) -> f32 {
         let plan = self.plan;

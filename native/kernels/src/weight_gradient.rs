@@ -3,9 +3,9 @@
 use crate::conv::{channel_groups, RowShape, TapRow};
 use crate::lanes::Lanes;
 
-/// sums (27 * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
+/// sums (9 * planes * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
 /// # Safety
-/// Tap rows as in `convolve_row`; `gradient` holds (outputs, pitch) floats, `sums` 27 * inputs * outputs vectors.
+/// Tap rows as in `convolve_row`; `gradient` holds (outputs, pitch) floats, `sums` 9 * planes * inputs * outputs vectors.
 #[inline(never)]
 pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, sums: *mut f32, s: &RowShape) {
     channel_groups(s.outputs, |first, count| {
