@@ -1,30 +1,20 @@
-import { appendFile, cp, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { type DatasetManifest, DatasetManifestSchema } from './manifest.js'
 import { openDataset } from './open-dataset.js'
 import { prepareDataset } from './prepare-dataset.js'
 import {
   hashTree,
   optionsFor,
-  SMALL_AFFINE,
+  readManifest,
   smallBrain,
+  sourceOf,
   temporaryFolder,
-  writeFolders,
   writeVolume,
 } from './small-brains.test-support.js'
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
-
-async function sourceOf(ids: readonly string[]): Promise<string> {
-  const root = await temporaryFolder()
-  await writeFolders(root, ids)
-  return root
-}
-
-const readManifest = async (folder: string): Promise<DatasetManifest> =>
-  DatasetManifestSchema.parse(JSON.parse(await readFile(join(folder, 'dataset.json'), 'utf8')))
 
 describe('a dataset', () => {
   test('has every subject once, exact counts, and volumes that open', async () => {
@@ -158,100 +148,6 @@ describe('sites', () => {
   })
 })
 
-describe('a case in error', () => {
-  const damage: [string, string, (source: string) => Promise<void>][] = [
-    ['a gzip file that is cut short', 'VOLUME_TRUNCATED', (source) => truncate(join(source, 'images/b.nii.gz'), 400)],
-    ['no volume at all', 'VOLUME_NOT_RECOGNIZED', (source) => writeFile(join(source, 'labels/b.nii.gz'), 'not a scan')],
-    [
-      'the same affine with another shape',
-      'LABEL_GRID_MISMATCH',
-      (source) =>
-        writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1, [20, 22, 20]).label, { shape: [20, 22, 20] }),
-    ],
-    [
-      'a label in another place',
-      'LABEL_GRID_MISMATCH',
-      (source) =>
-        writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label, {
-          affine: SMALL_AFFINE.map((value, index) => (index === 3 ? value + 500 : value)),
-        }),
-    ],
-    [
-      'white and grey swapped',
-      'LABEL_CLASSES_SWAPPED',
-      (source) =>
-        writeVolume(
-          join(source, 'labels/b.nii.gz'),
-          smallBrain(1).label.map((value) => [0, 2, 1][value]!),
-        ),
-    ],
-    [
-      'an empty label',
-      'LABEL_EMPTY',
-      (source) => writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label.fill(0)),
-    ],
-    [
-      'a constant image',
-      'IMAGE_CONSTANT',
-      (source) => writeVolume(join(source, 'images/b.nii.gz'), smallBrain(1).image.fill(7)),
-    ],
-    [
-      'an image in place of the label',
-      'LABEL_NOT_INTEGER',
-      (source) =>
-        writeVolume(
-          join(source, 'labels/b.nii.gz'),
-          Float32Array.from(smallBrain(1).image, (v) => v / 7),
-        ),
-    ],
-  ]
-
-  test.each(damage)('(%s) is left out with %s, and the rest goes on', async (_, code, harm) => {
-    const source = await sourceOf(['a', 'b', 'c'])
-    await harm(source)
-    const out = join(await temporaryFolder(), 'out')
-    const { manifest, leftOut } = await prepareDataset(optionsFor(source, out))
-    expect(leftOut).toMatchObject([{ subject: 'b', code }])
-    expect(leftOut[0]!.message).not.toContain(source)
-    expect(manifest.cases.map(({ subject }) => subject)).toEqual(['a', 'c'])
-    expect(manifest.findings).toContainEqual({ level: 'error', code, subject: 'b', message: leftOut[0]!.message })
-    expect((await openDataset(out)).cases()).toHaveLength(2)
-  })
-
-  test('shows both grids when they cannot be brought together', async () => {
-    const source = await sourceOf(['a', 'b'])
-    await writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1, [20, 22, 20]).label, { shape: [20, 22, 20] })
-    const { leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
-    expect(leftOut[0]!.message).toContain('20x22x20')
-    expect(leftOut[0]!.message).toContain('20x22x24')
-    expect(leftOut[0]!.message).toContain('8 0 0 -75')
-  })
-
-  test('that is the only one ends the run, and nothing is published', async () => {
-    const source = await sourceOf(['a'])
-    await truncate(join(source, 'images/a.nii.gz'), 100)
-    const out = join(await temporaryFolder(), 'out')
-    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({
-      code: 'DATASET_NO_CASES',
-      exitCode: 3,
-    })
-    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
-  })
-
-  test('that is mended comes in when the command runs again', async () => {
-    const source = await sourceOf(['a', 'b', 'c'])
-    const whole = await readFile(join(source, 'images/b.nii.gz'))
-    await truncate(join(source, 'images/b.nii.gz'), 400)
-    const folder = await temporaryFolder()
-    await prepareDataset(optionsFor(source, join(folder, 'mended')))
-    await writeFile(join(source, 'images/b.nii.gz'), whole)
-    const { manifest, leftOut } = await prepareDataset(optionsFor(source, join(folder, 'mended')))
-    expect([manifest.cases.length, leftOut.length]).toEqual([3, 0])
-    await prepareDataset(optionsFor(source, join(folder, 'whole')))
-    expect(await hashTree(join(folder, 'mended'))).toEqual(await hashTree(join(folder, 'whole')))
-  })
-})
-
 test('a label on a finer grid of the same space is resampled onto its image', async () => {
   const source = await sourceOf(['a', 'b'])
   const coarse = smallBrain(0)
@@ -355,116 +251,6 @@ test('two sessions of a subject that are one volume are a finding', async () => 
   expect(manifest.findings).toContainEqual(
     expect.objectContaining({ code: 'DUPLICATE_WITHIN_SUBJECT', subject: 'sub-1' }),
   )
-})
-
-describe('an interrupted run', () => {
-  test('continues where it stopped, with the same bytes as one that was never stopped', async () => {
-    const source = await sourceOf(IDS)
-    const folder = await temporaryFolder()
-    const [out, whole] = [join(folder, 'out'), join(folder, 'whole')]
-    const abort = new AbortController()
-    const stopped = prepareDataset(
-      optionsFor(source, out, {
-        sites: 2,
-        workers: 1,
-        signal: abort.signal,
-        onProgress: ({ done }) => done === 3 && abort.abort(),
-      }),
-    )
-    await expect(stopped).rejects.toMatchObject({ code: 'INTERRUPTED', exitCode: 130 })
-    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
-    // A crash: a journal line cut short, a temporary file, a volume that is not what was recorded.
-    await appendFile(join(out, 'split.journal.jsonl'), '{"id":"e","sou')
-    await writeFile(join(out, '.staging/images/.meshfl-tmp-0123-x.nii.gz'), 'x')
-    await truncate(join(out, '.staging/labels/b.nii.gz'), 50)
-    await prepareDataset(optionsFor(source, out, { sites: 2 }))
-    await prepareDataset(optionsFor(source, whole, { sites: 2 }))
-    expect(await hashTree(out)).toEqual(await hashTree(whole))
-  })
-
-  test('takes conformed cases as they are, and conforms again what has changed', async () => {
-    const source = await sourceOf(IDS)
-    const out = join(await temporaryFolder(), 'out')
-    const first = await prepareDataset(optionsFor(source, out))
-    const before = await hashTree(out)
-    const written = async (): Promise<number[]> =>
-      Promise.all(first.manifest.cases.map(async ({ image }) => (await stat(join(out, image))).mtimeMs))
-    const times = await written()
-    const again = await prepareDataset(optionsFor(source, out))
-    expect(again).toEqual(first)
-    expect(await written()).toEqual(times)
-    expect(await hashTree(out)).toEqual(before)
-    await writeVolume(join(source, 'images/c.nii.gz'), smallBrain(99).image)
-    const changed = await prepareDataset(optionsFor(source, out))
-    const differing = changed.manifest.cases.filter(
-      (item, i) => item.imageSha256 !== first.manifest.cases[i]!.imageSha256,
-    )
-    expect(differing.map(({ subject }) => subject)).toEqual(['c'])
-  })
-
-  test('that cannot write is an error of the run, not of its cases', async () => {
-    const source = await sourceOf(IDS)
-    const out = join(await temporaryFolder(), 'out')
-    const abort = new AbortController()
-    const onProgress = ({ done }: { done: number }): void => (done === 1 ? abort.abort() : undefined)
-    await prepareDataset(optionsFor(source, out, { workers: 1, signal: abort.signal, onProgress })).catch(
-      () => undefined,
-    )
-    await rm(join(out, '.staging'), { recursive: true })
-    await writeFile(join(out, '.staging'), 'a file where a folder is needed')
-    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
-    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
-  })
-
-  test('that moved some volumes into place is finished by the next', async () => {
-    const source = await sourceOf(IDS)
-    const out = join(await temporaryFolder(), 'out')
-    await prepareDataset(optionsFor(source, out, { sites: 2 }))
-    const before = await hashTree(out)
-    await rm(join(out, 'dataset.json'))
-    await mkdir(join(out, '.staging/images'), { recursive: true })
-    await rename(
-      join(out, 'sites/site-1/images', `${await firstOf(out)}.nii.gz`),
-      join(out, '.staging/images', `${await firstOf(out)}.nii.gz`),
-    )
-    await prepareDataset(optionsFor(source, out, { sites: 2 }))
-    expect(await hashTree(out)).toEqual(before)
-  })
-})
-
-/** The first case of site-1, by its own manifest. */
-async function firstOf(out: string): Promise<string> {
-  return (await readManifest(join(out, 'sites/site-1'))).cases[0]!.subject
-}
-
-describe('an output folder', () => {
-  test('that holds another dataset is not touched', async () => {
-    const source = await sourceOf(IDS)
-    const out = join(await temporaryFolder(), 'out')
-    await prepareDataset(optionsFor(source, out))
-    const before = await hashTree(out)
-    await expect(prepareDataset(optionsFor(source, out, { seed: 1 }))).rejects.toMatchObject({ code: 'DATASET_EXISTS' })
-    expect(await hashTree(out)).toEqual(before)
-  })
-
-  test('that holds other files is not touched', async () => {
-    const out = await temporaryFolder()
-    await writeFile(join(out, 'thesis.txt'), 'x')
-    await expect(prepareDataset(optionsFor(await sourceOf(['a']), out))).rejects.toMatchObject({
-      code: 'DATASET_EXISTS',
-    })
-    expect(Object.keys(await hashTree(out))).toEqual(['thesis.txt'])
-  })
-
-  test('is not made by a dry run, which shows the same split', async () => {
-    const source = await sourceOf(IDS)
-    const out = join(await temporaryFolder(), 'out')
-    const plan = await prepareDataset(optionsFor(source, out, { sites: 2, dryRun: true }))
-    expect(await hashTree(out).catch(() => null)).toBeNull()
-    const made = await prepareDataset(optionsFor(source, out, { sites: 2 }))
-    const places = ({ cases }: DatasetManifest) => cases.map(({ image, split, site }) => [image, split, site])
-    expect(places(plan.manifest)).toEqual(places(made.manifest))
-  })
 })
 
 describe('without conforming', () => {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { createRandom, sha256 } from '@meshfl/core'
 import { type Affine, encodeNifti, type Shape } from '@meshfl/volume'
 import { afterAll } from 'vitest'
+import { type DatasetManifest, DatasetManifestSchema } from './manifest.js'
 import type { PrepareOptions } from './prepare-options.js'
 
 const folders: string[] = []
@@ -79,6 +80,17 @@ export function optionsFor(source: string, out: string, more: Partial<PrepareOpt
     toolVersion: '0.0.0',
     ...more,
   }
+}
+
+/** A source folder with a brain for every id. */
+export async function sourceOf(ids: readonly string[]): Promise<string> {
+  const root = await temporaryFolder()
+  await writeFolders(root, ids)
+  return root
+}
+
+export async function readManifest(folder: string): Promise<DatasetManifest> {
+  return DatasetManifestSchema.parse(JSON.parse(await readFile(join(folder, 'dataset.json'), 'utf8')))
 }
 
 /** SHA-256 of every file below a folder by its relative path. */

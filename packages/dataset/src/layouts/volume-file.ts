@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises'
+import { MeshflError } from '@meshfl/core'
 
 const EXTENSIONS = ['.nii.gz', '.nii', '.mgz', '.mgh', '.hdr.gz', '.hdr'] as const
 
@@ -11,15 +12,23 @@ export function volumeStem(name: string): string | null {
   return name.slice(0, -extension.length)
 }
 
-/** The entries of a folder in an order that no platform changes; null where it is not a readable folder. */
+/**
+ * The entries of a folder in an order that no platform changes; null where it is no folder.
+ * @throws MeshflError `FOLDER_NOT_READABLE`
+ */
 export async function listFolder(path: string): Promise<{ folders: string[]; files: string[] } | null> {
   let entries: Awaited<ReturnType<typeof readEntries>>
   try {
     entries = await readEntries(path)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null
-    throw error
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null
+    if (code !== 'EACCES' && code !== 'EPERM') throw error
+    throw new MeshflError('FOLDER_NOT_READABLE', `cannot look into ${path} (${code})`, {
+      hint: 'check the permissions of the folder',
+      data: { path },
+      cause: error,
+    })
   }
   const names = (keep: (entry: (typeof entries)[number]) => boolean): string[] =>
     entries

@@ -1,0 +1,108 @@
+import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openDataset } from './open-dataset.js'
+import { prepareDataset } from './prepare-dataset.js'
+import {
+  hashTree,
+  optionsFor,
+  SMALL_AFFINE,
+  smallBrain,
+  sourceOf,
+  temporaryFolder,
+  writeVolume,
+} from './small-brains.test-support.js'
+
+describe('a case in error', () => {
+  const damage: [string, string, (source: string) => Promise<void>][] = [
+    ['a gzip file that is cut short', 'VOLUME_TRUNCATED', (source) => truncate(join(source, 'images/b.nii.gz'), 400)],
+    ['no volume at all', 'VOLUME_NOT_RECOGNIZED', (source) => writeFile(join(source, 'labels/b.nii.gz'), 'not a scan')],
+    [
+      'the same affine with another shape',
+      'LABEL_GRID_MISMATCH',
+      (source) =>
+        writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1, [20, 22, 20]).label, { shape: [20, 22, 20] }),
+    ],
+    [
+      'a label in another place',
+      'LABEL_GRID_MISMATCH',
+      (source) =>
+        writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label, {
+          affine: SMALL_AFFINE.map((value, index) => (index === 3 ? value + 500 : value)),
+        }),
+    ],
+    [
+      'white and grey swapped',
+      'LABEL_CLASSES_SWAPPED',
+      (source) =>
+        writeVolume(
+          join(source, 'labels/b.nii.gz'),
+          smallBrain(1).label.map((value) => [0, 2, 1][value]!),
+        ),
+    ],
+    [
+      'an empty label',
+      'LABEL_EMPTY',
+      (source) => writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label.fill(0)),
+    ],
+    [
+      'a constant image',
+      'IMAGE_CONSTANT',
+      (source) => writeVolume(join(source, 'images/b.nii.gz'), smallBrain(1).image.fill(7)),
+    ],
+    [
+      'an image in place of the label',
+      'LABEL_NOT_INTEGER',
+      (source) =>
+        writeVolume(
+          join(source, 'labels/b.nii.gz'),
+          Float32Array.from(smallBrain(1).image, (v) => v / 7),
+        ),
+    ],
+  ]
+
+  test.each(damage)('(%s) is left out with %s, and the rest goes on', async (_, code, harm) => {
+    const source = await sourceOf(['a', 'b', 'c'])
+    await harm(source)
+    const out = join(await temporaryFolder(), 'out')
+    const { manifest, leftOut } = await prepareDataset(optionsFor(source, out))
+    expect(leftOut).toMatchObject([{ subject: 'b', code }])
+    expect(leftOut[0]!.message).not.toContain(source)
+    expect(manifest.cases.map(({ subject }) => subject)).toEqual(['a', 'c'])
+    expect(manifest.findings).toContainEqual({ level: 'error', code, subject: 'b', message: leftOut[0]!.message })
+    expect((await openDataset(out)).cases()).toHaveLength(2)
+  })
+
+  test('shows both grids when they cannot be brought together', async () => {
+    const source = await sourceOf(['a', 'b'])
+    await writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1, [20, 22, 20]).label, { shape: [20, 22, 20] })
+    const { leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+    expect(leftOut[0]!.message).toContain('20x22x20')
+    expect(leftOut[0]!.message).toContain('20x22x24')
+    expect(leftOut[0]!.message).toContain('8 0 0 -75')
+  })
+
+  test('that is the only one ends the run, and nothing is published', async () => {
+    const source = await sourceOf(['a'])
+    await truncate(join(source, 'images/a.nii.gz'), 100)
+    const out = join(await temporaryFolder(), 'out')
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({
+      code: 'DATASET_NO_CASES',
+      exitCode: 3,
+    })
+    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
+  })
+
+  test('that is mended comes in when the command runs again', async () => {
+    const source = await sourceOf(['a', 'b', 'c'])
+    const whole = await readFile(join(source, 'images/b.nii.gz'))
+    await truncate(join(source, 'images/b.nii.gz'), 400)
+    const folder = await temporaryFolder()
+    await prepareDataset(optionsFor(source, join(folder, 'mended')))
+    await writeFile(join(source, 'images/b.nii.gz'), whole)
+    const { manifest, leftOut } = await prepareDataset(optionsFor(source, join(folder, 'mended')))
+    expect([manifest.cases.length, leftOut.length]).toEqual([3, 0])
+    await prepareDataset(optionsFor(source, join(folder, 'whole')))
+    expect(await hashTree(join(folder, 'mended'))).toEqual(await hashTree(join(folder, 'whole')))
+  })
+})
