@@ -158,6 +158,15 @@ describe('LocalTrainer', () => {
     })
   })
 
+  test('a validation loss that is not finite is named too', async () => {
+    const model = initializeModel(study.model, 7)
+    model.parameters.fill(Number.NaN)
+    await expect((await openTrainer()).evaluate({ round: 3, model, signal })).rejects.toMatchObject({
+      code: 'TRAINING_DIVERGED',
+      data: { round: 3, step: null, subjects: ['valid-0'] },
+    })
+  })
+
   test('an abort stops before the next step, with its reason', async () => {
     const controller = new AbortController()
     const trainer = await openTrainer()

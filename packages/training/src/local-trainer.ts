@@ -96,7 +96,8 @@ export class LocalTrainer {
       for (const item of steps[index + 1] ?? this.options.validCases.slice(0, 1)) this.cases.prefetch(item)
       const dropout = createRandom(seed, 'dropout', round, index, site).uint32()
       const step = await session.forwardBackward(current, images, labels, this.loss, { signal, seed: dropout })
-      if (!isFiniteStep(step)) throw diverged(round, index + 1, batch, step.loss)
+      const fault = faultOf(step)
+      if (fault) throw diverged(round, index + 1, batch, fault)
       const point = oneCycle((round - 1) * steps.length + index, rounds * steps.length, recipe)
       adamStep(current.parameters, step.gradients, adam, { ...recipe, ...point })
       updateRunningStatistics(this.layout, current.statistics, step.batchStatistics, step.statisticSamples)
@@ -111,7 +112,9 @@ export class LocalTrainer {
         seconds: (performance.now() - stepBegun) / 1000,
       })
     }
-    if (!current.parameters.every(Number.isFinite)) throw diverged(round, steps.length, steps.at(-1) ?? [], Number.NaN)
+    if (!current.parameters.every(Number.isFinite) || !current.statistics.every(Number.isFinite)) {
+      throw diverged(round, steps.length, steps.at(-1) ?? [], 'a parameter is not finite')
+    }
     return {
       model: current,
       samples: trainCases.length,
@@ -124,8 +127,11 @@ export class LocalTrainer {
     }
   }
 
-  /** Scores a model on the validation cases, one at a time. */
-  async evaluate({ model, signal }: EvaluateTask): Promise<EvaluateOutcome> {
+  /**
+   * Scores a model on the validation cases, one at a time.
+   * @throws MeshflError `TRAINING_DIVERGED` when a loss is not finite; the signal's reason when aborted
+   */
+  async evaluate({ round, model, signal }: EvaluateTask): Promise<EvaluateOutcome> {
     const { session, validCases, classNames } = this.options
     const scored: ScoredCase[] = []
     for (const [index, item] of validCases.entries()) {
@@ -134,6 +140,7 @@ export class LocalTrainer {
       const next = validCases[index + 1]
       if (next) this.cases.prefetch(next)
       const { loss, confusion } = await session.evaluate(model, images, labels, this.loss, { signal })
+      if (!Number.isFinite(loss)) throw diverged(round, null, [item], `the loss is ${loss}`)
       scored.push({ loss, dice: diceFromConfusion(confusion, classNames) })
     }
     return meanOverCases(scored, classNames)
@@ -180,15 +187,20 @@ export class LocalTrainer {
   }
 }
 
-function isFiniteStep({ loss, gradients, batchStatistics }: Step): boolean {
-  return Number.isFinite(loss) && gradients.every(Number.isFinite) && batchStatistics.every(Number.isFinite)
+/** What is not a finite number in a step; null when everything is. */
+function faultOf({ loss, gradients, batchStatistics }: Step): string | null {
+  if (!Number.isFinite(loss)) return `the loss is ${loss}`
+  if (!gradients.every(Number.isFinite)) return 'a gradient is not finite'
+  return batchStatistics.every(Number.isFinite) ? null : 'a BatchNorm statistic is not finite'
 }
 
-function diverged(round: number, step: number, batch: readonly Case[], loss: number): MeshflError {
+/** @param step null: in validation */
+function diverged(round: number, step: number | null, batch: readonly Case[], fault: string): MeshflError {
   const subjects = batch.map(({ subject }) => subject)
+  const where = step === null ? 'in validation' : `step ${step}`
   return new MeshflError(
     'TRAINING_DIVERGED',
-    `training diverged in round ${round}, step ${step} (${subjects.join(', ')}): the loss is ${loss}`,
+    `training diverged in round ${round}, ${where} (${subjects.join(', ')}): ${fault}`,
     { hint: 'lower recipe.maxLearningRate, and look at the case named here', data: { round, step, subjects } },
   )
 }
