@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { canonicalJson, explainWriteError, MeshflError, sha256, syncFolder, writeFileAtomic } from '@meshfl/core'
 import { CONFORM_VERSION, conformGeometry } from '@meshfl/volume'
 import { buildManifest, nnunetSplits, type PreparedCase, siteManifest } from './build-manifest.js'
@@ -164,8 +165,14 @@ class Preparation {
 
   #leaveOut(found: FoundCase, index: number, error: MeshflError): void {
     const message = withoutFolders(error.message, this.#root, found)
-    const hint = error.hint === undefined ? {} : { hint: error.hint }
-    this.#leftOut.set(index, { subject: found.subject, code: error.code, message, ...hint })
+    const beside = join(/\.(csv|tsv)$/i.test(this.#root) ? dirname(this.#root) : this.#root, 'label-map.json')
+    const hint = error.code === 'LABEL_MAP_MISMATCH' && existsSync(beside) ? `try --label-map ${beside}` : error.hint
+    this.#leftOut.set(index, {
+      subject: found.subject,
+      code: error.code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+    })
   }
 
   #result(found: Finding[]): PrepareResult {

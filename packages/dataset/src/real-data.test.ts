@@ -40,7 +40,9 @@ describe.skipIf(!existsSync(COHORT))(`the IXI cohort (${REASON})`, () => {
     const file = 'IXI083-HH-1357_T1.nii.gz'
     const table = `subject,image,label\nIXI083,${COHORT}/images/${file},${COHORT}/labels/${file}\n`
     await writeFile(join(folder, 'cases.csv'), table)
+    await writeFile(join(folder, 'label-map.json'), '{}')
     await expect(prepareDataset(optionsFor(folder, join(folder, 'out')))).rejects.toMatchObject({
+      hint: `try --label-map ${join(folder, 'label-map.json')}`,
       data: { leftOut: [{ code: 'LABEL_MAP_MISMATCH' }] },
     })
   })
