@@ -86,13 +86,25 @@ export function decodeUnsigned<T extends MessageType>(frames: readonly Uint8Arra
 export function decodeSigned<T extends MessageType>(
   frames: readonly Uint8Array[],
   types: readonly T[],
-  signer: { signingPublic: Uint8Array; sender: Sender; session: Uint8Array },
+  signer: Signer,
   layout?: ModelLayout,
 ): Message<T> {
-  checkShape(frames)
-  const digest = signedDigest(signer.sender, signer.session, frames.slice(0, -1))
-  if (!verifySignature(signer.signingPublic, digest, frames.at(-1)!)) throw new ProtocolError('the signature is wrong')
+  checkSignature(frames, signer)
   return decode(frames, types, false, layout)
+}
+
+/** Whose word a message must be, and in which login. */
+export interface Signer {
+  signingPublic: Uint8Array
+  sender: Sender
+  session: Uint8Array
+}
+
+/** @throws ProtocolError when the message is not signed by the signer */
+export function checkSignature(frames: readonly Uint8Array[], { signingPublic, sender, session }: Signer): void {
+  checkShape(frames)
+  const digest = signedDigest(sender, session, frames.slice(0, -1))
+  if (!verifySignature(signingPublic, digest, frames.at(-1)!)) throw new ProtocolError('the signature is wrong')
 }
 
 function checkShape(frames: readonly Uint8Array[]): void {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { ModelLayout, Study } from '@meshfl/core'
 import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
 import {
+  checkSignature,
   decodeSigned,
   decodeUnsigned,
   encodeJsonBody,
@@ -10,6 +11,7 @@ import {
   type Message,
   ProtocolError,
   peekType,
+  type Signer,
   transcriptHash,
 } from './frame.js'
 import { fingerprint, type Identity } from './identity.js'
@@ -115,13 +117,9 @@ export class Gate {
   }
 
   #inSession(session: Session, frames: readonly Uint8Array[], type: MessageType | undefined): void {
+    const signer: Signer = { signingPublic: session.signingPublic, sender: 'site', session: session.transcript }
     const read = <T extends MessageType>(types: readonly T[]): Message<T> =>
-      decodeSigned(
-        frames,
-        types,
-        { signingPublic: session.signingPublic, sender: 'site', session: session.transcript },
-        this.#options.layout,
-      )
+      decodeSigned(frames, types, signer, this.#options.layout)
     switch (session.stage) {
       case 'challenged':
         this.#auth(session, read(['AUTH']).header)
@@ -133,7 +131,7 @@ export class Gate {
         return // nothing is due until someone has decided
       case 'joined':
         if (type === undefined) {
-          read([]) // an unknown type is ignored where its signature is right: a newer site may say more
+          checkSignature(frames, signer) // an unknown type is ignored where its signature is right: a newer site may say more
           return
         }
         this.#options.onMessage(session.site, session.peer, read(SITE_MESSAGES))

@@ -21,6 +21,8 @@ const MAX_MESSAGE_BYTES = 64 << 20
 /** Handshakes that break off one after the other before a site that was never let in gives up. */
 const MAX_FAILED_HANDSHAKES = 5
 const LOGIN_PATIENCE_MS = 2000
+const WRONG_SERVER_HINT =
+  'ask the coordinator’s operator for a new invite, and whether something stands between you and it'
 
 /** What a coordinator says when it lets a site in. */
 export interface Welcome {
@@ -65,6 +67,8 @@ export class SiteLink {
   #run = ''
   #studySha256 = ''
   #welcome: Welcome | undefined
+  /** Since this connection was made. */
+  #hellos = 0
   #failedHandshakes = 0
   #wasConnected = false
   #saidUnreachable = false
@@ -134,6 +138,7 @@ export class SiteLink {
 
   #connected(): void {
     this.#wasConnected = true
+    this.#hellos = 0
     this.#failedHandshakes = 0
     this.#saidUnreachable = false
     this.#sendHello()
@@ -158,15 +163,16 @@ export class SiteLink {
     this.#lost()
     this.#failedHandshakes += 1
     if (this.#wasConnected || this.#failedHandshakes < MAX_FAILED_HANDSHAKES) return
-    const { host, port } = this.#options.invite
-    const words = `who answers at ${host}:${port} does not hold the key that the invite names`
     if (!this.#isMember) {
-      this.#fail('FEDERATION_SERVER_KEY', words, {
-        hint: 'ask the coordinator’s operator for a new invite, and whether something stands between you and it',
-      })
+      this.#fail('FEDERATION_SERVER_KEY', this.#wrongServerWords(), { hint: WRONG_SERVER_HINT })
     } else if (this.#failedHandshakes === MAX_FAILED_HANDSHAKES) {
-      this.#options.log('warn', `${words}; trying for ever`)
+      this.#options.log('warn', `${this.#wrongServerWords()}; trying for ever`)
     }
+  }
+
+  #wrongServerWords(): string {
+    const { host, port } = this.#options.invite
+    return `who answers at ${host}:${port} does not hold the keys that the invite names`
   }
 
   #sendHello(): void {
@@ -183,6 +189,7 @@ export class SiteLink {
     }
     const frames = encodeUnsigned(header)
     this.#hello = frames[0]!
+    this.#hellos += 1
     this.#enter('hello')
     this.#dealer?.send(frames)
   }
@@ -235,7 +242,15 @@ export class SiteLink {
 
   #challenged(frames: readonly Uint8Array[], isDenial: boolean): void {
     this.#transcript = transcriptHash(this.#hello, isDenial ? new Uint8Array() : frames[0]!)
-    const { header } = this.#read(frames, ['CHALLENGE', 'DENY'])
+    let header: Header<'CHALLENGE' | 'DENY'>
+    try {
+      header = this.#read(frames, ['CHALLENGE', 'DENY']).header
+    } catch (error) {
+      // With one greeting out, this cannot be the answer to another: it is signed by another key than the invite names.
+      if (!(error instanceof ProtocolError) || this.#hellos > 1) throw error
+      this.#fail('FEDERATION_SERVER_KEY', this.#wrongServerWords(), { hint: WRONG_SERVER_HINT })
+      return
+    }
     if (header.type === 'DENY') {
       this.#denied(header)
       return

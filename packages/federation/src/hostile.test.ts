@@ -1,0 +1,251 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeAll, expect, test } from 'vitest'
+import { curveKeyPair, Dealer } from 'zeromq'
+import { createIdentity, loadIdentity } from './identity.js'
+import { formatInvite, type Invite, inviteAddress, parseInvite } from './invite.js'
+import { verifyLedger } from './ledger.js'
+import { Loopback, randomModel, until } from './loopback.fixture.js'
+import { type Header, PROTOCOL_VERSION } from './messages.js'
+import { copyOf, RawSite } from './raw-site.fixture.js'
+import { encodeZ85 } from './z85.js'
+import { openRouter } from './zeromq-router.js'
+
+let hash: string
+let loopback: Loopback
+const raws: RawSite[] = []
+
+beforeAll(async () => {
+  const reference = new Loopback(2)
+  const coordinator = await reference.start()
+  reference.join('site-1')
+  reference.join('site-2')
+  hash = (await coordinator.finished).parametersSha256
+  await reference.close()
+})
+
+afterEach(async () => {
+  await Promise.all(raws.splice(0).map((raw) => raw.close()))
+  await loopback?.close()
+})
+
+/** A coordinator, site-2 approved and gone again, and a client with its keys. */
+async function withRawSite(): Promise<{ raw: RawSite; invite: Invite }> {
+  loopback = new Loopback(2)
+  await loopback.start()
+  const site = loopback.join('site-2')
+  await until(() => loopback.events.some((event) => event.type === 'site-state' && event.state === 'online'))
+  site.stop()
+  await expect(site.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
+  const invite = parseInvite(loopback.invites.get('site-2')!)
+  const identity = await loadIdentity(join(loopback.siteFolder('site-2'), 'keys', 'site.json'))
+  const raw = new RawSite('site-2', identity, invite)
+  raws.push(raw)
+  await until(() => raw.of('ADMIT').length > 0)
+  return { raw, invite }
+}
+
+test('spoiled results are refused by name, and the run ends as if they had never been sent', async () => {
+  const { raw } = await withRawSite()
+  const first = loopback.join('site-1')
+  await until(() => raw.of('TASK').length > 0)
+  const task = raw.of('TASK')[0]!
+  const good = randomModel('good')
+  const refusals: [RegExp, () => void][] = [
+    [
+      /a body of 596 bytes, the model has 600/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 3)
+        raw.send(header, [bodies[0]!.subarray(4), bodies[1]!])
+      },
+    ],
+    [
+      /float 7 is NaN/,
+      () => {
+        const model = copyOf(good)
+        model.parameters[7] = Number.NaN
+        const { header, bodies } = raw.result(task, model, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /float 149 is Infinity/,
+      () => {
+        const model = copyOf(good)
+        model.statistics[9] = Number.POSITIVE_INFINITY
+        const { header, bodies } = raw.result(task, model, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /a message of site-2 was refused: the signature is wrong/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 3)
+        const frames = raw.sign(header, bodies)
+        frames[1]![0]! ^= 1
+        raw.sendRaw(frames)
+      },
+    ],
+    [
+      /the update’s signature is wrong/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 3)
+        raw.send({ ...header, samples: 1000 }, bodies)
+      },
+    ],
+    [
+      /the body's hash is/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 3)
+        raw.send({ ...header, update: '0'.repeat(64) }, bodies)
+      },
+    ],
+    [
+      /it says that it is of site-1/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 3, { site: 'site-1' })
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /it belongs to another run/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 3, { run: '1'.repeat(64) })
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /it was trained from another model/,
+      () => {
+        const { header, bodies } = raw.result({ ...task, base: '2'.repeat(64) }, good, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /round 1 is in progress/,
+      () => {
+        const { header, bodies } = raw.result({ ...task, round: 3 }, good, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /it has no training volumes/,
+      () => {
+        const { header, bodies } = raw.result(task, good, 0)
+        raw.send(header, bodies)
+      },
+    ],
+    [/a message of type TASK is not due here/, () => raw.send(task, [new Uint8Array(600)])],
+    [/the header is not JSON/, () => raw.sendRaw([Buffer.from('{'), new Uint8Array()])],
+    [/a header of 5000 bytes/, () => raw.sendRaw([Buffer.alloc(5000, 0x20), new Uint8Array()])],
+    [/9 frames/, () => raw.sendRaw(Array.from({ length: 9 }, () => new Uint8Array(3)))],
+  ]
+  for (const [words, send] of refusals) {
+    send()
+    await until(() => loopback.logs('warn').some((line) => words.test(line)))
+  }
+  // A frame beyond the limit ends the connection before it is read.
+  const connections = raw.connections
+  raw.sendRaw([Buffer.from('{}'), new Uint8Array(3 << 20), new Uint8Array()])
+  await until(() => raw.connections > connections)
+  await raw.close()
+  const second = loopback.join('site-2')
+  const [result] = await Promise.all([loopback.coordinator.finished, first.finished, second.finished])
+  expect(result.parametersSha256).toBe(hash)
+})
+
+test('results that are sent over and over count once', async () => {
+  const { raw } = await withRawSite()
+  raw.work(3)
+  loopback.join('site-1')
+  const result = await loopback.coordinator.finished
+  expect(result.parametersSha256).toBe(hash)
+  const statuses = (round: number): string[] =>
+    raw.of('ACK').flatMap((ack) => (ack.round === round && ack.purpose === 'train' ? [ack.status] : []))
+  for (const round of [1, 2, 3]) expect(statuses(round).filter((status) => status === 'accepted')).toHaveLength(1)
+  expect(statuses(1)).toContain('stale')
+  const lines = readFileSync(join(loopback.run, 'ledger.jsonl'), 'utf8').trim().split('\n')
+  expect(verifyLedger(lines, loopback.coordinator.signingPublic)).toEqual({ ok: true, rounds: 3 })
+})
+
+test('a message before the login is refused by name and answered with WHO', async () => {
+  const { raw, invite } = await withRawSite()
+  const identity = await loadIdentity(join(loopback.siteFolder('site-2'), 'keys', 'site.json'))
+  const early = new RawSite('site-2', identity, invite, false)
+  raws.push(early)
+  await until(() => early.connections > 0)
+  await until(() => {
+    if (early.of('WHO').length === 0) early.send({ v: PROTOCOL_VERSION, type: 'PING', working: null })
+    return early.of('WHO').length > 0
+  })
+  expect(loopback.logs('warn').join('\n')).toMatch(/PING before a login was refused/)
+  expect(raw.of('DENY')).toEqual([])
+})
+
+test('a site that speaks another version is told so in words', async () => {
+  const { raw } = await withRawSite()
+  raw.sendRaw([Buffer.from(JSON.stringify({ v: 2, type: 'HELLO' })), new Uint8Array()])
+  await until(() => raw.of('DENY').length > 0)
+  expect(raw.of('DENY')[0]).toMatchObject({
+    code: 'FEDERATION_VERSION',
+    reason: expect.stringMatching(/speaks MFP\/2, the coordinator MFP\/1/),
+  })
+})
+
+test('an unknown key does not get past the handshake', async () => {
+  loopback = new Loopback(1)
+  const coordinator = await loopback.start()
+  const invite = parseInvite(coordinator.invites[0]!.invite)
+  const { publicKey, secretKey } = curveKeyPair()
+  const dealer = new Dealer({
+    linger: 0,
+    curvePublicKey: publicKey,
+    curveSecretKey: secretKey,
+    curveServerKey: encodeZ85(invite.curvePublic),
+  })
+  const refused = new Promise((resolve) => dealer.events.on('handshake:error:auth', resolve))
+  dealer.connect(inviteAddress(invite))
+  await refused
+  dealer.close()
+  await until(() =>
+    loopback.logs('warn').some((line) => /from 127.0.0.1 with an unknown key was turned away/.test(line)),
+  )
+})
+
+test('a coordinator whose handler lets everybody in refuses to start', async () => {
+  const opening = openRouter({
+    bind: 'tcp://127.0.0.1:*',
+    identity: createIdentity(),
+    admits: () => true,
+    onMessage: () => undefined,
+    onUnreachable: () => undefined,
+    onRefused: () => undefined,
+    maxMessageBytes: 1 << 20,
+  })
+  await expect(opening).rejects.toMatchObject({ code: 'ZAP_NOT_ENFORCED' })
+})
+
+test.each(['curvePublic', 'signingPublic'] as const)(
+  'an invite whose %s is not the coordinator’s is not trusted',
+  async (key) => {
+    loopback = new Loopback(1)
+    const coordinator = await loopback.start()
+    const invite = parseInvite(coordinator.invites[0]!.invite)
+    const other = createIdentity()
+    const forged = formatInvite({ ...invite, [key]: other[key] })
+    const site = loopback.join('site-1', { invite: forged })
+    await expect(site.finished).rejects.toMatchObject({ code: 'FEDERATION_SERVER_KEY' })
+  },
+)
+
+test('an update header with keys of a newer version is read where its signature is right', async () => {
+  const { raw } = await withRawSite()
+  loopback.join('site-1')
+  await until(() => raw.of('TASK').length > 0)
+  const task = raw.of('TASK')[0]!
+  const { header, bodies } = raw.result(task, randomModel('x'), 3)
+  raw.send({ ...header, someday: true } as unknown as Header, bodies)
+  raw.send({ v: PROTOCOL_VERSION, type: 'SOMEDAY' } as unknown as Header)
+  await until(() => raw.of('ACK').some(({ status }) => status === 'accepted'))
+  expect(loopback.logs('warn').filter((line) => /refused/.test(line))).toEqual([])
+})

@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto'
+import { type ModelState, modelSha256 } from '@meshfl/core'
+import {
+  decodeModelBody,
+  decodeSigned,
+  encodeModelBody,
+  encodeSigned,
+  encodeUnsigned,
+  transcriptHash,
+} from './frame.js'
+import type { Identity } from './identity.js'
+import { type Invite, inviteAddress } from './invite.js'
+import { signUpdate } from './ledger.js'
+import { createFakeTrainer, DICE, describeFake, LAYOUT } from './loopback.fixture.js'
+import { HEADERS, type Header, type MessageType, PROTOCOL_VERSION } from './messages.js'
+import type { DealerTransport } from './transport.js'
+import { openDealer } from './zeromq-dealer.js'
+
+const V = PROTOCOL_VERSION
+
+/** A client with a site's true keys that says whatever a test wants. */
+export class RawSite {
+  readonly received: { header: Header; bodies: Uint8Array[] }[] = []
+  readonly #identity: Identity
+  readonly #invite: Invite
+  readonly #dealer: DealerTransport
+  readonly site: string
+  #hello: Uint8Array = new Uint8Array()
+  #transcript: Uint8Array = new Uint8Array()
+  connections = 0
+  onTask: ((task: Header<'TASK'>, model: ModelState) => void) | undefined
+
+  constructor(site: string, identity: Identity, invite: Invite, login = true) {
+    this.site = site
+    this.#identity = identity
+    this.#invite = invite
+    this.#dealer = openDealer({
+      address: inviteAddress(invite),
+      serverPublic: invite.curvePublic,
+      curve: identity,
+      maxMessageBytes: 64 << 20,
+      onConnected: () => {
+        this.connections += 1
+        if (login) this.hello()
+      },
+      onDisconnected: () => undefined,
+      onUnsent: () => setTimeout(() => login && this.hello(), 20),
+      onRefused: () => undefined,
+      onHandshakeFailed: () => undefined,
+      onMessage: (frames) => this.#receive(frames),
+    })
+  }
+
+  hello(): void {
+    const frames = encodeUnsigned({
+      v: V,
+      type: 'HELLO',
+      purpose: 'work',
+      signingKey: this.#identity.signingPublic.toString('base64url'),
+      curveKey: this.#identity.curvePublic.toString('base64url'),
+      nonce: randomBytes(32).toString('base64url'),
+    })
+    this.#hello = frames[0]!
+    this.#dealer.send(frames)
+  }
+
+  sendRaw(frames: readonly Uint8Array[]): void {
+    this.#dealer.send(frames)
+  }
+
+  sign(header: Header, bodies: readonly Uint8Array[] = []): Uint8Array[] {
+    return encodeSigned(this.#identity, 'site', this.#transcript, header, bodies)
+  }
+
+  send(header: Header, bodies: readonly Uint8Array[] = []): void {
+    this.sendRaw(this.sign(header, bodies))
+  }
+
+  /** A true RESULT for a task, to be sent as it is or spoiled. */
+  result(
+    task: Header<'TASK'>,
+    model: ModelState,
+    samples: number,
+    change: Partial<Header<'RESULT'>> = {},
+  ): { header: Header<'RESULT'>; bodies: Uint8Array[] } {
+    const { run, round, base } = task
+    const update = modelSha256(model)
+    const claim = { run, round, site: this.site, base, samples, update }
+    const updateSignature = signUpdate(this.#identity, claim)
+    return {
+      header: { v: V, type: 'RESULT', purpose: 'train', attempt: 1, ...claim, updateSignature, ...change },
+      bodies: [encodeModelBody(model), Buffer.from(JSON.stringify({ loss: 1 / round, dice: DICE, seconds: 0.01 }))],
+    }
+  }
+
+  /** Does its tasks as the fake trainer does, and sends every result as often as asked, and all earlier ones again. */
+  work(times: number): void {
+    const trainer = createFakeTrainer(this.site)
+    const sent: Uint8Array[][] = []
+    let state: Uint8Array | null = null
+    const done = new Set<string>()
+    this.onTask = async (task, model) => {
+      const { run, round, rounds, base, purpose } = task
+      if (done.has(`${purpose} ${round}`)) return
+      done.add(`${purpose} ${round}`)
+      const signal = new AbortController().signal
+      if (purpose === 'evaluate') {
+        const { cases, loss, dice } = await trainer.evaluate({ round, model, signal })
+        const header: Header = {
+          v: V,
+          type: 'RESULT',
+          purpose,
+          run,
+          round,
+          attempt: 1,
+          site: this.site,
+          base,
+          samples: cases,
+        }
+        sent.push(this.sign(header, [new Uint8Array(), Buffer.from(JSON.stringify({ loss, dice }))]))
+      } else {
+        const outcome = await trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
+        state = outcome.state
+        const { header, bodies } = this.result(task, outcome.model, outcome.samples)
+        sent.push(this.sign(header, bodies))
+      }
+      for (let i = 0; i < times; i++) for (const frames of sent) this.sendRaw(frames)
+    }
+  }
+
+  of<T extends MessageType>(type: T): Header<T>[] {
+    return this.received.flatMap(({ header }) => (header.type === type ? [header as Header<T>] : []))
+  }
+
+  close(): Promise<void> {
+    return this.#dealer.close()
+  }
+
+  #receive(frames: readonly Uint8Array[]): void {
+    if (frames.length === 1) return
+    const value = JSON.parse(Buffer.from(frames[0]!).toString()) as Header
+    if (value.type === 'CHALLENGE') {
+      this.#transcript = transcriptHash(this.#hello, frames[0]!)
+      this.send({ v: V, type: 'AUTH' })
+      return
+    }
+    if (value.type === 'WHO' || value.type === 'DENY') {
+      this.received.push({ header: value, bodies: [] })
+      return
+    }
+    const { header, bodies } = decodeSigned(
+      frames,
+      Object.keys(HEADERS) as MessageType[],
+      { signingPublic: this.#invite.signingPublic, sender: 'coordinator', session: this.#transcript },
+      LAYOUT,
+    )
+    this.received.push({ header, bodies })
+    if (header.type === 'WELCOME') {
+      this.send({ v: V, type: 'JOIN', description: describeFake(this.site), working: null })
+    } else if (header.type === 'TASK') {
+      this.onTask?.(header, decodeModelBody(LAYOUT, bodies[0]!, header.base))
+    } else if (header.type === 'DONE') {
+      this.send({ v: V, type: 'BYE', reason: 'done' })
+    }
+  }
+}
+
+/** A copy of a model's floats that a test may spoil. */
+export function copyOf(model: ModelState): ModelState {
+  return { parameters: model.parameters.slice(), statistics: model.statistics.slice() }
+}
