@@ -1,0 +1,120 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readGeometry, readVolume } from '@meshfl/volume'
+import { beforeAll, expect, test } from 'vitest'
+import { cli, temporaryFolder } from './cli.js'
+import { makeSource } from './made-brains.js'
+
+let source: string
+let dataset: string
+let run: string
+
+beforeAll(async () => {
+  source = await makeSource(8)
+  dataset = join(temporaryFolder('dataset'), 'dataset')
+  run = join(temporaryFolder('run'), 'run')
+  const split = await cli([
+    'split',
+    source,
+    '--out',
+    dataset,
+    '--shape',
+    '16',
+    '--voxel-size',
+    '12',
+    '--ratios',
+    '0.5,0.25,0.25',
+    '--json',
+  ])
+  expect(split.last).toMatchObject({ type: 'dataset', cases: 8, splits: { train: 4, valid: 2, test: 2 }, sites: 1 })
+  const trained = await cli(['train', dataset, '--out', run, '--rounds', '2', '--json'])
+  expect(trained.last).toMatchObject({ type: 'done', rounds: 2, path: run })
+})
+
+test('eval writes the whole report and its last line has the Dice of every class', async () => {
+  const out = join(temporaryFolder('report'), 'report')
+  const { code, last } = await cli(['eval', run, '--data', dataset, '--split', 'valid', '--out', out, '--json'])
+  expect(code).toBe(0)
+  expect(last).toMatchObject({ type: 'report', cases: 2, gate: 'none', path: out })
+  expect(last?.type === 'report' && Object.keys(last.dice)).toEqual(['white matter', 'grey matter'])
+  expect(readdirSync(out).sort()).toEqual(['cases.csv', 'junit.xml', 'report.html', 'report.json', 'report.md'])
+  const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(report.curves).toHaveLength(2)
+  expect(report.engine.name).toBe('wasm')
+})
+
+test('a gate that is not reached exits with 4, and the report is there all the same', async () => {
+  const out = join(temporaryFolder('gate'), 'report')
+  const failed = await cli(['eval', run, '--data', dataset, '--out', out, '--min-dice', '0.999', '--json'])
+  expect(failed.code).toBe(4)
+  expect(failed.last).toMatchObject({ type: 'report', gate: 'failed' })
+  expect(readFileSync(join(out, 'junit.xml'), 'utf8')).toContain('<failure')
+  const passed = await cli([
+    'eval',
+    run,
+    '--data',
+    dataset,
+    '--split',
+    'valid',
+    '--out',
+    out,
+    '--min-dice',
+    '0',
+    '--json',
+  ])
+  expect(passed.code).toBe(0)
+  expect(passed.last).toMatchObject({ type: 'report', gate: 'passed' })
+})
+
+test('scoring the test split of the same model again is marked as such', async () => {
+  const again = join(temporaryFolder('again'), 'report')
+  await cli(['eval', run, '--data', dataset, '--out', again])
+  await cli(['eval', run, '--data', dataset, '--out', again])
+  expect(JSON.parse(readFileSync(join(again, 'report.json'), 'utf8')).evaluations).toBeGreaterThan(1)
+})
+
+test('predict writes labels in the space of the scan, and eval scores them against the truth by name', async () => {
+  const scans = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  const out = join(temporaryFolder('predicted'), 'labels')
+  const { code, events } = await cli(['predict', run, ...scans.slice(0, 2), '--out', out, '--probabilities', '--json'])
+  expect(code).toBe(0)
+  const predictions = events.filter((event) => event.type === 'prediction')
+  expect(predictions).toHaveLength(2)
+  for (const [i, { label, volumesMl }] of predictions.entries()) {
+    const [given, native] = await Promise.all([readGeometry(label), readGeometry(scans[i]!)])
+    expect(given.shape).toEqual(native.shape)
+    given.affine.forEach((value, k) => void expect(value).toBeCloseTo(native.affine[k]!, 6))
+    expect(Object.keys(volumesMl)).toEqual(['white matter', 'grey matter'])
+    const { voxels } = await readVolume(label, { kind: 'label' })
+    expect([...new Set(voxels)].every((value) => value <= 2)).toBe(true)
+  }
+  expect(readFileSync(join(out, 'volumes.csv'), 'utf8').split('\n')[0]).toBe('image,white matter (mL),grey matter (mL)')
+  expect(readdirSync(out).filter((name) => name.includes('_probability-'))).toHaveLength(6)
+})
+
+test('the truth scored against itself is perfect, by folders alone', async () => {
+  const labels = join(source, 'labels')
+  const out = join(temporaryFolder('folders'), 'report')
+  const { last } = await cli(['eval', '--pred', labels, '--truth', labels, '--out', out, '--json'])
+  expect(last).toMatchObject({ type: 'report', cases: 8, foregroundDice: 1 })
+  expect(existsSync(join(out, 'report.html'))).toBe(true)
+})
+
+test('a model file alone is enough to segment', async () => {
+  const out = join(temporaryFolder('model'), 'labels')
+  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const { code, last } = await cli([
+    'predict',
+    join(run, 'best.safetensors'),
+    scan,
+    '--out',
+    out,
+    '--shape',
+    '16',
+    '--voxel-size',
+    '12',
+    '--json',
+  ])
+  expect(code).toBe(0)
+  expect(last).toMatchObject({ type: 'prediction' })
+})
