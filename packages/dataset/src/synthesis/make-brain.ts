@@ -112,9 +112,10 @@ interface Pose {
 
 /** Size, proportions, tilt and place of one head. */
 function drawPose(random: Random): Pose {
-  const size = 0.93 + 0.025 * random.normal()
-  const scales = [0, 1, 2].map(() => 1 / (size * (1 + 0.025 * random.normal())))
-  const [pitch, roll, yaw] = [0.1, 0.05, 0.06].map((spread) => spread * random.normal()) as [number, number, number]
+  const within = (spread: number): number => spread * (2 * random.uniform() - 1)
+  const size = 0.92 + within(0.04)
+  const scales = [0, 1, 2].map(() => 1 / (size * (1 + within(0.035))))
+  const [pitch, roll, yaw] = [0.15, 0.08, 0.1].map(within) as [number, number, number]
   const [sp, cp, sr, cr, sy, cy] = [pitch, roll, yaw].flatMap((angle) => [Math.sin(angle), Math.cos(angle)]) as [
     number,
     number,
@@ -130,7 +131,7 @@ function drawPose(random: Random): Pose {
   ]
   return {
     matrix: rotation.flatMap((row, axis) => row.map((value) => value * scales[axis]!)),
-    translation: [2.5 * random.normal(), 2.5 * random.normal(), 8 + 2.5 * random.normal()],
+    translation: [within(4), within(3), 8 + within(4)],
   }
 }
 

@@ -25,8 +25,9 @@ interface TissueProperties {
 }
 
 /**
- * Signals in the order of an inversion-prepared T1-weighted gradient echo: fat at and above white matter, muscle, skin and marrow around grey
- * matter, fluid and cortical bone dark. So intensity alone cannot tell brain from what surrounds it: place and neighbours can.
+ * Signals in the order of an inversion-prepared T1-weighted gradient echo: fat at and above white matter, muscle, skin and
+ * marrow around grey matter, fluid and cortical bone dark. So intensity alone cannot tell brain from what surrounds it: place
+ * and neighbours can.
  */
 export const TISSUES: readonly TissueProperties[] = [
   { label: 0, signal: 0.01, texture: 0 },
