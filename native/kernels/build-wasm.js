@@ -86,6 +86,8 @@ function build() {
       '-Clinker-flavor=wasm-ld',
       `-Ctarget-feature=${features},+atomics,+bulk-memory,+mutable-globals`,
       '-Zlocation-detail=none',
+      // Loop strength reduction turns the constant offsets of loads into additions.
+      '-Cllvm-args=-disable-lsr',
       ...remap.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
       ...['--shared-memory', '--import-memory', '--max-memory=4294967296', '--strip-all'].map(
         (arg) => `-Clink-arg=${arg}`,

@@ -5,6 +5,8 @@ use crate::lanes::Lanes;
 /// Output channels computed together: with two vectors of each, the accumulators fit the registers.
 pub const MOST_TOGETHER: usize = 5;
 
+pub const MOST_CHANNELS: usize = 64;
+
 /// Calls `each(first, count)` for groups of at most `MOST_TOGETHER` channels, as even as can be.
 #[inline(always)]
 pub fn channel_groups(channels: usize, mut each: impl FnMut(usize, usize)) {
@@ -82,24 +84,23 @@ pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *
     });
 }
 
+/// A tap an iteration, not unrolled: accumulators, two inputs and a weight just fit sixteen registers.
 #[inline(always)]
 unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
+    let mut taps = [0; 3 * MOST_CHANNELS];
+    let taps = &mut taps[..3 * s.inputs];
+    for (index, tap) in taps.iter_mut().enumerate() {
+        *tap = index / 3 * s.input_pitch + index % 3 * s.dilation;
+    }
     let mut x = 0;
     while x < s.pitch {
         let mut sums = [[L::splat(0.0); 2]; C];
         for row in rows {
             let mut w = weights.add(row.index * s.inputs * 3 * C);
-            let mut left = row.from.add(x);
-            let mut middle = left.add(s.dilation);
-            let mut right = middle.add(s.dilation);
-            for _ in 0..s.inputs {
-                tap::<L, C>(&mut sums, left, w);
-                tap::<L, C>(&mut sums, middle, w.add(C));
-                tap::<L, C>(&mut sums, right, w.add(2 * C));
-                left = left.add(s.input_pitch);
-                middle = middle.add(s.input_pitch);
-                right = right.add(s.input_pitch);
-                w = w.add(3 * C);
+            let from = row.from.add(x);
+            for &tap in taps.iter() {
+                multiply::<L, C>(&mut sums, from.add(tap), w);
+                w = w.add(C);
             }
         }
         for (c, [a, b]) in sums.into_iter().enumerate() {
@@ -111,7 +112,7 @@ unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[TapRow], weights: *co
 }
 
 #[inline(always)]
-unsafe fn tap<L: Lanes, const C: usize>(sums: &mut [[L; 2]; C], from: *const f32, weights: *const f32) {
+unsafe fn multiply<L: Lanes, const C: usize>(sums: &mut [[L; 2]; C], from: *const f32, weights: *const f32) {
     let (a, b) = (L::load(from), L::load(from.add(L::N)));
     for (c, [sum_a, sum_b]) in sums.iter_mut().enumerate() {
         let w = L::splat(*weights.add(c));

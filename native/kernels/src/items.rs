@@ -14,10 +14,10 @@ pub struct Item {
 
 /// Planes an item: many enough that filling the two neighbours at its ends costs little, few enough that every thread has work.
 fn links_per_item(depth: usize) -> usize {
-    if depth >= 128 {
-        8
-    } else {
-        4
+    match depth {
+        0..128 => 4,
+        128..256 => 8,
+        _ => 16,
     }
 }
 

@@ -238,6 +238,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let vectors = self.thread_memory(plan.thread.sums);
         let mixed = self.thread_memory(plan.thread.rows).add(2 * pitch);
         let length = channels * pitch;
+        let woven = mixed.add(2 * length);
         let work = |index: usize| {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = self.partial(index);
@@ -265,7 +266,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
             if !plan.in_pairs(block) {
                 return self.over_planes(block, &item, inputs, source, |z, y, rows| {
-                    accumulate_row::<L>(rows, gradient_row(z, y), vectors, &shape);
+                    accumulate_row::<L>(rows, gradient_row(z, y), woven, vectors, &shape);
                     flush_after(y);
                 });
             }
@@ -273,16 +274,16 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 let a = gradient_row(z, y);
                 let Some(z) = next else {
                     for rows in [first, sum, difference] {
-                        accumulate_row::<L>(rows, a, vectors, &shape);
+                        accumulate_row::<L>(rows, a, woven, vectors, &shape);
                     }
                     return flush_after(y);
                 };
                 let b = gradient_row(z, y);
                 mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
-                accumulate_row::<L>(first, a, vectors, &shape);
-                accumulate_row::<L>(sum, mixed, vectors, &shape);
-                accumulate_row::<L>(difference, mixed.add(length), vectors, &shape);
-                accumulate_row::<L>(second, b, vectors, &shape);
+                accumulate_row::<L>(first, a, woven, vectors, &shape);
+                accumulate_row::<L>(sum, mixed, woven, vectors, &shape);
+                accumulate_row::<L>(difference, mixed.add(length), woven, vectors, &shape);
+                accumulate_row::<L>(second, b, woven, vectors, &shape);
                 flush_after(y);
             });
         };

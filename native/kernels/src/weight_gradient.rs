@@ -5,25 +5,38 @@ use crate::lanes::Lanes;
 
 /// sums (9 * planes * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
 /// # Safety
-/// Tap rows as in `convolve_row`; `gradient` holds (outputs, pitch) floats, `sums` 9 * planes * inputs * outputs vectors.
+/// Tap rows as in `convolve_row`; `gradient` holds (outputs, pitch) floats, `woven` room for as many, `sums` 9 * planes * inputs *
+/// outputs vectors.
 #[inline(never)]
-pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, sums: *mut f32, s: &RowShape) {
+pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, woven: *mut f32, sums: *mut f32, s: &RowShape) {
     channel_groups(s.outputs, |first, count| {
         let gradient = gradient.add(first * s.pitch);
         let sums = sums.add(first * L::N);
         match count {
-            1 => accumulate_group::<L, 1>(rows, gradient, sums, s),
-            2 => accumulate_group::<L, 2>(rows, gradient, sums, s),
-            3 => accumulate_group::<L, 3>(rows, gradient, sums, s),
-            4 => accumulate_group::<L, 4>(rows, gradient, sums, s),
-            _ => accumulate_group::<L, 5>(rows, gradient, sums, s),
+            1 => accumulate_group::<L, 1>(rows, gradient, woven, sums, s),
+            2 => accumulate_group::<L, 2>(rows, gradient, woven, sums, s),
+            3 => accumulate_group::<L, 3>(rows, gradient, woven, sums, s),
+            4 => accumulate_group::<L, 4>(rows, gradient, woven, sums, s),
+            _ => accumulate_group::<L, 5>(rows, gradient, woven, sums, s),
         }
     });
 }
 
-/// Columns in pairs, so that a load of the gradient serves two products.
+/// Columns in pairs, so that a load of the gradient serves two products. The gradient's channels are woven vector by vector, so
+/// that one address serves them all.
 #[inline(always)]
-unsafe fn accumulate_group<L: Lanes, const C: usize>(rows: &[TapRow], gradient: *const f32, sums: *mut f32, s: &RowShape) {
+unsafe fn accumulate_group<L: Lanes, const C: usize>(
+    rows: &[TapRow],
+    gradient: *const f32,
+    woven: *mut f32,
+    sums: *mut f32,
+    s: &RowShape,
+) {
+    for c in 0..C {
+        for v in 0..s.pitch / L::N {
+            L::load(gradient.add(c * s.pitch + v * L::N)).store(woven.add((v * C + c) * L::N));
+        }
+    }
     let total = rows.len() * s.inputs * 3;
     let column = |index: usize| {
         let (row, rest) = (rows[index / (3 * s.inputs)], index % (3 * s.inputs));
@@ -33,33 +46,35 @@ unsafe fn accumulate_group<L: Lanes, const C: usize>(rows: &[TapRow], gradient: 
     let mut index = 0;
     while index + 2 <= total {
         let ((from_a, to_a), (from_b, to_b)) = (column(index), column(index + 1));
-        products::<L, C, 2>([from_a, from_b], gradient, [to_a, to_b], s.pitch);
+        products::<L, C, 2>([from_a, from_b], woven, [to_a, to_b], s.pitch);
         index += 2;
     }
     if index < total {
         let (from, to) = column(index);
-        products::<L, C, 1>([from], gradient, [to], s.pitch);
+        products::<L, C, 1>([from], woven, [to], s.pitch);
     }
 }
 
 #[inline(always)]
 unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
-    from: [*const f32; COLUMNS],
-    gradient: *const f32,
+    mut from: [*const f32; COLUMNS],
+    mut woven: *const f32,
     to: [*mut f32; COLUMNS],
     pitch: usize,
 ) {
     let mut sums: [[L; C]; COLUMNS] = core::array::from_fn(|k| core::array::from_fn(|c| L::load(to[k].add(c * L::N))));
-    let mut x = 0;
-    while x < pitch {
-        let inputs: [L; COLUMNS] = core::array::from_fn(|k| L::load(from[k].add(x)));
+    for _ in 0..pitch / L::N {
+        let inputs: [L; COLUMNS] = core::array::from_fn(|k| L::load(from[k]));
         for c in 0..C {
-            let g = L::load(gradient.add(c * pitch + x));
+            let g = L::load(woven.add(c * L::N));
             for k in 0..COLUMNS {
                 sums[k][c] = inputs[k].fma(g, sums[k][c]);
             }
         }
-        x += L::N;
+        for from in &mut from {
+            *from = from.add(L::N);
+        }
+        woven = woven.add(C * L::N);
     }
     for k in 0..COLUMNS {
         for c in 0..C {
