@@ -1,16 +1,22 @@
 import type { Engine } from '@meshfl/engine'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { wholeNumber } from './option-parsers.js'
 
 export interface EngineOptions {
-  device?: string
+  device?: 'cuda' | 'cpu' | 'wasm'
   threads?: number
 }
 
 /** Adds the options that choose what computes. */
 export function withEngineOptions(command: Command): Command {
   return command
-    .option('--device <name>', 'cuda, cpu or wasm (default: the fastest that is there)')
+    .addOption(
+      new Option('--device <name>', 'what computes (default: the fastest that is there)').choices([
+        'cuda',
+        'cpu',
+        'wasm',
+      ]),
+    )
     .option(
       '--threads <n>',
       'threads of the engine (default: all cores); the result does not depend on it',
@@ -18,16 +24,10 @@ export function withEngineOptions(command: Command): Command {
     )
 }
 
-/** Opens the engine that the options ask for. @throws MeshflError `ENGINE_UNAVAILABLE`, `USAGE_OPTION` */
+/** Opens the engine that the options ask for. @throws MeshflError `ENGINE_UNAVAILABLE` */
 export async function engineFromOptions(options: EngineOptions): Promise<Engine> {
-  const [{ openEngine }, { MeshflError }] = await Promise.all([import('@meshfl/engine'), import('@meshfl/core')])
+  const { openEngine } = await import('@meshfl/engine')
   const { device } = options
-  if (device !== undefined && device !== 'cuda' && device !== 'cpu' && device !== 'wasm') {
-    throw new MeshflError('USAGE_OPTION', `--device does not know "${device}"`, {
-      kind: 'usage',
-      hint: 'use cuda, cpu or wasm',
-    })
-  }
   return openEngine({
     ...(device ? { device } : {}),
     ...(options.threads === undefined ? {} : { threads: options.threads }),

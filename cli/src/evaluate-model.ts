@@ -48,7 +48,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       const { image, label, affine } = await dataset.loadCase(item)
       const { labels } = await session.forward(model.state, { images: image, count: 1 }, { signal })
       const metrics = evaluateCase({
-        subject: item.subject,
+        subject: item.id,
         site: item.site,
         classNames,
         truth: label,
@@ -59,7 +59,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       measured.push(metrics)
       slices.offer(metrics, () =>
         sliceImages({
-          subject: item.subject,
+          subject: item.id,
           image,
           truth: label,
           prediction: labels,

@@ -9,6 +9,10 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : 2
+      if (error.exitCode !== 0 && argv.includes('--json')) {
+        const message = error.message.replace(/^error: /, '')
+        process.stdout.write(`${JSON.stringify({ type: 'error', code: 'USAGE', message, hint: 'add --help' })}\n`)
+      }
       return
     }
     throw error

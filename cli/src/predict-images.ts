@@ -49,7 +49,7 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
       },
     )
   }
-  const classNames = model.study?.classNames ?? Array.from({ length: model.spec.classes }, (_, i) => `class ${i}`)
+  const classNames = model.data.classNames
   const session = createSessionCache(options)
   const rows = [['image', ...classNames.slice(1).map((name) => `${name} (mL)`)].join(',')]
   try {
@@ -95,13 +95,13 @@ function csvField(text: string): string {
 }
 
 function conformOptions({ model, mode, shape, voxelSizeMm }: PredictOptions, scan: Geometry): ConformOptions {
-  const trained = model.study
-  const chosen = mode ?? trained?.conform?.mode ?? 'freesurfer'
-  const size = voxelSizeMm ?? trained?.voxelSizeMm ?? 1
+  const trained = model.data
+  const chosen = mode ?? trained.conform?.mode ?? 'freesurfer'
+  const size = voxelSizeMm ?? trained.voxelSizeMm ?? 1
   const edge = Math.round(256 / size)
   const conform = {
     mode: chosen,
-    shape: shape ?? trained?.conform?.shape ?? ([edge, edge, edge] as const),
+    shape: shape ?? trained.conform?.shape ?? ([edge, edge, edge] as const),
     voxelSizeMm: size,
   }
   return chosen === 'none' ? { ...conform, shape: conformGeometry(scan, conform).shape } : conform

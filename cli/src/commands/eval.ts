@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import type { Evaluation } from '../evaluation.js'
 import { numberBetween } from '../option-parsers.js'
@@ -27,7 +27,7 @@ export function evalCommand(): Command {
         )
         .argument('[model]', 'a run folder (its best model) or a model file')
         .option('--data <dataset>', 'the dataset to score on')
-        .option('--split <name>', 'train, valid or test', 'test')
+        .addOption(new Option('--split <name>', 'which cases').choices(['train', 'valid', 'test']).default('test'))
         .option('--pred <dir>', 'predicted label maps, instead of a model')
         .option('--truth <dir>', 'true label maps of the same names')
         .option(
@@ -44,7 +44,11 @@ export function evalCommand(): Command {
         (text: string, all: string[]) => [...all, text],
         [],
       )
-      .option('--empty <how>', 'what 0/0 counts as when a class is in neither volume: nan, one or zero', 'nan')
+      .addOption(
+        new Option('--empty <how>', 'what 0/0 counts as when a class is in neither volume')
+          .choices(['nan', 'one', 'zero'])
+          .default('nan'),
+      )
       .addHelpText(
         'after',
         '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval --pred ./labels --truth ./manual',
@@ -56,10 +60,6 @@ export function evalCommand(): Command {
         import('@meshfl/evaluation'),
       ])
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
-      if (!['nan', 'one', 'zero'].includes(options.empty))
-        throw usage(`--empty does not know "${options.empty}"`, 'use nan, one or zero')
-      if (!['train', 'valid', 'test'].includes(options.split))
-        throw usage(`--split does not know "${options.split}"`, 'use train, valid or test')
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
         ...options.min.map(parseGate),

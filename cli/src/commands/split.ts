@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { positiveNumber, splitRatios, volumeShape, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
@@ -18,7 +18,6 @@ interface SplitOptions extends OutputOptions {
   volume?: number
   nanToZero?: boolean
   name?: string
-  workers?: number
   dryRun?: boolean
   allowSkipped?: boolean
 }
@@ -35,39 +34,35 @@ export function splitCommand(): Command {
       )
       .requiredOption('--out <dataset>', 'folder of the dataset to write')
       .option('--label-map <name>', 'gw3, aseg, identity, or a JSON file', 'gw3')
-      .option('--conform <mode>', 'freesurfer, niivue, or none (keeps the grid of the source)', 'freesurfer')
+      .addOption(
+        new Option('--conform <mode>', 'how volumes are brought to one grid; none keeps that of the source')
+          .choices(['freesurfer', 'niivue', 'none'])
+          .default('freesurfer'),
+      )
       .option('--shape <voxels>', 'grid of every volume: 256, or 96,112,88 for x,y,z', volumeShape, [256, 256, 256])
       .option('--voxel-size <mm>', 'edge of a voxel in millimetres', positiveNumber, 1)
       .option('--ratios <train,valid,test>', 'parts of the split', splitRatios, [0.75, 0.15, 0.1])
       .option('--sites <n>', 'deal train and valid to this many sites, each under <dataset>/sites/', wholeNumber(1))
-      .option('--partition <how>', 'how cases are dealt to sites: iid', 'iid')
+      .addOption(new Option('--partition <how>', 'how cases are dealt to sites').choices(['iid']).default('iid'))
       .option('--seed <n>', 'seed of the split', wholeNumber(0), 0)
-      .option('--image <name>', 'which image of a subject: a file name in FreeSurfer mri/, a suffix in BIDS')
+      .option(
+        '--image <name>',
+        'which image of a subject: file in mri/ (FreeSurfer), suffix (BIDS), folder, column or channel',
+      )
       .option('--label <name>', 'which label of a subject')
       .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
       .option('--nan-to-zero', 'read NaN and infinite voxels as 0')
-      .option('--name <name>', 'name of the dataset (default: of its folder)')
+      .option('--name <name>', 'name of the dataset (default: of the source)')
       .option('--dry-run', 'show the plan and write nothing')
       .option('--allow-skipped', 'exit with 0 even when cases were left out')
       .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),
   ).action(async (source: string, options: SplitOptions) => {
     await runCommand(options, { title: 'meshfl split' }, async ({ output, signal }) => {
-      const [{ prepareDataset }, { MeshflError, now }, { VERSION }] = await Promise.all([
+      const [{ prepareDataset }, { now }, { VERSION }] = await Promise.all([
         import('@meshfl/dataset'),
         import('@meshfl/core'),
         import('../program.js'),
       ])
-      for (const [option, value, known] of [
-        ['--conform', options.conform, ['freesurfer', 'niivue', 'none']],
-        ['--partition', options.partition, ['iid']],
-      ] as const) {
-        if (!(known as readonly string[]).includes(value)) {
-          throw new MeshflError('USAGE_OPTION', `${option} does not know "${value}"`, {
-            kind: 'usage',
-            hint: `use ${known.join(', ')}`,
-          })
-        }
-      }
       const { manifest, leftOut } = await prepareDataset({
         source,
         out: options.out,
@@ -94,14 +89,6 @@ export function splitCommand(): Command {
           time: now(),
           level,
           message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}`,
-        })
-      }
-      for (const { subject, code, message } of leftOut) {
-        output.events({
-          type: 'log',
-          time: now(),
-          level: 'error',
-          message: `${subject} is left out: ${message} [${code}]`,
         })
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length

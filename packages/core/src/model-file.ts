@@ -1,7 +1,19 @@
 import { MeshflError } from './errors.js'
-import { bytesOf } from './hash.js'
+import { bytesOf, canonicalJson } from './hash.js'
 import type { ModelLayout, ModelState, TensorEntry } from './model.js'
 import { decodeSafetensors, encodeSafetensors, type NamedTensor, type SafetensorsFile } from './safetensors.js'
+import { type Study, studySha256 } from './study.js'
+
+/** What a model file says of the study that made it: enough to segment a scan without the run's folder. */
+export function modelMetadata(study: Study, round: number): Record<string, string> {
+  const { model, classNames, conform, voxelSizeMm, labelMap } = study
+  return {
+    'meshfl.study': studySha256(study),
+    'meshfl.round': String(round),
+    'meshfl.spec': canonicalJson(model),
+    'meshfl.data': canonicalJson({ classNames, conform, voxelSizeMm, labelMap }),
+  }
+}
 
 /** A model as a safetensors file: one tensor a `state_dict` key; `metadata` is kept as it is. */
 export function encodeModel(

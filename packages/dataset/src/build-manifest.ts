@@ -44,6 +44,7 @@ export function buildManifest(
     const site = siteOf.get(found.subject)
     const folder = site === undefined ? '' : `sites/${site}/`
     return {
+      id: record.id,
       subject: found.subject,
       split: splits.get(found.subject)!,
       ...(site === undefined ? {} : { site }),

@@ -3,8 +3,10 @@ import { z } from 'zod'
 export const SplitSchema = z.enum(['train', 'valid', 'test'])
 export type Split = z.infer<typeof SplitSchema>
 
-/** One subject of a prepared dataset. Paths are relative to the dataset's folder. */
+/** One scan of a prepared dataset, with its label. Paths are relative to the dataset's folder. */
 export const CaseSchema = z.strictObject({
+  /** Unique in the dataset, and the stem of its files: the subject, and the session where it has several. */
+  id: z.string(),
   subject: z.string(),
   split: SplitSchema,
   /** The site that holds it; absent for test cases and for a dataset that was not partitioned. */

@@ -3,6 +3,7 @@ import type { Grid } from '@meshfl/engine'
 
 /** A case as the dataset's manifest describes it, of volumes that are only in memory. */
 export interface TinyCase {
+  id: string
   subject: string
   split: 'train' | 'valid'
   image: string
@@ -18,7 +19,7 @@ export interface TinyDataset {
   grid: Grid
   trainCases: TinyCase[]
   validCases: TinyCase[]
-  loadCase(item: { subject: string }): Promise<{ image: Uint8Array; label: Uint8Array }>
+  loadCase(item: { id: string }): Promise<{ image: Uint8Array; label: Uint8Array }>
 }
 
 /**
@@ -34,6 +35,7 @@ export function createTinyDataset(options: {
 }): TinyDataset {
   const { seed, grid = { depth: 5, height: 6, width: 7 }, classes = 3 } = options
   const describe = (split: TinyCase['split'], index: number): TinyCase => ({
+    id: `${split}-${index}`,
     subject: `${split}-${index}`,
     split,
     image: '',
@@ -48,8 +50,8 @@ export function createTinyDataset(options: {
     grid,
     trainCases: Array.from({ length: options.train }, (_, i) => describe('train', i)),
     validCases: Array.from({ length: options.valid }, (_, i) => describe('valid', i)),
-    async loadCase({ subject }) {
-      const random = createRandom(seed, 'tiny', subject)
+    async loadCase({ id }) {
+      const random = createRandom(seed, 'tiny', id)
       const shift = random.integer(15)
       const label = new Uint8Array(grid.depth * grid.height * grid.width)
       for (let i = 0; i < label.length; i++) {

@@ -2,12 +2,12 @@ import type { Case } from '@meshfl/dataset'
 import { expect, test } from 'vitest'
 import { createCaseLoader } from './case-loader.js'
 
-const named = (subject: string): Case => ({ subject }) as Case
+const named = (id: string): Case => ({ id }) as Case
 
 function counting(bytes = 8) {
   const loads: string[] = []
-  const loadCase = async ({ subject }: Case) => {
-    loads.push(subject)
+  const loadCase = async ({ id }: Case) => {
+    loads.push(id)
     return { image: new Uint8Array(bytes), label: new Uint8Array(bytes) }
   }
   return { loads, loadCase }
@@ -24,7 +24,7 @@ test('a case that fits the budget is loaded once', async () => {
 test('what does not fit is loaded again, and what was kept stays', async () => {
   const { loads, loadCase } = counting()
   const loader = createCaseLoader(loadCase, 16)
-  for (const subject of ['a', 'b', 'a', 'b']) await loader.load(named(subject))
+  for (const id of ['a', 'b', 'a', 'b']) await loader.load(named(id))
   expect(loads).toEqual(['a', 'b', 'b'])
 })
 

@@ -28,32 +28,32 @@ export function createCaseLoader(loadCase: LoadCase, cacheBytes: number): CaseLo
   let cachedBytes = 0
 
   const begin = (item: Case): Promise<LoadedCase> => {
-    const underway = pending.get(item.subject)
+    const underway = pending.get(item.id)
     if (underway) return underway
     const loading = loadCase(item)
     loading.catch(() => undefined) // whoever asks for the case gets the error
-    pending.set(item.subject, loading)
+    pending.set(item.id, loading)
     return loading
   }
 
   return {
     async load(item) {
-      const held = cached.get(item.subject)
+      const held = cached.get(item.id)
       if (held) return held
       try {
         const loaded = await begin(item)
         const bytes = loaded.image.byteLength + loaded.label.byteLength
-        if (!cached.has(item.subject) && cachedBytes + bytes <= cacheBytes) {
-          cached.set(item.subject, loaded)
+        if (!cached.has(item.id) && cachedBytes + bytes <= cacheBytes) {
+          cached.set(item.id, loaded)
           cachedBytes += bytes
         }
         return loaded
       } finally {
-        pending.delete(item.subject)
+        pending.delete(item.id)
       }
     },
     prefetch(item) {
-      if (!cached.has(item.subject)) begin(item)
+      if (!cached.has(item.id)) begin(item)
     },
     get cachedBytes() {
       return cachedBytes

@@ -8,6 +8,8 @@ import {
   MeshflError,
   type ModelLayout,
   type ModelState,
+  modelMetadata,
+  type Study,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
@@ -120,17 +122,26 @@ export async function readCheckpoint(run: string, layout: ModelLayout): Promise<
  * `writeModels` when the run continues.
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
-export async function commitCheckpoint(run: string, layout: ModelLayout, checkpoint: Checkpoint): Promise<void> {
+export async function commitCheckpoint(
+  run: string,
+  study: Study,
+  layout: ModelLayout,
+  checkpoint: Checkpoint,
+): Promise<void> {
   await writeFileAtomic(join(run, CHECKPOINT_FILE), encodeCheckpoint(layout, checkpoint))
-  await writeModels(run, layout, checkpoint)
+  await writeModels(run, study, layout, checkpoint)
 }
 
 /** Writes latest.safetensors and best.safetensors from a checkpoint. */
-export async function writeModels(run: string, layout: ModelLayout, checkpoint: Checkpoint): Promise<void> {
+export async function writeModels(
+  run: string,
+  study: Study,
+  layout: ModelLayout,
+  checkpoint: Checkpoint,
+): Promise<void> {
   const { progress, model, bestModel } = checkpoint
-  const study = { 'meshfl.study': progress.studySha256 }
-  const latest = encodeModel(layout, model, { ...study, 'meshfl.round': String(progress.round) })
-  const best = encodeModel(layout, bestModel, { ...study, 'meshfl.round': String(progress.best.round) })
+  const latest = encodeModel(layout, model, modelMetadata(study, progress.round))
+  const best = encodeModel(layout, bestModel, modelMetadata(study, progress.best.round))
   await writeFileAtomic(join(run, LATEST_FILE), latest)
   await writeFileAtomic(join(run, BEST_FILE), best)
 }

@@ -90,7 +90,7 @@ describe('LocalTrainer', () => {
       trainCases: tiny.trainCases,
       cacheBytes: 0,
       loadCase: (item) => {
-        visits.push(item.subject)
+        visits.push(item.id)
         return tiny.loadCase(item)
       },
     })
@@ -103,7 +103,7 @@ describe('LocalTrainer', () => {
     expect(steps).toEqual([1, 2, 3, 4, 5, 6].map((step) => [step, 6]))
     expect(trainer.stepsPerRound).toBe(6)
     expect(outcome.samples).toBe(5)
-    const all = tiny.trainCases.map(({ subject }) => subject).sort()
+    const all = tiny.trainCases.map(({ id }) => id).sort()
     const epochs = [visits.slice(0, 5), visits.slice(5, 10)]
     for (const epoch of epochs) expect([...epoch].sort()).toEqual(all)
     expect(epochs[0]).not.toEqual(epochs[1])
@@ -154,7 +154,7 @@ describe('LocalTrainer', () => {
     const trainer = await openTrainer({ session })
     await expect(trainer.train({ round: 1, rounds: 1, model, state: null, signal, onStep })).rejects.toMatchObject({
       code: 'TRAINING_DIVERGED',
-      data: { round: 1, step: 2, subjects: [expect.stringMatching(/^train-\d$/)] },
+      data: { round: 1, step: 2, cases: [expect.stringMatching(/^train-\d$/)] },
     })
   })
 
@@ -163,7 +163,7 @@ describe('LocalTrainer', () => {
     model.parameters.fill(Number.NaN)
     await expect((await openTrainer()).evaluate({ round: 3, model, signal })).rejects.toMatchObject({
       code: 'TRAINING_DIVERGED',
-      data: { round: 3, step: null, subjects: ['valid-0'] },
+      data: { round: 3, step: null, cases: ['valid-0'] },
     })
   })
 

@@ -170,8 +170,8 @@ export class LocalTrainer {
       if (image.length !== voxels || label.length !== voxels) {
         throw new MeshflError(
           'CASE_GRID_MISMATCH',
-          `${items[i]!.subject} has ${image.length} image and ${label.length} label voxels, the model's grid ${voxels}`,
-          { hint: 'prepare the dataset again: every case must have its grid', data: { subject: items[i]!.subject } },
+          `${items[i]!.id} has ${image.length} image and ${label.length} label voxels, the model's grid ${voxels}`,
+          { hint: 'prepare the dataset again: every case must have its grid', data: { case: items[i]!.id } },
         )
       }
     }
@@ -196,11 +196,11 @@ function faultOf({ loss, gradients, batchStatistics }: Step): string | null {
 
 /** @param step null: in validation */
 function diverged(round: number, step: number | null, batch: readonly Case[], fault: string): MeshflError {
-  const subjects = batch.map(({ subject }) => subject)
+  const cases = batch.map(({ id }) => id)
   const where = step === null ? 'in validation' : `step ${step}`
   return new MeshflError(
     'TRAINING_DIVERGED',
-    `training diverged in round ${round}, ${where} (${subjects.join(', ')}): ${fault}`,
-    { hint: 'lower recipe.maxLearningRate, and look at the case named here', data: { round, step, subjects } },
+    `training diverged in round ${round}, ${where} (${cases.join(', ')}): ${fault}`,
+    { hint: 'lower recipe.maxLearningRate, and look at the case named here', data: { round, step, cases } },
   )
 }

@@ -128,7 +128,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       },
     }
     checkpoint = { progress, model, state, bestModel: better || !before ? model : before.bestModel }
-    await commitCheckpoint(run, layout, checkpoint)
+    await commitCheckpoint(run, study, layout, checkpoint)
 
     emit({ type: 'update-applied', time: now(), round, parametersSha256, sites: [site], leftOut: [] })
     emit({ type: 'site-evaluated', time: now(), site, round, ...valid })
@@ -150,7 +150,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
 
 /** Brings the files and the log of a run up to its checkpoint: a crash may have come between. */
 async function restore(options: CentralOptions, layout: ModelLayout, checkpoint: Checkpoint): Promise<void> {
-  await writeModels(options.run, layout, checkpoint)
+  await writeModels(options.run, options.study, layout, checkpoint)
   const { round } = checkpoint.progress
   const told = readEventLog(join(options.run, 'events.jsonl')).some(
     (event) => event.type === 'round-finished' && event.round === round,

@@ -30,8 +30,8 @@ describe('makeBrains', () => {
   })
 
   test('the files read back as one LIA grid of bytes with the three classes', async () => {
-    const image = await readVolume(join(folder, 'a', 'images', 'sub-01.nii.gz'), {})
-    const label = await readVolume(join(folder, 'a', 'labels', 'sub-01.nii.gz'), {})
+    const image = await readVolume(join(folder, 'a', 'images', 'sub-01.nii.gz'), { kind: 'image' })
+    const label = await readVolume(join(folder, 'a', 'labels', 'sub-01.nii.gz'), { kind: 'label' })
     expect(image.shape).toEqual([24, 24, 24])
     expect(image.storedType).toBe('uint8')
     expect(orientation(image.affine)).toBe('LIA')
