@@ -317,14 +317,12 @@ class Machine {
     this.#sendTasks()
   }
 
-  /** With too few left in a phase, whoever else is there comes in. */
+  /** With too few left in a phase, or too few in time, whoever else is there comes in. */
   #fillUp(): void {
     const { members, sites, config } = this.state
-    if (
-      [...members].filter((site) => hasAnswered(this.state, site) || isPending(this.state, site)).length >=
-      config.minSites
-    )
-      return
+    const isCounted = (site: string): boolean =>
+      hasAnswered(this.state, site) || (!this.#isLate() && isPending(this.state, site))
+    if ([...members].filter(isCounted).length >= config.minSites) return
     for (const [site, { session }] of sites) {
       if (!session || members.has(site)) continue
       members.add(site)
@@ -332,10 +330,15 @@ class Machine {
     }
   }
 
+  #isLate(): boolean {
+    const { config, phaseSince } = this.state
+    return config.deadlineMs !== null && this.#at - phaseSince >= config.deadlineMs
+  }
+
   #isPhaseOver(count: number, what: string): boolean {
     const { config, members } = this.state
     const pending = [...members].filter((site) => isPending(this.state, site)).sort()
-    const isLate = config.deadlineMs !== null && this.#at - this.state.phaseSince >= config.deadlineMs
+    const isLate = this.#isLate()
     if (count >= config.minSites) return pending.length === 0 || isLate
     if (isLate || pending.length === 0) this.#complain(waitingWords(this.state, what, count))
     return false

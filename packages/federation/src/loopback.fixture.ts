@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   canonicalJson,
   createRandom,
@@ -55,8 +56,7 @@ export interface FakeTrainer extends SiteTrainer {
 export function createFakeTrainer(site: string, options: { delayMs?: number; samples?: number } = {}): FakeTrainer {
   const begun: number[] = []
   const delay = async (signal: AbortSignal): Promise<void> => {
-    await new Promise((resolve) => setTimeout(resolve, options.delayMs ?? 2))
-    signal.throwIfAborted()
+    await sleep(options.delayMs ?? 2, undefined, { signal })
   }
   return {
     begun,
