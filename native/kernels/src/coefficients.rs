@@ -45,16 +45,7 @@ pub fn normalised<L: Lanes>(mean: f64, variance: f64, weight: f64, offset: f64, 
 }
 
 pub fn plain(bias: f64, factor: f32) -> Coefficients {
-    Coefficients {
-        scale: 1.0,
-        shift: bias as f32,
-        factor,
-        inverse: 0.0,
-        center: 0.0,
-        by_slope: 1.0,
-        by_z: 0.0,
-        constant: 0.0,
-    }
+    Coefficients { scale: 1.0, shift: bias as f32, factor, inverse: 0.0, center: 0.0, by_slope: 1.0, by_z: 0.0, constant: 0.0 }
 }
 
 impl Coefficients {

@@ -33,7 +33,11 @@ pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize
                         for output in first..first + count {
                             let weight = |kz: usize| {
                                 let tap = (kz * 3 + ky) * 3 + kx;
-                                *from.add(if backward { (input * outputs + output) * 27 + 26 - tap } else { (output * inputs + input) * 27 + tap })
+                                *from.add(if backward {
+                                    (input * outputs + output) * 27 + 26 - tap
+                                } else {
+                                    (output * inputs + input) * 27 + tap
+                                })
                             };
                             *next = if planes == 3 { weight(plane) } else { crate::pairs::weight(plane, weight) };
                             next = next.add(1);

@@ -7,22 +7,28 @@
 //!
 //! Work is cut into items whose size depends on the grid alone. Partial sums are kept an item each and added in item order, so
 //! results have the same bits whatever the number of threads.
+// Loops over channels and taps index several rows at once; the constants of math.rs are exact.
+#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::excessive_precision)]
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 
-pub mod coefficients;
-pub mod conv;
-pub mod head;
+mod backward;
+mod coefficients;
+mod conv;
+mod head;
 pub mod isa;
-pub mod items;
+mod items;
 pub mod lanes;
-pub mod math;
-pub mod pairs;
+mod math;
+mod normalise;
+mod pairs;
 pub mod plan;
-pub mod ring;
+mod ring;
 pub mod run;
+mod score;
 pub mod team;
-pub mod weight_gradient;
+mod walk;
+mod weight_gradient;
 
 #[cfg(target_arch = "wasm32")]
 mod wasm;

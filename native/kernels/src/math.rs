@@ -170,7 +170,9 @@ mod tests {
     #[test]
     fn gelu_agrees_with_known_values() {
         // scipy.stats.norm.cdf(x) * x
-        for (x, expected) in [(-2.0, -0.04550026389635842), (0.5, 0.34573123063700656), (1.0, 0.8413447460685429), (3.0, 2.99595030590511)] {
+        for (x, expected) in
+            [(-2.0, -0.04550026389635842), (0.5, 0.34573123063700656), (1.0, 0.8413447460685429), (3.0, 2.99595030590511)]
+        {
             assert!((scalar(Gelu::value, x) - expected).abs() < 4e-7, "gelu({x})");
         }
     }

@@ -1,0 +1,126 @@
+//! The pass over the last block's output: labels, logits, loss, and when training the way back through the head.
+
+use crate::head::{row_sum, Head, Loss};
+use crate::items::item;
+use crate::lanes::Lanes;
+use crate::math::Activation;
+use crate::plan::{Region, FORWARD, TRAIN};
+use crate::ring::activate_row;
+use crate::run::Program;
+use core::slice;
+
+impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+    /// The head over the last block: labels and logits, or the score, and when training the gradient down to the last
+    /// block's normalised values.
+    pub(crate) unsafe fn head(&self) -> Option<()> {
+        let plan = self.plan;
+        let (channels, classes, pitch, width) = (plan.channels(), plan.classes(), plan.pitch, plan.width());
+        let (mode, last) = (plan.request.mode, plan.blocks() - 1);
+        let parameters = self.parameters().add(plan.parameters_of(plan.blocks()));
+        let head = Head {
+            channels,
+            classes,
+            width,
+            pitch,
+            weights: slice::from_raw_parts(parameters, classes * channels),
+            biases: slice::from_raw_parts(parameters.add(classes * channels), classes),
+        };
+        let loss = self.loss();
+        let (by_weights, by_biases) = (classes * channels, classes);
+        let work = |index: usize| {
+            let item = item(plan.depth(), 1, index);
+            let partial = self.partial(index);
+            if mode != FORWARD {
+                partial[..by_weights + by_biases + 1 + 2 * channels].fill(0.0);
+            }
+            let inputs = self.thread_memory(plan.thread.rows);
+            let logits = inputs.add(channels * pitch);
+            let slopes = logits.add(classes * pitch);
+            let best = slopes.add(classes * pitch);
+            let (largest, truth, losses) = (best.add(pitch), best.add(2 * pitch), best.add(3 * pitch));
+            for z in item.first..item.end {
+                if self.team.cancelled() {
+                    return;
+                }
+                for y in 0..plan.height() {
+                    let from = self.row(plan.slot(last), item.volume, z, y);
+                    for c in 0..channels {
+                        activate_row::<L, A>(
+                            from.add(c * pitch),
+                            inputs.add(c * pitch),
+                            pitch,
+                            self.coefficients(last, item.volume, c),
+                        );
+                    }
+                    head.logits::<L>(inputs, logits);
+                    head.argmax::<L>(logits, best, largest);
+                    let voxel = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
+                    if plan.request.want_logits == 1 {
+                        self.write_logits(logits, item.volume, (z * plan.height() + y) * width);
+                    }
+                    if mode == FORWARD {
+                        let labels = self.at(Region::Labels).add(voxel);
+                        for x in 0..width {
+                            *labels.add(x) = *best.add(x) as u8;
+                        }
+                        continue;
+                    }
+                    let labels = self.at(Region::Truth).add(voxel);
+                    let counts = &mut self.counts(self.thread)[256..];
+                    for x in 0..width {
+                        let label = *labels.add(x);
+                        *truth.add(x) = f32::from(label);
+                        counts[usize::from(label) * classes + *best.add(x) as usize] += 1;
+                    }
+                    slice::from_raw_parts_mut(truth.add(width), pitch - width).fill(0.0);
+                    head.loss::<L>(&loss, logits, largest, truth, losses, slopes, mode == TRAIN);
+                    let (weight_sums, rest) = partial.split_at_mut(by_weights);
+                    let (bias_sums, rest) = rest.split_at_mut(by_biases);
+                    rest[0] += f64::from(row_sum::<L>(losses, pitch));
+                    if mode == TRAIN {
+                        let gradient = self.row(plan.gradient_slot(), item.volume, z, y);
+                        head.backward::<L>(inputs, slopes, gradient, weight_sums, bias_sums);
+                        self.through_activation(gradient, last, item.volume, z, y, &mut rest[1..]);
+                    }
+                }
+            }
+        };
+        self.pass(self.items(1), work, || {
+            if mode == FORWARD {
+                return;
+            }
+            let score = self.at(Region::Score).cast::<f64>();
+            let items = self.items(1);
+            *score = self.total(items, by_weights + by_biases) / loss.total;
+            for pair in 0..classes * classes {
+                *score.add(1 + pair) = (0..plan.threads()).map(|thread| self.counts(thread)[256 + pair]).sum::<u64>() as f64;
+            }
+            if mode == TRAIN {
+                let gradients = self.gradients().add(plan.parameters_of(plan.blocks()));
+                for i in 0..by_weights + by_biases {
+                    *gradients.add(i) = self.total(items, i) as f32;
+                }
+                self.conclude_normalisation(last, items, by_weights + by_biases + 1);
+            }
+        })
+    }
+
+    pub(crate) unsafe fn loss(&self) -> Loss<'a> {
+        let plan = self.plan;
+        let spec = self.at(Region::Loss).cast::<f64>();
+        let weights = slice::from_raw_parts(spec, plan.classes());
+        let count = |class: usize| (0..plan.threads()).map(|thread| self.counts(thread)[class]).sum::<u64>() as f64;
+        let scored = plan.request.mode != FORWARD;
+        let total = weights.iter().enumerate().map(|(k, w)| if scored { w * count(k) } else { 0.0 }).sum();
+        Loss { weights, smoothing: *spec.add(plan.classes()), total }
+    }
+
+    pub(crate) unsafe fn write_logits(&self, logits: *const f32, volume: usize, voxel: usize) {
+        let plan = self.plan;
+        let to = self.at(Region::Logits).cast::<f32>();
+        for k in 0..plan.classes() {
+            let to = to.add((volume * plan.classes() + k) * plan.voxels() + voxel);
+            core::ptr::copy_nonoverlapping(logits.add(k * plan.pitch), to, plan.width());
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A convolution's way through an item: plane by plane, or by pairs of planes.
+
+use crate::conv::{convolve_row, RowShape, TapRow};
+use crate::items::Item;
+use crate::lanes::Lanes;
+use crate::math::Activation;
+use crate::pairs::separate;
+use crate::plan::Region;
+use crate::ring::{activate_row, Ring};
+use crate::run::Program;
+
+impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+    /// The convolution of an item's planes, into a tensor; `finish` gets z, y and every row of it.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) unsafe fn convolve(
+        &self,
+        block: usize,
+        item: &Item,
+        slot: usize,
+        weights: *const f32,
+        shape: &RowShape,
+        source: impl Fn(usize, usize, usize, *mut f32),
+        mut finish: impl FnMut(usize, usize, *mut f32),
+    ) {
+        let target = |z, y| self.row(slot, item.volume, z, y);
+        if !self.plan.in_pairs(block) {
+            return self.over_planes(block, item, shape.inputs, source, |z, y, rows| {
+                convolve_row::<L>(rows, weights, target(z, y), shape);
+                finish(z, y, target(z, y));
+            });
+        }
+        let results = self.thread_memory(self.plan.thread.rows).add(2 * shape.pitch);
+        let length = shape.outputs * shape.pitch;
+        self.over_pairs(block, item, shape.inputs, source, |z, next, y, rows| {
+            for (plane, rows) in rows.iter().enumerate() {
+                convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+            }
+            separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
+            finish(z, y, target(z, y));
+            if let Some(z) = next {
+                finish(z, y, target(z, y));
+            }
+        })
+    }
+
+    pub(crate) fn ring(&self, block: usize, inputs: usize) -> Ring {
+        let plan = self.plan;
+        let memory = unsafe { self.thread_memory(plan.thread.ring) };
+        Ring::new(memory, inputs, plan.height(), plan.width(), plan.pitch, plan.dilation(block))
+    }
+
+    /// Walks an item plane by plane. `source(link, y, c, to)` reads a row; `each` gets z, y and the tap rows of an output row.
+    pub(crate) unsafe fn over_planes(
+        &self,
+        block: usize,
+        item: &Item,
+        inputs: usize,
+        source: impl Fn(usize, usize, usize, *mut f32),
+        mut each: impl FnMut(usize, usize, &[TapRow]),
+    ) {
+        let (height, dilation) = (self.plan.height(), self.plan.dilation(block));
+        let ring = self.ring(block, inputs);
+        ring.clear(3);
+        let mut filled = item.first.saturating_sub(1);
+        for j in item.first..item.end {
+            while filled < (j + 2).min(item.links) {
+                ring.fill(filled % 3, |y, c, to| source(filled, y, c, to));
+                filled += 1;
+            }
+            if self.team.cancelled() {
+                return;
+            }
+            for y in 0..height {
+                let mut rows = [TapRow { from: ring.start, index: 0 }; 9];
+                let mut count = 0;
+                for index in 0..9 {
+                    let (link, line) = ((j + index / 3).wrapping_sub(1), (y + index % 3 * dilation).wrapping_sub(dilation));
+                    if link < item.links && line < height {
+                        rows[count] = TapRow { from: ring.taps(link % 3, line), index };
+                        count += 1;
+                    }
+                }
+                each(item.residue + j * dilation, y, &rows[..count]);
+            }
+        }
+    }
+
+    /// Walks an item by pairs of planes. `each` gets z, the pair's other z unless the chain has ended, y, and the tap rows of each
+    /// mixed plane.
+    pub(crate) unsafe fn over_pairs(
+        &self,
+        block: usize,
+        item: &Item,
+        inputs: usize,
+        source: impl Fn(usize, usize, usize, *mut f32),
+        mut each: impl FnMut(usize, Option<usize>, usize, [&[TapRow]; 4]),
+    ) {
+        let plan = self.plan;
+        let (height, dilation) = (plan.height(), plan.dilation(block));
+        let ring = self.ring(block, inputs);
+        let scratch = self.thread_memory(plan.thread.rows);
+        ring.clear(6);
+        if item.first > 0 {
+            ring.fill(4, |y, c, to| source(item.first - 1, y, c, to));
+        }
+        ring.fill(5, |y, c, to| source(item.first, y, c, to));
+        for j in (item.first..item.end).step_by(2) {
+            let there = |link: usize| (link < item.links).then_some(link);
+            ring.fill_pair::<L>([there(j + 1), there(j + 2)], scratch, plan.pitch, &source);
+            if self.team.cancelled() {
+                return;
+            }
+            let z = item.residue + j * dilation;
+            let next = there(j + 1).map(|_| z + dilation);
+            for y in 0..height {
+                let mut rows = [[TapRow { from: ring.start, index: 0 }; 3]; 4];
+                let mut count = 0;
+                for ky in 0..3 {
+                    let line = (y + ky * dilation).wrapping_sub(dilation);
+                    if line < height {
+                        for (plane, rows) in rows.iter_mut().enumerate() {
+                            rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
+                        }
+                        count += 1;
+                    }
+                }
+                each(z, next, y, core::array::from_fn(|plane| &rows[plane][..count]));
+            }
+        }
+    }
+
+    /// A row of what a block reads: the image, or the activated output of the block before.
+    #[inline(always)]
+    pub(crate) unsafe fn read_input(&self, block: usize, item: &Item, link: usize, y: usize, c: usize, to: *mut f32) {
+        let plan = self.plan;
+        let (width, z) = (plan.width(), item.residue + link * plan.dilation(block));
+        if block > 0 {
+            let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
+            return activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+        }
+        let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
+        let image = self.at(Region::Images);
+        if plan.request.float_images == 1 {
+            core::ptr::copy_nonoverlapping(image.cast::<f32>().add(first), to, width);
+        } else {
+            for x in 0..width {
+                *to.add(x) = f32::from(*image.add(first + x)) / 255.0;
+            }
+        }
+    }
+}

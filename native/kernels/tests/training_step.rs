@@ -1,0 +1,134 @@
+//! The whole program on this machine: gradients against differences of the loss, threads against one thread.
+
+use meshfl_kernels::isa::Best;
+use meshfl_kernels::plan::{Plan, Region, Request, BATCH_NORM, ELU, EVALUATE, GELU, NO_NORM, RELU, TRAIN};
+use meshfl_kernels::run::run;
+use meshfl_kernels::team::{Team, BAD_LABEL, CANCELLED, DONE};
+
+struct Case {
+    request: Request,
+    parameters: Vec<f32>,
+    images: Vec<f32>,
+    truth: Vec<u8>,
+}
+
+struct Outcome {
+    ended: u32,
+    loss: f64,
+    gradients: Vec<f32>,
+}
+
+/// Numbers in [-1, 1) that depend on the index alone.
+fn noise(index: usize) -> f32 {
+    let mixed = (index as u32).wrapping_mul(2654435761).rotate_left(13).wrapping_mul(2246822519);
+    (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0
+}
+
+fn case(activation: u32, normalization: u32, channels: u32) -> Case {
+    let mut request = Request {
+        mode: TRAIN,
+        channels,
+        classes: 3,
+        blocks: 3,
+        activation,
+        normalization,
+        convolution_bias: 1,
+        ..Request::EMPTY
+    };
+    request = Request { volumes: 2, depth: 9, height: 6, width: 7, float_images: 1, ..request };
+    request.dilations[..3].copy_from_slice(&[1, 2, 3]);
+    let plan = Plan::new::<Best>(&request, 0);
+    let voxels = plan.volumes() * plan.voxels();
+    Case {
+        request,
+        parameters: (0..plan.parameter_count()).map(|i| 0.3 * noise(i) + 0.05).collect(),
+        images: (0..voxels).map(|i| noise(i + 77)).collect(),
+        truth: (0..voxels).map(|i| (i * i % 3) as u8).collect(),
+    }
+}
+
+fn compute(case: &Case, threads: u32, prepare: impl Fn(&Team)) -> Outcome {
+    let request = Request { threads, ..case.request };
+    let plan = Plan::new::<Best>(&request, 0);
+    let mut memory = vec![0u64; plan.offset(Region::End) as usize / 8 + 8];
+    let base = (memory.as_mut_ptr() as usize).next_multiple_of(64);
+    let at = |region: Region| (base + plan.offset(region) as usize) as *mut u8;
+    let factors = vec![1.0f32; plan.volumes() * plan.blocks() * plan.channels()];
+    unsafe {
+        at(Region::Parameters).cast::<f32>().copy_from(case.parameters.as_ptr(), case.parameters.len());
+        at(Region::Images).cast::<f32>().copy_from(case.images.as_ptr(), case.images.len());
+        at(Region::Truth).copy_from(case.truth.as_ptr(), case.truth.len());
+        if request.mode == TRAIN {
+            at(Region::Dropout).cast::<f32>().copy_from(factors.as_ptr(), factors.len());
+        }
+        at(Region::Loss).cast::<f64>().copy_from([0.2, 1.0, 0.8, 0.01].as_ptr(), 4);
+    }
+    let team = Team::new();
+    team.reset();
+    prepare(&team);
+    let ended = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads as usize)
+            .map(|thread| {
+                scope.spawn({
+                    let (plan, team) = (&plan, &team);
+                    move || unsafe { run::<Best>(plan, base, team, thread) }
+                })
+            })
+            .collect();
+        let ended = unsafe { run::<Best>(&plan, base, &team, 0) };
+        assert!(others.into_iter().all(|other| other.join().unwrap() == ended));
+        ended
+    });
+    let gradients = if request.mode == TRAIN { plan.parameter_count() } else { 0 };
+    unsafe {
+        Outcome {
+            ended,
+            loss: at(Region::Score).cast::<f64>().read(),
+            gradients: std::slice::from_raw_parts(at(Region::Gradients).cast(), gradients).to_vec(),
+        }
+    }
+}
+
+#[test]
+fn gradients_are_the_differences_of_the_loss() {
+    for (activation, normalization, channels) in [(ELU, BATCH_NORM, 5), (GELU, NO_NORM, 3), (ELU, NO_NORM, 7), (RELU, NO_NORM, 1)]
+    {
+        let mut case = case(activation, normalization, channels);
+        let gradients = compute(&case, 1, |_| ()).gradients;
+        let length = gradients.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+        // Along the gradient the loss changes by its length; one direction sees every parameter.
+        let h = 2e-3 / length;
+        let mut ends = [0.0; 2];
+        let start = case.parameters.clone();
+        for (end, sign) in ends.iter_mut().zip([-1.0, 1.0]) {
+            for (p, (s, g)) in case.parameters.iter_mut().zip(start.iter().zip(&gradients)) {
+                *p = (f64::from(*s) + sign * h * f64::from(*g)) as f32;
+            }
+            *end = compute(&case, 1, |_| ()).loss;
+        }
+        let slope = (ends[1] - ends[0]) / (2.0 * h) / length;
+        assert!((slope / length - 1.0).abs() < 0.02, "{activation} {normalization} {channels}: {slope} against {length}");
+    }
+}
+
+#[test]
+fn threads_and_recomputing_do_not_change_a_bit() {
+    let mut case = case(ELU, BATCH_NORM, 6);
+    let alone = compute(&case, 1, |_| ());
+    assert_eq!(alone.ended, DONE);
+    for (threads, keep_every) in [(2, 1), (3, 2), (4, 3)] {
+        case.request.keep_every = keep_every;
+        let together = compute(&case, threads, |_| ());
+        assert_eq!((together.loss.to_bits(), together.gradients), (alone.loss.to_bits(), alone.gradients.clone()));
+    }
+}
+
+#[test]
+fn all_threads_agree_on_why_they_stopped() {
+    let mut case = case(RELU, NO_NORM, 2);
+    assert_eq!(compute(&case, 3, |team| team.cancel.store(1, std::sync::atomic::Ordering::SeqCst)).ended, CANCELLED);
+    case.truth[5] = 3;
+    assert_eq!(compute(&case, 3, |_| ()).ended, BAD_LABEL);
+    case.request.mode = EVALUATE;
+    assert_eq!(compute(&case, 2, |_| ()).ended, BAD_LABEL);
+}
