@@ -139,7 +139,12 @@ export class CoordinatorRun {
       setInterval(() => this.#tellTraffic(), timing.pingMs),
     ]
     this.dispatch({ type: 'tick' })
-    return this.#transport.endpoint
+    const { endpoint } = this.#transport
+    if (preferredPort !== undefined && !endpoint.endsWith(`:${preferredPort}`) && admissions.sites.length > 0) {
+      const words = `listening on ${endpoint}, not on port ${preferredPort} as before: sites look for it there`
+      this.#options.tell({ type: 'log', level: 'warn', message: words })
+    }
+    return endpoint
   }
 
   dispatch(event: WithoutAt<CoordinatorEvent>): void {
@@ -254,7 +259,7 @@ export class CoordinatorRun {
       trained,
       evaluated: null,
     }
-    await this.#write(commit, model)
+    await this.#write(commit, model, 'round')
     at('commit written')
     this.#modelBody = encodeModelBody(model)
     this.#updates.clear()
@@ -265,13 +270,13 @@ export class CoordinatorRun {
 
   async #recordRound(effect: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
     const { round, evaluated, best, final } = effect
-    await this.#write({ ...this.#commit, evaluated, best, final }, this.#model)
+    await this.#write({ ...this.#commit, evaluated, best, final }, this.#model, 'best')
     this.#options.at('record written')
     this.dispatch({ type: 'recorded', round })
   }
 
   /** One atomic step; what follows from it is written beside the next work, and is complete before the next step. */
-  async #write(commit: Commit, model: ModelState): Promise<void> {
+  async #write(commit: Commit, model: ModelState, part: 'round' | 'best'): Promise<void> {
     const { store, at } = this.#options
     await this.#derived
     if (this.#stopped) return
@@ -280,7 +285,7 @@ export class CoordinatorRun {
     this.#model = model
     this.#derived = (async () => {
       at('before derive')
-      await store.derive(commit, model)
+      await store.derive(commit, model, part)
       at('derived')
     })()
     this.#derived.catch((error) => this.#fail(error))
