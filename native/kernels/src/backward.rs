@@ -123,6 +123,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
 
     /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums of it, then of its
     /// products with the normalised values, are added to `partial`.
+    #[inline(never)]
     pub(crate) unsafe fn through_activation(
         &self,
         gradient: *mut f32,
@@ -168,7 +169,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
 }
 
 /// z = gradient by z: from `slope`, the gradient by the normalised, scaled values.
-#[inline(always)]
+#[inline(never)]
 unsafe fn through_normalisation<L: Lanes>(slope: *const f32, z: *mut f32, pitch: usize, k: &Coefficients) {
     let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
     let mut x = 0;
