@@ -58,6 +58,8 @@ export class CoordinatorRun {
   #modelBody: Uint8Array
   /** Updates that came in, by site: on their way to the journal, or there. */
   #updates = new Map<string, JournalEntry>()
+  /** Hash of the model that each session was sent last. */
+  readonly #sentModels = new Map<string, string>()
   /** The files that follow from the last commit. */
   #derived: Promise<void> = Promise.resolve()
   #timers: NodeJS.Timeout[] = []
@@ -108,7 +110,10 @@ export class CoordinatorRun {
       run: options.runId,
       send: (peer, frames) => this.#send(peer, frames),
       onJoined: (site, session, working) => this.dispatch({ type: 'joined', site, session, working }),
-      onClosed: (session) => this.dispatch({ type: 'disconnected', session }),
+      onClosed: (session) => {
+        this.#sentModels.delete(session)
+        this.dispatch({ type: 'disconnected', session })
+      },
       onMessage: (site, peer, message) => this.#receive(site, peer, message),
       onRefused: (words, site) => this.#refused(words, site),
       onFailed: (error) => this.#fail(error),
@@ -185,12 +190,15 @@ export class CoordinatorRun {
     const v = PROTOCOL_VERSION
     switch (effect.type) {
       case 'task': {
-        const { session, purpose, round, attempt, base } = effect
+        const { session, purpose, round, attempt, base, again } = effect
+        // A site that scored this model a moment ago has it.
+        const isKnown = this.#sentModels.get(session) === base && !again
+        this.#sentModels.set(session, base)
         const leaseSeconds = timing.leaseMs / 1000
         this.#gate.send(
           session,
           { v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
-          [this.#modelBody],
+          [isKnown ? new Uint8Array() : this.#modelBody],
         )
         break
       }
