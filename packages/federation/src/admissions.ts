@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MeshflError, type Study, writeFileAtomic } from '@meshfl/core'
+import { MeshflError, type SiteDescription, type Study, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 import { fingerprint } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys } from './invite.js'
 import { SiteDescriptionSchema } from './messages.js'
-import type { SiteDescription } from './site-trainer.js'
 
 const SiteEntrySchema = z.strictObject({
   site: z.string(),

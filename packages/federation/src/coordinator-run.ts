@@ -1,4 +1,12 @@
-import { MeshflError, type ModelLayout, type ModelState, modelSha256, type Study, sha256 } from '@meshfl/core'
+import {
+  MeshflError,
+  type ModelLayout,
+  type ModelState,
+  modelSha256,
+  type SiteDescription,
+  type Study,
+  sha256,
+} from '@meshfl/core'
 import type { Admissions } from './admissions.js'
 import { aggregate } from './aggregate.js'
 import type { FederationResult } from './coordinator.js'
@@ -17,7 +25,6 @@ import type { Identity } from './identity.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { readUpdate } from './read-update.js'
-import type { SiteDescription } from './site-trainer.js'
 import type { Timing } from './timing.js'
 import type { RouterTransport } from './transport.js'
 import { openRouter } from './zeromq-router.js'

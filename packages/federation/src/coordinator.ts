@@ -8,6 +8,7 @@ import {
   type ModelState,
   modelSha256,
   now,
+  type SiteDescription,
   type Study,
   sha256,
 } from '@meshfl/core'
@@ -18,7 +19,6 @@ import { CoordinatorStore } from './coordinator-store.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
-import type { SiteDescription } from './site-trainer.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
 
 const INVITE_TTL_SECONDS = 7 * 24 * 3600

@@ -13,6 +13,7 @@ const count = z.int().min(0).max(0xffff_ffff)
 const round = count
 const words = z.string().max(1000)
 const purpose = z.enum(['train', 'evaluate'])
+const voxels = z.int().min(1).max(4096)
 
 /** A site's name: it becomes part of file names and of what people read. */
 export const SiteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
@@ -23,8 +24,13 @@ export const SiteDescriptionSchema = z.object({
   trainCases: count,
   validCases: count,
   classes: count,
+  classNames: z.array(z.string().max(64)).max(128),
   labelMap: z.string().max(200),
   voxelSizeMm: z.number().positive(),
+  conform: z.object({
+    mode: z.enum(['freesurfer', 'niivue', 'none']),
+    shape: z.tuple([voxels, voxels, voxels]),
+  }),
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
 })
@@ -69,7 +75,6 @@ export const HEADERS = {
   JOIN: z.object({
     v,
     type: z.literal('JOIN'),
-    description: SiteDescriptionSchema,
     working: WorkSchema.nullable(),
   }),
   ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
@@ -139,7 +144,7 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]>
   CHALLENGE: [],
   AUTH: [],
   WELCOME: ['json', 'json'], // the study, the layout
-  JOIN: [],
+  JOIN: ['json'], // the site's description
   ADMIT: [],
   DENY: [],
   TASK: ['model'], // of length 0 where the site was sent it a moment ago

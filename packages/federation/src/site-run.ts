@@ -1,4 +1,13 @@
-import { MeshflError, type ModelState, modelSha256 } from '@meshfl/core'
+import {
+  type EvaluateOutcome,
+  MeshflError,
+  type ModelState,
+  modelSha256,
+  type SiteDescription,
+  type SiteTrainer,
+  type StepProgress,
+  type TrainOutcome,
+} from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
 import { decodeModelBody, encodeJsonBody, encodeModelBody, type Message, ProtocolError } from './frame.js'
@@ -18,7 +27,6 @@ import {
   workingOn,
 } from './site-machine.js'
 import type { Membership, SavedRound, SiteStore } from './site-store.js'
-import type { EvaluateOutcome, SiteDescription, SiteTrainer, StepProgress, TrainOutcome } from './site-trainer.js'
 import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
