@@ -1,5 +1,5 @@
-import { type Engine, openEngine } from '../../packages/engine/src/index.js'
-import { createReferenceEngine } from '../../packages/testkit/src/index.js'
+import { type Engine, openEngine } from '@meshfl/engine'
+import { createReferenceEngine } from '@meshfl/testkit'
 
 type EngineName = 'reference' | Engine['name']
 

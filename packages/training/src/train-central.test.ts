@@ -14,8 +14,8 @@ import {
   TEMPORARY_PREFIX,
 } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
+import { createReferenceEngine, createTinyDataset } from '@meshfl/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createReferenceEngine, createTinyDataset } from '../../testkit/src/index.js'
 import { BEST_FILE, CHECKPOINT_FILE, LATEST_FILE } from './checkpoint.js'
 import { LocalTrainer } from './local-trainer.js'
 import { type CentralOptions, type CentralTrainer, openCheckpoint, trainCentral } from './train-central.js'
