@@ -19,12 +19,13 @@ import {
   type Told,
 } from './coordinator-state.js'
 import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
-import { decodeJsonBody, encodeModelBody, type Message, modelBytes, ProtocolError } from './frame.js'
+import { decodeJsonBody, encodeJsonBody, encodeModelBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { readUpdate } from './read-update.js'
+import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
 import type { RouterTransport } from './transport.js'
 import { openRouter } from './zeromq-router.js'
@@ -38,6 +39,8 @@ export interface CoordinatorRunOptions {
   studySha256: string
   layout: ModelLayout
   minSites: number
+  /** What the model files say of the sites' data. */
+  dataKeys(): DataKeys
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   tell(event: Told): void
   saved: { commit: Commit; model: ModelState }
@@ -234,6 +237,7 @@ export class CoordinatorRun {
         const { round, best, base } = this.#state
         this.#gate.send(effect.session, { v, type: 'DONE', run: runId, rounds: round, result: base, best }, [
           this.#modelBody,
+          encodeJsonBody(this.#options.dataKeys()),
         ])
         break
       }

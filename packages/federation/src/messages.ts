@@ -18,6 +18,18 @@ const voxels = z.int().min(1).max(4096)
 /** A site's name: it becomes part of file names and of what people read. */
 export const SiteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
 
+const ConformSchema = z.object({
+  mode: z.enum(['freesurfer', 'niivue', 'none']),
+  shape: z.tuple([voxels, voxels, voxels]),
+})
+
+/** What the sites' datasets have in common, as the model files say it. */
+export const DataKeysSchema = z.object({
+  conform: ConformSchema.optional(),
+  voxelSizeMm: z.number().positive().optional(),
+  labelMap: words.optional(),
+})
+
 /** What a site says of itself when it joins. */
 export const SiteDescriptionSchema = z.object({
   site: SiteNameSchema,
@@ -27,10 +39,7 @@ export const SiteDescriptionSchema = z.object({
   classNames: z.array(z.string().max(64)).max(128),
   labelMap: z.string().max(200),
   voxelSizeMm: z.number().positive(),
-  conform: z.object({
-    mode: z.enum(['freesurfer', 'niivue', 'none']),
-    shape: z.tuple([voxels, voxels, voxels]),
-  }),
+  conform: ConformSchema,
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
 })
@@ -154,7 +163,7 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]>
   PONG: [],
   ERROR: ['text'],
   WHO: [],
-  DONE: ['model'],
+  DONE: ['model', 'json'], // and the data keys of its file
   BYE: [],
 }
 
