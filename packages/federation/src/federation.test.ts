@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { decodeModel, type MeshflEvent, modelMetadata, modelSha256, studySha256 } from '@meshfl/core'
@@ -247,6 +247,15 @@ test('a site that nobody approves is denied', async () => {
   expect(asked).toMatchObject([
     { site: 'site-1', fingerprint: expect.stringMatching(/^([0-9a-f]{4}-){7}[0-9a-f]{4}$/) },
   ])
+})
+
+test('an update that was acknowledged stays on disk when the coordinator is stopped before the commit', async () => {
+  loopback = new Loopback(1)
+  await loopback.start({}, { at: (point) => point === 'before commit' && void loopback.coordinator.stop() })
+  loopback.join('site-1')
+  await expect(loopback.coordinator.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
+  await loopback.coordinator.stop()
+  expect(readdirSync(join(loopback.run, 'journal'))).toEqual(['0001-site-1.safetensors'])
 })
 
 test('an invite is for one site, and for its time', async () => {
