@@ -14,7 +14,7 @@ import {
 } from '@meshfl/core'
 import { Admissions } from './admissions.js'
 import { CoordinatorRun } from './coordinator-run.js'
-import type { Best } from './coordinator-state.js'
+import type { Best, Told } from './coordinator-state.js'
 import { CoordinatorStore } from './coordinator-store.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
@@ -89,6 +89,8 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     })
   }
   const lock = lockFolder(folder)
+  const told = new HeldEvents(options.events)
+  let run: CoordinatorRun | undefined
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
     const admissions = Admissions.open(folder)
@@ -126,7 +128,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     const journal = await store.readJournal(runId, saved.commit.round + 1, base)
     await admissions.ensureInvites(options.sites, new Date(), options.inviteTtlSeconds ?? INVITE_TTL_SECONDS)
 
-    const run = new CoordinatorRun({
+    run = new CoordinatorRun({
       identity,
       admissions,
       store,
@@ -137,7 +139,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       minSites,
       dataKeys: keys,
       approve: options.approve,
-      tell: (event) => options.events({ ...event, time: now() } as MeshflEvent),
+      tell: (event) => told.tell(event),
       saved,
       journal,
       lock,
@@ -159,25 +161,50 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       expires: expires.toISOString(),
     }))
     for (const { invite } of invites) parseInvite(invite)
-    const onAbort = (): void => void run.stop()
+    const started = run
+    const onAbort = (): void => void started.stop()
     options.signal.addEventListener('abort', onAbort, { once: true })
     if (options.signal.aborted) onAbort()
+    setImmediate(() => told.release())
     return {
       endpoint,
       invites,
       resumedAtRound: saved.commit.round,
       signingPublic: identity.signingPublic,
       finished: run.finished,
-      pause: () => run.dispatch({ type: 'pause' }),
-      resume: () => run.dispatch({ type: 'resume' }),
+      pause: () => started.dispatch({ type: 'pause' }),
+      resume: () => started.dispatch({ type: 'resume' }),
       async stop() {
         options.signal.removeEventListener('abort', onAbort)
-        await run.stop()
+        await started.stop()
+        told.release()
       },
     }
   } catch (error) {
-    lock.release()
+    if (run) await run.stop()
+    else lock.release()
     throw error
+  }
+}
+
+/** Keeps what happens while the coordinator starts until its caller has said that it has started. */
+class HeldEvents {
+  readonly #events: EventSink
+  #held: Told[] | undefined = []
+
+  constructor(events: EventSink) {
+    this.#events = events
+  }
+
+  tell(event: Told): void {
+    if (this.#held) this.#held.push(event)
+    else this.#events({ ...event, time: now() } as MeshflEvent)
+  }
+
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const event of held) this.tell(event)
   }
 }
 
