@@ -62,7 +62,7 @@ export const EventSchema = z.discriminatedUnion('type', [
     time,
     site,
     round,
-    loss: z.number(),
+    loss: z.number().nullable(),
     dice: DiceSchema,
     samples: z.int(),
     seconds: z.number(),

@@ -75,9 +75,7 @@ export function journaled(draft: Draft, site: string, round: number, update: str
   }
   const { loss, dice, seconds } = result.metrics
   const { samples } = result
-  if (loss !== null) {
-    draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
-  }
+  draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
 }
 
 /** A site's scores of the model of the last round. */
