@@ -204,6 +204,16 @@ test('a source that does not exist is said so', async () => {
   await expect(findCases('/no/such/folder')).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })
 })
 
+test('a dataset that split made is no source, nor is a part of it', async () => {
+  const root = await folderWith('images/a.nii.gz', 'labels/a.nii.gz')
+  await writeFile(join(root, 'dataset.json'), '{"name":"nnU-Net"}')
+  expect((await findCases(root)).cases).toHaveLength(1)
+  await writeFile(join(root, 'dataset.json'), '{\n  "format": "meshfl-dataset/1"}')
+  for (const source of [root, join(root, 'dataset.json')]) {
+    await expect(findCases(source)).rejects.toMatchObject({ code: 'SOURCE_IS_DATASET', exitCode: 3 })
+  }
+})
+
 test('file names of cases are unique on any file system, and never leave their folder', () => {
   fc.assert(
     fc.property(
