@@ -62,7 +62,7 @@ export function splitCommand(): Command {
       .option('--label <name>', 'which label of a subject')
       .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
       .option('--nan-to-zero', 'read NaN and infinite voxels as 0')
-      .option('--name <name>', 'name of the dataset (default: of the source)')
+      .option('--name <name>', 'name of the dataset, and of the site that joins with it (default: of the source)')
       .option('--dry-run', 'show which case goes where, and write nothing')
       .option('--allow-skipped', 'exit with 0 even when cases were left out')
       .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),

@@ -8,7 +8,7 @@ import type { FoundCase } from './layouts/layout.js'
 import type { Case, DatasetManifest, Finding, Split } from './manifest.js'
 import { checkTrainingSubjects, partitionSubjects, siteNames } from './partition.js'
 import type { PrepareOptions } from './prepare-options.js'
-import { shownPath } from './source-files.js'
+import { shownPath, sourceName } from './source-files.js'
 import { SPLITS, splitSubjects } from './split.js'
 
 /** A conformed case with the files that it came from. */
@@ -61,7 +61,7 @@ export function buildManifest(
   return {
     format: 'meshfl-dataset/1',
     tool: `meshfl ${options.toolVersion}`,
-    name: options.name ?? basename(root).replace(/\.(csv|tsv)$/i, ''),
+    name: options.name ?? sourceName(root),
     seed,
     sites: names,
     partition: sites === undefined ? 'none' : options.partition,
