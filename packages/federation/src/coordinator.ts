@@ -2,6 +2,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import {
   type EventSink,
+  studySha256 as hashOfStudy,
   MeshflError,
   type MeshflEvent,
   type ModelLayout,
@@ -16,6 +17,7 @@ import { Admissions } from './admissions.js'
 import { CoordinatorRun } from './coordinator-run.js'
 import type { Best, Told } from './coordinator-state.js'
 import { CoordinatorStore } from './coordinator-store.js'
+import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
@@ -32,6 +34,7 @@ export interface CoordinatorOptions {
   /** `host:port` that invites name. Default: this machine's address and the bound port. */
   advertise?: string
   study: Study
+  /** `studySha256` of the study. */
   studySha256: string
   layout: ModelLayout
   initialModel: ModelState
@@ -76,7 +79,7 @@ export interface Coordinator {
 
 /**
  * Starts a coordinator, or continues one where its folder stands: same keys, same sites, next round.
- * @throws MeshflError `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
+ * @throws MeshflError `MIN_SITES_TOO_MANY`, `OPEN_FILES_TOO_FEW`, `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
  * `KEY_FILE_MALFORMED`, `SITES_FILE_MALFORMED`, `COMMIT_INVALID`, `LEDGER_TRUNCATED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export async function startCoordinator(options: CoordinatorOptions, internals: Internals = {}): Promise<Coordinator> {
@@ -88,6 +91,9 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       hint: 'raise --sites or lower --min-sites',
     })
   }
+  // A mistake of the caller, not of a user: the run would go by a name that no study has.
+  if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
+  checkFileLimit(options.sites, openFileLimit())
   const lock = lockFolder(folder)
   const told = new HeldEvents(options.events)
   let run: CoordinatorRun | undefined

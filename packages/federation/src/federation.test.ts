@@ -314,7 +314,8 @@ test('a folder belongs to one process, one study and one federation', async () =
   await site.finished.catch(() => undefined)
   await loopback.coordinator.stop()
   const study = { ...loopback.study, rounds: 99 }
-  await expect(loopback.start({ study, studySha256: 'f'.repeat(64) })).rejects.toMatchObject({
+  await expect(loopback.start({ study })).rejects.toThrow('studySha256 is not the hash of the study')
+  await expect(loopback.start({ study, studySha256: studySha256(study) })).rejects.toMatchObject({
     code: 'RUN_STUDY_MISMATCH',
   })
 
