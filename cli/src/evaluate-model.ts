@@ -109,6 +109,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       curves: model.run ? curvesFromEvents(readEventLog(join(model.run, 'events.jsonl'))) : undefined,
     },
     slices: slices.worst(),
+    leftOut: [],
     folder: model.run ? join(model.run, 'report') : join(dirname(model.file), 'report'),
     ...(model.run ? { run: model.run } : {}),
   }

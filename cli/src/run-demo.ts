@@ -81,6 +81,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     comparisons: [await thresholds(dataset, study.classNames)],
     signal,
     onCase: (done, total) => output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+    onNote: (message, level) => output.events({ type: 'log', time: now(), level, message }),
   })
   await finishEvaluation(evaluation, undefined, output)
 }

@@ -1,6 +1,6 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readGeometry, readVolume } from '@meshfl/volume'
+import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
@@ -98,6 +98,30 @@ test('the truth scored against itself is perfect, by folders alone', async () =>
   const { last } = await cli(['eval', '--pred', labels, '--truth', labels, '--out', out, '--json'])
   expect(last).toMatchObject({ type: 'report', cases: 8, foregroundDice: 1 })
   expect(existsSync(join(out, 'report.html'))).toBe(true)
+})
+
+test('a prediction on a wrong grid is left out and noted, the others are scored, and the exit code is 3', async () => {
+  const labels = join(source, 'labels')
+  const predictions = temporaryFolder('predictions')
+  const [first, second] = readdirSync(labels).sort() as [string, string]
+  cpSync(join(labels, first), join(predictions, first))
+  const affine = [-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+  const wrong = await encodeNifti({ shape: [5, 6, 7], affine, voxels: new Uint8Array(210) }, { gzip: true })
+  writeFileSync(join(predictions, second), wrong)
+  const out = join(temporaryFolder('left-out'), 'report')
+  const { code, events, last } = await cli(['eval', '--pred', predictions, '--truth', labels, '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'report', cases: 1, foregroundDice: 1, leftOut: ['sub-02'] })
+  expect(events).toContainEqual(expect.objectContaining({ type: 'log', level: 'error' }))
+  const { notes } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(notes).toEqual([
+    expect.stringContaining('6 left out, a truth without a prediction'),
+    expect.stringMatching(/^left out: sub-02: .*5 x 6 x 7 voxels.* \[EVAL_GRID_MISMATCH\]$/),
+  ])
+  writeFileSync(join(predictions, first), wrong)
+  const none = await cli(['eval', '--pred', predictions, '--truth', labels, '--out', `${out}-2`, '--json'])
+  expect(none).toMatchObject({ code: 3, last: { type: 'error', code: 'EVAL_GRID_MISMATCH' } })
+  expect(existsSync(`${out}-2`)).toBe(false)
 })
 
 test('a model file alone is enough to segment', async () => {
