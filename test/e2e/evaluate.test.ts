@@ -185,3 +185,16 @@ test('a dataset that has the classes in another order than the model is refused'
   expect(code).toBe(3)
   expect(last).toMatchObject({ type: 'error', code: 'DATASET_STUDY_MISMATCH' })
 })
+
+test('a dataset prepared in another way than the model learned is scored with a warning and a note', async () => {
+  const other = join(temporaryFolder('coarse'), 'dataset')
+  const options = ['--shape', '12', '--voxel-size', '16', '--conform', 'niivue', '--ratios', '0,0,1']
+  expect((await cli(['split', source, '--out', other, ...options])).code).toBe(0)
+  const out = join(temporaryFolder('prepared'), 'report')
+  const { code, stdout } = await cli(['eval', run, '--data', other, '--out', out])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/warning: scans has voxels of 16 mm \(the model: 12 mm\) and scans conformed as niivue/)
+  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
+  const same = await cli(['eval', run, '--data', dataset, '--out', out])
+  expect(same.stdout).not.toContain('warning')
+})
