@@ -8,7 +8,7 @@ import {
   verify as verifyEd25519,
 } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { MeshflError, writeFileAtomic } from '@meshfl/core'
+import { MeshflError, sha256, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 
 const SeedSchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
@@ -77,6 +77,11 @@ export async function loadIdentity(path: string): Promise<Identity> {
       cause: error,
     })
   }
+}
+
+/** A run is a study at a coordinator: whoever knows both of them knows its name, and no other coordinator can show it as its own. */
+export function runName(studySha256: string, signingPublic: Buffer): string {
+  return sha256(`meshfl run\0${studySha256}\0${signingPublic.toString('hex')}`)
 }
 
 /** Whether an Ed25519 signature by a raw 32-byte public key is right. Anything malformed is wrong, never an exception. */
