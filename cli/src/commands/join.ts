@@ -15,7 +15,7 @@ export function joinCommand(): Command {
         .description(
           'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
         )
-        .argument('<invite>', 'the line that meshfl serve printed for this site: mfl1:...')
+        .argument('<invite>', 'what meshfl serve printed for this site: mfl1:...')
         .requiredOption(
           '--data <dataset>',
           "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
