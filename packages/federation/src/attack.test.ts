@@ -1,10 +1,10 @@
-import { statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MeshflError, sha256, studySha256 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { Admissions } from './admissions.js'
 import { Gate } from './gate.js'
-import { createIdentity } from './identity.js'
+import { createIdentity, loadIdentity } from './identity.js'
 import { formatInvite } from './invite.js'
 import { describeFake, LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
 import { type Header, PROTOCOL_VERSION } from './messages.js'
@@ -139,6 +139,15 @@ test.each([
   await until(() => loopback.logs('error').length > 0)
   expect(JSON.stringify(loopback.events)).not.toMatch(/Miller|1961|\/data/)
   expect(loopback.logs('error')[0]).toMatch(/TRAINING_DIVERGED|ENOENT|RangeError/)
+})
+
+test('a key file that a backup left readable for others is closed again', async () => {
+  loopback = new Loopback(1)
+  const path = join(loopback.folder, 'keys', 'site.json')
+  const identity = await loadIdentity(path)
+  chmodSync(path, 0o644)
+  expect((await loadIdentity(path)).signingPublic).toEqual(identity.signingPublic)
+  expect(statSync(path).mode & 0o777).toBe(0o600)
 })
 
 test('an invite that expired long ago does not even open a connection', async () => {

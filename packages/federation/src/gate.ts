@@ -208,7 +208,17 @@ export class Gate {
   #join(session: Session, { header, bodies }: Message<'JOIN'>): void {
     const { admissions, study } = this.#options
     const signingKey = session.signingPublic.toString('base64url')
-    const description = decodeJsonBody(SiteDescriptionSchema, bodies[0]!)
+    let description: SiteDescription
+    try {
+      description = decodeJsonBody(SiteDescriptionSchema, bodies[0]!)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#deny(session, {
+        code: 'FEDERATION_DENIED',
+        reason: `what the site says of itself cannot be read: ${error.message}`,
+      })
+      return
+    }
     const refusal = admissions.refuseDescription(description, signingKey, study)
     if (refusal) {
       this.#deny(session, refusal)

@@ -7,8 +7,8 @@ import {
   sign as signEd25519,
   verify as verifyEd25519,
 } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { MeshflError, sha256, writeFileAtomic } from '@meshfl/core'
+import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { explainWriteError, MeshflError, sha256, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 
 const SeedSchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
@@ -67,6 +67,7 @@ export async function loadIdentity(path: string): Promise<Identity> {
     await writeFileAtomic(path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
     return createIdentity(curveSecret, signingSecret)
   }
+  closeToOthers(path)
   try {
     const file = KeyFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
     return createIdentity(Buffer.from(file.curveSecret, 'base64url'), Buffer.from(file.signingSecret, 'base64url'))
@@ -76,6 +77,16 @@ export async function loadIdentity(path: string): Promise<Identity> {
       data: { path },
       cause: error,
     })
+  }
+}
+
+/** A copy or a backup that was restored may have lost the mode. */
+function closeToOthers(path: string): void {
+  if (process.platform === 'win32' || (statSync(path).mode & 0o077) === 0) return
+  try {
+    chmodSync(path, 0o600)
+  } catch (error) {
+    throw explainWriteError(error, path)
   }
 }
 

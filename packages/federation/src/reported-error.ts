@@ -28,6 +28,7 @@ function describe(error: unknown): string {
   if (typeof code === 'string' && typeof syscall === 'string')
     return `${code} in ${syscall}; the site’s own log says more`
   const words = String(message ?? error)
+    .slice(0, 4000)
     .replace(QUOTED_PATH, '…')
     .replace(PATH, '…')
   return `${name === undefined || name === 'Error' ? '' : `${name}: `}${words}`.slice(0, 1000)
