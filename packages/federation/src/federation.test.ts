@@ -251,9 +251,10 @@ test('a site that nobody approves is denied', async () => {
 })
 
 test('an update that was acknowledged stays on disk when the coordinator is stopped before the commit', async () => {
-  loopback = new Loopback(1)
+  loopback = new Loopback(2)
   await loopback.start({}, { at: (point) => point === 'before commit' && void loopback.coordinator.stop() })
   loopback.join('site-1')
+  loopback.join('site-2', { delayMs: 300 })
   await expect(loopback.coordinator.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
   await loopback.coordinator.stop()
   expect(readdirSync(join(loopback.run, 'journal'))).toEqual(['0001-site-1.safetensors'])
