@@ -280,6 +280,17 @@ test('nothing is told before its caller knows that the coordinator has started, 
   })
 })
 
+test('a coordinator whose log cannot be written ends with that error', async () => {
+  loopback = new Loopback(1)
+  const full = new Error('no room')
+  const coordinator = await loopback.start({
+    events: () => {
+      throw full
+    },
+  })
+  await expect(coordinator.finished).rejects.toBe(full)
+})
+
 test('a coordinator that cannot start gives everything back', async () => {
   loopback = new Loopback(1)
   await expect(loopback.start({ advertise: 'not an address' })).rejects.toMatchObject({ code: 'ADVERTISE_INVALID' })
