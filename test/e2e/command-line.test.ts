@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { cli, temporaryFolder } from './cli.js'
+import { cli, startCli, temporaryFolder } from './cli.js'
 
 const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor']
 
@@ -61,4 +61,16 @@ test('doctor tells of every engine why it is there or not', async () => {
   const engines = events.filter((event) => event.type === 'engine')
   expect(engines.map(({ name }) => name)).toEqual(['cuda', 'cpu', 'wasm'])
   for (const engine of engines) expect(engine.available ? engine.device : engine.reason).toBeTruthy()
+})
+
+test('Ctrl-C in the demo says how to go on in the same folder', async () => {
+  const cwd = temporaryFolder('demo')
+  mkdirSync(join(cwd, 'meshfl-demo'))
+  const demo = startCli(['demo', '--sites', '2', '--json'], { cwd })
+  await demo.waitFor((event) => event.type === 'progress')
+  demo.child.kill('SIGINT')
+  expect(await demo.ended).toMatchObject({
+    code: 130,
+    last: { code: 'INTERRUPTED', hint: 'go on with: meshfl demo --out meshfl-demo-2 --sites 2 --seed 0' },
+  })
 })
