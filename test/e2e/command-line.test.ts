@@ -74,3 +74,14 @@ test('Ctrl-C in the demo says how to go on in the same folder', async () => {
     last: { code: 'INTERRUPTED', hint: 'go on with: meshfl demo --out meshfl-demo-2 --sites 2 --seed 0' },
   })
 })
+
+test('options of serve that were refused do not bind the next try in the same folder', async () => {
+  const out = join(temporaryFolder('serve'), 'run')
+  const serve = ['serve', '--out', out, '--bind', 'tcp://127.0.0.1:*', '--json']
+  const refused = await cli([...serve, '--min-sites', '4'])
+  expect(refused).toMatchObject({ code: 2, last: { type: 'error', code: 'MIN_SITES_TOO_MANY' } })
+  const mended = startCli([...serve, '--min-sites', '4', '--sites', '4'])
+  await mended.waitFor((event) => event.type === 'invite')
+  mended.child.kill('SIGINT')
+  expect((await mended.ended).code).toBe(130)
+})
