@@ -16,6 +16,8 @@ export interface FederationRunOptions {
   autoApprove: boolean
   /** How the events name what runs: serve, simulate, demo. */
   command: string
+  /** Whether to print the unused invites: before all else, where scripts look for them. */
+  printInvites: boolean
   output: Output
   signal: AbortSignal
 }
@@ -49,6 +51,9 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       events,
       signal,
     })
+    if (options.printInvites) {
+      for (const { invite, expires } of coordinator.invites) output.events({ type: 'invite', invite, expires })
+    }
     events({
       type: 'run-started',
       time: now(),
@@ -64,8 +69,8 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     return { coordinator, studySha256: run.studySha256, close: () => run.log.close() }
   } catch (error) {
     run.log.close()
-    // Options that were refused do not bind the next try to them.
-    if (!run.resumed && error instanceof MeshflError && error.kind === 'usage') await rm(join(folder, 'study.yaml'))
+    // A start that failed does not bind the next one to its options.
+    if (!run.resumed && error instanceof MeshflError) await rm(join(folder, 'study.yaml'))
     throw error
   }
 }

@@ -35,6 +35,7 @@ export async function simulateFederation(options: SimulationOptions) {
     sites: sites.length,
     autoApprove: true,
     command: options.command,
+    printInvites: false,
     output,
     signal,
   })

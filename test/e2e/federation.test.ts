@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { readEventLog } from '@meshfl/core'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -180,6 +182,35 @@ test('one site alone through the federation gives the same bits as meshfl train'
     '--json',
   ])
   expect(hashOf(central)).toBe(federated)
+})
+
+test('serve prints its invites before all else, and its result last', async () => {
+  const { serve, join } = federation(port++, ['site-1'])
+  const coordinator = serve()
+  await started(coordinator, 1)
+  join('site-1')
+  const { events, last } = await coordinator.ended
+  expect(events[0]).toMatchObject({ type: 'invite', invite: expect.stringMatching(/^mfl1:127\.0\.0\.1:/) })
+  expect(last).toMatchObject({
+    type: 'done',
+    rounds: ROUNDS,
+    best: expect.objectContaining({ round: expect.any(Number) }),
+  })
+})
+
+test('a port that is in use is told, and does not bind the folder to the options of that try', async () => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const { port: used } = taken.address() as AddressInfo
+  const run = path.join(temporaryFolder('taken'), 'run')
+  const refused = await cli(['serve', '--out', run, '--rounds', '2', '--bind', `tcp://127.0.0.1:${used}`, '--json'])
+  taken.close()
+  expect(refused.code).toBe(3)
+  expect(refused.last).toMatchObject({ type: 'error', code: 'BIND_FAILED' })
+  const other = startCli(['serve', '--out', run, '--rounds', '3', '--bind', 'tcp://127.0.0.1:*', '--json'])
+  await started(other, 1)
+  other.child.kill('SIGINT')
+  expect((await other.ended).code).toBe(130)
 })
 
 test('a site with the invite of another coordinator is told so, and the run goes on without it', async () => {

@@ -68,6 +68,7 @@ export function serveCommand(): Command {
         ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
         autoApprove: options.autoApprove === true,
         command: 'serve',
+        printInvites: true,
         output,
         signal,
       })
@@ -77,9 +78,6 @@ export function serveCommand(): Command {
           const message =
             'new sites will be refused: there is no terminal to ask for approval; --auto-approve admits them'
           output.events({ type: 'log', time: now(), level: 'warn', message })
-        }
-        for (const { invite, expires } of run.coordinator.invites) {
-          output.events({ type: 'invite', invite, ...(expires ? { expires } : {}) })
         }
         const result = await run.coordinator.finished
         output.result(...describeResult(result, options.out))

@@ -107,6 +107,8 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     const store = new CoordinatorStore(folder, layout, (round) => runMetadata(study, keys(), round))
     const runId = runName(studySha256, identity.signingPublic)
     let saved = await store.readCommit()
+    // Until a site was admitted nobody counts on the folder: a start that failed does not bind the next one to its study.
+    if (saved?.commit.round === 0 && admissions.sites.length === 0) saved = null
     if (saved && saved.commit.run !== runId) {
       throw new MeshflError('RUN_STUDY_MISMATCH', `${folder} holds a run of another study`, {
         hint: 'continue it with the study it was started with, or choose another --out',
