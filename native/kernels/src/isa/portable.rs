@@ -24,6 +24,11 @@ impl Lanes for Portable {
     const N: usize = 4;
 
     #[inline(always)]
+    unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         Self(from.cast::<[f32; 4]>().read_unaligned())
     }

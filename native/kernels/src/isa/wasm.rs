@@ -10,6 +10,11 @@ impl Lanes for Simd128 {
     const N: usize = 4;
 
     #[inline(always)]
+    unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         Self(v128_load(from.cast()))
     }
