@@ -126,6 +126,11 @@ pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
     (((pitch + 2 * ring_padding(dilation)).div_ceil(16)) | 1) * 16
 }
 
+/// Lines of a mixed plane in a ring: those that a line of the output reaches.
+pub fn paired_lines(height: usize, dilation: usize) -> usize {
+    height.min(2 * dilation + 1)
+}
+
 pub fn ring_padding(dilation: usize) -> usize {
     dilation.next_multiple_of(4)
 }
@@ -163,16 +168,14 @@ impl Plan {
         let parameters = p.parameter_count() as u64;
         let statistics = if request.normalization == BATCH_NORM { 2 * channels * blocks } else { 0 };
 
-        // The ring's width does not grow with every dilation in step, so the largest is looked for.
-        let ring_row = (0..p.blocks()).map(|block| ring_pitch(pitch, p.dilation(block))).max().unwrap_or(0) as u64;
-        let planes = if (0..p.blocks()).any(|block| p.in_pairs(block)) { 6 } else { 3 };
+        let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
             at += bytes.next_multiple_of(64);
             offset
         };
-        let ring = take(4 * (planes * p.height() as u64 * channels * ring_row + 2 * wide as u64));
+        let ring = take(4 * (ring as u64 + 2 * wide as u64));
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(4 * channels + 2));
         let sums = take(if train { 4 * L::N as u64 * 36 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
@@ -281,6 +284,15 @@ impl Plan {
     /// Whether a block's convolutions are done in pairs of planes.
     pub fn in_pairs(&self, block: usize) -> bool {
         in_pairs(self.depth(), self.dilation(block))
+    }
+    fn ring_floats(&self, block: usize, pitch: usize) -> usize {
+        let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
+        let rows = if self.in_pairs(block) {
+            4 * paired_lines(height, self.dilation(block)) * padded + 2 * height * pitch
+        } else {
+            3 * height * padded
+        };
+        rows * self.channels()
     }
     /// Planes of a block's packed weights.
     pub fn weight_planes(&self, block: usize) -> usize {

@@ -5,10 +5,11 @@ use crate::coefficients::Coefficients;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::pairs::mix_inputs;
-use crate::plan::{ring_padding, ring_pitch};
+use crate::plan::{paired_lines, ring_padding, ring_pitch, Plan};
 use core::slice;
 
-/// A thread's ring: planes (H, C, pitch), a row's first voxel `padding` floats after the row's start.
+/// A thread's ring: planes (lines, C, pitch), a row's first voxel `padding` floats after the row's start. In pairs, a plane holds
+/// only the lines that a line of the output reaches, and two kept planes (H, C, row) follow.
 #[derive(Clone, Copy)]
 pub struct Ring {
     pub start: *mut f32,
@@ -17,11 +18,17 @@ pub struct Ring {
     pub width: usize,
     pub dilation: usize,
     pub pitch: usize,
+    /// Floats of a row without padding.
+    row: usize,
+    /// Lines of a plane; line y lies at y modulo this.
+    lines: usize,
 }
 
 impl Ring {
-    pub fn new(start: *mut f32, channels: usize, height: usize, width: usize, row: usize, dilation: usize) -> Self {
-        Self { start, channels, height, width, dilation, pitch: ring_pitch(row, dilation) }
+    pub fn new(start: *mut f32, channels: usize, plan: &Plan, block: usize) -> Self {
+        let (height, row, dilation) = (plan.height(), plan.pitch, plan.dilation(block));
+        let lines = if plan.in_pairs(block) { paired_lines(height, dilation) } else { height };
+        Self { start, channels, height, width: plan.width(), dilation, pitch: ring_pitch(row, dilation), row, lines }
     }
 
     /// Row y of a plane: channel 0, `dilation` floats before voxel 0, which is where the leftmost tap begins.
@@ -35,14 +42,50 @@ impl Ring {
     /// Voxel 0 of a row.
     #[inline(always)]
     unsafe fn voxels(&self, plane: usize, y: usize, c: usize) -> *mut f32 {
-        self.start.add(((plane * self.height + y) * self.channels + c) * self.pitch + ring_padding(self.dilation))
+        self.start.add(((plane * self.lines + y % self.lines) * self.channels + c) * self.pitch + ring_padding(self.dilation))
     }
 
     /// Sets the first planes to zero.
     /// # Safety
     /// As `taps`.
     pub unsafe fn clear(&self, planes: usize) {
-        slice::from_raw_parts_mut(self.start, planes * self.height * self.channels * self.pitch).fill(0.0);
+        slice::from_raw_parts_mut(self.start, planes * self.lines * self.channels * self.pitch).fill(0.0);
+    }
+
+    /// A row of one of the two planes that a pair leaves for the next.
+    #[inline(always)]
+    unsafe fn kept(&self, plane: usize, y: usize, c: usize) -> *mut f32 {
+        let kept = self.start.add(4 * self.lines * self.channels * self.pitch);
+        kept.add(((plane * self.height + y) * self.channels + c) * self.row)
+    }
+
+    /// Fills a kept plane; one that is not there is zero.
+    /// # Safety
+    /// As `fill`.
+    pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32)) {
+        for y in 0..self.height {
+            for c in 0..self.channels {
+                self.write_row(link, y, c, self.kept(plane, y, c), &write);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write_row(
+        &self,
+        link: Option<usize>,
+        y: usize,
+        c: usize,
+        to: *mut f32,
+        write: impl Fn(usize, usize, usize, *mut f32),
+    ) {
+        let from = if let Some(link) = link {
+            write(link, y, c, to);
+            self.width
+        } else {
+            0
+        };
+        slice::from_raw_parts_mut(to.add(from), self.row - from).fill(0.0);
     }
 
     /// Fills a plane whose padding is zero: `write(y, c, to)` writes a row, and may write on to the end of its last vector.
@@ -59,34 +102,25 @@ impl Ring {
         }
     }
 
-    /// Planes 0 to 3 = the mixed planes of a pair, from planes 4 and 5 and two new ones, which take their place; a plane that
-    /// is not there is zero. `rows`: room for two rows.
+    /// Line y of planes 0 to 3 = the mixed planes of a pair, from the kept planes and two new ones, which take their place; a plane
+    /// that is not there is zero. `rows`: room for two rows.
     /// # Safety
-    /// As `fill`; `rows` holds 2 * `row` floats.
+    /// As `fill`.
     #[inline(always)]
-    pub unsafe fn fill_pair<L: Lanes>(
+    pub unsafe fn fill_line<L: Lanes>(
         &self,
+        y: usize,
         new: [Option<usize>; 2],
         rows: *mut f32,
-        row: usize,
         write: impl Fn(usize, usize, usize, *mut f32),
     ) {
-        for y in 0..self.height {
-            for c in 0..self.channels {
-                let at: [*mut f32; 2] = [rows, rows.add(row)];
-                for (&link, &to) in new.iter().zip(&at) {
-                    match link {
-                        Some(link) => {
-                            write(link, y, c, to);
-                            slice::from_raw_parts_mut(to.add(self.width), row - self.width).fill(0.0);
-                        }
-                        None => slice::from_raw_parts_mut(to, row).fill(0.0),
-                    }
-                }
-                let kept = [self.voxels(4, y, c), self.voxels(5, y, c)];
-                let mixed = core::array::from_fn(|plane| self.voxels(plane, y, c));
-                mix_inputs::<L>(kept, [at[0], at[1]], mixed, row);
+        for c in 0..self.channels {
+            let at: [*mut f32; 2] = [rows, rows.add(self.row)];
+            for (&link, &to) in new.iter().zip(&at) {
+                self.write_row(link, y, c, to, &write);
             }
+            let mixed = core::array::from_fn(|plane| self.voxels(plane, y, c));
+            mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], [at[0], at[1]], mixed, self.row);
         }
     }
 

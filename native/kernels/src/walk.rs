@@ -44,9 +44,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
     }
 
     pub(crate) fn ring(&self, block: usize, inputs: usize) -> Ring {
-        let plan = self.plan;
-        let memory = unsafe { self.thread_memory(plan.thread.ring) };
-        Ring::new(memory, inputs, plan.height(), plan.width(), plan.pitch, plan.dilation(block))
+        Ring::new(unsafe { self.thread_memory(self.plan.thread.ring) }, inputs, self.plan, block)
     }
 
     /// Walks an item plane by plane. `source(link, y, c, to)` reads a row; `each` gets z, y and the tap rows of an output row.
@@ -99,20 +97,23 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let (height, dilation) = (plan.height(), plan.dilation(block));
         let ring = self.ring(block, inputs);
         let scratch = self.thread_memory(plan.thread.rows);
-        ring.clear(6);
-        if item.first > 0 {
-            ring.fill(4, |y, c, to| source(item.first - 1, y, c, to));
-        }
-        ring.fill(5, |y, c, to| source(item.first, y, c, to));
+        ring.clear(4);
+        ring.keep(0, item.first.checked_sub(1), &source);
+        ring.keep(1, Some(item.first), &source);
         for j in (item.first..item.end).step_by(2) {
             let there = |link: usize| (link < item.links).then_some(link);
-            ring.fill_pair::<L>([there(j + 1), there(j + 2)], scratch, plan.pitch, &source);
+            let new = [there(j + 1), there(j + 2)];
+            let mut filled = 0;
             if self.team.cancelled() {
                 return;
             }
             let z = item.residue + j * dilation;
             let next = there(j + 1).map(|_| z + dilation);
             for y in 0..height {
+                while filled < (y + dilation + 1).min(height) {
+                    ring.fill_line::<L>(filled, new, scratch, &source);
+                    filled += 1;
+                }
                 let mut rows = [[TapRow { from: ring.start, index: 0 }; 3]; 4];
                 let mut count = 0;
                 for ky in 0..3 {

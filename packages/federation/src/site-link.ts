@@ -120,6 +120,11 @@ export class SiteLink {
     if (this.#stage === 'joined') this.#send(header, bodies)
   }
 
+  /** Says goodbye, also where the coordinator may have let us in and its word is still on the way. */
+  leave(reason: string): void {
+    if (this.#stage === 'joined' || this.#stage === 'joining') this.#send({ v: PROTOCOL_VERSION, type: 'BYE', reason })
+  }
+
   /** Looks at the clock: a login that gets no answer begins again, an unreachable coordinator is named once. */
   tick(): void {
     const waited = performance.now() - this.#stageSince

@@ -86,7 +86,7 @@ export class SiteRun {
   async finish(): Promise<FederationResult> {
     const { signal, timing } = this.#options
     const onAbort = (): void => {
-      this.#link.send({ v: PROTOCOL_VERSION, type: 'BYE', reason: 'stopped by its operator' })
+      this.#link.leave('stopped by its operator')
       this.#fail(
         new MeshflError('INTERRUPTED', 'the site was stopped; everything done so far is kept', {
           kind: 'interrupted',
@@ -176,7 +176,7 @@ export class SiteRun {
     const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, body, result) }
     await this.#options.store.writeFinished(run, study, layout, outcome)
     this.#options.at('finished written')
-    this.#link.send({ v: PROTOCOL_VERSION, type: 'BYE', reason: 'done' })
+    this.#link.leave('done')
     this.#tellTraffic()
     this.#tellState('done')
     this.#resolve(outcome)
