@@ -132,49 +132,59 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         y: usize,
         partial: &mut [f64],
     ) {
-        let plan = self.plan;
-        let from = self.row(plan.slot(block), volume, z, y);
-        for c in 0..plan.channels() {
-            let k = self.coefficients(block, volume, c);
-            let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-            let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
-            let mut x = 0;
-            while x < plan.pitch {
-                let slope = A::slope(L::load(from.add(x)).fma(scale, shift)).mul(factor);
-                L::load(gradient.add(x)).mul(slope).store(gradient.add(x));
-                x += L::N;
-            }
-        }
-        self.clear_tail(gradient);
-        if plan.request.normalization != BATCH_NORM {
-            return;
-        }
-        for c in 0..plan.channels() {
-            let k = self.coefficients(block, volume, c);
-            let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
-            let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
-            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-            let mut x = 0;
-            while x < plan.pitch {
-                let g = L::load(gradient.add(x));
-                sum = sum.add(g);
-                product = g.fma(L::load(from.add(x)).fma(inverse, center), product);
-                x += L::N;
-            }
-            partial[c] += f64::from(sum.sum());
-            partial[plan.channels() + c] += f64::from(product.sum());
-        }
+        L::enter(
+            #[inline(always)]
+            || {
+                let plan = self.plan;
+                let from = self.row(plan.slot(block), volume, z, y);
+                for c in 0..plan.channels() {
+                    let k = self.coefficients(block, volume, c);
+                    let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
+                    let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
+                    let mut x = 0;
+                    while x < plan.pitch {
+                        let slope = A::slope(L::load(from.add(x)).fma(scale, shift)).mul(factor);
+                        L::load(gradient.add(x)).mul(slope).store(gradient.add(x));
+                        x += L::N;
+                    }
+                }
+                self.clear_tail(gradient);
+                if plan.request.normalization != BATCH_NORM {
+                    return;
+                }
+                for c in 0..plan.channels() {
+                    let k = self.coefficients(block, volume, c);
+                    let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
+                    let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
+                    let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+                    let mut x = 0;
+                    while x < plan.pitch {
+                        let g = L::load(gradient.add(x));
+                        sum = sum.add(g);
+                        product = g.fma(L::load(from.add(x)).fma(inverse, center), product);
+                        x += L::N;
+                    }
+                    partial[c] += f64::from(sum.sum());
+                    partial[plan.channels() + c] += f64::from(product.sum());
+                }
+            },
+        )
     }
 }
 
 /// z = gradient by z: from `slope`, the gradient by the normalised, scaled values.
 #[inline(always)]
 unsafe fn through_normalisation<L: Lanes>(slope: *const f32, z: *mut f32, pitch: usize, k: &Coefficients) {
-    let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
-    let mut x = 0;
-    while x < pitch {
-        let rest = L::load(z.add(x)).fma(by_z, constant);
-        L::load(slope.add(x)).fma(by_slope, rest).store(z.add(x));
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
+            let mut x = 0;
+            while x < pitch {
+                let rest = L::load(z.add(x)).fma(by_z, constant);
+                L::load(slope.add(x)).fma(by_slope, rest).store(z.add(x));
+                x += L::N;
+            }
+        },
+    )
 }

@@ -75,17 +75,22 @@ pub struct RowShape {
 /// Tap rows hold `inputs` rows of pitch + 2 * dilation readable floats; `to` holds outputs * pitch.
 #[inline(never)]
 pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
-    channel_groups(s.outputs, |first, count| {
-        let weights = weights.add(9 * s.planes * s.inputs * first);
-        let to = to.add(first * s.pitch);
-        match count {
-            1 => convolve_group::<L, 1>(rows, weights, to, s),
-            2 => convolve_group::<L, 2>(rows, weights, to, s),
-            3 => convolve_group::<L, 3>(rows, weights, to, s),
-            4 => convolve_group::<L, 4>(rows, weights, to, s),
-            _ => convolve_group::<L, 5>(rows, weights, to, s),
-        }
-    });
+    L::enter(
+        #[inline(always)]
+        || {
+            channel_groups(s.outputs, |first, count| {
+                let weights = weights.add(9 * s.planes * s.inputs * first);
+                let to = to.add(first * s.pitch);
+                match count {
+                    1 => convolve_group::<L, 1>(rows, weights, to, s),
+                    2 => convolve_group::<L, 2>(rows, weights, to, s),
+                    3 => convolve_group::<L, 3>(rows, weights, to, s),
+                    4 => convolve_group::<L, 4>(rows, weights, to, s),
+                    _ => convolve_group::<L, 5>(rows, weights, to, s),
+                }
+            });
+        },
+    )
 }
 
 /// A tap an iteration, not unrolled: accumulators, two inputs and a weight just fit sixteen registers.

@@ -136,10 +136,15 @@ impl Ring {
 /// Both rows hold `pitch` floats, a multiple of the lanes.
 #[inline(always)]
 pub unsafe fn activate_row<L: Lanes, A: Activation>(z: *const f32, to: *mut f32, pitch: usize, k: &Coefficients) {
-    let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-    let mut x = 0;
-    while x < pitch {
-        A::value(L::load(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
+            let mut x = 0;
+            while x < pitch {
+                A::value(L::load(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
+                x += L::N;
+            }
+        },
+    )
 }

@@ -9,17 +9,22 @@ use crate::lanes::Lanes;
 /// outputs vectors.
 #[inline(never)]
 pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, woven: *mut f32, sums: *mut f32, s: &RowShape) {
-    channel_groups(s.outputs, |first, count| {
-        let gradient = gradient.add(first * s.pitch);
-        let sums = sums.add(first * L::N);
-        match count {
-            1 => accumulate_group::<L, 1>(rows, gradient, woven, sums, s),
-            2 => accumulate_group::<L, 2>(rows, gradient, woven, sums, s),
-            3 => accumulate_group::<L, 3>(rows, gradient, woven, sums, s),
-            4 => accumulate_group::<L, 4>(rows, gradient, woven, sums, s),
-            _ => accumulate_group::<L, 5>(rows, gradient, woven, sums, s),
-        }
-    });
+    L::enter(
+        #[inline(always)]
+        || {
+            channel_groups(s.outputs, |first, count| {
+                let gradient = gradient.add(first * s.pitch);
+                let sums = sums.add(first * L::N);
+                match count {
+                    1 => accumulate_group::<L, 1>(rows, gradient, woven, sums, s),
+                    2 => accumulate_group::<L, 2>(rows, gradient, woven, sums, s),
+                    3 => accumulate_group::<L, 3>(rows, gradient, woven, sums, s),
+                    4 => accumulate_group::<L, 4>(rows, gradient, woven, sums, s),
+                    _ => accumulate_group::<L, 5>(rows, gradient, woven, sums, s),
+                }
+            });
+        },
+    )
 }
 
 /// Columns in pairs, so that a load of the gradient serves two products. The gradient's channels are woven vector by vector, so
@@ -87,8 +92,13 @@ unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
 /// # Safety
 /// `sums` holds `count` vectors, `totals` as many doubles.
 pub unsafe fn flush<L: Lanes>(sums: *mut f32, totals: *mut f64, count: usize) {
-    for i in 0..count {
-        *totals.add(i) += f64::from(L::load(sums.add(i * L::N)).sum());
-        L::splat(0.0).store(sums.add(i * L::N));
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            for i in 0..count {
+                *totals.add(i) += f64::from(L::load(sums.add(i * L::N)).sum());
+                L::splat(0.0).store(sums.add(i * L::N));
+            }
+        },
+    )
 }
