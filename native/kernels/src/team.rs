@@ -6,6 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering::*};
 pub const DONE: u32 = 0;
 pub const CANCELLED: u32 = 1;
 pub const BAD_LABEL: u32 = 2;
+/// A thread panicked: native only.
+pub const BROKEN: u32 = 3;
 
 pub struct Team {
     arrived: AtomicU32,
@@ -30,6 +32,16 @@ fn sleep(_: &AtomicU32, _: u32) {
 }
 #[cfg(not(target_arch = "wasm32"))]
 fn wake(_: &AtomicU32) {}
+
+#[cfg(target_arch = "wasm32")]
+fn survives(work: impl FnOnce()) -> bool {
+    work();
+    true
+}
+#[cfg(not(target_arch = "wasm32"))]
+fn survives(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok()
+}
 
 impl Default for Team {
     fn default() -> Self {
@@ -99,15 +111,18 @@ impl Team {
             if index >= items {
                 break;
             }
-            work(index);
+            if !survives(|| work(index)) {
+                self.stop(BROKEN);
+                break;
+            }
         }
         self.barrier(threads);
-        if thread == 0 {
+        if thread == 0 && self.outcome() == DONE {
             self.next.store(0, SeqCst);
             if self.cancelled() {
                 self.stop(CANCELLED);
-            } else {
-                conclude();
+            } else if !survives(conclude) {
+                self.stop(BROKEN);
             }
         }
         self.barrier(threads);

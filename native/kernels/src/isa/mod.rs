@@ -1,3 +1,5 @@
+#[cfg(not(target_arch = "wasm32"))]
+pub mod chosen;
 pub mod portable;
 
 #[cfg(target_arch = "wasm32")]
