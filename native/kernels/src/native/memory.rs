@@ -41,7 +41,8 @@ impl Memory {
     fn release(&mut self) {
         if self.bytes > 0 {
             unsafe { dealloc(self.start, Layout::from_size_align_unchecked(self.bytes, ALIGNMENT)) };
-            *self = Self::empty();
+            self.start = std::ptr::null_mut();
+            self.bytes = 0;
         }
     }
 }
