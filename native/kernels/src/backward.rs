@@ -123,6 +123,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
 
     /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums of it, then of its
     /// products with the normalised values, are added to `partial`.
+    #[inline(never)]
     pub(crate) unsafe fn through_activation(
         &self,
         gradient: *mut f32,
@@ -173,7 +174,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
 }
 
 /// z = gradient by z: from `slope`, the gradient by the normalised, scaled values.
-#[inline(always)]
+#[inline(never)]
 unsafe fn through_normalisation<L: Lanes>(slope: *const f32, z: *mut f32, pitch: usize, k: &Coefficients) {
     L::enter(
         #[inline(always)]

@@ -1,4 +1,5 @@
-//! The 1x1x1 convolution, the labels, the loss and their gradients, a row at a time.
+//! The 1x1x1 convolution, the labels, the loss and their gradients, a row at a time. Each is a function of its own, also after
+//! inlining, so that a runtime that optimises function by function gets to it within the first planes.
 
 use crate::lanes::Lanes;
 
@@ -24,7 +25,7 @@ impl Head<'_> {
     /// logits (K, pitch) = W * inputs (C, pitch) + b. Overwrites.
     /// # Safety
     /// The rows have those sizes; the pitch is a multiple of the lanes.
-    #[inline(always)]
+    #[inline(never)]
     pub unsafe fn logits<L: Lanes>(&self, inputs: *const f32, logits: *mut f32) {
         L::enter(
             #[inline(always)]
@@ -48,7 +49,7 @@ impl Head<'_> {
     /// best (pitch) = the class with the largest logit, the lowest of equal ones; largest (pitch) = that logit.
     /// # Safety
     /// As `logits`.
-    #[inline(always)]
+    #[inline(never)]
     pub unsafe fn argmax<L: Lanes>(&self, logits: *const f32, best: *mut f32, largest: *mut f32) {
         L::enter(
             #[inline(always)]
@@ -75,7 +76,7 @@ impl Head<'_> {
     /// logits, or nothing for the loss alone. Both zero beyond the width. `truth` and `largest` (pitch) are floats.
     /// # Safety
     /// As `logits`.
-    #[inline(always)]
+    #[inline(never)]
     pub unsafe fn loss<L: Lanes>(
         &self,
         spec: &Loss,
@@ -144,7 +145,7 @@ impl Head<'_> {
     /// by_weights (K, C), by_biases (K) += this row's; gradient (C, pitch) = W^T * slopes, overwritten.
     /// # Safety
     /// As `logits`.
-    #[inline(always)]
+    #[inline(never)]
     pub unsafe fn backward<L: Lanes>(
         &self,
         inputs: *const f32,

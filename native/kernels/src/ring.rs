@@ -106,7 +106,7 @@ impl Ring {
     /// that is not there is zero. `rows`: room for two rows.
     /// # Safety
     /// As `fill`.
-    #[inline(always)]
+    #[inline(never)]
     pub unsafe fn fill_line<L: Lanes>(
         &self,
         y: usize,

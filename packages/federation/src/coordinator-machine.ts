@@ -136,7 +136,7 @@ class Machine {
     const isAtWork =
       working === undefined || (working?.base === this.state.base && working.purpose === purposeOf(this.state))
     if (!isAtWork && isPending(this.state, site) && this.#at - record.taskSent >= this.state.config.resendMs)
-      this.#sendTask(site)
+      this.#sendTask(site, true)
   }
 
   #result(event: Extract<CoordinatorEvent, { type: 'result' }>): void {
@@ -382,12 +382,20 @@ class Machine {
     for (const site of [...this.state.members].sort()) if (isPending(this.state, site)) this.#sendTask(site)
   }
 
-  #sendTask(site: string): void {
+  #sendTask(site: string, again = false): void {
     const session = this.state.sites.get(site)?.session
     const purpose = purposeOf(this.state)
     if (!session || !purpose) return
     const round = purpose === 'train' ? this.state.round + 1 : this.state.round
-    this.effects.push({ type: 'task', session, purpose, round, attempt: this.state.attempt, base: this.state.base })
+    this.effects.push({
+      type: 'task',
+      session,
+      purpose,
+      round,
+      attempt: this.state.attempt,
+      base: this.state.base,
+      again,
+    })
     this.#change(site, { taskSent: this.#at })
     this.#show(site, busyState(this.state))
   }

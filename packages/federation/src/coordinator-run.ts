@@ -58,6 +58,8 @@ export class CoordinatorRun {
   #modelBody: Uint8Array
   /** Updates that came in, by site: on their way to the journal, or there. */
   #updates = new Map<string, JournalEntry>()
+  /** Hash of the model that each session was sent last. */
+  readonly #sentModels = new Map<string, string>()
   /** The files that follow from the last commit. */
   #derived: Promise<void> = Promise.resolve()
   #timers: NodeJS.Timeout[] = []
@@ -108,7 +110,10 @@ export class CoordinatorRun {
       run: options.runId,
       send: (peer, frames) => this.#send(peer, frames),
       onJoined: (site, session, working) => this.dispatch({ type: 'joined', site, session, working }),
-      onClosed: (session) => this.dispatch({ type: 'disconnected', session }),
+      onClosed: (session) => {
+        this.#sentModels.delete(session)
+        this.dispatch({ type: 'disconnected', session })
+      },
       onMessage: (site, peer, message) => this.#receive(site, peer, message),
       onRefused: (words, site) => this.#refused(words, site),
       onFailed: (error) => this.#fail(error),
@@ -139,7 +144,12 @@ export class CoordinatorRun {
       setInterval(() => this.#tellTraffic(), timing.pingMs),
     ]
     this.dispatch({ type: 'tick' })
-    return this.#transport.endpoint
+    const { endpoint } = this.#transport
+    if (preferredPort !== undefined && !endpoint.endsWith(`:${preferredPort}`) && admissions.sites.length > 0) {
+      const words = `listening on ${endpoint}, not on port ${preferredPort} as before: sites look for it there`
+      this.#options.tell({ type: 'log', level: 'warn', message: words })
+    }
+    return endpoint
   }
 
   dispatch(event: WithoutAt<CoordinatorEvent>): void {
@@ -180,12 +190,15 @@ export class CoordinatorRun {
     const v = PROTOCOL_VERSION
     switch (effect.type) {
       case 'task': {
-        const { session, purpose, round, attempt, base } = effect
+        const { session, purpose, round, attempt, base, again } = effect
+        // A site that scored this model a moment ago has it.
+        const isKnown = this.#sentModels.get(session) === base && !again
+        this.#sentModels.set(session, base)
         const leaseSeconds = timing.leaseMs / 1000
         this.#gate.send(
           session,
           { v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
-          [this.#modelBody],
+          [isKnown ? new Uint8Array() : this.#modelBody],
         )
         break
       }
@@ -254,7 +267,7 @@ export class CoordinatorRun {
       trained,
       evaluated: null,
     }
-    await this.#write(commit, model)
+    await this.#write(commit, model, 'round')
     at('commit written')
     this.#modelBody = encodeModelBody(model)
     this.#updates.clear()
@@ -265,13 +278,13 @@ export class CoordinatorRun {
 
   async #recordRound(effect: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
     const { round, evaluated, best, final } = effect
-    await this.#write({ ...this.#commit, evaluated, best, final }, this.#model)
+    await this.#write({ ...this.#commit, evaluated, best, final }, this.#model, 'best')
     this.#options.at('record written')
     this.dispatch({ type: 'recorded', round })
   }
 
   /** One atomic step; what follows from it is written beside the next work, and is complete before the next step. */
-  async #write(commit: Commit, model: ModelState): Promise<void> {
+  async #write(commit: Commit, model: ModelState, part: 'round' | 'best'): Promise<void> {
     const { store, at } = this.#options
     await this.#derived
     if (this.#stopped) return
@@ -280,7 +293,7 @@ export class CoordinatorRun {
     this.#model = model
     this.#derived = (async () => {
       at('before derive')
-      await store.derive(commit, model)
+      await store.derive(commit, model, part)
       at('derived')
     })()
     this.#derived.catch((error) => this.#fail(error))

@@ -106,7 +106,16 @@ export interface LeftOut {
 
 /** What the shell has to do; each is done in this order. */
 export type CoordinatorEffect =
-  | { type: 'task'; session: string; purpose: 'train' | 'evaluate'; round: number; attempt: number; base: string }
+  | {
+      type: 'task'
+      session: string
+      purpose: 'train' | 'evaluate'
+      round: number
+      attempt: number
+      base: string
+      /** Whether it was sent in this session before, and seems to be lost. */
+      again: boolean
+    }
   | {
       type: 'ack'
       session: string

@@ -98,10 +98,14 @@ export class CoordinatorStore {
 
   /**
    * Makes what the commit says of the ledger and the model files; doing it twice changes nothing.
+   * @param part `round`: what a new round changes; `best`: what its scores change
    * @throws MeshflError `LEDGER_TRUNCATED`
    */
-  async derive(commit: Commit, model: ModelState): Promise<void> {
-    await Promise.all([this.#deriveLedger(commit), this.#deriveModels(commit, model)])
+  async derive(commit: Commit, model: ModelState, part: 'all' | 'round' | 'best' = 'all'): Promise<void> {
+    await Promise.all([
+      ...(part === 'best' ? [] : [this.#deriveLedger(commit), this.#deriveRound(commit, model)]),
+      ...(part === 'round' ? [] : [this.#deriveBest(commit, model)]),
+    ])
   }
 
   async #deriveLedger({ ledgerLine, ledgerBytes, round }: Commit): Promise<void> {
@@ -136,26 +140,21 @@ export class CoordinatorStore {
     }
   }
 
-  async #deriveModels(commit: Commit, model: ModelState): Promise<void> {
-    const { round, best, evaluated } = commit
+  async #deriveRound({ round }: Commit, model: ModelState): Promise<void> {
     if (round === 0) return
-    const metadata = { ...this.#metadata, 'meshfl.round': String(round) }
-    const bytes = encodeModel(this.#layout, model, metadata)
-    const writes = [
-      writeFileAtomic(this.#path('latest.safetensors'), bytes),
-      writeFileAtomic(this.#roundPath(round), bytes),
-    ]
-    if (evaluated && best?.round === round) {
-      const foregroundDice = String(best.foregroundDice)
-      const bestBytes = encodeModel(this.#layout, model, { ...metadata, 'meshfl.foregroundDice': foregroundDice })
-      writes.push(writeFileAtomic(this.#path('best.safetensors'), bestBytes))
-    }
-    await Promise.all(writes)
+    const bytes = encodeModel(this.#layout, model, { ...this.#metadata, 'meshfl.round': String(round) })
+    const path = this.#path('rounds', `${String(round).padStart(4, '0')}.safetensors`)
+    await Promise.all([writeFileAtomic(this.#path('latest.safetensors'), bytes), writeFileAtomic(path, bytes)])
   }
 
-  /** Hash of the model that a round ended with, read from rounds/. */
-  async hashOfRound(round: number): Promise<string> {
-    return modelSha256(decodeModel(this.#layout, await readFile(this.#roundPath(round))))
+  async #deriveBest({ round, best, evaluated }: Commit, model: ModelState): Promise<void> {
+    if (!evaluated || best?.round !== round) return
+    const bytes = encodeModel(this.#layout, model, {
+      ...this.#metadata,
+      'meshfl.round': String(round),
+      'meshfl.foregroundDice': String(best.foregroundDice),
+    })
+    await writeFileAtomic(this.#path('best.safetensors'), bytes)
   }
 
   async writeJournal(entry: JournalEntry): Promise<void> {
@@ -205,10 +204,6 @@ export class CoordinatorStore {
   async writePort(port: number): Promise<void> {
     await mkdir(this.#path('state'), { recursive: true })
     await writeFileAtomic(this.#path('state', 'port'), `${port}\n`)
-  }
-
-  #roundPath(round: number): string {
-    return this.#path('rounds', `${String(round).padStart(4, '0')}.safetensors`)
   }
 
   #journalPath(round: number, site: string): string {

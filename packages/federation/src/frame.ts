@@ -153,10 +153,12 @@ function decode<T extends MessageType>(
       if (length > most) throw new ProtocolError(`a body of ${length} bytes, more than ${most}`)
       return
     }
-    const isEvaluation = header.type === 'RESULT' && header.purpose === 'evaluate'
-    const expected = isEvaluation ? 0 : layout && modelBytes(layout)
-    if (length !== expected)
-      throw new ProtocolError(`a body of ${length} bytes, the model has ${expected ?? 'no layout'}`)
+    const expected = layout && modelBytes(layout)
+    // An evaluation has no update; a task may leave out a model that the site was sent before.
+    const mayBeEmpty = header.type === 'TASK' || header.type === 'RESULT'
+    const mustBeEmpty = header.type === 'RESULT' && header.purpose === 'evaluate'
+    const isRight = length === 0 ? mayBeEmpty : length === expected && !mustBeEmpty
+    if (!isRight) throw new ProtocolError(`a body of ${length} bytes, the model has ${expected ?? 'no layout'}`)
   })
   return { header, bodies }
 }

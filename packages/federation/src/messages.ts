@@ -142,7 +142,7 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]>
   JOIN: [],
   ADMIT: [],
   DENY: [],
-  TASK: ['model'],
+  TASK: ['model'], // of length 0 where the site was sent it a moment ago
   RESULT: ['model', 'json'], // the update (of length 0 when evaluating), the metrics
   ACK: [],
   PING: [],

@@ -27,6 +27,7 @@ export class RawSite {
   readonly site: string
   #hello: Uint8Array = new Uint8Array()
   #transcript: Uint8Array = new Uint8Array()
+  #model: ModelState | undefined
   connections = 0
   onTask: ((task: Header<'TASK'>, model: ModelState) => void) | undefined
 
@@ -158,7 +159,9 @@ export class RawSite {
     if (header.type === 'WELCOME') {
       this.send({ v: V, type: 'JOIN', description: describeFake(this.site), working: null })
     } else if (header.type === 'TASK') {
-      this.onTask?.(header, decodeModelBody(LAYOUT, bodies[0]!, header.base))
+      const model = bodies[0]!.length > 0 ? decodeModelBody(LAYOUT, bodies[0]!, header.base) : this.#model!
+      this.#model = model
+      this.onTask?.(header, model)
     } else if (header.type === 'DONE') {
       this.send({ v: V, type: 'BYE', reason: 'done' })
     }

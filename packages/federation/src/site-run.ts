@@ -153,7 +153,10 @@ export class SiteRun {
       case 'TASK': {
         const { purpose, round, base, rounds, attempt } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
-        if (!this.#models.has(base)) this.#models.set(base, decodeModelBody(this.#welcome.layout, bodies[0]!, base))
+        if (!this.#models.has(base)) {
+          if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
+          this.#models.set(base, decodeModelBody(this.#welcome.layout, bodies[0]!, base))
+        }
         this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt } })
         break
       }

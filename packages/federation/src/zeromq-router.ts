@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from '@meshfl/core'
 import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
 import { SendQueue } from './send-queue.js'
@@ -5,6 +6,7 @@ import type { RouterOptions, RouterTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
 
 const ZAP_DOMAIN = 'meshfl'
+const PORT_PATIENCE_MS = 2000
 
 /**
  * Binds the coordinator's public socket: CURVE, with our own ZAP handler behind it. Before it returns it has dialled itself with
@@ -83,12 +85,13 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
 
 async function bind(socket: Router, options: RouterOptions): Promise<string> {
   const open = /^(.*):(?:\*|0)$/.exec(options.bind)
-  if (open && options.preferredPort) {
+  const until = performance.now() + PORT_PATIENCE_MS
+  while (open && options.preferredPort && performance.now() < until) {
     try {
       await socket.bind(`${open[1]}:${options.preferredPort}`)
       return socket.lastEndpoint!
     } catch {
-      // Taken meanwhile: any port will do, that is what was asked for.
+      await sleep(50) // a socket that was just closed may still hold it
     }
   }
   try {

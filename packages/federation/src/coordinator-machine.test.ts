@@ -1,0 +1,231 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { coordinatorStep } from './coordinator-machine.js'
+import {
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorState,
+  startState,
+} from './coordinator-state.js'
+import { DICE } from './loopback.fixture.js'
+
+const SITES = ['a', 'b', 'c']
+const BASES = ['base-0', 'base-1', 'base-2', 'base-3', 'base-4']
+const metrics = { loss: 1, dice: DICE, seconds: 1 }
+
+function start(change: { minSites?: number; deadlineMs?: number | null; round?: number } = {}): CoordinatorState {
+  const round = change.round ?? 0
+  return startState({
+    config: {
+      rounds: 4,
+      minSites: change.minSites ?? 2,
+      deadlineMs: change.deadlineMs ?? null,
+      targetDice: null,
+      suspectMs: 150,
+      leaseMs: 600,
+      resendMs: 20,
+    },
+    round,
+    base: BASES[round]!,
+    best: null,
+    recorded: false,
+    final: false,
+    trained: null,
+    sites: round === 0 ? [] : SITES,
+    results: new Map(),
+    at: 0,
+    doneGraceMs: 50,
+  })
+}
+
+const site = fc.constantFrom(...SITES)
+const session = fc.constantFrom('s1', 's2', 's3', 's4')
+const round = fc.integer({ min: 0, max: 5 })
+const base = fc.constantFrom(...BASES)
+const working = fc.option(fc.record({ purpose: fc.constantFrom('train' as const, 'evaluate' as const), round, base }))
+const type = <T extends string>(value: T) => fc.constant(value)
+const update = fc.constantFrom('u1', 'u2')
+
+/** Any event whatever, sensible or not. */
+const anyEvent = fc.oneof(
+  fc.record({ type: type('joined'), site, session, working }),
+  fc.record({ type: type('disconnected'), session }),
+  fc.record({ type: type('heard'), site, session, working }),
+  fc.record({
+    type: type('result'),
+    site,
+    session,
+    round,
+    base,
+    update,
+    samples: fc.integer({ min: 0, max: 9 }),
+    metrics: fc.constant(metrics),
+  }),
+  fc.record({
+    type: type('evaluation'),
+    site,
+    session,
+    round,
+    base,
+    metrics: fc.record({ site, weight: fc.nat(3), loss: fc.constant(null), dice: fc.constant(DICE) }),
+  }),
+  fc.record({ type: type('journaled'), site, round, update }),
+  fc.record({ type: type('committed'), round, result: base }),
+  fc.record({ type: type('recorded'), round }),
+  fc.record({ type: type('bye'), site, session, reason: fc.constant('x') }),
+  fc.record({ type: type('failed'), site, session, reason: fc.constant('x') }),
+  fc.record({ type: type('tick') }),
+  fc.record({ type: fc.constantFrom('pause' as const, 'resume' as const) }),
+)
+
+test('whatever comes in whatever order, it never throws, never goes back and never counts a site twice', () => {
+  const steps = fc.array(fc.tuple(anyEvent, fc.nat(200)), { maxLength: 80 })
+  const config = fc.record({
+    minSites: fc.integer({ min: 1, max: 3 }),
+    deadlineMs: fc.option(fc.nat(300)),
+    round: fc.nat(3),
+  })
+  fc.assert(
+    fc.property(config, steps, (change, events) => {
+      let state = start(change)
+      let at = 0
+      const committed = new Set<number>()
+      for (const [event, wait] of events) {
+        at += wait
+        const before = structuredClone(state)
+        const { state: next, effects } = coordinatorStep(state, { ...event, at } as CoordinatorEvent)
+        expect(state).toEqual(before) // the old state is left as it was
+        expect(next.round).toBeGreaterThanOrEqual(state.round)
+        for (const effect of effects) {
+          if (effect.type !== 'commit') continue
+          expect(effect.round).toBe(next.round + 1)
+          expect(committed.has(effect.round)).toBe(false)
+          committed.add(effect.round)
+          expect(new Set(effect.sites).size).toBe(effect.sites.length)
+          expect(effect.sites.length).toBeGreaterThanOrEqual(change.minSites)
+          for (const name of effect.sites) expect(next.results.get(name)?.durable).toBe(true)
+          expect(effect.leftOut.some((left) => effect.sites.includes(left.site))).toBe(false)
+        }
+        state = next
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+/** A world that carries the effects out, with loss, doubling and restarts of sites as a seed says. */
+test('with every message possibly lost or doubled, all rounds still end, each site counted once', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3 }), fc.infiniteStream(fc.nat(99)), (minSites, chance) => {
+      const draw = (): number => chance.next().value as number
+      let state = start({ minSites })
+      let at = 0
+      let sessions = 0
+      const open = new Map<string, string>()
+      const queue: CoordinatorEvent[] = []
+      const commits: string[][] = []
+      let isFinished = false
+      const push = (event: Record<string, unknown>): void => void queue.push({ ...event, at } as CoordinatorEvent)
+      const carryOut = (effect: CoordinatorEffect): void => {
+        if (effect.type === 'journal') push({ ...effect, type: 'journaled' })
+        else if (effect.type === 'commit') {
+          commits.push(effect.sites)
+          push({ type: 'committed', round: effect.round, result: BASES[effect.round] })
+        } else if (effect.type === 'record') push({ type: 'recorded', round: effect.round })
+        else if (effect.type === 'finish') isFinished = true
+        else if (effect.type === 'drop') open.delete(effect.session)
+        else if (effect.type === 'task' || effect.type === 'done') {
+          const name = open.get(effect.session)
+          if (!name || draw() < 20) return
+          const times = draw() < 20 ? 2 : 1
+          for (let i = 0; i < times; i++) {
+            if (effect.type === 'done') push({ type: 'bye', site: name, session: effect.session, reason: 'done' })
+            else if (effect.purpose === 'train')
+              push({ ...effect, type: 'result', site: name, update: `${name} ${effect.round}`, samples: 1, metrics })
+            else
+              push({
+                ...effect,
+                type: 'evaluation',
+                site: name,
+                metrics: { site: name, weight: 1, loss: 1, dice: DICE },
+              })
+          }
+        }
+      }
+      for (let turn = 0; turn < 3000 && !isFinished; turn++) {
+        at += 5
+        for (const name of SITES) {
+          const current = state.sites.get(name)?.session
+          if (current && open.has(current)) {
+            if (draw() < 3) {
+              open.delete(current)
+              push({ type: 'disconnected', session: current })
+            } else push({ type: 'heard', site: name, session: current, working: null })
+          } else if (draw() < 30 && state.sites.get(name)?.reach !== 'done') {
+            sessions += 1
+            open.set(`s${sessions}`, name)
+            push({ type: 'joined', site: name, session: `s${sessions}`, working: null })
+          }
+        }
+        push({ type: 'tick' })
+        while (queue.length > 0) {
+          const step = coordinatorStep(state, { ...queue.shift()!, at })
+          state = step.state
+          step.effects.forEach(carryOut)
+        }
+      }
+      expect(isFinished).toBe(true)
+      expect(commits).toHaveLength(4)
+      for (const names of commits) {
+        expect(new Set(names).size).toBe(names.length)
+        expect(names.length).toBeGreaterThanOrEqual(minSites)
+      }
+    }),
+    { numRuns: 40 },
+  )
+})
+
+function run(state: CoordinatorState, ...events: Record<string, unknown>[]): [CoordinatorState, CoordinatorEffect[]] {
+  const all: CoordinatorEffect[] = []
+  let current = state
+  for (const event of events) {
+    const step = coordinatorStep(current, { at: 0, ...event } as CoordinatorEvent)
+    current = step.state
+    all.push(...step.effects)
+  }
+  return [current, all]
+}
+
+const joined = (name: string) => ({ type: 'joined', site: name, session: `session of ${name}`, working: null })
+const result = (name: string) => ({
+  type: 'result',
+  site: name,
+  session: `session of ${name}`,
+  round: 1,
+  base: 'base-0',
+  update: `update of ${name}`,
+  samples: 1,
+  metrics,
+})
+
+test('a result is acknowledged when it is on disk, not before', () => {
+  const [state, effects] = run(start(), joined('a'), joined('b'), result('a'))
+  expect(effects.some(({ type }) => type === 'ack')).toBe(false)
+  const [, later] = run(state, { type: 'journaled', site: 'a', round: 1, update: 'update of a' })
+  expect(later).toContainEqual(expect.objectContaining({ type: 'ack', status: 'accepted', session: 'session of a' }))
+})
+
+test('a newcomer waits for the next round, one that is at work on this one is back in it', () => {
+  const [state] = run(start(), joined('a'), joined('b'))
+  const [, waits] = run(state, joined('c'))
+  expect(waits.some(({ type }) => type === 'task')).toBe(false)
+  const working = { purpose: 'train', round: 1, base: 'base-0' }
+  const [, isBack] = run(state, { ...joined('c'), working })
+  expect(isBack).toContainEqual(expect.objectContaining({ type: 'task', session: 'session of c', round: 1 }))
+})
+
+test('when too few are left in a round, whoever waits comes in', () => {
+  const [state] = run(start(), joined('a'), joined('b'), joined('c'))
+  const [, effects] = run(state, { type: 'failed', site: 'b', session: 'session of b', reason: 'disk' })
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'task', session: 'session of c', round: 1 }))
+})

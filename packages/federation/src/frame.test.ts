@@ -1,0 +1,125 @@
+import { modelSha256 } from '@meshfl/core'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  decodeModelBody,
+  decodeSigned,
+  decodeUnsigned,
+  encodeModelBody,
+  encodeSigned,
+  encodeUnsigned,
+  ProtocolError,
+  peekType,
+} from './frame.js'
+import { createIdentity } from './identity.js'
+import { LAYOUT, randomModel } from './loopback.fixture.js'
+import { HEADERS, type Header, type MessageType } from './messages.js'
+
+const identity = createIdentity()
+const session = Buffer.alloc(32, 7)
+const signer = { signingPublic: identity.signingPublic, sender: 'coordinator', session } as const
+const types = Object.keys(HEADERS) as MessageType[]
+const hash = 'a'.repeat(64)
+const model = randomModel('body')
+const task: Header<'TASK'> = {
+  v: 1,
+  type: 'TASK',
+  purpose: 'train',
+  run: hash,
+  round: 1,
+  rounds: 3,
+  attempt: 1,
+  base: modelSha256(model),
+  leaseSeconds: 60,
+}
+
+test('a signed message comes back as it was sent', () => {
+  const frames = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  const { header, bodies } = decodeSigned(frames, ['TASK'], signer, LAYOUT)
+  expect(header).toEqual(task)
+  expect(modelSha256(decodeModelBody(LAYOUT, bodies[0]!, task.base))).toBe(task.base)
+})
+
+test('a message of another login, sender or signer is refused', () => {
+  const frames = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  for (const other of [
+    { ...signer, session: Buffer.alloc(32, 8) },
+    { ...signer, sender: 'site' as const },
+    { ...signer, signingPublic: createIdentity().signingPublic },
+    { ...signer, signingPublic: Buffer.alloc(32) },
+  ])
+    expect(() => decodeSigned(frames, ['TASK'], other, LAYOUT)).toThrow('the signature is wrong')
+})
+
+test('any change of any byte is refused', () => {
+  const frames = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  fc.assert(
+    fc.property(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 255 }), (frame, at, change) => {
+      const spoiled = frames.map((bytes) => Uint8Array.from(bytes))
+      const bytes = spoiled[frame % spoiled.length]!
+      bytes[at % bytes.length]! ^= change
+      expect(() => decodeSigned(spoiled, types, signer, LAYOUT)).toThrow(ProtocolError)
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('bytes move from one frame to the next only with a wrong signature', () => {
+  const [header, body, signature] = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  const moved = [Buffer.concat([header!, body!.subarray(0, 4)]), body!.subarray(4), signature!]
+  expect(() => decodeSigned(moved, ['TASK'], signer, LAYOUT)).toThrow('the signature is wrong')
+})
+
+test('whatever bytes come in, the decoder reads them or refuses them as a ProtocolError', () => {
+  const json = fc.json().map((text) => Buffer.from(text))
+  const almost = fc
+    .record({
+      v: fc.constantFrom(1, 2, '1'),
+      type: fc.constantFrom(...types),
+      round: fc.anything(),
+      nonce: fc.anything(),
+    })
+    .map((value) => {
+      try {
+        return Buffer.from(JSON.stringify(value) ?? '')
+      } catch {
+        return Buffer.alloc(0)
+      }
+    })
+  const frame = fc.oneof(fc.uint8Array({ maxLength: 5000 }), json, almost)
+  fc.assert(
+    fc.property(fc.array(frame, { maxLength: 6 }), fc.boolean(), (frames, isSigned) => {
+      const tried = isSigned && frames.length > 0 ? [...frames.slice(0, -1), new Uint8Array(64)] : frames
+      for (const read of [
+        () => peekType(tried),
+        () => decodeUnsigned(tried, 'HELLO'),
+        () => decodeSigned(tried, types, signer, LAYOUT),
+        () => decodeModelBody(LAYOUT, tried[0] ?? new Uint8Array(), hash),
+      ]) {
+        try {
+          read()
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolError)
+        }
+      }
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('a greeting with a key that the schema does not name is refused, a signed message keeps what it knows', () => {
+  expect(() => decodeUnsigned(encodeUnsigned({ v: 1, type: 'WHO', more: 1 } as never), 'WHO')).toThrow(/more/)
+  const frames = encodeSigned(identity, 'coordinator', session, { v: 1, type: 'PONG', more: 1 } as never)
+  expect(decodeSigned(frames, ['PONG'], signer).header).toEqual({ v: 1, type: 'PONG' })
+})
+
+test('a model’s body of another length than the layout’s, or with a float that is none, is refused', () => {
+  const body = encodeModelBody(model)
+  expect(() => decodeModelBody(LAYOUT, body.subarray(4), task.base)).toThrow('596 bytes')
+  const spoiled = body.slice()
+  new DataView(spoiled.buffer).setFloat32(8, Number.NaN, true)
+  expect(() => decodeModelBody(LAYOUT, spoiled, task.base)).toThrow('float 2 is NaN')
+  const unaligned = new Uint8Array(body.length + 1)
+  unaligned.set(body, 1)
+  expect(modelSha256(decodeModelBody(LAYOUT, unaligned.subarray(1), task.base))).toBe(task.base)
+})

@@ -1,0 +1,78 @@
+import { sha256 } from '@meshfl/core'
+import { expect, test } from 'vitest'
+import { createIdentity } from './identity.js'
+import { NO_PREVIOUS, signUpdate, verifyLedger, writeLedgerLine } from './ledger.js'
+
+const coordinator = createIdentity()
+const site = createIdentity()
+const hash = (text: string): string => sha256(text)
+
+function makeLedger(rounds: number): string[] {
+  const lines: string[] = []
+  for (let round = 1; round <= rounds; round++) {
+    const base = hash(`model ${round - 1}`)
+    const claim = { run: hash('run'), round, site: 'a', base, samples: 3, update: hash(`update ${round}`) }
+    const { run: _run, round: _round, base: _base, ...entry } = claim
+    const key = site.signingPublic.toString('base64url')
+    lines.push(
+      writeLedgerLine(coordinator, {
+        run: claim.run,
+        round,
+        base,
+        result: hash(`model ${round}`),
+        sites: [{ ...entry, key, signature: signUpdate(site, claim) }],
+        leftOut: [],
+        previous: round === 1 ? NO_PREVIOUS : hash(lines.at(-1)!),
+      }),
+    )
+  }
+  return lines
+}
+
+test('a ledger as it was written is right', () => {
+  expect(verifyLedger(makeLedger(3), coordinator.signingPublic)).toEqual({ ok: true, rounds: 3 })
+  expect(verifyLedger([], coordinator.signingPublic)).toEqual({ ok: true, rounds: 0 })
+})
+
+test('the same round gives the same line', () => {
+  expect(makeLedger(2)).toEqual(makeLedger(2))
+})
+
+test.each<[string, (lines: string[]) => string[], RegExp]>([
+  ['a changed number', (l) => [l[0]!, l[1]!.replace('"samples":3', '"samples":4'), l[2]!], /line 2: .*signature/],
+  ['a missing line', (l) => [l[0]!, l[2]!], /line 2: it does not follow/],
+  ['lines in another order', (l) => [l[1]!, l[0]!], /line 1: it does not follow/],
+  ['a line twice', (l) => [l[0]!, l[0]!], /line 2: it does not follow/],
+  ['a line that is cut short', (l) => [l[0]!.slice(0, 50)], /line 1: not JSON/],
+  ['an unknown key', (l) => [l[0]!.replace('{', '{"x":1,')], /line 1/],
+])('%s is found', (_, spoil, words) => {
+  const verdict = verifyLedger(spoil(makeLedger(3)), coordinator.signingPublic)
+  expect(verdict.ok).toBe(false)
+  expect(verdict.problem).toMatch(words)
+})
+
+test('a site’s update that it did not sign is found, though the coordinator did', () => {
+  const claim = { run: hash('run'), round: 1, site: 'a', base: hash('0'), samples: 3, update: hash('u') }
+  const line = writeLedgerLine(coordinator, {
+    run: claim.run,
+    round: 1,
+    base: claim.base,
+    result: hash('1'),
+    sites: [
+      {
+        site: 'a',
+        key: site.signingPublic.toString('base64url'),
+        update: claim.update,
+        samples: 4,
+        signature: signUpdate(site, claim),
+      },
+    ],
+    leftOut: [],
+    previous: NO_PREVIOUS,
+  })
+  expect(verifyLedger([line], coordinator.signingPublic).problem).toMatch(/the signature of a is wrong/)
+})
+
+test('another coordinator’s key does not verify it', () => {
+  expect(verifyLedger(makeLedger(1), createIdentity().signingPublic).ok).toBe(false)
+})
