@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path'
 import {
   type CaseMetrics,
+  checkGate,
   checkSameGrid,
   evaluateCase,
   pairingNotes,
@@ -20,6 +21,7 @@ export interface FolderEvaluationOptions extends EvaluationOptions {
 /** Scores a folder of label maps against a folder of true ones, paired by name. */
 export async function evaluateFolders(options: FolderEvaluationOptions): Promise<Evaluation> {
   const { classNames, signal } = options
+  for (const gate of options.gates) checkGate(gate, classNames)
   const pairing = await pairPredictions(options.pred, options.truth)
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()

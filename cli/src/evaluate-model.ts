@@ -2,7 +2,14 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { canonicalJson, MeshflError, readEventLog, sha256 } from '@meshfl/core'
 import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
-import { type CaseMetrics, type Comparison, curvesFromEvents, evaluateCase, sliceImages } from '@meshfl/evaluation'
+import {
+  type CaseMetrics,
+  type Comparison,
+  checkGate,
+  curvesFromEvents,
+  evaluateCase,
+  sliceImages,
+} from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
 import { VERSION } from './program.js'
@@ -40,6 +47,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     )
   }
   const classNames = classes.map((item) => item.name)
+  for (const gate of options.gates) checkGate(gate, classNames)
   const session = await engine.createSession(model.spec, dataset.grid)
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream, mkdirSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, makeFolder } from '@meshfl/core'
 
 export interface LocalSite {
   name: string
@@ -71,7 +71,7 @@ interface SiteEnd {
 }
 
 function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> {
-  mkdirSync(site.state, { recursive: true })
+  makeFolder(site.state)
   const log = createWriteStream(join(site.state, 'join.log'), { flags: 'a' })
   const args = [
     'join',

@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path'
-import { MeshflError, writeFileAtomic } from '@meshfl/core'
+import { writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
   type ConformOptions,
@@ -13,6 +13,7 @@ import {
   type Shape,
   voxelVolumeMl,
 } from '@meshfl/volume'
+import { predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
 
 export interface PredictOptions {
@@ -24,6 +25,7 @@ export interface PredictOptions {
   shape?: Shape
   voxelSizeMm?: number
   volume?: number
+  nanToZero: boolean
   probabilities: boolean
   signal: AbortSignal
 }
@@ -34,21 +36,10 @@ export interface Prediction {
   volumesMl: Record<string, number>
 }
 
-/** Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv at the end. */
+/** Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv holds those done so far. */
 export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction> {
   const { model, images, out } = options
-  const stems = images.map(stemOf)
-  const twice = stems.find((stem, i) => stems.indexOf(stem) !== i)
-  if (twice !== undefined) {
-    throw new MeshflError(
-      'PREDICT_NAME_TWICE',
-      `two scans are called ${twice}: one label map would overwrite the other`,
-      {
-        kind: 'usage',
-        hint: 'predict them into two folders',
-      },
-    )
-  }
+  const stems = predictionNames(images)
   const classNames = model.data.classNames
   const session = createSessionCache(options)
   const rows = [['image', ...classNames.slice(1).map((name) => `${name} (mL)`)].join(',')]
@@ -57,6 +48,7 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
       options.signal.throwIfAborted()
       const scan = await readVolume(image, {
         kind: 'image',
+        nanToZero: options.nanToZero,
         ...(options.volume === undefined ? {} : { volume: options.volume }),
       })
       const conform = conformOptions(options, scan)
@@ -73,9 +65,9 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
       rows.push(
         [csvField(basename(image)), ...classNames.slice(1).map((name) => volumesMl[name]!.toFixed(3))].join(','),
       )
+      await writeFileAtomic(join(out, 'volumes.csv'), `${rows.join('\n')}\n`)
       yield { image, label, volumesMl }
     }
-    await writeFileAtomic(join(out, 'volumes.csv'), `${rows.join('\n')}\n`)
   } finally {
     session.dispose()
   }
@@ -84,10 +76,6 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
 function gridOf([x, y, z]: Shape): Grid {
   return { depth: z, height: y, width: x }
-}
-
-function stemOf(path: string): string {
-  return basename(path).replace(/\.(nii|mgh|mgz|hdr|img)(\.gz)?$/i, '')
 }
 
 function csvField(text: string): string {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
@@ -117,4 +117,33 @@ test('a model file alone is enough to segment', async () => {
   ])
   expect(code).toBe(0)
   expect(last).toMatchObject({ type: 'prediction' })
+})
+
+test('a gate on an unknown class is refused before anything is scored', async () => {
+  const out = join(temporaryFolder('typo'), 'report')
+  const { code, events } = await cli(['eval', run, '--data', dataset, '--out', out, '--min', 'gray:dice=0.8', '--json'])
+  expect(code).toBe(2)
+  expect(events).toMatchObject([{ type: 'error', code: 'EVAL_GATE_UNKNOWN' }])
+})
+
+test('scans of one name in several folders are told apart by their folders', async () => {
+  const scans = temporaryFolder('subjects')
+  const names = readdirSync(join(source, 'images')).slice(0, 2)
+  const images = names.map((_, i) => join(scans, `s${i}`, 'mri', 'T1.nii.gz'))
+  for (const [i, image] of images.entries()) cpSync(join(source, 'images', names[i]!), image)
+  const out = join(temporaryFolder('alike'), 'labels')
+  expect((await cli(['predict', run, ...images, '--out', out])).code).toBe(0)
+  expect(readdirSync(out).sort()).toEqual(['s0_mri_T1_dseg.nii.gz', 's1_mri_T1_dseg.nii.gz', 'volumes.csv'])
+  const twice = await cli(['predict', run, images[0]!, images[0]!, '--out', out, '--json'])
+  expect(twice).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
+})
+
+test('a scan that is missing is told before the others are segmented', async () => {
+  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const out = join(temporaryFolder('missing'), 'labels')
+  const { code, last } = await cli(['predict', run, scan, join(out, 'none.nii.gz'), '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'error', code: 'FILE_NOT_FOUND' })
+  expect(existsSync(out)).toBe(false)
+  expect((await cli(['predict', run, scan, '--out', out, '--conform', 'freesurfr'])).code).toBe(2)
 })

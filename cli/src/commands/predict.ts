@@ -1,4 +1,4 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import { positiveNumber, volumeShape, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
@@ -10,6 +10,7 @@ interface PredictCommandOptions extends OutputOptions, EngineOptions {
   shape?: [number, number, number]
   voxelSize?: number
   volume?: number
+  nanToZero?: boolean
   probabilities?: boolean
 }
 
@@ -24,10 +25,15 @@ export function predictCommand(): Command {
         .argument('<image...>', 'T1 scans: NIfTI or MGH')
         .requiredOption('--out <dir>', 'folder for the label maps and volumes.csv'),
     )
-      .option('--conform <mode>', 'freesurfer, niivue or none (default: as the model was trained)')
+      .addOption(
+        new Option('--conform <mode>', 'how scans are brought to the grid (default: as the model was trained)').choices(
+          ['freesurfer', 'niivue', 'none'],
+        ),
+      )
       .option('--shape <voxels>', 'grid to conform to (default: as the model was trained)', volumeShape)
       .option('--voxel-size <mm>', 'edge of a conformed voxel (default: as the model was trained)', positiveNumber)
       .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
+      .option('--nan-to-zero', 'read NaN and infinite voxels as 0')
       .option('--probabilities', 'also write the probability of every class')
       .addHelpText('after', '\nExample:\n  meshfl predict ./run scan.nii.gz --out ./labels'),
   ).action(async (modelPath: string, images: string[], options: PredictCommandOptions) => {
@@ -49,6 +55,7 @@ export function predictCommand(): Command {
         ...(options.shape ? { shape: options.shape } : {}),
         ...(options.voxelSize ? { voxelSizeMm: options.voxelSize } : {}),
         ...(options.volume === undefined ? {} : { volume: options.volume }),
+        nanToZero: options.nanToZero === true,
         probabilities: options.probabilities === true,
         signal,
       })

@@ -22,6 +22,16 @@ interface SplitOptions extends OutputOptions {
   allowSkipped?: boolean
 }
 
+/** What was left out is said last, each kind of mend once: the log above may be long. */
+function leftOutText(leftOut: readonly { subject: string; hint?: string }[], allowed: boolean): string {
+  const hints = [...new Set(leftOut.flatMap(({ hint }) => hint ?? []))]
+  const how = allowed ? '' : ' (so the exit code is 3; --allow-skipped makes it 0)'
+  return [
+    `${leftOut.length} left out: ${leftOut.map(({ subject }) => subject).join(', ')}${how}`,
+    ...hints.map((hint) => `  hint: ${hint}`),
+  ].join('\n')
+}
+
 export function splitCommand(): Command {
   return withOutputOptions(
     new Command('split')
@@ -30,7 +40,7 @@ export function splitCommand(): Command {
       )
       .argument(
         '<source>',
-        'BIDS folder, FreeSurfer subjects folder, folder with images/ and labels/, or a table (CSV or TSV: subject, image, label)',
+        'BIDS folder, FreeSurfer subjects folder, folder with images/ and labels/, nnU-Net folder, or a table (CSV or TSV: subject, image, label)',
       )
       .requiredOption('--out <dataset>', 'folder of the dataset to write')
       .option('--label-map <name>', 'gw3, aseg, identity, or a JSON file', 'gw3')
@@ -88,7 +98,7 @@ export function splitCommand(): Command {
           type: 'log',
           time: now(),
           level,
-          message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}`,
+          message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}${finding.level === 'error' ? ` [${finding.code}]` : ''}`,
         })
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
@@ -104,7 +114,7 @@ export function splitCommand(): Command {
           findings: manifest.findings.length,
           leftOut: leftOut.map((item) => item.subject),
         },
-        `${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
+        `${leftOut.length > 0 ? `${leftOutText(leftOut, options.allowSkipped === true)}\n` : ''}${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
       )
       if (leftOut.length > 0 && !options.allowSkipped) process.exitCode = 3
     })

@@ -1,7 +1,7 @@
-import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { EventSchema, type MeshflEvent } from './events.js'
-import { explainWriteError } from './files.js'
+import { explainWriteError, makeFolder } from './files.js'
 
 /** An append-only file of events, one JSON object a line. */
 export interface EventLog {
@@ -16,7 +16,7 @@ export interface EventLog {
  */
 export function openEventLog(path: string): EventLog {
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeFolder(dirname(path))
     dropPartialLine(path)
     const file = openSync(path, 'a')
     let closed = false

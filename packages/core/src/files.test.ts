@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { explainWriteError, writeFileAtomic } from './files.js'
+import { explainWriteError, makeFolder, writeFileAtomic } from './files.js'
 
 const folder = (): string => mkdtempSync(join(tmpdir(), 'meshfl-core-'))
 
@@ -23,6 +23,18 @@ test('a place that cannot be written is named', async () => {
   if (process.getuid?.() !== 0) {
     await expect(writeFileAtomic(join(root, 'readonly/a'), 'x')).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
   }
+})
+
+test('folders are made with those above them, also when they are there already', () => {
+  const path = join(folder(), 'a', 'b', 'c')
+  makeFolder(path)
+  makeFolder(path)
+  expect(readdirSync(join(path, '..'))).toEqual(['c'])
+})
+
+test.skipIf(process.platform !== 'linux')('a file system that takes no new folder is named at once', async () => {
+  // Node's recursive mkdir loops for ever here.
+  await expect(writeFileAtomic('/proc/no-such/below/a', 'x')).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
 })
 
 test('a full disk is told as such', () => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { existsSync, mkdirSync } from 'node:fs'
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { MeshflError } from './errors.js'
 
 /** What names a temporary file of ours; `removeTemporaryFiles` sweeps what a crash left. */
@@ -20,7 +21,7 @@ export async function writeFileAtomic(
   const folder = dirname(path)
   const temporary = join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}-${basename(path)}`)
   try {
-    await mkdir(folder, { recursive: true })
+    makeFolder(folder)
     const file = await open(temporary, 'wx', options.mode)
     try {
       await file.writeFile(data)
@@ -33,6 +34,24 @@ export async function writeFileAtomic(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
     throw explainWriteError(error, path)
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive mkdir never ends, and takes all memory, where a folder exists but
+ * answers ENOENT to a new name, as automounted homes and /proc do.
+ */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) {
+    mkdirSync(path, { recursive: true }) // says EEXIST when it is a file
+    return
+  }
+  const parent = dirname(resolve(path))
+  if (!existsSync(parent)) makeFolder(parent)
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 
@@ -76,6 +95,7 @@ export function explainWriteError(error: unknown, path: string): unknown {
     case 'ENOTDIR':
     case 'EISDIR':
     case 'EEXIST':
+    case 'ENOENT':
       return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path} (${code})`, {
         hint: 'check the path and its permissions, or point --out elsewhere',
         data: { path },

@@ -1,6 +1,6 @@
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { explainWriteError, sha256, syncFolder, TEMPORARY_PREFIX } from '@meshfl/core'
+import { explainWriteError, makeFolder, sha256, syncFolder, TEMPORARY_PREFIX } from '@meshfl/core'
 import { listFolder } from './layouts/volume-file.js'
 
 /** Where conformed volumes lie until the split is known, which it is when all cases have been checked. */
@@ -52,7 +52,7 @@ export async function placeFiles(folder: string, moves: ReadonlyMap<string, stri
     if (from === to) continue
     const target = join(folder, to)
     try {
-      await mkdir(dirname(target), { recursive: true })
+      makeFolder(dirname(target))
       await rename(join(folder, from), target)
     } catch (error) {
       throw explainWriteError(error, target)

@@ -1,7 +1,15 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { canonicalJson, explainWriteError, MeshflError, sha256, syncFolder, writeFileAtomic } from '@meshfl/core'
+import {
+  canonicalJson,
+  explainWriteError,
+  MeshflError,
+  makeFolder,
+  sha256,
+  syncFolder,
+  writeFileAtomic,
+} from '@meshfl/core'
 import { CONFORM_VERSION, conformGeometry } from '@meshfl/volume'
 import { buildManifest, nnunetSplits, type PreparedCase, siteManifest } from './build-manifest.js'
 import { caseIds } from './case-id.js'
@@ -98,7 +106,7 @@ class Preparation {
       )
     }
     try {
-      await mkdir(this.#out, { recursive: true })
+      makeFolder(this.#out)
     } catch (error) {
       throw explainWriteError(error, this.#out)
     }

@@ -80,7 +80,11 @@ export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames:
     : failed(`${mean}, below ${gate.min}`)
 }
 
-function checkGate(gate: Gate, classNames: readonly string[]): void {
+/**
+ * Whether a gate can be held against these classes: asked before hours of scoring.
+ * @throws MeshflError `EVAL_GATE_UNKNOWN` for a class or metric that the report will not have
+ */
+export function checkGate(gate: Gate, classNames: readonly string[]): void {
   const allowed = gate.class === FOREGROUND ? ['dice'] : METRICS.filter((m) => m.better === 'higher').map((m) => m.id)
   const badClass = gate.class !== FOREGROUND && !classNames.includes(gate.class)
   if (!badClass && allowed.includes(gate.metric)) return

@@ -134,7 +134,8 @@ export class CoordinatorRun {
         if (site) this.#count(site, 'bytesReceived', frames)
         this.#guard(() => this.#gate.receive(peer, frames))
       },
-      onUnreachable: (peer) => this.#guard(() => this.#gate.drop(peer)),
+      // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
+      onUnreachable: (peer) => void setTimeout(() => this.#guard(() => this.#gate.drop(peer)), 50).unref(),
       onRefused: (address) => this.#refused(`a connection from ${address} with an unknown key was turned away`),
       maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),
     })

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { type Identity, verifySignature } from './identity.js'
 import { BODIES, HEADERS, type Header, MAX_JSON_BYTES, MAX_TEXT_BYTES, type MessageType } from './messages.js'
 
-export const MAX_HEADER_BYTES = 4096
+const MAX_HEADER_BYTES = 4096
 const MAX_FRAMES = 4
 const NO_BYTES = Buffer.alloc(0)
 

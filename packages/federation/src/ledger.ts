@@ -7,7 +7,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/)
 const signature = z.string().regex(/^[A-Za-z0-9_-]{86}$/)
 
 /** One round. `previous` is the hash of the line before, without its line end; 64 zeros in the first. */
-export const LedgerEntrySchema = z.strictObject({
+const LedgerEntrySchema = z.strictObject({
   run: hash,
   round: z.int().min(1),
   /** Hash of the model that the sites trained from, and of what came out. */

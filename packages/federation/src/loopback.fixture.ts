@@ -102,7 +102,7 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
   }
 }
 
-export const FAST = {
+const FAST = {
   pingMs: 200,
   progressMs: 20,
   suspectMs: 400,
@@ -112,7 +112,7 @@ export const FAST = {
   doneGraceMs: 300,
 }
 
-export function makeStudy(change: Record<string, unknown> = {}): Study {
+function makeStudy(change: Record<string, unknown> = {}): Study {
   return StudySchema.parse({ rounds: 3, ...change })
 }
 

@@ -30,7 +30,7 @@ export const SiteDescriptionSchema = z.object({
 })
 
 /** What a site works on. */
-export const WorkSchema = z.object({ purpose, round, base: hash })
+const WorkSchema = z.object({ purpose, round, base: hash })
 export type Work = z.infer<typeof WorkSchema>
 
 const ProgressSchema = z.object({

@@ -113,7 +113,7 @@ async function bind(socket: Router, options: RouterOptions): Promise<string> {
 }
 
 /** An address to dial for an endpoint that is bound to every interface. */
-export function dialable(endpoint: string): string {
+function dialable(endpoint: string): string {
   return endpoint.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 

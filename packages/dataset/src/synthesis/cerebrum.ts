@@ -24,8 +24,8 @@ export const cerebrumHull = sharedField((x, y, z) => {
  * thickness, and white matter within: the equidistant layers of a cortical model (Fischl and Dale 2000).
  */
 export function createCortex(random: Random): Cortex {
-  const wavelength = 36 + 5 * random.uniform()
-  const thickness = 3.3 + 0.5 * random.uniform()
+  const wavelength = 46 + 6 * random.uniform()
+  const thickness = 4 + 0.5 * random.uniform()
   const halfGap = 0.7 + 0.6 * random.uniform()
   const meanDepth = 14 + 3 * random.uniform()
   const midline = 1.2 + 0.8 * random.uniform()

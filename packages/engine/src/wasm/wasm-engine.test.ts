@@ -52,6 +52,12 @@ test('sessions work beside each other', async () => {
   for (const session of sessions) session.dispose()
 })
 
+test('threads that meet thousands of times do not miss each other', async () => {
+  const session = await engine.createSession(spec, grid, { threads: 3 })
+  for (let run = 0; run < 50; run++) await session.forwardBackward(model, batch, labels, loss, { seed: 0 })
+  session.dispose()
+})
+
 test('arrays of the wrong length and labels that are no class are refused', async () => {
   const session = await engine.createSession(spec, grid)
   const refused = { code: 'ENGINE_INPUT' }

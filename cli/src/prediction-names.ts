@@ -1,0 +1,43 @@
+import { existsSync } from 'node:fs'
+import { basename, dirname, resolve, sep } from 'node:path'
+import { MeshflError } from '@meshfl/core'
+
+/**
+ * What each scan's results are called: its file name; where several scans share one, as FreeSurfer's T1.mgz do, with the
+ * folders in which they differ before it (bert/mri/T1.mgz -> bert_mri_T1).
+ * @throws MeshflError `FILE_NOT_FOUND`, `PREDICT_NAME_TWICE`: told before hours of work, not in the middle of them
+ */
+export function predictionNames(images: readonly string[]): string[] {
+  const missing = images.filter((image) => !existsSync(image))
+  if (missing.length > 0) {
+    throw new MeshflError('FILE_NOT_FOUND', `there is no file ${missing.join(', ')}`, { hint: 'check the path' })
+  }
+  const names = images.map(stemOf)
+  const longer = names.map((name, i) => {
+    const alike = images.filter((_, k) => names[k] === name)
+    return alike.length === 1 ? name : [...foldersThatDiffer(images[i]!, alike), name].join('_')
+  })
+  const twice = longer.find((name, i) => longer.indexOf(name) !== i)
+  if (twice === undefined) return longer
+  throw new MeshflError(
+    'PREDICT_NAME_TWICE',
+    `two scans are called ${twice}: one label map would overwrite the other`,
+    {
+      kind: 'usage',
+      hint: 'name each scan once, or predict them into two folders',
+    },
+  )
+}
+
+/** The folders of a file, from the first one that it does not share with the others. */
+function foldersThatDiffer(image: string, others: readonly string[]): string[] {
+  const folders = foldersOf(image)
+  const shared = folders.findIndex((folder, i) => others.some((other) => foldersOf(other)[i] !== folder))
+  return shared < 0 ? [] : folders.slice(shared)
+}
+
+const foldersOf = (path: string): string[] => dirname(resolve(path)).split(sep)
+
+function stemOf(path: string): string {
+  return basename(path).replace(/\.(nii|mgh|mgz|hdr|img)(\.gz)?$/i, '')
+}
