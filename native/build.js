@@ -53,7 +53,8 @@ function build() {
   const missing = missingTools()
   if (missing.length > 0) return verdict(false, `not built: there is no ${missing.join(', no ')}; wasm serves`)
   const source = sourceSha256()
-  if (existsSync(addon) && existsSync(stamp) && readFileSync(stamp, 'utf8') === source) return verdict(true, 'up to date')
+  if (existsSync(addon) && existsSync(stamp) && readFileSync(stamp, 'utf8') === source)
+    return verdict(true, 'up to date')
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/package.json')
   const started = Date.now()
   try {
