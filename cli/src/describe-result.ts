@@ -13,6 +13,6 @@ export function describeResult({ rounds, parametersSha256, best }: RunResult, pa
     : 'no validation case to score it on'
   return [
     { type: 'done', rounds, parametersSha256, best, path },
-    `${rounds} rounds, ${score}\nmodel sha256 ${parametersSha256}\n${path}`,
+    `${rounds} ${rounds === 1 ? 'round' : 'rounds'}, ${score}\nmodel sha256 ${parametersSha256}\n${path}`,
   ]
 }

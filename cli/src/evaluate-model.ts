@@ -47,6 +47,15 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     )
   }
   const classNames = classes.map((item) => item.name)
+  const trained = model.data.classNames
+  const inOtherOrder = trained.every((name) => classNames.includes(name)) && trained.join() !== classNames.join()
+  if (inOtherOrder) {
+    throw new MeshflError(
+      'DATASET_STUDY_MISMATCH',
+      `the classes of ${options.dataset} are ${classNames.join(', ')}; the model has them as ${trained.join(', ')}`,
+      { hint: 'score it on a dataset whose label map gives each class the value that it was trained with' },
+    )
+  }
   for (const gate of options.gates) checkGate(gate, classNames)
   const session = await engine.createSession(model.spec, dataset.grid)
   const measured: CaseMetrics[] = []

@@ -22,6 +22,7 @@ export async function finishEvaluation(
     [
       `foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`,
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
+      ...(report.notes ?? []).map((note) => `note: ${note}`),
       ...report.gates.map(({ outcome, reason }) => `gate ${outcome}: ${reason}`),
       `report: ${join(folder, 'report.html')}`,
     ].join('\n'),

@@ -4,7 +4,7 @@ import { InvalidArgumentError } from 'commander'
 export function wholeNumber(minimum: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (!Number.isSafeInteger(value) || value < minimum)
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum)
       throw new InvalidArgumentError(`expected a whole number of at least ${minimum}`)
     return value
   }

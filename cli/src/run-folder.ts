@@ -48,7 +48,7 @@ export async function openRunFolder(path: string, asked: Study): Promise<RunFold
 }
 
 /** The study of a run. */
-export async function readRunStudy(path: string): Promise<Study> {
+async function readRunStudy(path: string): Promise<Study> {
   const file = join(path, 'study.yaml')
   return parseStudy(await readStudyYaml(file), file)
 }

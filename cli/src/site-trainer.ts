@@ -1,8 +1,7 @@
 import { join } from 'node:path'
-import { MeshflError, type Study } from '@meshfl/core'
+import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import type { Dataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
-import type { SiteDescription } from '@meshfl/federation'
 import { LocalTrainer } from '@meshfl/training'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
@@ -53,13 +52,17 @@ export async function createDatasetTrainer(
 /** What a site tells the coordinator of its dataset and engine. */
 export function describeSite(dataset: Dataset, engine: Engine): SiteDescription {
   const { manifest } = dataset
+  const { classes, name } = manifest.labelMap
+  const { mode, shape, voxelSizeMm } = manifest.conform
   return {
     site: siteName(dataset),
     trainCases: dataset.cases('train').length,
     validCases: dataset.cases('valid').length,
-    classes: manifest.labelMap.classes.length,
-    labelMap: manifest.labelMap.name,
-    voxelSizeMm: manifest.conform.voxelSizeMm,
+    classes: classes.length,
+    classNames: classes.map((item) => item.name),
+    labelMap: name,
+    voxelSizeMm,
+    conform: { mode, shape },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
   }

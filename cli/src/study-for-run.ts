@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Study } from '@meshfl/core'
 import type { DatasetManifest } from '@meshfl/dataset'
-import { type StudyOptions, studyFromOptions } from './study-options.js'
+import { type GivenKeys, type StudyOptions, studyFromOptions } from './study-options.js'
 
 /**
  * The study of a run's folder: what it was started with where it exists, so that going on needs no options; else what the
@@ -15,7 +15,7 @@ export async function studyForRun(folder: string, options: StudyOptions, dataset
 }
 
 /** The keys of a study that follow from a dataset. */
-function datasetKeys({ conform, labelMap }: DatasetManifest): Record<string, unknown> {
+function datasetKeys({ conform, labelMap }: DatasetManifest): GivenKeys {
   const classNames = labelMap.classes.map((item) => item.name)
   const standard = classNames.length === 3
   return {

@@ -13,6 +13,16 @@ export interface StudyOptions {
   targetDice?: number
 }
 
+/** The keys of a study that follow from a dataset. */
+export interface GivenKeys {
+  classNames?: string[]
+  labelMap?: string
+  voxelSizeMm?: number
+  conform?: unknown
+  model?: { classes: number }
+  recipe?: { classWeights: number[] }
+}
+
 /** Adds the options that make or override study.yaml. */
 export function withStudyOptions(command: Command): Command {
   return command
@@ -25,10 +35,23 @@ export function withStudyOptions(command: Command): Command {
     .option('--target-dice <x>', 'stop when the validation foreground Dice reaches it', numberBetween(0, 1))
 }
 
-/** The study that a file and options ask for. */
-export async function studyFromOptions(options: StudyOptions, given: Record<string, unknown> = {}): Promise<Study> {
+/**
+ * The study that a file and options ask for.
+ * @param given what follows from the dataset: the file's own keys stand beside it, and may not contradict it
+ * @throws MeshflError `STUDY_INVALID`, `DATASET_STUDY_MISMATCH`
+ */
+export async function studyFromOptions(options: StudyOptions, given: GivenKeys = {}): Promise<Study> {
   const base = options.study ? await readStudyYaml(options.study) : {}
+  for (const key of ['labelMap', 'voxelSizeMm'] as const) {
+    if (base[key] === undefined || given[key] === undefined || base[key] === given[key]) continue
+    throw new MeshflError(
+      'DATASET_STUDY_MISMATCH',
+      `${key} is ${base[key]} in ${options.study}, the dataset has ${given[key]}`,
+      { hint: 'prepare the dataset as the study says, or take that key out of the study' },
+    )
+  }
   const recipe = {
+    ...given.recipe,
     ...((base.recipe as object | undefined) ?? {}),
     ...(options.lr === undefined ? {} : { maxLearningRate: options.lr }),
     ...(options.batchSize === undefined ? {} : { batchSize: options.batchSize }),
@@ -36,8 +59,10 @@ export async function studyFromOptions(options: StudyOptions, given: Record<stri
   }
   return parseStudy(
     {
-      ...base,
       ...given,
+      ...base,
+      ...(given.conform ? { conform: given.conform } : {}),
+      ...(given.model || base.model ? { model: { ...given.model, ...(base.model as object | undefined) } } : {}),
       recipe,
       ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
       ...(options.seed === undefined ? {} : { seed: options.seed }),

@@ -1,4 +1,4 @@
-import type { ModelLayout, TensorEntry } from '../../packages/core/src/index.js'
+import type { ModelLayout, TensorEntry } from '@meshfl/core'
 
 /** Largest |a - b| over the largest |b|. */
 export function relativeMaximum(a: ArrayLike<number>, b: ArrayLike<number>): number {

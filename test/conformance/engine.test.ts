@@ -1,16 +1,10 @@
 import { fileURLToPath } from 'node:url'
+import { createRandom, MeshNetSpecSchema, type ModelState, RecipeSchema } from '@meshfl/core'
+import { type Engine, initializeModel, modelLayout, type SessionOptions, voxelCount } from '@meshfl/engine'
+import { createReferenceEngine, type GoldenCase, readGoldenCases } from '@meshfl/testkit'
+import { adamStep, createAdamState, oneCycle, updateRunningStatistics } from '@meshfl/training'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createRandom, MeshNetSpecSchema, type ModelState, RecipeSchema } from '../../packages/core/src/index.js'
-import {
-  type Engine,
-  initializeModel,
-  modelLayout,
-  type SessionOptions,
-  voxelCount,
-} from '../../packages/engine/src/index.js'
-import { createReferenceEngine, type GoldenCase, readGoldenCases } from '../../packages/testkit/src/index.js'
-import { adamStep, createAdamState, oneCycle, updateRunningStatistics } from '../../packages/training/src/index.js'
 import { relativeByTensor, relativeMaximum } from './compare.js'
 import { openEveryEngine, required } from './engines.js'
 

@@ -1,5 +1,5 @@
-import { cpuInstructionSets, createCpuEngine, type Engine, openEngine } from '../../packages/engine/src/index.js'
-import { createReferenceEngine } from '../../packages/testkit/src/index.js'
+import { cpuInstructionSets, createCpuEngine, type Engine, openEngine } from '@meshfl/engine'
+import { createReferenceEngine } from '@meshfl/testkit'
 
 /** `cpu` once for every instruction set of this machine: `cpu avx2` and so on. */
 type EngineName = 'reference' | Engine['name'] | `cpu ${string}`

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bytesOf, decodeSafetensors, MeshNetSpecSchema } from '@meshfl/core'
+import { modelLayout } from '@meshfl/engine'
 import { expect, test } from 'vitest'
-import { bytesOf, decodeSafetensors, MeshNetSpecSchema } from '../../packages/core/src/index.js'
-import { modelLayout } from '../../packages/engine/src/index.js'
 import { openEveryEngine, required } from './engines.js'
 
 /** brainchop's model5_gw_ae, a crop of its example scan, and PyTorch's logits: data that lies beside the repository where it is there. */

@@ -1,8 +1,8 @@
+import { type ModelState, modelSha256, StudySchema } from '@meshfl/core'
+import { type Engine, initializeModel } from '@meshfl/engine'
+import { createTinyDataset } from '@meshfl/testkit'
+import { LocalTrainer } from '@meshfl/training'
 import { expect, test } from 'vitest'
-import { type ModelState, modelSha256, StudySchema } from '../../packages/core/src/index.js'
-import { type Engine, initializeModel } from '../../packages/engine/src/index.js'
-import { createTinyDataset } from '../../packages/testkit/src/index.js'
-import { LocalTrainer } from '../../packages/training/src/index.js'
 import { openEveryEngine, required } from './engines.js'
 
 const study = StudySchema.parse({ rounds: 5, model: { dilations: [1, 2, 4], dropout: 0.1 } })

@@ -76,3 +76,18 @@ test('two subjects with the same scan are refused: they could be on both sides o
   expect(result.last).toMatchObject({ type: 'error', code: 'DATASET_DUPLICATE' })
   expect(existsSync(join(out, 'dataset.json'))).toBe(false)
 })
+
+test('a dry run shows which case goes where, from which files, and writes nothing', async () => {
+  const { code, stdout } = await cli(['split', source, '--out', out, '--sites', '2', '--dry-run'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^train {2}site-[12] {2}sub-0\d {2}images\/sub-0\d\.nii\.gz {2}labels\/sub-0\d\.nii\.gz$/m)
+  expect(existsSync(out)).toBe(false)
+})
+
+test('what was left out is said last, with the mend and the exit code', async () => {
+  const first = join(source, 'images', scans()[0]!)
+  writeFileSync(first, readFileSync(first).subarray(0, 500))
+  const { code, stdout } = await cli(['split', source, '--out', out, ...SPLIT.slice(0, 4)])
+  expect(code).toBe(3)
+  expect(stdout).toMatch(/1 left out: sub-01 \(so the exit code is 3.*\n {2}hint: /)
+})

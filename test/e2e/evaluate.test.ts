@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
@@ -146,4 +146,18 @@ test('a scan that is missing is told before the others are segmented', async () 
   expect(last).toMatchObject({ type: 'error', code: 'FILE_NOT_FOUND' })
   expect(existsSync(out)).toBe(false)
   expect((await cli(['predict', run, scan, '--out', out, '--conform', 'freesurfr'])).code).toBe(2)
+})
+
+test('a dataset that has the classes in another order than the model is refused', async () => {
+  const folder = temporaryFolder('order')
+  const names = ['background', 'grey matter', 'white matter']
+  const classes = names.map((name, value) => ({ value, name, codes: [[0], [3, 42], [2, 41]][value] }))
+  writeFileSync(join(folder, 'map.json'), JSON.stringify({ name: 'gw3-turned', classes }))
+  const other = join(folder, 'dataset')
+  const options = ['--label-map', join(folder, 'map.json'), '--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1']
+  const split = await cli(['split', source, '--out', other, ...options, '--json'])
+  expect(split.last).toMatchObject({ type: 'dataset', cases: 8 })
+  const { code, last } = await cli(['eval', run, '--data', other, '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'error', code: 'DATASET_STUDY_MISMATCH' })
 })

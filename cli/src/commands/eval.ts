@@ -13,7 +13,7 @@ interface EvalOptions extends OutputOptions, EngineOptions {
   images?: string
   out?: string
   minDice?: number
-  min: string[]
+  min?: string[]
   empty: 'nan' | 'one' | 'zero'
   classes?: string
 }
@@ -41,8 +41,7 @@ export function evalCommand(): Command {
       .option(
         '--min <class:metric=value>',
         'gate: a minimum of a metric of a class; may be repeated',
-        (text: string, all: string[]) => [...all, text],
-        [],
+        (text: string, all: string[] = []) => [...all, text],
       )
       .addOption(
         new Option('--empty <how>', 'what 0/0 counts as when a class is in neither volume')
@@ -62,7 +61,7 @@ export function evalCommand(): Command {
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
-        ...options.min.map(parseGate),
+        ...(options.min ?? []).map(parseGate),
       ]
       const common = {
         empty: options.empty,

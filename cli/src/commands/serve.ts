@@ -46,7 +46,8 @@ export function serveCommand(): Command {
       onPause: (paused: boolean) => pause(paused),
     }
     await runCommand(options, request, async ({ output, signal }) => {
-      const [{ startFederationRun }, { studyForRun }, { describeResult }] = await Promise.all([
+      const [{ now }, { startFederationRun }, { studyForRun }, { describeResult }] = await Promise.all([
+        import('@meshfl/core'),
         import('../federation-run.js'),
         import('../study-for-run.js'),
         import('../describe-result.js'),
@@ -72,6 +73,11 @@ export function serveCommand(): Command {
       })
       pause = (paused) => (paused ? run.coordinator.pause() : run.coordinator.resume())
       try {
+        if (!options.autoApprove && (options.json || !process.stdin.isTTY)) {
+          const message =
+            'new sites will be refused: there is no terminal to ask for approval; --auto-approve admits them'
+          output.events({ type: 'log', time: now(), level: 'warn', message })
+        }
         for (const { invite, expires } of run.coordinator.invites) {
           output.events({ type: 'invite', invite, ...(expires ? { expires } : {}) })
         }

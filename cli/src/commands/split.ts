@@ -63,7 +63,7 @@ export function splitCommand(): Command {
       .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
       .option('--nan-to-zero', 'read NaN and infinite voxels as 0')
       .option('--name <name>', 'name of the dataset (default: of the source)')
-      .option('--dry-run', 'show the plan and write nothing')
+      .option('--dry-run', 'show which case goes where, and write nothing')
       .option('--allow-skipped', 'exit with 0 even when cases were left out')
       .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),
   ).action(async (source: string, options: SplitOptions) => {
@@ -100,6 +100,11 @@ export function splitCommand(): Command {
           level,
           message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}${finding.level === 'error' ? ` [${finding.code}]` : ''}`,
         })
+      }
+      // The plan is for a person: with --json the counts are enough.
+      if (options.dryRun) {
+        for (const { split, site, id, source } of manifest.cases)
+          output.say([split.padEnd(5), ...(site ? [site] : []), id, source.image, source.label].join('  '))
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
       const splits = { train: count('train'), valid: count('valid'), test: count('test') }

@@ -36,17 +36,33 @@ fn main() {
         }
         write(3, &[0.2f64, 1.0, 0.8, 0.01].iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>());
         write(4, &(0..voxels as usize).map(|i| (i * i / 5) as u8).collect::<Vec<_>>());
-        let mut best = f64::MAX;
+        let (mut best, mut cpu) = (f64::MAX, f64::MAX);
         for _ in 0..number(5, 4) {
-            let start = Instant::now();
+            let (start, before) = (Instant::now(), processor_seconds());
             session.run().unwrap();
             best = best.min(start.elapsed().as_secs_f64());
+            cpu = cpu.min((processor_seconds() - before) / f64::from(threads));
         }
         let gflop = 2e-9 * share * voxels * (convolutions + head);
-        println!("{what}: {best:.4} s, {:.0} GFLOP/s, {:.0} % of peak, {:.2} GB", gflop / best, 100.0 * gflop / best / peak, bytes as f64 / 1e9);
+        println!(
+            "{what}: {best:.4} s, processor {cpu:.4} s a thread, {:.0} GFLOP/s, {:.0} % of peak, {:.2} GB",
+            gflop / cpu,
+            100.0 * gflop / cpu / peak,
+            bytes as f64 / 1e9
+        );
     }
 }
 
 fn plan_parameters(request: &Request) -> usize {
     Isa::Portable.plan(request).parameter_count()
+}
+
+/// Of all threads; wall time says little on a machine that is shared.
+fn processor_seconds() -> f64 {
+    extern "C" {
+        fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
+    }
+    let mut time = [0i64; 2];
+    unsafe { clock_gettime(2, &mut time) };
+    time[0] as f64 + 1e-9 * time[1] as f64
 }

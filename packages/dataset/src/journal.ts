@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { FindingSchema } from './manifest.js'
 
 /** What is known of a case once it is conformed: enough to publish it without computing it again. */
-export const CaseRecordSchema = z.strictObject({
+const CaseRecordSchema = z.strictObject({
   id: z.string(),
   /** SHA-256 of the source files' bytes. */
   sourceSha256: z.string(),
@@ -39,7 +39,7 @@ const HeadSchema = z.strictObject({
 })
 export type JournalHead = z.infer<typeof HeadSchema>
 
-export const JOURNAL_FILE = 'split.journal.jsonl'
+const JOURNAL_FILE = 'split.journal.jsonl'
 
 /** How a dataset was made, a line a case: an interrupted `split` continues from it. */
 export interface Journal {

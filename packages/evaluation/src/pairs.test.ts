@@ -37,6 +37,23 @@ describe('pairing two folders', () => {
     ])
   })
 
+  test('takes what meshfl predict writes: the name of the scan and _dseg', async () => {
+    const predictions = await fill('pred', ['a_dseg.nii.gz', 'sub-1_T1w_dseg.nii.gz', 'c_dseg.nii.gz', 'c.nii'])
+    const truths = await fill('truth', ['a.nii.gz', 'sub-1_dseg.nii.gz', 'c.nii.gz'])
+    const { pairs, withoutPrediction, withoutTruth } = await pairPredictions(predictions, truths)
+    expect(pairs).toEqual([
+      { subject: 'a_dseg', prediction: join(predictions, 'a_dseg.nii.gz'), truth: join(truths, 'a.nii.gz') },
+      { subject: 'c', prediction: join(predictions, 'c.nii'), truth: join(truths, 'c.nii.gz') },
+      {
+        subject: 'sub-1_T1w_dseg',
+        prediction: join(predictions, 'sub-1_T1w_dseg.nii.gz'),
+        truth: join(truths, 'sub-1_dseg.nii.gz'),
+      },
+    ])
+    expect(withoutPrediction).toEqual([])
+    expect(withoutTruth).toEqual(['c_dseg'])
+  })
+
   test('without one name in common is an error that shows names of both', async () => {
     const [predictions, truths] = [await fill('pred', ['x_seg.nii']), await fill('truth', ['x.nii'])]
     await expect(pairPredictions(predictions, truths)).rejects.toMatchObject({

@@ -21,20 +21,34 @@ export interface Pairing {
 
 const VOLUME_ENDING = /\.(nii\.gz|nii|mgz|mgh|hdr)$/i
 
+/** What meshfl predict and BIDS put after the name of a scan: `scan_dseg` is the segmentation of `scan`, and of `scan_T1w`. */
+const SCAN_SUFFIXES = /(_T1w)?(_dseg)?$/
+
 /** Affines are often written through quaternions in 32 bits; what is closer than this is the same voxel. */
 const GRID_TOLERANCE_MM = 0.05
 
 /**
- * Pairs the volumes of two folders by their name without its ending (`sub-01.nii.gz` with `sub-01.mgz`).
+ * Pairs the volumes of two folders by their name without its ending (`sub-01.nii.gz` with `sub-01.mgz`); where no truth has
+ * that very name, without `_dseg` and `_T1w` too (`sub-01_T1w_dseg` with `sub-01_dseg` or `sub-01`).
  * @throws MeshflError `EVAL_NO_PAIRS` when no name is in both, `EVAL_SAME_NAME` when one is twice in a folder
  */
 export async function pairPredictions(predictionFolder: string, truthFolder: string): Promise<Pairing> {
   const predictions = await volumesOf(predictionFolder)
   const truths = await volumesOf(truthFolder)
+  const stem = (name: string): string => name.replace(SCAN_SUFFIXES, '')
+  const alike = (subject: string): string | undefined => {
+    const same = (names: Iterable<string>): string[] => [...names].filter((name) => stem(name) === stem(subject))
+    const [match, second] = same(truths.keys())
+    // Only where nothing else could be meant, on either side.
+    return match === undefined || second !== undefined || same(predictions.keys()).length > 1
+      ? undefined
+      : truths.get(match)
+  }
   const pairs = [...predictions].flatMap(([subject, prediction]): Pair[] => {
-    const truth = truths.get(subject)
+    const truth = truths.get(subject) ?? alike(subject)
     return truth === undefined ? [] : [{ subject, prediction, truth }]
   })
+  const used = new Set(pairs.map(({ truth }) => truth))
   if (pairs.length === 0) {
     const example = (names: Iterable<string>): string => [...names].slice(0, 3).join(', ') || 'no volumes'
     throw new MeshflError(
@@ -48,8 +62,8 @@ export async function pairPredictions(predictionFolder: string, truthFolder: str
   }
   return {
     pairs,
-    withoutPrediction: [...truths.keys()].filter((subject) => !predictions.has(subject)),
-    withoutTruth: [...predictions.keys()].filter((subject) => !truths.has(subject)),
+    withoutPrediction: [...truths].filter(([, truth]) => !used.has(truth)).map(([subject]) => subject),
+    withoutTruth: [...predictions.keys()].filter((subject) => !pairs.some((pair) => pair.subject === subject)),
   }
 }
 

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MeshflError, type Study, writeFileAtomic } from '@meshfl/core'
+import { canonicalJson, MeshflError, type SiteDescription, type Study, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 import { fingerprint } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys } from './invite.js'
 import { SiteDescriptionSchema } from './messages.js'
-import type { SiteDescription } from './site-trainer.js'
 
 const SiteEntrySchema = z.strictObject({
   site: z.string(),
@@ -120,17 +119,22 @@ export class Admissions {
     if (description.trainCases < 1) return refuse(`${site} has no training cases`)
     if (description.classes !== study.model.classes)
       return refuse(`${site} has ${description.classes} classes, the study ${study.model.classes}`)
-    const first = this.#sites.find((other) => other.site !== site)
-    const labelMap = study.labelMap ?? first?.description.labelMap
-    if (labelMap !== undefined && description.labelMap !== labelMap)
-      return refuse(
-        `${site} has the label map ${description.labelMap}, ${study.labelMap === undefined ? first?.site : 'the study'} has ${labelMap}`,
-      )
-    const voxelSize = study.voxelSizeMm ?? first?.description.voxelSizeMm
-    if (voxelSize !== undefined && Math.abs(description.voxelSizeMm - voxelSize) > 1e-6 * voxelSize)
-      return refuse(
-        `${site} has voxels of ${description.voxelSizeMm} mm, ${study.voxelSizeMm === undefined ? first?.site : 'the study'} has ${voxelSize} mm`,
-      )
+    const names = description.classNames
+    if (canonicalJson(names) !== canonicalJson(study.classNames))
+      return refuse(`${site} has the classes ${names.join(', ')}, the study ${study.classNames.join(', ')}`)
+    // What the study leaves out is as at the first admitted site: for that site too, should its dataset have changed.
+    const first = this.#sites[0]
+    const whose = (asked: unknown): string =>
+      asked !== undefined ? 'the study has' : first?.site === site ? 'it was admitted with' : `${first?.site} has`
+    const labelMap = study.labelMap ?? first?.description.labelMap ?? description.labelMap
+    if (description.labelMap !== labelMap)
+      return refuse(`${site} has the label map ${description.labelMap}, ${whose(study.labelMap)} ${labelMap}`)
+    const voxelSize = study.voxelSizeMm ?? first?.description.voxelSizeMm ?? description.voxelSizeMm
+    if (Math.abs(description.voxelSizeMm - voxelSize) > 1e-6 * voxelSize)
+      return refuse(`${site} has voxels of ${description.voxelSizeMm} mm, ${whose(study.voxelSizeMm)} ${voxelSize} mm`)
+    const { mode } = study.conform ?? first?.description.conform ?? description.conform
+    if (description.conform.mode !== mode)
+      return refuse(`${site} was conformed with ${description.conform.mode}, ${whose(study.conform)} ${mode}`)
     return undefined
   }
 

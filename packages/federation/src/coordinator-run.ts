@@ -1,7 +1,14 @@
-import { MeshflError, type ModelLayout, type ModelState, modelSha256, type Study, sha256 } from '@meshfl/core'
+import {
+  MeshflError,
+  type ModelLayout,
+  type ModelState,
+  modelSha256,
+  type SiteDescription,
+  type Study,
+} from '@meshfl/core'
 import type { Admissions } from './admissions.js'
-import { aggregate } from './aggregate.js'
 import type { FederationResult } from './coordinator.js'
+import { Commits } from './coordinator-commits.js'
 import { coordinatorStep } from './coordinator-machine.js'
 import {
   type CoordinatorEffect,
@@ -11,14 +18,15 @@ import {
   type Told,
 } from './coordinator-state.js'
 import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
-import { decodeJsonBody, encodeModelBody, type Message, modelBytes, ProtocolError } from './frame.js'
+import { decodeJsonBody, encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
-import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { readUpdate } from './read-update.js'
-import type { SiteDescription } from './site-trainer.js'
+import { Refusals } from './refusals.js'
+import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
+import { Traffic } from './traffic.js'
 import type { RouterTransport } from './transport.js'
 import { openRouter } from './zeromq-router.js'
 
@@ -31,6 +39,8 @@ export interface CoordinatorRunOptions {
   studySha256: string
   layout: ModelLayout
   minSites: number
+  /** What the model files say of the sites' data. */
+  dataKeys(): DataKeys
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   tell(event: Told): void
   saved: { commit: Commit; model: ModelState }
@@ -49,28 +59,24 @@ export class CoordinatorRun {
   readonly #gate: Gate
   readonly #resolve: (result: FederationResult) => void
   readonly #reject: (error: unknown) => void
-  readonly #traffic = new Map<string, { bytesSent: number; bytesReceived: number; told: number }>()
-  readonly #refusals = new Map<string, number>()
+  readonly #traffic = new Traffic()
+  readonly #refusals = new Refusals()
+  readonly #commits: Commits
   #transport: RouterTransport | undefined
   #state: CoordinatorState
-  #commit: Commit
-  #model: ModelState
-  #modelBody: Uint8Array
   /** Updates that came in, by site: on their way to the journal, or there. */
   #updates = new Map<string, JournalEntry>()
   /** Hash of the model that each session was sent last. */
   readonly #sentModels = new Map<string, string>()
-  /** The files that follow from the last commit. */
-  #derived: Promise<void> = Promise.resolve()
+  /** Writes that are under way. */
+  readonly #pending = new Set<Promise<void>>()
   #timers: NodeJS.Timeout[] = []
   #stopped: Promise<void> | undefined
 
   constructor(options: CoordinatorRunOptions) {
     this.#options = options
     const { saved, study, timing, journal, admissions } = options
-    this.#commit = saved.commit
-    this.#model = saved.model
-    this.#modelBody = encodeModelBody(saved.model)
+    this.#commits = new Commits({ ...options, onFailed: (error) => this.#fail(error) })
     this.#updates = new Map(journal.map((entry) => [entry.site, entry]))
     this.#state = startState({
       config: {
@@ -131,7 +137,7 @@ export class CoordinatorRun {
       onMessage: (peer, frames) => {
         if (this.#stopped) return
         const site = this.#gate.siteOf(peer)
-        if (site) this.#count(site, 'bytesReceived', frames)
+        if (site) this.#traffic.count(site, 'bytesReceived', frames)
         this.#guard(() => this.#gate.receive(peer, frames))
       },
       // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
@@ -179,9 +185,11 @@ export class CoordinatorRun {
   #close(): Promise<void> {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
+      this.#commits.close()
       await this.#transport?.close()
-      await this.#derived.catch(() => undefined)
-      this.#options.lock.release()
+      while (this.#pending.size > 0) await Promise.all(this.#pending)
+      await this.#commits.settled()
+      this.#options.lock.release() // nothing is written from here on
     })()
     return this.#stopped
   }
@@ -199,7 +207,7 @@ export class CoordinatorRun {
         this.#gate.send(
           session,
           { v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
-          [isKnown ? new Uint8Array() : this.#modelBody],
+          [isKnown ? new Uint8Array() : this.#commits.modelBody],
         )
         break
       }
@@ -221,12 +229,16 @@ export class CoordinatorRun {
         this.#run(() => this.#commitRound(effect))
         break
       case 'record':
-        this.#run(() => this.#recordRound(effect))
+        this.#run(async () => {
+          await this.#commits.recordRound(effect)
+          this.dispatch({ type: 'recorded', round: effect.round })
+        })
         break
       case 'done': {
         const { round, best, base } = this.#state
         this.#gate.send(effect.session, { v, type: 'DONE', run: runId, rounds: round, result: base, best }, [
-          this.#modelBody,
+          this.#commits.modelBody,
+          encodeJsonBody(this.#options.dataKeys()),
         ])
         break
       }
@@ -239,7 +251,7 @@ export class CoordinatorRun {
       case 'finish': {
         const { round, best, base } = this.#state
         this.#tellTraffic()
-        const result = { rounds: round, parametersSha256: base, best, model: this.#model }
+        const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
         this.#close().then(() => this.#resolve(result), this.#reject)
         break
       }
@@ -247,58 +259,11 @@ export class CoordinatorRun {
   }
 
   async #commitRound(effect: Extract<CoordinatorEffect, { type: 'commit' }>): Promise<void> {
-    const { identity, layout, study, store, runId, at } = this.#options
-    const { round, base, leftOut, trained } = effect
     const entries = effect.sites.map((site) => this.#updates.get(site)!)
-    const model = aggregate(layout, entries, study.federation.batchNorm)
-    const line = writeLedgerLine(identity, {
-      run: runId,
-      round,
-      base,
-      result: modelSha256(model),
-      sites: entries.map(({ site, key, update, samples, signature }) => ({ site, key, update, samples, signature })),
-      leftOut,
-      previous: this.#commit.ledgerLine === null ? NO_PREVIOUS : sha256(this.#commit.ledgerLine),
-    })
-    const commit: Commit = {
-      ...this.#commit,
-      round,
-      ledgerLine: line,
-      ledgerBytes: this.#commit.ledgerBytes + Buffer.byteLength(line) + 1,
-      trained,
-      evaluated: null,
-    }
-    await this.#write(commit, model, 'round')
-    at('commit written')
-    this.#modelBody = encodeModelBody(model)
+    const result = await this.#commits.commitRound(effect, entries)
+    if (result === null) return
     this.#updates.clear()
-    this.#derived = this.#derived.then(() => store.clearJournal(round, effect.sites))
-    this.#derived.catch((error) => this.#fail(error))
-    this.dispatch({ type: 'committed', round, result: modelSha256(model) })
-  }
-
-  async #recordRound(effect: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
-    const { round, evaluated, best, final } = effect
-    await this.#write({ ...this.#commit, evaluated, best, final }, this.#model, 'best')
-    this.#options.at('record written')
-    this.dispatch({ type: 'recorded', round })
-  }
-
-  /** One atomic step; what follows from it is written beside the next work, and is complete before the next step. */
-  async #write(commit: Commit, model: ModelState, part: 'round' | 'best'): Promise<void> {
-    const { store, at } = this.#options
-    await this.#derived
-    if (this.#stopped) return
-    await store.writeCommit(commit, model)
-    this.#commit = commit
-    this.#model = model
-    this.#derived = (async () => {
-      at('before derive')
-      await store.derive(commit, model, part)
-      at('derived')
-    })()
-    this.#derived.catch((error) => this.#fail(error))
-    if (commit.final) await this.#derived
+    this.dispatch({ type: 'committed', round: effect.round, result })
   }
 
   #receive(site: string, peer: string, message: Message<SiteMessage>): void {
@@ -360,7 +325,7 @@ export class CoordinatorRun {
 
   #send(peer: string, frames: readonly Uint8Array[]): void {
     const site = this.#gate.siteOf(peer)
-    if (site) this.#count(site, 'bytesSent', frames)
+    if (site) this.#traffic.count(site, 'bytesSent', frames)
     this.#transport?.send(peer, frames)
   }
 
@@ -369,32 +334,20 @@ export class CoordinatorRun {
     for (const peer of this.#gate.peers) this.#transport?.send(peer, [new Uint8Array()])
   }
 
-  #count(site: string, way: 'bytesSent' | 'bytesReceived', frames: readonly Uint8Array[]): void {
-    const traffic = this.#traffic.get(site) ?? { bytesSent: 0, bytesReceived: 0, told: 0 }
-    for (const frame of frames) traffic[way] += frame.length
-    this.#traffic.set(site, traffic)
-  }
-
   #tellTraffic(): void {
-    for (const [site, traffic] of this.#traffic) {
-      const { bytesSent, bytesReceived, told } = traffic
-      if (bytesSent + bytesReceived === told) continue
-      traffic.told = bytesSent + bytesReceived
-      this.#options.tell({ type: 'traffic', site, bytesSent, bytesReceived })
-    }
+    for (const event of this.#traffic.news()) this.#options.tell(event)
   }
 
-  /** Says what was refused; the same words again only after a while, whoever floods us. */
   #refused(message: string, site?: string): void {
-    const at = performance.now()
-    if (at - (this.#refusals.get(message) ?? Number.NEGATIVE_INFINITY) < 5000) return
-    if (this.#refusals.size > 1000) this.#refusals.clear()
-    this.#refusals.set(message, at)
+    if (!this.#refusals.isNew(message, performance.now())) return
     this.#options.tell({ type: 'log', level: 'warn', message, ...(site === undefined ? {} : { site }) })
   }
 
   #run(work: () => Promise<void>): void {
-    work().catch((error) => this.#fail(error))
+    const done = work()
+      .catch((error) => this.#fail(error))
+      .finally(() => this.#pending.delete(done))
+    this.#pending.add(done)
   }
 
   #guard(work: () => void): void {

@@ -9,7 +9,6 @@ import {
   type ModelLayout,
   type ModelState,
   modelSha256,
-  type Study,
   TEMPORARY_PREFIX,
   writeFileAtomic,
 } from '@meshfl/core'
@@ -64,12 +63,13 @@ export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelSt
 export class CoordinatorStore {
   readonly #folder: string
   readonly #layout: ModelLayout
-  readonly #metadata: Record<string, string>
+  readonly #metadata: (round: number) => Record<string, string>
 
-  constructor(folder: string, layout: ModelLayout, study: Study, studySha256: string) {
+  /** @param metadata what the model file of a round says */
+  constructor(folder: string, layout: ModelLayout, metadata: (round: number) => Record<string, string>) {
     this.#folder = folder
     this.#layout = layout
-    this.#metadata = { 'meshfl.study': studySha256, 'meshfl.spec': JSON.stringify(study.model) }
+    this.#metadata = metadata
   }
 
   /** The last commit, or null in a new folder. @throws MeshflError `COMMIT_INVALID` */
@@ -142,7 +142,7 @@ export class CoordinatorStore {
 
   async #deriveRound({ round }: Commit, model: ModelState): Promise<void> {
     if (round === 0) return
-    const bytes = encodeModel(this.#layout, model, { ...this.#metadata, 'meshfl.round': String(round) })
+    const bytes = encodeModel(this.#layout, model, this.#metadata(round))
     const path = this.#path('rounds', `${String(round).padStart(4, '0')}.safetensors`)
     await Promise.all([writeFileAtomic(this.#path('latest.safetensors'), bytes), writeFileAtomic(path, bytes)])
   }
@@ -150,8 +150,7 @@ export class CoordinatorStore {
   async #deriveBest({ round, best, evaluated }: Commit, model: ModelState): Promise<void> {
     if (!evaluated || best?.round !== round) return
     const bytes = encodeModel(this.#layout, model, {
-      ...this.#metadata,
-      'meshfl.round': String(round),
+      ...this.#metadata(round),
       'meshfl.foregroundDice': String(best.foregroundDice),
     })
     await writeFileAtomic(this.#path('best.safetensors'), bytes)

@@ -8,6 +8,7 @@ import {
   type ModelState,
   modelSha256,
   now,
+  type SiteDescription,
   type Study,
   sha256,
 } from '@meshfl/core'
@@ -18,7 +19,7 @@ import { CoordinatorStore } from './coordinator-store.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
-import type { SiteDescription } from './site-trainer.js'
+import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
 
 const INVITE_TTL_SECONDS = 7 * 24 * 3600
@@ -91,7 +92,12 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
     const admissions = Admissions.open(folder)
-    const store = new CoordinatorStore(folder, layout, study, studySha256)
+    const keys = (): DataKeys =>
+      dataKeys(
+        study,
+        admissions.sites.map(({ description }) => description),
+      )
+    const store = new CoordinatorStore(folder, layout, (round) => runMetadata(study, keys(), round))
     const runId = sha256(`meshfl run\0${studySha256}\0${identity.signingPublic.toString('hex')}`)
     let saved = await store.readCommit()
     if (saved && saved.commit.run !== runId) {
@@ -129,6 +135,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       studySha256,
       layout,
       minSites,
+      dataKeys: keys,
       approve: options.approve,
       tell: (event) => options.events({ ...event, time: now() } as MeshflEvent),
       saved,

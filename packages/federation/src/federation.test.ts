@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { decodeModel, type MeshflEvent, modelSha256 } from '@meshfl/core'
+import { decodeModel, type MeshflEvent, modelMetadata, modelSha256, studySha256 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { aggregate } from './aggregate.js'
 import { verifyLedger } from './ledger.js'
@@ -55,6 +55,33 @@ test('the best round is the one with the highest mean over all sites’ validati
   const round = join(loopback.run, 'rounds', `000${best!.round}.safetensors`)
   expect(modelSha256(model)).toBe(modelSha256(decodeModel(LAYOUT, readFileSync(round))))
   expect(file.metadata['meshfl.round']).toBe(String(best!.round))
+})
+
+test('model files say how to conform a scan: what the study leaves out is of the first site by name', async () => {
+  loopback = new Loopback(2, { rounds: 1, labelMap: 'gw3' })
+  const coordinator = await loopback.start()
+  const second = loopback.join('site-2')
+  await until(() => loopback.events.some(isState('site-2', 'online')))
+  const smaller = { conform: { mode: 'freesurfer' as const, shape: [64, 64, 64] as [number, number, number] } }
+  const first = loopback.join('site-1', { describe: async () => describeFake('site-1', smaller) })
+  await Promise.all([coordinator.finished, first.finished, second.finished])
+  const { study } = loopback
+  const expected = modelMetadata({ ...study, ...smaller, voxelSizeMm: 1 }, 1)
+  const files = ['run/latest', 'run/best', 'run/rounds/0001', 'site-1/model', 'site-2/model']
+  for (const name of files) {
+    const bytes = readFileSync(join(loopback.folder, `${name}.safetensors`))
+    const { metadata } = decodeModel(LAYOUT, bytes).file
+    expect(metadata).toMatchObject({ ...expected, 'meshfl.study': studySha256(study) })
+    if (name === 'run/best') expect(Number(metadata['meshfl.foregroundDice'])).toBeGreaterThan(0)
+  }
+})
+
+test('what the study asks for is asked of the first site too', async () => {
+  loopback = new Loopback(1, { conform: { mode: 'niivue', shape: [256, 256, 256] } })
+  await loopback.start()
+  await expect(loopback.join('site-1').finished).rejects.toMatchObject({
+    message: expect.stringMatching(/site-1 was conformed with freesurfer, the study has niivue/),
+  })
 })
 
 test('one site’s federation is that site’s training, bit for bit', async () => {
@@ -186,6 +213,12 @@ test.each([
   ['classes', { classes: 5 }, /site-2 has 5 classes, the study 3/],
   ['labelMap', { labelMap: 'aseg' }, /site-2 has the label map aseg, site-1 has gw3/],
   ['voxelSizeMm', { voxelSizeMm: 2 }, /site-2 has voxels of 2 mm, site-1 has 1 mm/],
+  ['conform', { conform: { mode: 'niivue', shape: [256, 256, 256] } }, /conformed with niivue, site-1 has freesurfer/],
+  [
+    'classNames',
+    { classNames: ['background', 'grey matter', 'white matter'] },
+    /site-2 has the classes background, grey matter, white matter, the study background, white matter, grey matter/,
+  ],
   ['site', { site: 'site-1' }, /another site is called site-1 .*every site needs a name of its own/],
   ['trainCases', { trainCases: 0 }, /site-2 has no training cases/],
 ] as const)('a site whose %s does not fit is denied in words that name both', async (_, change, words) => {
@@ -214,6 +247,15 @@ test('a site that nobody approves is denied', async () => {
   expect(asked).toMatchObject([
     { site: 'site-1', fingerprint: expect.stringMatching(/^([0-9a-f]{4}-){7}[0-9a-f]{4}$/) },
   ])
+})
+
+test('an update that was acknowledged stays on disk when the coordinator is stopped before the commit', async () => {
+  loopback = new Loopback(1)
+  await loopback.start({}, { at: (point) => point === 'before commit' && void loopback.coordinator.stop() })
+  loopback.join('site-1')
+  await expect(loopback.coordinator.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
+  await loopback.coordinator.stop()
+  expect(readdirSync(join(loopback.run, 'journal'))).toEqual(['0001-site-1.safetensors'])
 })
 
 test('an invite is for one site, and for its time', async () => {

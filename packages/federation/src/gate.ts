@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { ModelLayout, Study } from '@meshfl/core'
+import type { ModelLayout, SiteDescription, Study } from '@meshfl/core'
 import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
 import {
   checkSignature,
+  decodeJsonBody,
   decodeSigned,
   decodeUnsigned,
   encodeJsonBody,
@@ -16,8 +17,7 @@ import {
 } from './frame.js'
 import { fingerprint, type Identity } from './identity.js'
 import { isProof } from './invite.js'
-import { type Header, type MessageType, PROTOCOL_VERSION, type Work } from './messages.js'
-import type { SiteDescription } from './site-trainer.js'
+import { type Header, type MessageType, PROTOCOL_VERSION, SiteDescriptionSchema, type Work } from './messages.js'
 
 /** More logins in progress than any federation has; the oldest goes first. */
 const MAX_SESSIONS = 8192
@@ -125,7 +125,7 @@ export class Gate {
         this.#auth(session, read(['AUTH']).header)
         return
       case 'welcomed':
-        this.#join(session, read(['JOIN']).header)
+        this.#join(session, read(['JOIN']))
         return
       case 'approving':
         return // nothing is due until someone has decided
@@ -205,15 +205,16 @@ export class Gate {
     ])
   }
 
-  #join(session: Session, header: Header<'JOIN'>): void {
+  #join(session: Session, { header, bodies }: Message<'JOIN'>): void {
     const { admissions, study } = this.#options
     const signingKey = session.signingPublic.toString('base64url')
-    const refusal = admissions.refuseDescription(header.description, signingKey, study)
+    const description = decodeJsonBody(SiteDescriptionSchema, bodies[0]!)
+    const refusal = admissions.refuseDescription(description, signingKey, study)
     if (refusal) {
       this.#deny(session, refusal)
       return
     }
-    const { site } = header.description
+    const { site } = description
     session.site = site
     if (session.purpose === 'work') {
       session.stage = 'joined'
@@ -222,7 +223,7 @@ export class Gate {
       return
     }
     session.stage = 'approving'
-    const approval = this.#approvals.get(signingKey) ?? this.#approve(session, header.description)
+    const approval = this.#approvals.get(signingKey) ?? this.#approve(session, description)
     this.#approvals.set(signingKey, approval)
     approval
       .finally(() => this.#approvals.delete(signingKey))

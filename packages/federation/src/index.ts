@@ -8,5 +8,4 @@ export {
 export { formatInvite, type Invite, parseInvite } from './invite.js'
 export { type LedgerEntry, type LedgerVerdict, verifyLedger } from './ledger.js'
 export { type JoinOptions, joinFederation } from './site.js'
-export * from './site-trainer.js'
 export { transportVersion } from './transport-version.js'

@@ -5,17 +5,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import {
   canonicalJson,
   createRandom,
+  type EvaluateTask,
   type MeshflEvent,
   type ModelLayout,
   type ModelState,
+  type SiteDescription,
+  type SiteTrainer,
   type Study,
   StudySchema,
   sha256,
   studySha256,
+  type TrainOutcome,
+  type TrainTask,
 } from '@meshfl/core'
 import { type Coordinator, type CoordinatorOptions, type FederationResult, startCoordinator } from './coordinator.js'
 import { type JoinOptions, joinFederation } from './site.js'
-import type { EvaluateTask, SiteDescription, SiteTrainer, TrainOutcome, TrainTask } from './site-trainer.js'
 import type { Internals } from './timing.js'
 
 /** A small model with one BatchNorm. */
@@ -94,8 +98,10 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
     trainCases: 4,
     validCases: 2,
     classes: 3,
+    classNames: ['background', 'white matter', 'grey matter'],
     labelMap: 'gw3',
     voxelSizeMm: 1,
+    conform: { mode: 'freesurfer', shape: [256, 256, 256] },
     engine: 'test',
     instructionSet: 'none',
     ...change,

@@ -13,9 +13,22 @@ const count = z.int().min(0).max(0xffff_ffff)
 const round = count
 const words = z.string().max(1000)
 const purpose = z.enum(['train', 'evaluate'])
+const voxels = z.int().min(1).max(4096)
 
 /** A site's name: it becomes part of file names and of what people read. */
 export const SiteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
+
+const ConformSchema = z.object({
+  mode: z.enum(['freesurfer', 'niivue', 'none']),
+  shape: z.tuple([voxels, voxels, voxels]),
+})
+
+/** What the sites' datasets have in common, as the model files say it. */
+export const DataKeysSchema = z.object({
+  conform: ConformSchema.optional(),
+  voxelSizeMm: z.number().positive().optional(),
+  labelMap: words.optional(),
+})
 
 /** What a site says of itself when it joins. */
 export const SiteDescriptionSchema = z.object({
@@ -23,8 +36,10 @@ export const SiteDescriptionSchema = z.object({
   trainCases: count,
   validCases: count,
   classes: count,
+  classNames: z.array(z.string().max(64)).max(128),
   labelMap: z.string().max(200),
   voxelSizeMm: z.number().positive(),
+  conform: ConformSchema,
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
 })
@@ -69,7 +84,6 @@ export const HEADERS = {
   JOIN: z.object({
     v,
     type: z.literal('JOIN'),
-    description: SiteDescriptionSchema,
     working: WorkSchema.nullable(),
   }),
   ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
@@ -139,7 +153,7 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]>
   CHALLENGE: [],
   AUTH: [],
   WELCOME: ['json', 'json'], // the study, the layout
-  JOIN: [],
+  JOIN: ['json'], // the site's description
   ADMIT: [],
   DENY: [],
   TASK: ['model'], // of length 0 where the site was sent it a moment ago
@@ -149,7 +163,7 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]>
   PONG: [],
   ERROR: ['text'],
   WHO: [],
-  DONE: ['model'],
+  DONE: ['model', 'json'], // and the data keys of its file
   BYE: [],
 }
 

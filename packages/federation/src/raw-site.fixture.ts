@@ -3,6 +3,7 @@ import { type ModelState, modelSha256 } from '@meshfl/core'
 import {
   decodeModelBody,
   decodeSigned,
+  encodeJsonBody,
   encodeModelBody,
   encodeSigned,
   encodeUnsigned,
@@ -157,7 +158,7 @@ export class RawSite {
     )
     this.received.push({ header, bodies })
     if (header.type === 'WELCOME') {
-      this.send({ v: V, type: 'JOIN', description: describeFake(this.site), working: null })
+      this.send({ v: V, type: 'JOIN', working: null }, [encodeJsonBody(describeFake(this.site))])
     } else if (header.type === 'TASK') {
       const model = bodies[0]!.length > 0 ? decodeModelBody(LAYOUT, bodies[0]!, header.base) : this.#model!
       this.#model = model

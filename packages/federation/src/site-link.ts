@@ -1,8 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { canonicalJson, type ErrorDetail, MeshflError, type ModelLayout, type Study, sha256 } from '@meshfl/core'
+import {
+  canonicalJson,
+  type ErrorDetail,
+  MeshflError,
+  type ModelLayout,
+  type SiteDescription,
+  type Study,
+  sha256,
+} from '@meshfl/core'
 import {
   decodeJsonBody,
   decodeSigned,
+  encodeJsonBody,
   encodeSigned,
   encodeUnsigned,
   type Message,
@@ -13,7 +22,6 @@ import {
 import type { Identity } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite, inviteAddress } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
-import type { SiteDescription } from './site-trainer.js'
 import type { DealerTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
 
@@ -293,7 +301,7 @@ export class SiteLink {
       .then((description) => {
         if (this.#stage !== 'describing' || this.#transcript !== transcript) return // logged in anew meanwhile
         this.#enter('joining')
-        this.#send({ v: PROTOCOL_VERSION, type: 'JOIN', description, working: options.working() })
+        this.#send({ v: PROTOCOL_VERSION, type: 'JOIN', working: options.working() }, [encodeJsonBody(description)])
       })
       .catch((error) => options.onFailed(error))
   }

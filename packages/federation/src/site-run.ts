@@ -1,11 +1,27 @@
-import { MeshflError, type ModelState, modelSha256 } from '@meshfl/core'
+import {
+  type EvaluateOutcome,
+  MeshflError,
+  type ModelState,
+  modelSha256,
+  type SiteDescription,
+  type SiteTrainer,
+  type StepProgress,
+  type TrainOutcome,
+} from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
-import { decodeModelBody, encodeJsonBody, encodeModelBody, type Message, ProtocolError } from './frame.js'
+import {
+  decodeJsonBody,
+  decodeModelBody,
+  encodeJsonBody,
+  encodeModelBody,
+  type Message,
+  ProtocolError,
+} from './frame.js'
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
-import { type Header, MAX_TEXT_BYTES, PROTOCOL_VERSION, type Work } from './messages.js'
+import { DataKeysSchema, type Header, MAX_TEXT_BYTES, PROTOCOL_VERSION, type Work } from './messages.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
 import {
@@ -18,7 +34,6 @@ import {
   workingOn,
 } from './site-machine.js'
 import type { Membership, SavedRound, SiteStore } from './site-store.js'
-import type { EvaluateOutcome, SiteDescription, SiteTrainer, StepProgress, TrainOutcome } from './site-trainer.js'
 import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
@@ -168,16 +183,17 @@ export class SiteRun {
       case 'PONG':
         break
       case 'DONE':
-        this.#done(header, bodies[0]!).catch((error) => this.#fail(error))
+        this.#done(header, bodies).catch((error) => this.#fail(error))
         break
     }
   }
 
-  async #done({ run, rounds, result, best }: Header<'DONE'>, body: Uint8Array): Promise<void> {
-    const { run: ownRun, layout, study } = this.#welcome!
+  async #done({ run, rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<void> {
+    const { run: ownRun, layout } = this.#welcome!
     if (run !== ownRun) throw new ProtocolError('the end of another run')
-    const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, body, result) }
-    await this.#options.store.writeFinished(run, study, layout, outcome)
+    const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, bodies[0]!, result) }
+    const keys = decodeJsonBody(DataKeysSchema, bodies[1]!)
+    await this.#options.store.writeFinished(this.#welcome!, keys, outcome)
     this.#options.at('finished written')
     this.#link.leave('done')
     this.#tellTraffic()

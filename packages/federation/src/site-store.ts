@@ -15,6 +15,7 @@ import {
 import { z } from 'zod'
 import type { FederationResult } from './coordinator.js'
 import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
+import { type DataKeys, runMetadata } from './study-of-sites.js'
 
 const MembershipSchema = z.strictObject({
   format: z.literal('meshfl-membership/1'),
@@ -118,7 +119,11 @@ export class SiteStore {
     }
   }
 
-  async writeFinished(run: string, study: Study, layout: ModelLayout, result: FederationResult): Promise<void> {
+  async writeFinished(
+    { run, study, layout }: { run: string; study: Study; layout: ModelLayout },
+    keys: DataKeys,
+    result: FederationResult,
+  ): Promise<void> {
     const { model, rounds, parametersSha256, best } = result
     const finished: z.infer<typeof FinishedSchema> = {
       run,
@@ -133,12 +138,8 @@ export class SiteStore {
         sha256: layout.sha256,
       },
     }
-    const bytes = encodeModel(layout, model, {
-      'meshfl.spec': JSON.stringify(study.model),
-      'meshfl.round': String(rounds),
-      'meshfl.finished': JSON.stringify(finished),
-    })
-    await writeFileAtomic(this.#modelPath, bytes)
+    const metadata = { ...runMetadata(study, keys, rounds), 'meshfl.finished': JSON.stringify(finished) }
+    await writeFileAtomic(this.#modelPath, encodeModel(layout, model, metadata))
   }
 
   get #membershipPath(): string {

@@ -1,4 +1,12 @@
-import { type EventSink, MeshflError, type MeshflEvent, now, type Study } from '@meshfl/core'
+import {
+  type EventSink,
+  MeshflError,
+  type MeshflEvent,
+  now,
+  type SiteDescription,
+  type SiteTrainer,
+  type Study,
+} from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
 import { lockFolder } from './folder-lock.js'
@@ -6,7 +14,6 @@ import { fingerprint, loadIdentity } from './identity.js'
 import { parseInvite } from './invite.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
-import type { SiteDescription, SiteTrainer } from './site-trainer.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
 
 export interface JoinOptions {

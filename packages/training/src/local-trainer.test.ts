@@ -1,8 +1,8 @@
 import { type ModelState, modelSha256, StudySchema } from '@meshfl/core'
 import type { Session } from '@meshfl/engine'
 import { initializeModel } from '@meshfl/engine'
+import { createReferenceEngine, createTinyDataset } from '@meshfl/testkit'
 import { describe, expect, test } from 'vitest'
-import { createReferenceEngine, createTinyDataset } from '../../testkit/src/index.js'
 import { LocalTrainer, type LocalTrainerOptions } from './local-trainer.js'
 
 const study = StudySchema.parse({ model: { channels: 3, dilations: [1, 2] }, recipe: { maxLearningRate: 0.05 } })

@@ -1,4 +1,15 @@
-import { createRandom, MeshflError, type MeshNetSpec, type ModelLayout, type Recipe } from '@meshfl/core'
+import {
+  createRandom,
+  type EvaluateOutcome,
+  type EvaluateTask,
+  MeshflError,
+  type MeshNetSpec,
+  type ModelLayout,
+  type Recipe,
+  type SiteTrainer,
+  type TrainOutcome,
+  type TrainTask,
+} from '@meshfl/core'
 import type { Case } from '@meshfl/dataset'
 import { type Batch, type LossSpec, modelLayout, type Session, type Step } from '@meshfl/engine'
 import { diceFromConfusion } from '@meshfl/evaluation'
@@ -7,7 +18,6 @@ import { type CaseLoader, createCaseLoader, type LoadCase } from './case-loader.
 import { meanOverCases, type ScoredCase } from './mean-over-cases.js'
 import { oneCycle } from './one-cycle.js'
 import { updateRunningStatistics } from './running-statistics.js'
-import type { EvaluateOutcome, EvaluateTask, TrainOutcome, TrainTask } from './site-types.js'
 
 /** Decoded volumes that a trainer keeps when its user does not say: 64 cases of 256^3, image and label. */
 export const DEFAULT_CACHE_BYTES = 2 ** 31
@@ -35,7 +45,7 @@ export interface LocalTrainerOptions {
  * the schedule follow from (seed, site, round, local step), so a round gives the same bits whenever and wherever it runs on
  * the same engine, and the optimiser's state is the only memory between rounds.
  */
-export class LocalTrainer {
+export class LocalTrainer implements SiteTrainer {
   private readonly layout: ModelLayout
   private readonly loss: LossSpec
   private readonly cases: CaseLoader

@@ -1,6 +1,5 @@
-import type { Dice } from '@meshfl/core'
+import type { Dice, EvaluateOutcome } from '@meshfl/core'
 import { meanOf } from '@meshfl/evaluation'
-import type { EvaluateOutcome } from './site-types.js'
 
 export interface ScoredCase {
   loss: number

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { RecipeSchema } from '@meshfl/core'
+import { readGoldenSchedule } from '@meshfl/testkit'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readGoldenSchedule } from '../../testkit/src/index.js'
 import { oneCycle } from './one-cycle.js'
 
 const golden = readGoldenSchedule(fileURLToPath(new URL('../../../fixtures/golden', import.meta.url)))

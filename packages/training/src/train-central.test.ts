@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   decodeModel,
+  type EvaluateOutcome,
   type MeshflEvent,
   modelSha256,
   openEventLog,
@@ -13,11 +14,10 @@ import {
   TEMPORARY_PREFIX,
 } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
+import { createReferenceEngine, createTinyDataset } from '@meshfl/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createReferenceEngine, createTinyDataset } from '../../testkit/src/index.js'
 import { BEST_FILE, CHECKPOINT_FILE, LATEST_FILE } from './checkpoint.js'
 import { LocalTrainer } from './local-trainer.js'
-import type { EvaluateOutcome } from './site-types.js'
 import { type CentralOptions, type CentralTrainer, openCheckpoint, trainCentral } from './train-central.js'
 
 const study = StudySchema.parse({

@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import {
+  type EvaluateOutcome,
+  type EvaluateTask,
   type EventSink,
   MeshflError,
   type ModelLayout,
@@ -10,10 +12,11 @@ import {
   removeTemporaryFiles,
   type Study,
   studySha256,
+  type TrainOutcome,
+  type TrainTask,
 } from '@meshfl/core'
 import { type Engine, initializeModel, modelLayout } from '@meshfl/engine'
 import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, writeModels } from './checkpoint.js'
-import type { EvaluateOutcome, EvaluateTask, TrainOutcome, TrainTask } from './site-types.js'
 
 /** What trains: a LocalTrainer. */
 export interface CentralTrainer {

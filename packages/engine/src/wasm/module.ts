@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-export type WasmInstructionSet = 'relaxed-simd' | 'simd128'
+type WasmInstructionSet = 'relaxed-simd' | 'simd128'
 
 export interface WasmModule {
   module: WebAssembly.Module

@@ -1,19 +1,22 @@
-import type { Dice, ModelState } from '@meshfl/core'
+import type { Dice } from './events.js'
+import type { ModelState } from './model.js'
+import type { Study } from './study.js'
 
-/** What a coordinator asks a site to train. */
+/** One round of training at a site. */
 export interface TrainTask {
   /** From 1. */
   round: number
   rounds: number
+  /** Where the round starts; it is not changed. */
   model: ModelState
-  /** What the site's previous `train` returned as `state`: its optimiser. Null in its first round. */
+  /** What the previous `train` returned as `state`: the optimiser. Null starts it anew. */
   state: Uint8Array | null
   signal: AbortSignal
   onStep(progress: StepProgress): void
 }
 
 export interface StepProgress {
-  /** From 1. */
+  /** From 1, in this round. */
   step: number
   steps: number
   loss: number
@@ -23,10 +26,11 @@ export interface StepProgress {
 
 export interface TrainOutcome {
   model: ModelState
-  /** Training volumes: the weight of this site in the average. */
+  /** Training volumes: the site's weight in the average. */
   samples: number
-  /** Opaque to the federation; written atomically with the result and handed back in the next round. */
+  /** The optimiser: opaque to the federation, written atomically with the result and handed back in the next round. */
   state: Uint8Array
+  /** Mean loss over the volumes, Dice of all voxels seen, as the model was when it saw them. */
   metrics: { loss: number; dice: Dice; seconds: number }
 }
 
@@ -43,7 +47,7 @@ export interface EvaluateOutcome {
   dice: Dice
 }
 
-/** The port through which the federation trains: the CLI composes it from the training package. */
+/** The port through which a federation trains: neither it nor the training package knows the other. */
 export interface SiteTrainer {
   train(task: TrainTask): Promise<TrainOutcome>
   evaluate(task: EvaluateTask): Promise<EvaluateOutcome>
@@ -56,8 +60,12 @@ export interface SiteDescription {
   trainCases: number
   validCases: number
   classes: number
+  /** One for each class, background first. */
+  classNames: string[]
   labelMap: string
   voxelSizeMm: number
+  /** How its volumes were conformed; the shape may differ between sites. */
+  conform: NonNullable<Study['conform']>
   /** Of the engine that computes, for the record. */
   engine: string
   instructionSet: string

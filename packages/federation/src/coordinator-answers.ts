@@ -1,0 +1,94 @@
+import type { Draft } from './coordinator-draft.js'
+import type { CoordinatorEvent } from './coordinator-state.js'
+import type { Header } from './messages.js'
+
+/** A site's update of the round in progress, or of another, or a second one. */
+export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type: 'result' }>): void {
+  const { site, session, round, base, update, samples, metrics } = event
+  const record = draft.state.sites.get(site)
+  if (record?.session !== session) return
+  const ack = (status: Header<'ACK'>['status'], reason?: string): void => {
+    draft.effects.push({
+      type: 'ack',
+      session,
+      purpose: 'train',
+      round,
+      base,
+      status,
+      ...(reason === undefined ? {} : { reason }),
+    })
+  }
+  const reject = (reason: string): void => {
+    draft.log('warn', `${site}: its update of round ${round} is refused: ${reason}`, site)
+    ack('rejected', reason)
+  }
+  const { phase } = draft.state
+  if (round <= draft.state.round || phase === 'done') {
+    ack('stale', `round ${round} is closed`)
+    return
+  }
+  if (round > draft.state.round + 1) {
+    reject(`round ${draft.state.round + 1} is in progress`)
+    return
+  }
+  if (base !== draft.state.base) {
+    reject('it was trained from another model')
+    return
+  }
+  const known = draft.state.results.get(site)
+  if (known) {
+    if (known.update !== update) {
+      reject('another update of this round was accepted already')
+      return
+    }
+    if (known.durable) ack('duplicate')
+    return // the acknowledgement follows when it is on disk
+  }
+  if (phase === 'committing') {
+    ack('stale', `round ${round} is being closed`)
+    return
+  }
+  if (phase !== 'training' && phase !== 'gathering') {
+    reject('no update is due')
+    return
+  }
+  if (samples < 1) {
+    reject('it has no training volumes')
+    return
+  }
+  draft.state.members.add(site)
+  draft.state.results.set(site, { update, samples, metrics, durable: false })
+  draft.effects.push({ type: 'journal', site, round, update })
+}
+
+/** An update is on disk: only now is it acknowledged. */
+export function journaled(draft: Draft, site: string, round: number, update: string): void {
+  const result = draft.state.results.get(site)
+  if (!result || result.durable || result.update !== update || round !== draft.state.round + 1) return
+  draft.state.results.set(site, { ...result, durable: true })
+  const session = draft.state.sites.get(site)?.session
+  if (session) {
+    draft.effects.push({ type: 'ack', session, purpose: 'train', round, base: draft.state.base, status: 'accepted' })
+    draft.show(site, 'waiting')
+  }
+  const { loss, dice, seconds } = result.metrics
+  const { samples } = result
+  if (loss !== null) {
+    draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
+  }
+}
+
+/** A site's scores of the model of the last round. */
+export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { type: 'evaluation' }>): void {
+  const { site, session, round, base, metrics } = event
+  if (draft.state.sites.get(site)?.session !== session) return
+  const due = draft.state.phase === 'evaluating' && round === draft.state.round && base === draft.state.base
+  const status = !due ? 'stale' : draft.state.evaluations.has(site) ? 'duplicate' : 'accepted'
+  draft.effects.push({ type: 'ack', session, purpose: 'evaluate', round, base, status })
+  if (status !== 'accepted') return
+  draft.state.members.add(site)
+  draft.state.evaluations.set(site, metrics)
+  draft.show(site, 'waiting')
+  const { loss, dice, weight } = metrics
+  draft.tell({ type: 'site-evaluated', site, round, loss, dice, cases: weight })
+}

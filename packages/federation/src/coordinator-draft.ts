@@ -1,0 +1,65 @@
+import type { SiteState } from '@meshfl/core'
+import type { CoordinatorEffect, CoordinatorState, SiteRecord, Told } from './coordinator-state.js'
+
+type Writable = {
+  -readonly [K in keyof CoordinatorState]: CoordinatorState[K] extends ReadonlyMap<infer A, infer B>
+    ? Map<A, B>
+    : CoordinatorState[K] extends ReadonlySet<infer A>
+      ? Set<A>
+      : CoordinatorState[K]
+}
+
+/** The next state of a coordinator while one event goes through it, and what follows from it; the old state stays as it was. */
+export class Draft {
+  readonly state: Writable
+  readonly effects: CoordinatorEffect[] = []
+
+  constructor(
+    state: CoordinatorState,
+    readonly at: number,
+  ) {
+    this.state = {
+      ...state,
+      sites: new Map(state.sites),
+      members: new Set(state.members),
+      results: new Map(state.results),
+      evaluations: new Map(state.evaluations),
+    }
+  }
+
+  enter(phase: CoordinatorState['phase']): void {
+    this.state.phase = phase
+    this.state.phaseSince = this.at
+    this.state.complaint = ''
+  }
+
+  change(site: string, change: Partial<SiteRecord>): void {
+    const record = this.state.sites.get(site)
+    if (record) this.state.sites.set(site, { ...record, ...change })
+  }
+
+  reach(site: string, reach: SiteRecord['reach'], reason?: string): void {
+    this.change(site, { reach })
+    this.show(site, reach, reason)
+  }
+
+  show(site: string, shown: SiteState, reason?: string): void {
+    if (this.state.sites.get(site)?.shown === shown) return
+    this.change(site, { shown })
+    this.tell({ type: 'site-state', site, state: shown, ...(reason === undefined ? {} : { reason }) })
+  }
+
+  complain(words: string): void {
+    if (this.state.complaint === words) return
+    this.state.complaint = words
+    this.log('warn', words)
+  }
+
+  log(level: 'info' | 'warn' | 'error', message: string, site?: string): void {
+    this.tell({ type: 'log', level, message, ...(site === undefined ? {} : { site }) })
+  }
+
+  tell(event: Told): void {
+    this.effects.push({ type: 'tell', event })
+  }
+}

@@ -1,0 +1,166 @@
+import type { Draft } from './coordinator-draft.js'
+import {
+  busyState,
+  findLeftOut,
+  hasAnswered,
+  isFinal,
+  isPending,
+  purposeOf,
+  reachableSites,
+  roundFinished,
+  waitingWords,
+} from './coordinator-view.js'
+import { summarize } from './round-summary.js'
+
+/** What follows from the state alone. */
+export function advance(draft: Draft): void {
+  const { state } = draft
+  if (state.phase === 'gathering') startRound(draft)
+  if (state.phase === 'training') {
+    fillUp(draft)
+    const results = [...state.results.values()]
+    const isSettled = results.every(({ durable }) => durable)
+    if (isSettled && isPhaseOver(draft, state.results.size, `round ${state.round + 1}`)) commit(draft)
+  } else if (state.phase === 'evaluating') {
+    fillUp(draft)
+    if (isPhaseOver(draft, state.evaluations.size, `the evaluation of round ${state.round}`)) record(draft)
+  } else if (state.phase === 'done') {
+    const open = [...state.sites.values()].some(({ reach }) => reach === 'online' || reach === 'suspect')
+    if (!open) draft.effects.push({ type: 'finish' })
+  }
+}
+
+/** The new model is on disk: the sites score it. */
+export function committed(draft: Draft, result: string): void {
+  draft.state.round += 1
+  draft.state.base = result
+  const sites = [...draft.state.results.keys()].sort()
+  draft.tell({
+    type: 'update-applied',
+    round: draft.state.round,
+    parametersSha256: result,
+    sites,
+    leftOut: [...draft.state.leftOut],
+  })
+  draft.enter('evaluating')
+  draft.state.results.clear()
+  draft.state.evaluations.clear()
+  draft.state.members = new Set(reachableSites(draft.state))
+  sendTasks(draft)
+}
+
+/** The scores are on disk: the next round, or the end. */
+export function recorded(draft: Draft): void {
+  const { state } = draft
+  state.roundMs = [...state.roundMs.slice(-19), draft.at - state.roundSince]
+  const isLast = isFinal(state)
+  draft.tell(roundFinished(state))
+  if (state.best?.round === state.round) draft.tell({ type: 'best', ...state.best })
+  draft.enter(isLast ? 'done' : 'gathering')
+  state.members.clear()
+  if (!isLast) return
+  for (const { session } of state.sites.values()) if (session) draft.effects.push({ type: 'done', session })
+}
+
+function startRound(draft: Draft): void {
+  const { state } = draft
+  if (state.paused) return
+  const present = [...state.sites].filter(([site, { session }]) => session !== null || state.results.has(site))
+  const missing = state.config.minSites - present.length
+  if (missing > 0) {
+    const away = [...state.sites.keys()].filter((site) => !present.some(([name]) => name === site)).sort()
+    const who = away.length > 0 ? ` (${away.join(', ')})` : ''
+    draft.complain(`round ${state.round + 1} waits for ${missing} more of ${state.config.minSites} sites${who}`)
+    return
+  }
+  state.roundSince = draft.at
+  draft.enter('training')
+  state.members = new Set([...reachableSites(draft.state), ...state.results.keys()])
+  const sites = [...state.members].sort()
+  draft.tell({ type: 'round-started', round: state.round + 1, rounds: state.config.rounds, sites })
+  sendTasks(draft)
+}
+
+/** With too few left in a phase, or too few in time, whoever else is there comes in. */
+function fillUp(draft: Draft): void {
+  const { members, sites, config } = draft.state
+  const isCounted = (site: string): boolean =>
+    hasAnswered(draft.state, site) || (!isLate(draft) && isPending(draft.state, site))
+  if ([...members].filter(isCounted).length >= config.minSites) return
+  for (const [site, { session }] of sites) {
+    if (!session || members.has(site)) continue
+    members.add(site)
+    if (isPending(draft.state, site)) sendTask(draft, site)
+  }
+}
+
+function isLate(draft: Draft): boolean {
+  const { config, phaseSince } = draft.state
+  return config.deadlineMs !== null && draft.at - phaseSince >= config.deadlineMs
+}
+
+function isPhaseOver(draft: Draft, count: number, what: string): boolean {
+  const { config, members } = draft.state
+  const pending = [...members].filter((site) => isPending(draft.state, site)).sort()
+  const late = isLate(draft)
+  if (count >= config.minSites) return pending.length === 0 || late
+  if (late || pending.length === 0) draft.complain(waitingWords(draft.state, what, count))
+  return false
+}
+
+function commit(draft: Draft): void {
+  const { state } = draft
+  const results = [...state.results].map(([site, { samples, metrics }]) => ({ ...metrics, site, weight: samples }))
+  state.trained = summarize(results)
+  const sites = [...state.results.keys()].sort()
+  const leftOut = findLeftOut(state)
+  state.leftOut = leftOut
+  if (leftOut.length > 0) {
+    const names = leftOut.map(({ site, reason }) => `${site} (${reason})`).join(', ')
+    draft.log('warn', `round ${state.round + 1} is closed without ${names}`)
+  }
+  draft.enter('committing')
+  draft.effects.push({
+    type: 'commit',
+    round: state.round + 1,
+    base: state.base,
+    sites,
+    leftOut,
+    trained: state.trained,
+  })
+}
+
+function record(draft: Draft): void {
+  const { state } = draft
+  const evaluated = summarize([...state.evaluations.values()])
+  const dice = evaluated.dice.foregroundDice
+  if (dice !== null && (state.best === null || dice > state.best.foregroundDice)) {
+    state.best = { round: state.round, foregroundDice: dice }
+  }
+  state.evaluated = evaluated
+  draft.enter('recording')
+  draft.effects.push({ type: 'record', round: state.round, evaluated, best: state.best, final: isFinal(draft.state) })
+}
+
+function sendTasks(draft: Draft): void {
+  for (const site of [...draft.state.members].sort()) if (isPending(draft.state, site)) sendTask(draft, site)
+}
+
+/** @param again whether the site was sent it before and seems to have lost it */
+export function sendTask(draft: Draft, site: string, again = false): void {
+  const session = draft.state.sites.get(site)?.session
+  const purpose = purposeOf(draft.state)
+  if (!session || !purpose) return
+  const round = purpose === 'train' ? draft.state.round + 1 : draft.state.round
+  draft.effects.push({
+    type: 'task',
+    session,
+    purpose,
+    round,
+    attempt: draft.state.attempt,
+    base: draft.state.base,
+    again,
+  })
+  draft.change(site, { taskSent: draft.at })
+  draft.show(site, busyState(draft.state))
+}
