@@ -1,6 +1,6 @@
 //! A convolution's way through an item: plane by plane, or by pairs of planes.
 
-use crate::conv::{convolve_row, RowShape, TapRow};
+use crate::conv::{convolve_pair, convolve_row, RowShape, TapRow};
 use crate::items::Item;
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -32,10 +32,15 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let results = self.thread_memory(self.plan.thread.rows).add(2 * shape.pitch);
         let length = shape.outputs * shape.pitch;
         self.over_pairs(block, item, shape.inputs, source, |z, next, y, rows| {
-            for (plane, rows) in rows.iter().enumerate() {
-                convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+            if L::REGISTERS > 16 {
+                let second = next.map_or(results, |z| target(z, y));
+                convolve_pair::<L>(rows, weights, target(z, y), second, shape);
+            } else {
+                for (plane, rows) in rows.iter().enumerate() {
+                    convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+                }
+                separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
             }
-            separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
             finish(z, y, target(z, y));
             if let Some(z) = next {
                 finish(z, y, target(z, y));

@@ -16,6 +16,7 @@ pub unsafe fn sum(v: __m256) -> f32 {
 
 impl Lanes for Avx2 {
     const N: usize = 8;
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {

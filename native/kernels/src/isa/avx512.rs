@@ -14,6 +14,7 @@ unsafe fn as_lanes(mask: __mmask16) -> Avx512 {
 
 impl Lanes for Avx512 {
     const N: usize = 16;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {

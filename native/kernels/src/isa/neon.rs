@@ -8,6 +8,7 @@ pub struct Neon(float32x4_t);
 
 impl Lanes for Neon {
     const N: usize = 4;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {

@@ -34,8 +34,10 @@ impl Session {
         if !(1..=MOST_THREADS).contains(&threads) {
             return Err(Error::invalid(format!("{threads} threads: there can be 1 to {MOST_THREADS}")));
         }
-        let started = Threads::start(threads)
-            .map_err(|error| Error { status: Status::OutOfMemory, message: format!("cannot start {threads} threads: {error}") })?;
+        let started = Threads::start(threads).map_err(|error| Error {
+            status: Status::OutOfMemory,
+            message: format!("cannot start {threads} threads: {error}"),
+        })?;
         let held = Mutex::new(Held { memory: Memory::empty(), plan: None });
         Ok(Self {
             isa,
@@ -138,7 +140,12 @@ impl Held {
 
     /// Where a region begins, for a caller who has exactly its bytes.
     fn region(&self, region: u32, bytes: usize) -> Result<*mut u8, Error> {
-        let expected = self.planned()?.host_bytes().get(region as usize).copied().ok_or_else(|| Error::invalid(format!("there is no region {region}")))?;
+        let expected = self
+            .planned()?
+            .host_bytes()
+            .get(region as usize)
+            .copied()
+            .ok_or_else(|| Error::invalid(format!("there is no region {region}")))?;
         if expected != bytes as u64 {
             return Err(Error::invalid(format!("region {region} has {expected} bytes, not {bytes}")));
         }
@@ -157,7 +164,9 @@ fn check(r: &Request) -> Result<(), Error> {
     within("blocks", r.blocks, 1, MAX_BLOCKS as u32)?;
     within("activation", r.activation, ELU, GELU)?;
     within("normalization", r.normalization, BATCH_NORM, NO_NORM)?;
-    for (what, flag) in [("convolution_bias", r.convolution_bias), ("float_images", r.float_images), ("want_logits", r.want_logits)] {
+    for (what, flag) in
+        [("convolution_bias", r.convolution_bias), ("float_images", r.float_images), ("want_logits", r.want_logits)]
+    {
         within(what, flag, 0, 1)?;
     }
     for (what, edge) in [("volumes", r.volumes), ("depth", r.depth), ("height", r.height), ("width", r.width)] {
