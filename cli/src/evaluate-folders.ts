@@ -1,9 +1,12 @@
 import { basename, resolve } from 'node:path'
+import { MeshflError } from '@meshfl/core'
 import {
   type CaseMetrics,
+  type CaseSlices,
   checkGate,
   checkSameGrid,
   evaluateCase,
+  type Pair,
   pairingNotes,
   pairPredictions,
   sliceImages,
@@ -18,40 +21,42 @@ export interface FolderEvaluationOptions extends EvaluationOptions {
   classNames: readonly string[]
 }
 
-/** Scores a folder of label maps against a folder of true ones, paired by name. */
+/**
+ * Scores a folder of label maps against a folder of true ones, paired by name. A pair that cannot be scored is left out and
+ * noted.
+ * @throws MeshflError that of the first pair when none can be scored, and those of `pairPredictions`
+ */
 export async function evaluateFolders(options: FolderEvaluationOptions): Promise<Evaluation> {
   const { classNames, signal } = options
   for (const gate of options.gates) checkGate(gate, classNames)
   const pairing = await pairPredictions(options.pred, options.truth)
+  const notes = pairingNotes(pairing)
+  for (const note of notes) options.onNote(note, 'warn')
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
-  for (const { subject, prediction: predictionPath, truth: truthPath } of pairing.pairs) {
+  const failures: { subject: string; error: MeshflError }[] = []
+  for (const [index, pair] of pairing.pairs.entries()) {
     signal.throwIfAborted()
-    const [prediction, truth] = await Promise.all(
-      [predictionPath, truthPath].map((path) => readVolume(path, { kind: 'label' })),
-    )
-    checkSameGrid(subject, prediction!, truth!)
-    const metrics = evaluateCase({
-      subject,
-      classNames,
-      truth: truth!.voxels,
-      prediction: prediction!.voxels,
-      voxelVolumeMl: voxelVolumeMl(truth!.affine),
-      empty: options.empty,
+    try {
+      const { metrics, draw } = await scorePair(pair, options)
+      measured.push(metrics)
+      slices.offer(metrics, draw)
+    } catch (error) {
+      if (!(error instanceof MeshflError) || error.kind !== 'data') throw error
+      failures.push({ subject: pair.subject, error })
+      const note = `left out: ${pair.subject}: ${error.message} [${error.code}]`
+      notes.push(note)
+      options.onNote(note, 'error')
+    }
+    options.onCase(index + 1, pairing.pairs.length)
+  }
+  const [first] = failures
+  if (first && measured.length === 0) {
+    throw new MeshflError(first.error.code, `no case can be scored; ${first.subject}: ${first.error.message}`, {
+      ...(first.error.hint ? { hint: first.error.hint } : {}),
+      data: { leftOut: failures.map(({ subject }) => subject) },
+      cause: first.error,
     })
-    measured.push(metrics)
-    slices.offer(metrics, () => {
-      const labels = [truth!, prediction!].map(({ voxels }) => Uint8Array.from(voxels))
-      return sliceImages({
-        subject,
-        image: labels[0]!,
-        truth: labels[0]!,
-        prediction: labels[1]!,
-        shape: truth!.shape,
-        affine: truth!.affine,
-      })
-    })
-    options.onCase(measured.length, pairing.pairs.length)
   }
   return {
     input: {
@@ -61,9 +66,36 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
       conventions: { empty: options.empty },
       cases: measured,
       gates: options.gates,
-      notes: pairingNotes(pairing),
+      notes,
     },
     slices: slices.worst(),
+    leftOut: failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
     folder: 'report',
   }
+}
+
+async function scorePair(
+  { subject, prediction: predictionPath, truth: truthPath }: Pair,
+  { classNames, empty }: FolderEvaluationOptions,
+): Promise<{ metrics: CaseMetrics; draw(): CaseSlices }> {
+  const [prediction, truth] = await Promise.all([
+    readVolume(predictionPath, { kind: 'label' }),
+    readVolume(truthPath, { kind: 'label' }),
+  ])
+  checkSameGrid(subject, prediction, truth)
+  const metrics = evaluateCase({
+    subject,
+    classNames,
+    truth: truth.voxels,
+    prediction: prediction.voxels,
+    voxelVolumeMl: voxelVolumeMl(truth.affine),
+    empty,
+  })
+  const draw = (): CaseSlices => {
+    const labels = Uint8Array.from(truth.voxels)
+    const { shape, affine } = truth
+    const predicted = Uint8Array.from(prediction.voxels)
+    return sliceImages({ subject, image: labels, truth: labels, prediction: predicted, shape, affine })
+  }
+  return { metrics, draw }
 }

@@ -57,6 +57,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     )
   }
   for (const gate of options.gates) checkGate(gate, classNames)
+  const notes = preparationNotes(model, dataset)
+  for (const note of notes) options.onNote(note, 'warn')
   const session = await engine.createSession(model.spec, dataset.grid)
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
@@ -106,12 +108,29 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       cases: measured,
       gates: options.gates,
       comparisons: options.comparisons,
+      notes,
       curves: model.run ? curvesFromEvents(readEventLog(join(model.run, 'events.jsonl'))) : undefined,
     },
     slices: slices.worst(),
+    leftOut: [],
     folder: model.run ? join(model.run, 'report') : join(dirname(model.file), 'report'),
     ...(model.run ? { run: model.run } : {}),
   }
+}
+
+/** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */
+function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string[] {
+  const { mode, voxelSizeMm } = manifest.conform
+  const differences: string[] = []
+  const trainedMm = data.voxelSizeMm ?? voxelSizeMm
+  if (Math.abs(voxelSizeMm - trainedMm) > 0.01 * trainedMm) {
+    differences.push(`voxels of ${voxelSizeMm} mm (the model: ${trainedMm} mm)`)
+  }
+  if (data.conform !== undefined && data.conform.mode !== mode) {
+    differences.push(`scans conformed as ${mode} (the model: ${data.conform.mode})`)
+  }
+  if (differences.length === 0) return []
+  return [`${manifest.name} has ${differences.join(' and ')}, so these figures may not be what the model can do.`]
 }
 
 /** Names what was scored: every case with its split and the hashes of its voxels. */

@@ -8,12 +8,16 @@ export interface EvaluationOptions {
   gates: readonly Gate[]
   signal: AbortSignal
   onCase(done: number, total: number): void
+  /** Told at once what the report will note: cases left out, data prepared in another way. */
+  onNote(note: string, level: 'warn' | 'error'): void
 }
 
 /** What was measured, before the report is written. */
 export interface Evaluation {
   input: ReportInput
   slices: CaseSlices[]
+  /** Cases that could not be scored. */
+  leftOut: { subject: string; hint?: string | undefined }[]
   /** Where the report goes when nothing else is said. */
   folder: string
   /** The run whose model was scored: it remembers how often. */

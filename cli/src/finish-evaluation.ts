@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { buildReport, type Report, recordEvaluation, reportEvent, writeReport } from '@meshfl/evaluation'
 import type { Evaluation } from './evaluation.js'
+import { leftOutText } from './left-out-text.js'
 import type { Output } from './output.js'
 
 /** Builds and writes the report, counts the evaluation, and prints the result. */
@@ -17,12 +18,16 @@ export async function finishEvaluation(
   const perClass = report.classes
     .slice(1)
     .map(({ name }) => `${name} ${format(report.summary.perClass[name]?.dice?.mean ?? null)}`)
+  const { leftOut } = evaluation
   output.result(
-    reportEvent(report, folder),
+    {
+      ...reportEvent(report, folder),
+      ...(leftOut.length > 0 ? { leftOut: leftOut.map(({ subject }) => subject) } : {}),
+    },
     [
+      ...(leftOut.length > 0 ? [leftOutText(leftOut, report.gate === 'failed' ? '' : ' (so the exit code is 3)')] : []),
       `foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`,
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
-      ...(report.notes ?? []).map((note) => `note: ${note}`),
       ...report.gates.map(({ outcome, reason }) => `gate ${outcome}: ${reason}`),
       `report: ${join(folder, 'report.html')}`,
     ].join('\n'),

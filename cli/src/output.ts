@@ -40,10 +40,20 @@ export function withOutputOptions(command: Command): Command {
 /** Opens the output that the options and the terminal ask for. */
 export async function openOutput(options: OutputOptions, request: OutputRequest): Promise<Output> {
   if (options.json) {
+    // The last line is the result or the error: what a closing socket still tells comes too late.
+    let stopped = false
     const write = (event: MeshflEvent): void => {
-      process.stdout.write(`${JSON.stringify(event)}\n`)
+      if (!stopped) process.stdout.write(`${JSON.stringify(event)}\n`)
     }
-    return { events: write, result: write, ask: async () => false, say: () => undefined, stop: async () => undefined }
+    return {
+      events: write,
+      result: write,
+      ask: async () => false,
+      say: () => undefined,
+      stop: async () => {
+        stopped = true
+      },
+    }
   }
   const { createPlainView, wantsColor, wantsLiveView } = await import('@meshfl/terminal')
   const color = options.color !== false && wantsColor(process.stdout)

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
-import type { Dataset } from '@meshfl/dataset'
+import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer } from '@meshfl/training'
 
@@ -14,6 +14,18 @@ export interface DatasetTrainer {
 /** The name by which a dataset's random draws are made: its site's, or its own when it was not dealt to sites. */
 export function siteName(dataset: Dataset): string {
   return dataset.manifest.site ?? dataset.manifest.name
+}
+
+/**
+ * Opens a dataset to train on; that there is nothing to train on is told before anything is written or sent.
+ * @throws MeshflError `TRAINING_NO_CASES` and those of `openDataset`
+ */
+export async function openTrainingDataset(path: string): Promise<Dataset> {
+  const dataset = await openDataset(path)
+  if (dataset.cases('train').length > 0) return dataset
+  throw new MeshflError('TRAINING_NO_CASES', `${path} has no case in its train split`, {
+    hint: 'prepare it with other --ratios or fewer --sites, or add scans',
+  })
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */

@@ -7,11 +7,17 @@ import { type GivenKeys, type StudyOptions, studyFromOptions } from './study-opt
 /**
  * The study of a run's folder: what it was started with where it exists, so that going on needs no options; else what the
  * options ask for, with the classes and the conform of the dataset at hand.
+ * @param preset what a command chooses where nobody else does
  */
-export async function studyForRun(folder: string, options: StudyOptions, dataset?: DatasetManifest): Promise<Study> {
+export async function studyForRun(
+  folder: string,
+  options: StudyOptions,
+  dataset?: DatasetManifest,
+  preset: Pick<GivenKeys, 'model' | 'recipe'> = {},
+): Promise<Study> {
   const kept = join(folder, 'study.yaml')
   if (options.study === undefined && existsSync(kept)) return studyFromOptions({ ...options, study: kept })
-  return studyFromOptions(options, dataset ? datasetKeys(dataset) : {})
+  return studyFromOptions(options, { ...(dataset ? datasetKeys(dataset) : {}), ...preset })
 }
 
 /** The keys of a study that follow from a dataset. */

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { MeshflError, type Study, StudySchema } from '@meshfl/core'
+import { MeshflError, type MeshNetSpec, type Recipe, type Study, StudySchema } from '@meshfl/core'
 import type { Command } from 'commander'
 import { numberBetween, positiveNumber, wholeNumber } from './option-parsers.js'
 
@@ -19,8 +19,8 @@ export interface GivenKeys {
   labelMap?: string
   voxelSizeMm?: number
   conform?: unknown
-  model?: { classes: number }
-  recipe?: { classWeights: number[] }
+  model?: Partial<MeshNetSpec>
+  recipe?: Partial<Recipe>
 }
 
 /** Adds the options that make or override study.yaml. */

@@ -1,6 +1,6 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readGeometry, readVolume } from '@meshfl/volume'
+import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
@@ -100,6 +100,30 @@ test('the truth scored against itself is perfect, by folders alone', async () =>
   expect(existsSync(join(out, 'report.html'))).toBe(true)
 })
 
+test('a prediction on a wrong grid is left out and noted, the others are scored, and the exit code is 3', async () => {
+  const labels = join(source, 'labels')
+  const predictions = temporaryFolder('predictions')
+  const [first, second] = readdirSync(labels).sort() as [string, string]
+  cpSync(join(labels, first), join(predictions, first))
+  const affine = [-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+  const wrong = await encodeNifti({ shape: [5, 6, 7], affine, voxels: new Uint8Array(210) }, { gzip: true })
+  writeFileSync(join(predictions, second), wrong)
+  const out = join(temporaryFolder('left-out'), 'report')
+  const { code, events, last } = await cli(['eval', '--pred', predictions, '--truth', labels, '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'report', cases: 1, foregroundDice: 1, leftOut: ['sub-02'] })
+  expect(events).toContainEqual(expect.objectContaining({ type: 'log', level: 'error' }))
+  const { notes } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(notes).toEqual([
+    expect.stringContaining('6 left out, a truth without a prediction'),
+    expect.stringMatching(/^left out: sub-02: .*5 x 6 x 7 voxels.* \[EVAL_GRID_MISMATCH\]$/),
+  ])
+  writeFileSync(join(predictions, first), wrong)
+  const none = await cli(['eval', '--pred', predictions, '--truth', labels, '--out', `${out}-2`, '--json'])
+  expect(none).toMatchObject({ code: 3, last: { type: 'error', code: 'EVAL_GRID_MISMATCH' } })
+  expect(existsSync(`${out}-2`)).toBe(false)
+})
+
 test('a model file alone is enough to segment', async () => {
   const out = join(temporaryFolder('model'), 'labels')
   const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
@@ -160,4 +184,17 @@ test('a dataset that has the classes in another order than the model is refused'
   const { code, last } = await cli(['eval', run, '--data', other, '--json'])
   expect(code).toBe(3)
   expect(last).toMatchObject({ type: 'error', code: 'DATASET_STUDY_MISMATCH' })
+})
+
+test('a dataset prepared in another way than the model learned is scored with a warning and a note', async () => {
+  const other = join(temporaryFolder('coarse'), 'dataset')
+  const options = ['--shape', '12', '--voxel-size', '16', '--conform', 'niivue', '--ratios', '0,0,1']
+  expect((await cli(['split', source, '--out', other, ...options])).code).toBe(0)
+  const out = join(temporaryFolder('prepared'), 'report')
+  const { code, stdout } = await cli(['eval', run, '--data', other, '--out', out])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/warning: scans has voxels of 16 mm \(the model: 12 mm\) and scans conformed as niivue/)
+  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
+  const same = await cli(['eval', run, '--data', dataset, '--out', out])
+  expect(same.stdout).not.toContain('warning')
 })

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
@@ -31,4 +31,18 @@ test('a dataset of two classes trains, and a study file stands beside what the d
   const other = file('other.yaml', 'labelMap: gw3\n')
   const refused = await cli(['train', dataset, '--out', `${run}-2`, '--study', other, '--json'])
   expect(refused).toMatchObject({ code: 3, last: { type: 'error', code: 'DATASET_STUDY_MISMATCH' } })
+})
+
+test('nothing to train on is told before anything is written', async () => {
+  const folder = temporaryFolder('untrained')
+  const dataset = join(folder, 'dataset')
+  const options = ['--shape', '16', '--voxel-size', '12', '--ratios', '0,0.5,0.5']
+  expect((await cli(['split', await makeSource(2), '--out', dataset, ...options])).code).toBe(0)
+  const run = join(folder, 'run')
+  const trained = await cli(['train', dataset, '--out', run, '--json'])
+  expect(trained).toMatchObject({ code: 3, last: { type: 'error', code: 'TRAINING_NO_CASES' } })
+  const state = join(folder, 'state')
+  const joined = await cli(['join', 'mfl1:nobody.example:1/key/secret', '--data', dataset, '--out', state, '--json'])
+  expect(joined).toMatchObject({ code: 3, last: { type: 'error', code: 'TRAINING_NO_CASES' } })
+  expect([run, state].filter(existsSync)).toEqual([])
 })

@@ -69,6 +69,8 @@ export function evalCommand(): Command {
         signal,
         onCase: (done: number, total: number) =>
           output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+        onNote: (message: string, level: 'warn' | 'error') =>
+          output.events({ type: 'log', time: now(), level, message }),
       }
       let evaluation: Evaluation
       if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
@@ -99,6 +101,7 @@ export function evalCommand(): Command {
       const { finishEvaluation } = await import('../finish-evaluation.js')
       const report = await finishEvaluation(evaluation, options.out, output)
       if (report.gate === 'failed') process.exitCode = 4
+      else if (evaluation.leftOut.length > 0) process.exitCode = 3
     })
   })
 }

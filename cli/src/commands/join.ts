@@ -37,22 +37,20 @@ export function joinCommand(): Command {
       async ({ output, signal }) => {
         const [
           { now, studySha256 },
-          { openDataset },
           { joinFederation },
           { engineFromOptions },
           { siteStateFolder },
-          { createDatasetTrainer, describeSite, siteName },
+          { createDatasetTrainer, describeSite, openTrainingDataset, siteName },
           { describeResult },
         ] = await Promise.all([
           import('@meshfl/core'),
-          import('@meshfl/dataset'),
           import('@meshfl/federation'),
           import('../engine-options.js'),
           import('../state-folder.js'),
           import('../site-trainer.js'),
           import('../describe-result.js'),
         ])
-        const dataset = await openDataset(options.data)
+        const dataset = await openTrainingDataset(options.data)
         const engine = await engineFromOptions(options)
         const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
         let dispose: () => void = () => undefined

@@ -22,16 +22,6 @@ interface SplitOptions extends OutputOptions {
   allowSkipped?: boolean
 }
 
-/** What was left out is said last, each kind of mend once: the log above may be long. */
-function leftOutText(leftOut: readonly { subject: string; hint?: string }[], allowed: boolean): string {
-  const hints = [...new Set(leftOut.flatMap(({ hint }) => hint ?? []))]
-  const how = allowed ? '' : ' (so the exit code is 3; --allow-skipped makes it 0)'
-  return [
-    `${leftOut.length} left out: ${leftOut.map(({ subject }) => subject).join(', ')}${how}`,
-    ...hints.map((hint) => `  hint: ${hint}`),
-  ].join('\n')
-}
-
 export function splitCommand(): Command {
   return withOutputOptions(
     new Command('split')
@@ -62,16 +52,17 @@ export function splitCommand(): Command {
       .option('--label <name>', 'which label of a subject')
       .option('--volume <n>', 'which volume of 4D files, from 0', wholeNumber(0))
       .option('--nan-to-zero', 'read NaN and infinite voxels as 0')
-      .option('--name <name>', 'name of the dataset (default: of the source)')
+      .option('--name <name>', 'name of the dataset, and of the site that joins with it (default: of the source)')
       .option('--dry-run', 'show which case goes where, and write nothing')
       .option('--allow-skipped', 'exit with 0 even when cases were left out')
       .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),
   ).action(async (source: string, options: SplitOptions) => {
     await runCommand(options, { title: 'meshfl split' }, async ({ output, signal }) => {
-      const [{ prepareDataset }, { now }, { VERSION }] = await Promise.all([
+      const [{ prepareDataset }, { now }, { VERSION }, { leftOutText }] = await Promise.all([
         import('@meshfl/dataset'),
         import('@meshfl/core'),
         import('../program.js'),
+        import('../left-out-text.js'),
       ])
       const { manifest, leftOut } = await prepareDataset({
         source,
@@ -109,6 +100,7 @@ export function splitCommand(): Command {
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
       const splits = { train: count('train'), valid: count('valid'), test: count('test') }
       const sites = Math.max(manifest.sites.length, 1)
+      const how = options.allowSkipped ? '' : ' (so the exit code is 3; --allow-skipped makes it 0)'
       output.result(
         {
           type: 'dataset',
@@ -119,7 +111,7 @@ export function splitCommand(): Command {
           findings: manifest.findings.length,
           leftOut: leftOut.map((item) => item.subject),
         },
-        `${leftOut.length > 0 ? `${leftOutText(leftOut, options.allowSkipped === true)}\n` : ''}${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
+        `${leftOut.length > 0 ? `${leftOutText(leftOut, how)}\n` : ''}${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
       )
       if (leftOut.length > 0 && !options.allowSkipped) process.exitCode = 3
     })

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
+import type { RunFolder } from '../run-folder.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 
 interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions {
@@ -26,16 +27,14 @@ export function trainCommand(): Command {
     await runCommand(options, { title: 'meshfl train', live: true, howToContinue }, async ({ output, signal }) => {
       const [
         { now },
-        { openDataset },
         { openCheckpoint, trainCentral },
         { engineFromOptions },
         { openRunFolder },
         { studyForRun },
-        { createDatasetTrainer },
+        { createDatasetTrainer, openTrainingDataset },
         { describeResult },
       ] = await Promise.all([
         import('@meshfl/core'),
-        import('@meshfl/dataset'),
         import('@meshfl/training'),
         import('../engine-options.js'),
         import('../run-folder.js'),
@@ -43,16 +42,18 @@ export function trainCommand(): Command {
         import('../site-trainer.js'),
         import('../describe-result.js'),
       ])
-      const dataset = await openDataset(path)
+      const dataset = await openTrainingDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
-      const run = await openRunFolder(options.out, study)
       const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
-      const events: typeof output.events = (event) => {
-        output.events(event)
-        run.log.write(event)
-      }
+      let run: RunFolder | undefined
       try {
+        run = await openRunFolder(options.out, study)
+        const { log } = run
+        const events: typeof output.events = (event) => {
+          output.events(event)
+          log.write(event)
+        }
         const resumable = { study, run: options.out, engine, allowEngineChange: options.allowEngineChange === true }
         const resumedAtRound = (await openCheckpoint(resumable))?.progress.round
         events({
@@ -71,7 +72,7 @@ export function trainCommand(): Command {
         output.result(...describeResult(result, options.out))
       } finally {
         session.dispose()
-        run.log.close()
+        run?.log.close()
       }
     })
   })

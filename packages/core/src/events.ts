@@ -62,7 +62,7 @@ export const EventSchema = z.discriminatedUnion('type', [
     time,
     site,
     round,
-    loss: z.number(),
+    loss: z.number().nullable(),
     dice: DiceSchema,
     samples: z.int(),
     seconds: z.number(),
@@ -143,6 +143,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     dice: z.record(z.string(), z.number().nullable()),
     gate: z.enum(['passed', 'failed', 'none']),
     path: z.string(),
+    /** Cases that could not be scored. */
+    leftOut: z.array(z.string()).optional(),
   }),
   z.object({
     type: z.literal('prediction'),

@@ -6,9 +6,9 @@ import type { CaseRecord } from './journal.js'
 import type { LabelMap } from './label-map.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { Case, DatasetManifest, Finding, Split } from './manifest.js'
-import { partitionSubjects, siteNames } from './partition.js'
+import { checkTrainingSubjects, partitionSubjects, siteNames } from './partition.js'
 import type { PrepareOptions } from './prepare-options.js'
-import { shownPath } from './source-files.js'
+import { shownPath, sourceName } from './source-files.js'
 import { SPLITS, splitSubjects } from './split.js'
 
 /** A conformed case with the files that it came from. */
@@ -21,7 +21,7 @@ export interface PreparedCase {
  * The manifest at the root of a dataset: splits the subjects, deals them to sites, says where every file lies.
  * @param prepared in the order of the source
  * @param findings those that belong to no single prepared case
- * @throws MeshflError `DATASET_SHAPES_DIFFER`
+ * @throws MeshflError `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`
  */
 export function buildManifest(
   prepared: readonly PreparedCase[],
@@ -35,6 +35,7 @@ export function buildManifest(
     options.ratios,
     seed,
   )
+  if (sites !== undefined) checkTrainingSubjects(splits, sites)
   const siteOf =
     sites === undefined ? new Map<string, string>() : partitionSubjects(splits, sites, options.partition, seed)
   const names = sites === undefined ? [] : siteNames(sites)
@@ -60,7 +61,7 @@ export function buildManifest(
   return {
     format: 'meshfl-dataset/1',
     tool: `meshfl ${options.toolVersion}`,
-    name: options.name ?? basename(root).replace(/\.(csv|tsv)$/i, ''),
+    name: options.name ?? sourceName(root),
     seed,
     sites: names,
     partition: sites === undefined ? 'none' : options.partition,
@@ -150,16 +151,13 @@ function emptyParts(
       message: `no subject is in ${split}: there are ${splits.size} subjects for the ratios ${ratios.join(',')}`,
     })
   }
-  for (const site of sites) {
-    for (const split of ['train', 'valid'] as const) {
-      if (!filled.has(split)) continue
-      if ([...siteOf].some(([subject, name]) => name === site && splits.get(subject) === split)) continue
-      findings.push({
-        level: 'warning',
-        code: 'SITE_EMPTY',
-        message: `${site} has no subject in ${split}: there are fewer of them than sites`,
-      })
-    }
+  for (const site of filled.has('valid') ? sites : []) {
+    if ([...siteOf].some(([subject, name]) => name === site && splits.get(subject) === 'valid')) continue
+    findings.push({
+      level: 'warning',
+      code: 'SITE_EMPTY',
+      message: `${site} has no subject in valid: there are fewer of them than sites`,
+    })
   }
   return findings
 }

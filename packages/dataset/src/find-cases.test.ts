@@ -6,6 +6,7 @@ import { caseIds } from './case-id.js'
 import { findCases } from './find-cases.js'
 import { parseTable } from './layouts/table.js'
 import { temporaryFolder } from './small-brains.test-support.js'
+import { sourceName } from './source-files.js'
 
 /** A folder with empty files of these names: pairing looks at names only. */
 async function folderWith(...files: string[]): Promise<string> {
@@ -202,6 +203,28 @@ test('a folder without pairs is an error that says what was looked for and what 
 
 test('a source that does not exist is said so', async () => {
   await expect(findCases('/no/such/folder')).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })
+})
+
+test('a dataset that split made is no source, nor is a part of it', async () => {
+  const root = await folderWith('images/a.nii.gz', 'labels/a.nii.gz')
+  await writeFile(join(root, 'dataset.json'), '{"name":"nnU-Net"}')
+  expect((await findCases(root)).cases).toHaveLength(1)
+  await writeFile(join(root, 'dataset.json'), '{\n  "format": "meshfl-dataset/1"}')
+  for (const source of [root, join(root, 'dataset.json')]) {
+    await expect(findCases(source)).rejects.toMatchObject({ code: 'SOURCE_IS_DATASET', exitCode: 3 })
+  }
+})
+
+test('a dataset is named for its source, and for the folder of a table of a common name', () => {
+  const names = {
+    '/data/clinic': 'clinic',
+    '/data/clinic/cases.tsv': 'clinic',
+    '/data/clinic/Participants.CSV': 'clinic',
+    '/data/clinic/adults.csv': 'adults',
+    '/data/clinic.csv/cases': 'cases',
+    '/cases.tsv': 'cases',
+  }
+  for (const [source, name] of Object.entries(names)) expect(sourceName(source)).toBe(name)
 })
 
 test('file names of cases are unique on any file system, and never leave their folder', () => {

@@ -1,5 +1,5 @@
-import { stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 import { bidsLayout } from './layouts/bids.js'
 import { foldersLayout } from './layouts/folders.js'
@@ -9,6 +9,7 @@ import { nnunetLayout } from './layouts/nnunet.js'
 import { tableLayout } from './layouts/table.js'
 import { listFolder } from './layouts/volume-file.js'
 import type { Finding } from './manifest.js'
+import { MANIFEST_FILE } from './open-dataset.js'
 
 /** In the order of trying: what someone wrote down comes before what the names suggest. */
 const LAYOUTS: readonly Layout[] = [tableLayout, bidsLayout, freesurferLayout, nnunetLayout, foldersLayout]
@@ -24,7 +25,7 @@ export interface FoundCases {
 /**
  * Finds pairs of image and label below a folder, or listed by a CSV or TSV file.
  * @param source a BIDS dataset, a FreeSurfer subjects folder, an nnU-Net dataset, a folder with images/ and labels/, or a table
- * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`
+ * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`
  */
 export async function findCases(source: string, options: FindOptions = {}): Promise<FoundCases> {
   const root = resolve(source)
@@ -34,6 +35,17 @@ export async function findCases(source: string, options: FindOptions = {}): Prom
       data: { source: root },
     })
   }
+  if (await isDataset(root)) {
+    // Its images/ and labels/ would be taken for a source, and they are but a part of it.
+    throw new MeshflError(
+      'SOURCE_IS_DATASET',
+      `${source} is a dataset that meshfl split made, and no source of scans`,
+      {
+        hint: 'give the folder that it was made from; to train on it, meshfl train or meshfl simulate',
+        data: { source: root },
+      },
+    )
+  }
   const empty: { layout: Layout; findings: Finding[] }[] = []
   for (const layout of LAYOUTS) {
     const found = await layout.find(root, options)
@@ -42,6 +54,12 @@ export async function findCases(source: string, options: FindOptions = {}): Prom
     empty.push({ layout, findings: found.findings })
   }
   throw await noPairs(source, root, options, empty)
+}
+
+async function isDataset(root: string): Promise<boolean> {
+  const file = basename(root) === MANIFEST_FILE ? root : join(root, MANIFEST_FILE)
+  const text = await readFile(file, 'utf8').catch(() => '')
+  return /"format":\s*"meshfl-dataset\//.test(text)
 }
 
 function inOrder(cases: FoundCase[]): FoundCase[] {

@@ -47,3 +47,20 @@ export function checkSites(sites: number): void {
     hint: 'give a whole number from 1 on, or leave --sites out for one dataset',
   })
 }
+
+/**
+ * Refuses to leave a site with nothing to train on.
+ * @throws MeshflError `DATASET_TOO_FEW_SUBJECTS`
+ */
+export function checkTrainingSubjects(splits: ReadonlyMap<string, Split>, sites: number): void {
+  const subjects = [...splits.values()].filter((split) => split === 'train').length
+  if (subjects >= sites) return
+  throw new MeshflError(
+    'DATASET_TOO_FEW_SUBJECTS',
+    `${subjects} of ${splits.size} subjects are for training, and ${sites} sites need one each at least`,
+    {
+      hint: 'ask for fewer --sites, add subjects, or give train a larger part with --ratios',
+      data: { subjects: splits.size, training: subjects, sites },
+    },
+  )
+}

@@ -136,15 +136,24 @@ describe('sites', () => {
     expect(site.findings.map(({ subject }) => subject).sort()).toEqual(own)
   })
 
-  test('with more sites than subjects are empty, which is a finding', async () => {
+  test('of a site or a split may be empty, which is a finding, as long as every site can train', async () => {
     const out = join(await temporaryFolder(), 'out')
-    const { manifest } = await prepareDataset(
-      optionsFor(await sourceOf(['a', 'b']), out, { sites: 2, ratios: [3, 1, 1] }),
-    )
+    const source = await sourceOf(['a', 'b', 'c'])
+    const { manifest } = await prepareDataset(optionsFor(source, out, { sites: 2, ratios: [3, 1, 1] }))
     const codes = manifest.findings.map(({ code, message }) => `${code}: ${message}`)
     expect(codes.some((line) => line.startsWith('SPLIT_EMPTY'))).toBe(true)
     expect(codes.some((line) => line.startsWith('SITE_EMPTY'))).toBe(true)
     expect((await openDataset(join(out, 'sites', 'site-2'))).cases('valid')).toEqual([])
+  })
+
+  test('with fewer training subjects than sites are refused before the work, and after it when cases were left out', async () => {
+    const out = join(await temporaryFolder(), 'out')
+    const source = await sourceOf(['a', 'b', 'c'])
+    const refused = expect.objectContaining({ code: 'DATASET_TOO_FEW_SUBJECTS' })
+    await expect(prepareDataset(optionsFor(source, out, { sites: 3, ratios: [3, 1, 1] }))).rejects.toEqual(refused)
+    await expect(readManifest(out)).rejects.toThrow('ENOENT')
+    await writeFile(join(source, 'labels', 'b.nii.gz'), 'no label')
+    await expect(prepareDataset(optionsFor(source, out, { sites: 3, ratios: [1, 0, 0] }))).rejects.toEqual(refused)
   })
 })
 

@@ -23,12 +23,12 @@ import type { FoundCase } from './layouts/layout.js'
 import { listFolder } from './layouts/volume-file.js'
 import type { DatasetManifest, Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
-import { checkSites } from './partition.js'
+import { checkSites, checkTrainingSubjects } from './partition.js'
 import { planCase, prepareCase } from './prepare-case.js'
 import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
 import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
-import { checkRatios } from './split.js'
+import { checkRatios, splitSubjects } from './split.js'
 
 /** Errors of a case's files that are none of the case's: they end the run. */
 const FATAL = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE'])
@@ -36,7 +36,7 @@ const FATAL = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE'])
 /**
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
  * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
- * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`,
+ * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`,
  * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
@@ -45,6 +45,11 @@ export async function prepareDataset(options: PrepareOptions): Promise<PrepareRe
   conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
   const labelMap = await loadLabelMap(options.labelMap)
   const { cases, findings } = await findCases(options.source, options)
+  if (options.sites !== undefined) {
+    // Told before the work; again after it, when cases may have been left out.
+    const subjects = cases.map(({ subject }) => subject)
+    checkTrainingSubjects(splitSubjects(subjects, options.ratios, options.seed), options.sites)
+  }
   const ids = caseIds(cases)
   const run = new Preparation(options, labelMap, cases, ids)
   if (options.dryRun) return run.plan(findings)

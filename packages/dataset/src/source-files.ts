@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { basename, relative, sep } from 'node:path'
+import { basename, dirname, relative, sep } from 'node:path'
 import type { FoundCase } from './layouts/layout.js'
+
+/** What many a table is called: the folder it lies in says more. */
+const COMMON_TABLE_NAMES = /^(cases|data|dataset|images|index|list|manifest|participants|scans|subjects|table)$/i
+
+/** What a dataset is called when nobody says: its source's folder or table; the folder of a table that is called `cases`. */
+export function sourceName(root: string): string {
+  const stem = /^(.+)\.(csv|tsv)$/i.exec(basename(root))?.[1]
+  if (stem === undefined) return basename(root)
+  return COMMON_TABLE_NAMES.test(stem) ? basename(dirname(root)) || stem : stem
+}
 
 /** A source file as a dataset names it: relative to the source, with slashes; its bare name where it lies elsewhere. */
 export function shownPath(root: string, file: string): string {

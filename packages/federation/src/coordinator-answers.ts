@@ -1,6 +1,7 @@
 import type { Draft } from './coordinator-draft.js'
 import type { CoordinatorEvent } from './coordinator-state.js'
 import type { Header } from './messages.js'
+import { finish } from './progress-clock.js'
 
 /** A site's update of the round in progress, or of another, or a second one. */
 export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type: 'result' }>): void {
@@ -58,6 +59,7 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
   }
   draft.state.members.add(site)
   draft.state.results.set(site, { update, samples, metrics, durable: false })
+  draft.change(site, { progress: finish(record.progress, 'train', draft.at, 1000 * metrics.seconds) })
   draft.effects.push({ type: 'journal', site, round, update })
 }
 
@@ -73,21 +75,21 @@ export function journaled(draft: Draft, site: string, round: number, update: str
   }
   const { loss, dice, seconds } = result.metrics
   const { samples } = result
-  if (loss !== null) {
-    draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
-  }
+  draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
 }
 
 /** A site's scores of the model of the last round. */
 export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { type: 'evaluation' }>): void {
   const { site, session, round, base, metrics } = event
-  if (draft.state.sites.get(site)?.session !== session) return
+  const record = draft.state.sites.get(site)
+  if (record?.session !== session) return
   const due = draft.state.phase === 'evaluating' && round === draft.state.round && base === draft.state.base
   const status = !due ? 'stale' : draft.state.evaluations.has(site) ? 'duplicate' : 'accepted'
   draft.effects.push({ type: 'ack', session, purpose: 'evaluate', round, base, status })
   if (status !== 'accepted') return
   draft.state.members.add(site)
   draft.state.evaluations.set(site, metrics)
+  draft.change(site, { progress: finish(record.progress, 'evaluate', draft.at) })
   draft.show(site, 'waiting')
   const { loss, dice, weight } = metrics
   draft.tell({ type: 'site-evaluated', site, round, loss, dice, cases: weight })

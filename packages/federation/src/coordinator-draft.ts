@@ -49,10 +49,11 @@ export class Draft {
     this.tell({ type: 'site-state', site, state: shown, ...(reason === undefined ? {} : { reason }) })
   }
 
+  /** Says why nothing goes on, once: a warning where something did before. */
   complain(words: string): void {
     if (this.state.complaint === words) return
     this.state.complaint = words
-    this.log('warn', words)
+    this.log(this.state.isRunning ? 'warn' : 'info', words)
   }
 
   log(level: 'info' | 'warn' | 'error', message: string, site?: string): void {

@@ -1,3 +1,4 @@
+import type { MeshflEvent } from '@meshfl/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { coordinatorStep } from './coordinator-machine.js'
@@ -24,6 +25,7 @@ function start(change: { minSites?: number; deadlineMs?: number | null; round?: 
       suspectMs: 150,
       leaseMs: 600,
       resendMs: 20,
+      progress: { leastMs: 1000, firstMs: 20_000 },
     },
     round,
     base: BASES[round]!,
@@ -51,6 +53,13 @@ const anyEvent = fc.oneof(
   fc.record({ type: type('joined'), site, session, working }),
   fc.record({ type: type('disconnected'), session }),
   fc.record({ type: type('heard'), site, session, working }),
+  fc.record({
+    type: type('heard'),
+    site,
+    session,
+    working,
+    step: fc.record({ step: fc.nat(9), seconds: fc.nat(9) }),
+  }),
   fc.record({
     type: type('result'),
     site,
@@ -228,4 +237,93 @@ test('when too few are left in a round, whoever waits comes in', () => {
   const [state] = run(start(), joined('a'), joined('b'), joined('c'))
   const [, effects] = run(state, { type: 'failed', site: 'b', session: 'session of b', reason: 'disk' })
   expect(effects).toContainEqual(expect.objectContaining({ type: 'task', session: 'session of c', round: 1 }))
+})
+
+/** Two sites at work on round 1 from time 0; pings of both, steps of each as its function says, until a time. */
+function train(
+  stepAt: Record<'a' | 'b', (at: number) => { step: number; seconds: number } | undefined>,
+  untilMs: number,
+  minSites = 2,
+): [CoordinatorState, (MeshflEvent & { at: number })[]] {
+  let [state] = run(start(), joined('a'), joined('b'))
+  state = { ...state, config: { ...state.config, minSites } }
+  const told: (MeshflEvent & { at: number })[] = []
+  const working = { purpose: 'train', round: 1, base: 'base-0' } as const
+  const feed = (event: CoordinatorEvent): void => {
+    const next = coordinatorStep(state, event)
+    state = next.state
+    for (const effect of next.effects) {
+      if (effect.type === 'tell') told.push({ ...effect.event, time: '', at: event.at } as MeshflEvent & { at: number })
+    }
+  }
+  for (let at = 0; at <= untilMs; at += 100) {
+    for (const name of ['a', 'b'] as const) {
+      const step = stepAt[name](at)
+      feed({ at, type: 'heard', site: name, session: `session of ${name}`, working, ...(step ? { step } : {}) })
+    }
+    feed({ at, type: 'tick' })
+  }
+  return [state, told]
+}
+
+const everyTenth = (at: number) => ({ step: Math.floor(at / 100), seconds: 0.1 })
+const reasons = (told: MeshflEvent[]): string[] =>
+  told.flatMap((event) =>
+    event.type === 'site-state' && event.state === 'lost' ? [`${event.site} ${event.reason}`] : [],
+  )
+
+test('a site that pings and whose trainer hangs is lost after twenty of its own steps, and the others go on', () => {
+  const hung = (at: number) => everyTenth(Math.min(at, 5000))
+  const [state, told] = train({ a: everyTenth, b: hung }, 8000, 1)
+  expect(reasons(told)).toEqual(['b no progress since step 50 for 2 s, though it answers'])
+  expect(told.find((event) => event.type === 'site-state' && event.state === 'lost')!.at).toBe(7000)
+  const [, effects] = run(state, result('a'), { type: 'journaled', site: 'a', round: 1, update: 'update of a' })
+  expect(effects).toContainEqual(
+    expect.objectContaining({ type: 'commit', sites: ['a'], leftOut: [{ site: 'b', reason: 'lost' }] }),
+  )
+})
+
+test('a site is waited for as long as its step advances, however slowly', () => {
+  const slow = (at: number) => ({ step: Math.floor(at / 15_000), seconds: 15 })
+  const [state, told] = train({ a: everyTenth, b: slow }, 200_000)
+  expect(reasons(told)).toEqual([])
+  expect(state.sites.get('b')!.reach).toBe('online')
+})
+
+test('a site whose steps nobody knows yet has longer, but not for ever', () => {
+  const [, told] = train({ a: everyTenth, b: () => undefined }, 21_000)
+  expect(reasons(told)).toEqual(['b no progress for 20 s, though it answers'])
+})
+
+test('a site that went on after all is back, and one that hangs is not brought back by a new connection', () => {
+  const late = (at: number) => everyTenth(at < 5000 ? at : at < 9000 ? 5000 : at - 4000)
+  const [state, told] = train({ a: everyTenth, b: late }, 9500)
+  expect(reasons(told)).toHaveLength(1)
+  expect(state.sites.get('b')!.reach).toBe('online')
+
+  const [hung] = train({ a: everyTenth, b: () => everyTenth(0) }, 21_000)
+  expect(hung.sites.get('b')!.reach).toBe('lost')
+  const working = { purpose: 'train', round: 1, base: 'base-0' }
+  const [reconnected] = run(hung, { ...joined('b'), at: 21_100, session: 'new', working })
+  expect(reconnected.sites.get('b')!.reach).toBe('lost')
+  const [restarted, effects] = run(hung, { ...joined('b'), at: 21_100, session: 'new' })
+  expect(restarted.sites.get('b')!.reach).toBe('online')
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'task', session: 'new' }))
+})
+
+test('waiting for the first sites is told, not warned of; a running federation that falls below its quorum warns', () => {
+  const logs = (effects: CoordinatorEffect[]): string[] =>
+    effects.flatMap((effect) =>
+      effect.type === 'tell' && effect.event.type === 'log' ? [`${effect.event.level}: ${effect.event.message}`] : [],
+    )
+  const [state, effects] = run(start(), { type: 'tick' }, { type: 'tick' }, joined('a'), { type: 'tick' })
+  expect(logs(effects)).toEqual(['info: round 1 waits for 2 of 2 sites', 'info: round 1 waits for 1 of 2 sites'])
+  const leaves = { type: 'bye', site: 'b', session: 'session of b', reason: 'stopped by its operator' }
+  const [, later] = run(state, joined('b'), leaves, result('a'), {
+    type: 'journaled',
+    site: 'a',
+    round: 1,
+    update: 'update of a',
+  })
+  expect(logs(later)).toEqual(['warn: round 1 has 1 of the 2 sites it needs and waits: b left'])
 })

@@ -20,7 +20,7 @@ export function coordinatorStep(
       disconnected(draft, event.session)
       break
     case 'heard':
-      heard(draft, event.site, event.session, event.working)
+      heard(draft, event.site, event.session, event.working, event.step)
       break
     case 'result':
       heard(draft, event.site, event.session)

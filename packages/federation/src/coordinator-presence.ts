@@ -1,30 +1,43 @@
 import type { Draft } from './coordinator-draft.js'
 import { sendTask } from './coordinator-rounds.js'
+import type { SiteStep } from './coordinator-state.js'
 import { busyState, isPending, purposeOf } from './coordinator-view.js'
 import type { Work } from './messages.js'
+import { advance, newProgress, type Progress, patienceMs } from './progress-clock.js'
 
 /** A site has logged in: for the first time, again, or in place of an older connection. */
 export function joined(draft: Draft, site: string, session: string, working: Work | null): void {
   const old = draft.state.sites.get(site)
   if (old?.session && old.session !== session) draft.effects.push({ type: 'drop', session: old.session })
+  const before = old?.progress ?? newProgress(draft.at)
+  // A hung trainer does not begin to live by a new connection, but by a new process: that one works on nothing.
+  const isStalled = before.isStalled && working !== null
   draft.state.sites.set(site, {
     session,
     reach: old?.reach ?? 'suspect',
     lastHeard: draft.at,
     taskSent: 0,
     shown: old?.shown ?? 'joining',
+    progress: { ...before, since: draft.at, isPartial: working !== null, isStalled },
   })
-  draft.reach(site, 'online')
   const { phase, round, base } = draft.state
   if (phase === 'done') {
+    draft.reach(site, 'online')
     draft.effects.push({ type: 'done', session })
     return
   }
+  if (isStalled) return
+  draft.reach(site, 'online')
   // Whoever already works on this round stays in it; a newcomer waits for the next one, unless there are too few.
   const isAtWork = working?.purpose === 'train' && working.round === round + 1 && working.base === base
   if (phase === 'evaluating' || (phase === 'training' && isAtWork)) draft.state.members.add(site)
-  if (isPending(draft.state, site)) sendTask(draft, site)
-  else draft.show(site, phase === 'gathering' ? 'online' : 'waiting')
+  if (!isPending(draft.state, site)) {
+    draft.show(site, phase === 'gathering' ? 'online' : 'waiting')
+    return
+  }
+  sendTask(draft, site)
+  const { progress } = draft.state.sites.get(site)!
+  draft.change(site, { progress: { ...progress, isPartial: working !== null } })
 }
 
 /** A connection is gone: the site stays in its round until its lease ends. */
@@ -37,21 +50,26 @@ export function disconnected(draft: Draft, session: string): void {
 }
 
 /**
- * Anything from a site is a sign of life.
- * @param working what it says that it is at; undefined where the message does not say
+ * Anything from a site is a sign of life; only what it has done is progress.
+ * @param working what it says that it is at; undefined where the message is a result
+ * @param step the last step that it says to have done of that
  */
-export function heard(draft: Draft, site: string, session: string, working?: Work | null): void {
-  const record = draft.state.sites.get(site)
+export function heard(draft: Draft, site: string, session: string, working?: Work | null, step?: SiteStep): void {
+  const { state, at } = draft
+  const record = state.sites.get(site)
   if (record?.session !== session) return
-  draft.change(site, { lastHeard: draft.at })
+  const isAtWork = working === undefined || (working?.base === state.base && working.purpose === purposeOf(state))
+  let { progress } = record
+  if (working === undefined || working === null) progress = { ...progress, isStalled: false }
+  else if ((isAtWork || progress.isStalled) && working.purpose === 'train' && step)
+    progress = advance(progress, step.step, step.seconds, at)
+  draft.change(site, { lastHeard: at, progress })
+  if (progress.isStalled) return
   if (record.reach === 'suspect' || record.reach === 'lost') {
     draft.reach(site, 'online')
-    draft.show(site, isPending(draft.state, site) ? busyState(draft.state) : 'waiting')
+    draft.show(site, isPending(state, site) ? busyState(state) : 'waiting')
   }
-  const isAtWork =
-    working === undefined || (working?.base === draft.state.base && working.purpose === purposeOf(draft.state))
-  if (!isAtWork && isPending(draft.state, site) && draft.at - record.taskSent >= draft.state.config.resendMs)
-    sendTask(draft, site, true)
+  if (!isAtWork && isPending(state, site) && at - record.taskSent >= state.config.resendMs) sendTask(draft, site, true)
 }
 
 /** A site ends by itself: with the run, before it, or by an error. */
@@ -66,11 +84,11 @@ export function leave(
   if (record?.session !== session) return
   draft.effects.push({ type: 'drop', session })
   draft.change(site, { session: null })
-  draft.reach(site, reach, reason)
+  draft.reach(site, reach, reach === 'done' ? undefined : reason)
   if (reach === 'failed') draft.log('error', `${site}: ${reason}`, site)
 }
 
-/** Silent sites are suspect, then lost. */
+/** Silent sites are suspect, then lost; so are those that ping and do not go on. */
 export function tick(draft: Draft): void {
   const { suspectMs, leaseMs } = draft.state.config
   for (const [site, record] of draft.state.sites) {
@@ -81,6 +99,18 @@ export function tick(draft: Draft): void {
       if (record.session) draft.effects.push({ type: 'drop', session: record.session })
       draft.change(site, { session: null })
       draft.reach(site, 'lost', `silent for ${Math.round(silent / 1000)} s`)
+    } else if (record.reach === 'online') {
+      lookAtProgress(draft, site, record.progress)
     }
   }
+}
+
+function lookAtProgress(draft: Draft, site: string, progress: Progress): void {
+  const purpose = purposeOf(draft.state)
+  if (!purpose || !isPending(draft.state, site)) return
+  const idle = draft.at - progress.since
+  if (idle < patienceMs(progress, purpose, draft.state.config.progress)) return
+  draft.change(site, { progress: { ...progress, isStalled: true } })
+  const where = purpose === 'train' && progress.step > 0 ? ` since step ${progress.step}` : ''
+  draft.reach(site, 'lost', `no progress${where} for ${Math.round(idle / 1000)} s, though it answers`)
 }

@@ -3,6 +3,7 @@ import {
   busyState,
   findLeftOut,
   hasAnswered,
+  isAvailable,
   isFinal,
   isPending,
   purposeOf,
@@ -10,6 +11,7 @@ import {
   roundFinished,
   waitingWords,
 } from './coordinator-view.js'
+import { begin } from './progress-clock.js'
 import { summarize } from './round-summary.js'
 
 /** What follows from the state alone. */
@@ -65,14 +67,17 @@ export function recorded(draft: Draft): void {
 function startRound(draft: Draft): void {
   const { state } = draft
   if (state.paused) return
-  const present = [...state.sites].filter(([site, { session }]) => session !== null || state.results.has(site))
-  const missing = state.config.minSites - present.length
+  const { minSites } = state.config
+  const isPresent = (site: string): boolean => isAvailable(state, site) || state.results.has(site)
+  const missing = minSites - [...state.sites.keys()].filter(isPresent).length
   if (missing > 0) {
-    const away = [...state.sites.keys()].filter((site) => !present.some(([name]) => name === site)).sort()
-    const who = away.length > 0 ? ` (${away.join(', ')})` : ''
-    draft.complain(`round ${state.round + 1} waits for ${missing} more of ${state.config.minSites} sites${who}`)
+    const away = [...state.sites.keys()].filter((site) => !isPresent(site)).sort()
+    const names = state.isRunning && away.length > 0 ? ` (${away.join(', ')})` : ''
+    const who = minSites === 1 ? 'its site' : `${missing} of ${minSites} sites`
+    draft.complain(`round ${state.round + 1} waits for ${who}${names}`)
     return
   }
+  state.isRunning = true
   state.roundSince = draft.at
   draft.enter('training')
   state.members = new Set([...reachableSites(draft.state), ...state.results.keys()])
@@ -87,8 +92,8 @@ function fillUp(draft: Draft): void {
   const isCounted = (site: string): boolean =>
     hasAnswered(draft.state, site) || (!isLate(draft) && isPending(draft.state, site))
   if ([...members].filter(isCounted).length >= config.minSites) return
-  for (const [site, { session }] of sites) {
-    if (!session || members.has(site)) continue
+  for (const site of sites.keys()) {
+    if (members.has(site) || !isAvailable(draft.state, site)) continue
     members.add(site)
     if (isPending(draft.state, site)) sendTask(draft, site)
   }
@@ -161,6 +166,8 @@ export function sendTask(draft: Draft, site: string, again = false): void {
     base: draft.state.base,
     again,
   })
-  draft.change(site, { taskSent: draft.at })
+  const record = draft.state.sites.get(site)!
+  // Sent again, it is the same task: whoever never begins it has hung.
+  draft.change(site, { taskSent: draft.at, ...(again ? {} : { progress: begin(record.progress, draft.at) }) })
   draft.show(site, busyState(draft.state))
 }

@@ -64,6 +64,8 @@ export class CoordinatorRun {
   readonly #commits: Commits
   #transport: RouterTransport | undefined
   #state: CoordinatorState
+  /** The event at work and those that came meanwhile. */
+  #inbox: CoordinatorEvent[] = []
   /** Updates that came in, by site: on their way to the journal, or there. */
   #updates = new Map<string, JournalEntry>()
   /** Hash of the model that each session was sent last. */
@@ -88,6 +90,7 @@ export class CoordinatorRun {
         suspectMs: timing.suspectMs,
         leaseMs: timing.leaseMs,
         resendMs: timing.resendMs,
+        progress: { leastMs: timing.stallMs, firstMs: timing.firstStepMs },
       },
       round: saved.commit.round,
       base: modelSha256(saved.model),
@@ -160,16 +163,24 @@ export class CoordinatorRun {
   }
 
   dispatch(event: WithoutAt<CoordinatorEvent>): void {
-    if (this.#stopped) return
+    // What an effect brings about comes after the effects of the same step: an end does not overtake what was said before it.
+    this.#inbox.push({ ...event, at: performance.now() } as CoordinatorEvent)
+    if (this.#inbox.length > 1) return
     this.#guard(() => {
-      const { state, effects } = coordinatorStep(this.#state, { ...event, at: performance.now() } as CoordinatorEvent)
-      this.#state = state
-      for (const effect of effects) {
-        if (this.#stopped) return
-        if (effect.type !== 'tell') this.#options.at(`before ${effect.type}`)
-        this.#carryOut(effect)
-      }
+      for (; this.#inbox.length > 0; this.#inbox.shift()) this.#step(this.#inbox[0]!)
     })
+    this.#inbox = []
+  }
+
+  #step(event: CoordinatorEvent): void {
+    if (this.#stopped) return
+    const { state, effects } = coordinatorStep(this.#state, event)
+    this.#state = state
+    for (const effect of effects) {
+      if (this.#stopped) return
+      if (effect.type !== 'tell') this.#options.at(`before ${effect.type}`)
+      this.#carryOut(effect)
+    }
   }
 
   async stop(): Promise<void> {
@@ -272,7 +283,7 @@ export class CoordinatorRun {
       case 'PING': {
         this.#gate.send(peer, { v: PROTOCOL_VERSION, type: 'PONG' })
         const { working, progress } = header
-        this.dispatch({ type: 'heard', site, session: peer, working })
+        this.dispatch({ type: 'heard', site, session: peer, working, ...(progress ? { step: progress } : {}) })
         if (working?.purpose !== 'train' || !progress || progress.loss === null) break
         this.#options.tell({ type: 'step', site, round: working.round, ...progress, loss: progress.loss })
         break

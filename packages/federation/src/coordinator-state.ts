@@ -1,5 +1,6 @@
 import type { MeshflEvent, SiteState } from '@meshfl/core'
 import type { Header, TrainMetrics, Work } from './messages.js'
+import { newProgress, type Progress, type ProgressConfig } from './progress-clock.js'
 import type { SiteMetrics, Summary } from './round-summary.js'
 
 /** Times in milliseconds. */
@@ -15,6 +16,7 @@ export interface CoordinatorConfig {
   leaseMs: number
   /** A task that a site does not work on is sent again after this. */
   resendMs: number
+  progress: ProgressConfig
 }
 
 export interface Best {
@@ -28,6 +30,7 @@ export interface SiteRecord {
   readonly lastHeard: number
   readonly taskSent: number
   readonly shown: SiteState
+  readonly progress: Progress
 }
 
 /** A site's accepted update of the round in progress. */
@@ -68,12 +71,20 @@ export interface CoordinatorState {
   readonly roundMs: readonly number[]
   /** The last words about waiting, so that they are said once. */
   readonly complaint: string
+  /** Whether a round has begun since this start: until then it is no trouble that sites are missing. */
+  readonly isRunning: boolean
+}
+
+/** A step that a site has done, and how long it took. */
+export interface SiteStep {
+  step: number
+  seconds: number
 }
 
 export type CoordinatorEvent = { at: number } & (
   | { type: 'joined'; site: string; session: string; working: Work | null }
   | { type: 'disconnected'; session: string }
-  | { type: 'heard'; site: string; session: string; working: Work | null }
+  | { type: 'heard'; site: string; session: string; working: Work | null; step?: SiteStep }
   | {
       type: 'result'
       site: string
@@ -169,7 +180,14 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     sites: new Map(
       start.sites.map((site) => [
         site,
-        { session: null, reach: 'suspect', lastHeard, taskSent: 0, shown: 'joining' } as const,
+        {
+          session: null,
+          reach: 'suspect',
+          lastHeard,
+          taskSent: 0,
+          shown: 'joining',
+          progress: newProgress(start.at),
+        } as const,
       ]),
     ),
     members: new Set(phase === 'evaluating' ? start.sites : []),
@@ -183,5 +201,6 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     roundSince: start.at,
     roundMs: [],
     complaint: '',
+    isRunning: false,
   }
 }

@@ -27,6 +27,12 @@ export function isPending(state: CoordinatorState, site: string): boolean {
   )
 }
 
+/** Whether a site can be given something to do at once. */
+export function isAvailable({ sites }: CoordinatorState, site: string): boolean {
+  const record = sites.get(site)
+  return record !== undefined && record.session !== null && !record.progress.isStalled
+}
+
 /** Sites that are there, or were a moment ago. */
 export function reachableSites({ sites }: CoordinatorState): string[] {
   return [...sites].flatMap(([site, { reach }]) => (reach === 'online' || reach === 'suspect' ? [site] : []))

@@ -2,6 +2,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import {
   type EventSink,
+  studySha256 as hashOfStudy,
   MeshflError,
   type MeshflEvent,
   type ModelLayout,
@@ -14,8 +15,9 @@ import {
 } from '@meshfl/core'
 import { Admissions } from './admissions.js'
 import { CoordinatorRun } from './coordinator-run.js'
-import type { Best } from './coordinator-state.js'
+import type { Best, Told } from './coordinator-state.js'
 import { CoordinatorStore } from './coordinator-store.js'
+import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
@@ -32,6 +34,7 @@ export interface CoordinatorOptions {
   /** `host:port` that invites name. Default: this machine's address and the bound port. */
   advertise?: string
   study: Study
+  /** `studySha256` of the study. */
   studySha256: string
   layout: ModelLayout
   initialModel: ModelState
@@ -76,7 +79,7 @@ export interface Coordinator {
 
 /**
  * Starts a coordinator, or continues one where its folder stands: same keys, same sites, next round.
- * @throws MeshflError `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
+ * @throws MeshflError `MIN_SITES_TOO_MANY`, `OPEN_FILES_TOO_FEW`, `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
  * `KEY_FILE_MALFORMED`, `SITES_FILE_MALFORMED`, `COMMIT_INVALID`, `LEDGER_TRUNCATED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export async function startCoordinator(options: CoordinatorOptions, internals: Internals = {}): Promise<Coordinator> {
@@ -88,7 +91,12 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       hint: 'raise --sites or lower --min-sites',
     })
   }
+  // A mistake of the caller, not of a user: the run would go by a name that no study has.
+  if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
+  checkFileLimit(options.sites, openFileLimit())
   const lock = lockFolder(folder)
+  const told = new HeldEvents(options.events)
+  let run: CoordinatorRun | undefined
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
     const admissions = Admissions.open(folder)
@@ -126,7 +134,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     const journal = await store.readJournal(runId, saved.commit.round + 1, base)
     await admissions.ensureInvites(options.sites, new Date(), options.inviteTtlSeconds ?? INVITE_TTL_SECONDS)
 
-    const run = new CoordinatorRun({
+    run = new CoordinatorRun({
       identity,
       admissions,
       store,
@@ -137,7 +145,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       minSites,
       dataKeys: keys,
       approve: options.approve,
-      tell: (event) => options.events({ ...event, time: now() } as MeshflEvent),
+      tell: (event) => told.tell(event),
       saved,
       journal,
       lock,
@@ -159,25 +167,50 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       expires: expires.toISOString(),
     }))
     for (const { invite } of invites) parseInvite(invite)
-    const onAbort = (): void => void run.stop()
+    const started = run
+    const onAbort = (): void => void started.stop()
     options.signal.addEventListener('abort', onAbort, { once: true })
     if (options.signal.aborted) onAbort()
+    setImmediate(() => told.release())
     return {
       endpoint,
       invites,
       resumedAtRound: saved.commit.round,
       signingPublic: identity.signingPublic,
       finished: run.finished,
-      pause: () => run.dispatch({ type: 'pause' }),
-      resume: () => run.dispatch({ type: 'resume' }),
+      pause: () => started.dispatch({ type: 'pause' }),
+      resume: () => started.dispatch({ type: 'resume' }),
       async stop() {
         options.signal.removeEventListener('abort', onAbort)
-        await run.stop()
+        await started.stop()
+        told.release()
       },
     }
   } catch (error) {
-    lock.release()
+    if (run) await run.stop()
+    else lock.release()
     throw error
+  }
+}
+
+/** Keeps what happens while the coordinator starts until its caller has said that it has started. */
+class HeldEvents {
+  readonly #events: EventSink
+  #held: Told[] | undefined = []
+
+  constructor(events: EventSink) {
+    this.#events = events
+  }
+
+  tell(event: Told): void {
+    if (this.#held) this.#held.push(event)
+    else this.#events({ ...event, time: now() } as MeshflEvent)
+  }
+
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const event of held) this.tell(event)
   }
 }
 

@@ -258,6 +258,34 @@ test('an update that was acknowledged stays on disk when the coordinator is stop
   expect(readdirSync(join(loopback.run, 'journal'))).toEqual(['0001-site-1.safetensors'])
 })
 
+test('nothing is told before its caller knows that the coordinator has started, also when sites are there at once', async () => {
+  loopback = new Loopback(1, { rounds: 2 })
+  await loopback.start({}, { at: (point) => point === 'before record' && void loopback.coordinator.stop() })
+  const site = loopback.join('site-1')
+  await loopback.coordinator.finished.catch(() => undefined)
+  await loopback.coordinator.stop()
+  loopback.events.length = 0
+  const coordinator = await loopback.start()
+  expect(loopback.events).toEqual([])
+  await Promise.all([coordinator.finished, site.finished])
+  expect(loopback.events[0]).toMatchObject({ type: 'site-state', site: 'site-1', state: 'online' })
+  expect(loopback.logs('warn')).toEqual([])
+  expect(loopback.events).toContainEqual({
+    type: 'site-state',
+    site: 'site-1',
+    state: 'done',
+    time: expect.any(String),
+  })
+})
+
+test('a coordinator that cannot start gives everything back', async () => {
+  loopback = new Loopback(1)
+  await expect(loopback.start({ advertise: 'not an address' })).rejects.toMatchObject({ code: 'ADVERTISE_INVALID' })
+  const [port] = readFileSync(join(loopback.run, 'state', 'port'), 'utf8').split('\n')
+  const coordinator = await loopback.start()
+  expect(coordinator.endpoint).toBe(`tcp://127.0.0.1:${port}`)
+})
+
 test('an invite is for one site, and for its time', async () => {
   loopback = new Loopback(1)
   await loopback.start()
@@ -286,7 +314,8 @@ test('a folder belongs to one process, one study and one federation', async () =
   await site.finished.catch(() => undefined)
   await loopback.coordinator.stop()
   const study = { ...loopback.study, rounds: 99 }
-  await expect(loopback.start({ study, studySha256: 'f'.repeat(64) })).rejects.toMatchObject({
+  await expect(loopback.start({ study })).rejects.toThrow('studySha256 is not the hash of the study')
+  await expect(loopback.start({ study, studySha256: studySha256(study) })).rejects.toMatchObject({
     code: 'RUN_STUDY_MISMATCH',
   })
 

@@ -53,7 +53,7 @@ const ProgressSchema = z.object({
   steps: count,
   loss: z.number().nullable(),
   learningRate: z.number(),
-  seconds: z.number(),
+  seconds: z.number().min(0),
 })
 
 /** Every message's header. Bodies follow in frames of their own; see `BODIES`. */

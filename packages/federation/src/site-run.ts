@@ -312,7 +312,8 @@ export class SiteRun {
     await this.#options.store.writeRound(layout, saved)
     this.#options.at('result written')
     this.#saved = saved
-    const { loss, dice, seconds } = metrics
+    const { dice, seconds } = metrics
+    const loss = Number.isFinite(metrics.loss) ? metrics.loss : null
     this.#options.tell({
       type: 'site-trained',
       site: this.#site,

@@ -8,6 +8,9 @@ export interface Timing {
   leaseMs: number
   /** What was not answered is sent again after this. */
   resendMs: number
+  /** Least patience with a site whose steps are known, and patience with one whose are not (see `patienceMs`). */
+  stallMs: number
+  firstStepMs: number
   /** How often each connection is tried: a peer that was killed is noticed by it. */
   probeMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
@@ -20,6 +23,8 @@ export const DEFAULT_TIMING: Timing = {
   suspectMs: 15_000,
   leaseMs: 60_000,
   resendMs: 2000,
+  stallMs: 120_000,
+  firstStepMs: 1_800_000,
   probeMs: 500,
   doneGraceMs: 3000,
 }

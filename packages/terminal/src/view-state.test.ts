@@ -41,7 +41,7 @@ export const anyEvent: fc.Arbitrary<MeshflEvent> = fc.oneof(
   fc.record({
     type: is('site-trained'),
     ...site,
-    loss: odd,
+    loss: fc.oneof(odd, fc.constant(null)),
     dice,
     samples: whole,
     seconds: odd,

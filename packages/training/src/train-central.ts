@@ -1,7 +1,5 @@
 import { join } from 'node:path'
 import {
-  type EvaluateOutcome,
-  type EvaluateTask,
   type EventSink,
   MeshflError,
   type ModelLayout,
@@ -10,19 +8,16 @@ import {
   now,
   readEventLog,
   removeTemporaryFiles,
+  type SiteTrainer,
   type Study,
   studySha256,
-  type TrainOutcome,
-  type TrainTask,
 } from '@meshfl/core'
 import { type Engine, initializeModel, modelLayout } from '@meshfl/engine'
 import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, writeModels } from './checkpoint.js'
 
 /** What trains: a LocalTrainer. */
-export interface CentralTrainer {
+export interface CentralTrainer extends SiteTrainer {
   readonly site: string
-  train(task: TrainTask): Promise<TrainOutcome>
-  evaluate(task: EvaluateTask): Promise<EvaluateOutcome>
 }
 
 export interface CentralOptions {
