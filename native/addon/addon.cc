@@ -8,7 +8,7 @@ using namespace meshfl;
 
 /// instructionSets(backend): those that this machine can run, best first; none for a backend that is not here.
 Napi::Value instruction_sets(const Napi::CallbackInfo &info) {
-  const Napi::Array names = Napi::Array::New(info.Env());
+  Napi::Array names = Napi::Array::New(info.Env());
   const mfl_backend *backend = info[0].IsString() ? find_backend(info[0].As<Napi::String>()) : nullptr;
   for (uint32_t index = 0; backend && backend->instruction_set(index); index++) {
     names[index] = Napi::String::New(info.Env(), backend->instruction_set(index));
