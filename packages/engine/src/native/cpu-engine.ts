@@ -20,6 +20,13 @@ export async function cpuInstructionSets(): Promise<string[]> {
   return 'addon' in found ? found.addon.instructionSets('cpu') : []
 }
 
+/** Floating-point operations a second that so many threads can do in multiply-adds; undefined without the addon. Blocks for a quarter of a second. */
+export async function measureCpuPeak(threads: number): Promise<number | undefined> {
+  const found = await loadAddon()
+  if (!('addon' in found)) return undefined
+  return found.addon.measurePeak('cpu', chooseInstructionSet(found.addon), threads)
+}
+
 /** The instruction set asked for by name, by MESHFL_CPU_ISA, or by being the best. */
 export function chooseInstructionSet(addon: Addon, asked = process.env.MESHFL_CPU_ISA): string {
   const here = addon.instructionSets('cpu')

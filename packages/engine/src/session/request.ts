@@ -51,7 +51,7 @@ export const REQUEST_WORDS = [
   'threads',
   'keepEvery',
 ] as const
-export type RequestWord = (typeof REQUEST_WORDS)[number]
+type RequestWord = (typeof REQUEST_WORDS)[number]
 
 /** A run as the kernels read it. */
 export function requestWords(spec: MeshNetSpec, grid: Grid, threads: number, run: Run): Uint32Array {

@@ -1,7 +1,7 @@
 import { availableParallelism, cpus } from 'node:os'
 import { MeshflError } from '@meshfl/core'
 
-export const MOST_THREADS = 64
+const MOST_THREADS = 64
 
 /** @throws MeshflError `ENGINE_INPUT` unless the number, by default the machine's cores, can be had */
 export function countThreads(threads: number | undefined): number {
