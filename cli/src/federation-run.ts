@@ -54,7 +54,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       run: run.studySha256.slice(0, 12),
       rounds: study.rounds,
       sites: options.sites,
-      engine: 'at the sites',
+      engine: 'engines at the sites',
       device: '',
       ...(coordinator.resumedAtRound > 0 ? { resumedAtRound: coordinator.resumedAtRound } : {}),
       path: folder,

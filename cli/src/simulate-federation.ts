@@ -76,7 +76,7 @@ async function inviteSites(
         hint: 'start the run in an empty folder',
       })
     }
-    await writeFileAtomic(file, kept)
+    await writeFileAtomic(file, kept, { mode: 0o600 })
     invited.push({
       name,
       invite: kept.replace(/^mfl1:[^/]+/, `mfl1:${address}`),

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { MeshflError, type MeshNetSpec, type Recipe, type Study, StudySchema } from '@meshfl/core'
 import type { Command } from 'commander'
 import { numberBetween, positiveNumber, wholeNumber } from './option-parsers.js'
+import { hintForUnknownKey } from './study-keys.js'
 
 export interface StudyOptions {
   study?: string
@@ -42,6 +43,8 @@ export function withStudyOptions(command: Command): Command {
  */
 export async function studyFromOptions(options: StudyOptions, given: GivenKeys = {}): Promise<Study> {
   const base = options.study ? await readStudyYaml(options.study) : {}
+  // By itself, too: what the dataset says below takes the place of some keys, which would hide their mistakes.
+  if (options.study) matchSchema(base, options.study)
   for (const key of ['labelMap', 'voxelSizeMm'] as const) {
     if (base[key] === undefined || given[key] === undefined || base[key] === given[key]) continue
     throw new MeshflError(
@@ -91,17 +94,9 @@ export async function readStudyYaml(path: string): Promise<Record<string, unknow
   }
 }
 
-/** Checks a study against its schema. @throws MeshflError `STUDY_INVALID` naming the key */
+/** Checks a study against its schema, and its lists against its classes. @throws MeshflError `STUDY_INVALID` naming the key */
 export function parseStudy(value: unknown, source: string): Study {
-  const parsed = StudySchema.safeParse(value)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw new MeshflError('STUDY_INVALID', `${source}: ${issue?.path.join('.') || 'study'}: ${issue?.message}`, {
-      kind: 'usage',
-      hint: 'correct that value',
-    })
-  }
-  const study = parsed.data
+  const study = matchSchema(value, source)
   const classes = study.model.classes
   if (study.classNames.length !== classes || study.recipe.classWeights.length !== classes) {
     throw new MeshflError(
@@ -114,4 +109,19 @@ export function parseStudy(value: unknown, source: string): Study {
     )
   }
   return study
+}
+
+function matchSchema(value: unknown, source: string): Study {
+  const parsed = StudySchema.safeParse(value)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!
+    const section = issue.path.join('.')
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+    const what = unknown === undefined ? issue.message : `there is no key ${unknown}`
+    throw new MeshflError('STUDY_INVALID', `${source}: ${section ? `${section}: ` : ''}${what}`, {
+      kind: 'usage',
+      hint: unknown === undefined ? 'correct that value' : hintForUnknownKey(section, unknown),
+    })
+  }
+  return parsed.data
 }

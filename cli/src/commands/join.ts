@@ -15,7 +15,7 @@ export function joinCommand(): Command {
         .description(
           'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
         )
-        .argument('<invite>', 'the line that meshfl serve printed for this site: mfl1:...')
+        .argument('<invite>', 'what meshfl serve printed for this site: mfl1:...')
         .requiredOption(
           '--data <dataset>',
           "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
@@ -36,7 +36,8 @@ export function joinCommand(): Command {
       { title: 'meshfl join', live: true, ...(coordinator ? { coordinator } : {}) },
       async ({ output, signal }) => {
         const [
-          { now, studySha256 },
+          { MeshflError, now, studySha256 },
+          { modelLayout },
           { joinFederation },
           { engineFromOptions },
           { siteStateFolder },
@@ -44,6 +45,7 @@ export function joinCommand(): Command {
           { describeResult },
         ] = await Promise.all([
           import('@meshfl/core'),
+          import('@meshfl/engine'),
           import('@meshfl/federation'),
           import('../engine-options.js'),
           import('../state-folder.js'),
@@ -59,7 +61,16 @@ export function joinCommand(): Command {
             invite,
             folder,
             describe: async () => describeSite(dataset, engine),
-            createTrainer: async (study) => {
+            createTrainer: async (study, layoutSha256) => {
+              if (modelLayout(study.model).sha256 !== layoutSha256) {
+                throw new MeshflError(
+                  'MODEL_LAYOUT_MISMATCH',
+                  'the coordinator lays out the study’s model differently',
+                  {
+                    hint: 'use the version of meshfl that the coordinator uses',
+                  },
+                )
+              }
               dispose()
               const { trainer, session } = await createDatasetTrainer(dataset, study, engine, options.threads)
               dispose = () => session.dispose()

@@ -5,10 +5,13 @@ import { canonicalJson, MeshflError, type SiteDescription, type Study, writeFile
 import { z } from 'zod'
 import { fingerprint } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys } from './invite.js'
-import { SiteDescriptionSchema } from './messages.js'
+import { SiteDescriptionSchema, SiteNameSchema } from './messages.js'
+
+/** So long after its end an invite still opens a connection, on which its owner is told so; nothing else. */
+const EXPLAIN_MS = 24 * 3600 * 1000
 
 const SiteEntrySchema = z.strictObject({
-  site: z.string(),
+  site: SiteNameSchema,
   fingerprint: z.string(),
   signingKey: z.string(),
   curveKey: z.string(),
@@ -80,12 +83,18 @@ export class Admissions {
   }
 
   /** Whether a CURVE key may connect: an approved site's, or one derived from an invite (which may only enrol). */
-  admits(curvePublic: Buffer): boolean {
+  admits(curvePublic: Buffer, now: Date): boolean {
     const key = curvePublic.toString('base64url')
     return (
       this.#sites.some((site) => site.curveKey === key) ||
-      this.#invites.some((invite) => invite.keys.curvePublic.equals(curvePublic))
+      this.#invites.some(({ keys, expires }) => {
+        return now.getTime() < expires.getTime() + EXPLAIN_MS && keys.curvePublic.equals(curvePublic)
+      })
     )
+  }
+
+  siteOf(site: string): ApprovedSite | undefined {
+    return this.#sites.find((known) => known.site === site)
   }
 
   siteOfKey(signingKey: string): ApprovedSite | undefined {
@@ -111,12 +120,22 @@ export class Admissions {
   refuseDescription(description: SiteDescription, signingKey: string, study: Study): Refusal | undefined {
     const refuse = (reason: string): Refusal => ({ code: 'FEDERATION_DENIED', reason })
     const { site } = description
-    const namesake = this.#sites.find((other) => other.site === site)
+    // The name becomes a file's: where a file system does not tell cases apart, two such sites would write the same one.
+    const namesake = this.#sites.find((other) => other.site.toLowerCase() === site.toLowerCase())
     if (namesake && namesake.signingKey !== signingKey)
-      return refuse(`another site is called ${site} (${namesake.fingerprint}): every site needs a name of its own`)
+      return refuse(
+        `another site is called ${namesake.site} (${namesake.fingerprint}): every site needs a name of its own`,
+      )
     const known = this.siteOfKey(signingKey)
     if (known && known.site !== site) return refuse(`this key was approved as ${known.site}, it now says ${site}`)
-    if (description.trainCases < 1) return refuse(`${site} has no training cases`)
+    const { trainCases, validCases } = description
+    const was = known?.description
+    // They are its weight in the average, and that was approved.
+    if (was && (trainCases > was.trainCases || validCases > was.validCases))
+      return refuse(
+        `${site} has ${trainCases} training and ${validCases} validation cases, it was admitted with ${was.trainCases} and ${was.validCases}`,
+      )
+    if (trainCases < 1) return refuse(`${site} has no training cases`)
     if (description.classes !== study.model.classes)
       return refuse(`${site} has ${description.classes} classes, the study ${study.model.classes}`)
     const names = description.classNames

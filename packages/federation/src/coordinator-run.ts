@@ -18,11 +18,11 @@ import {
   type Told,
 } from './coordinator-state.js'
 import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
-import { decodeJsonBody, encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
+import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
-import { readUpdate } from './read-update.js'
+import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
 import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
@@ -61,6 +61,7 @@ export class CoordinatorRun {
   readonly #reject: (error: unknown) => void
   readonly #traffic = new Traffic()
   readonly #refusals = new Refusals()
+  readonly #stacks = new Refusals()
   readonly #commits: Commits
   #transport: RouterTransport | undefined
   #state: CoordinatorState
@@ -136,7 +137,7 @@ export class CoordinatorRun {
       bind,
       ...(preferredPort === undefined ? {} : { preferredPort }),
       identity,
-      admits: (key) => admissions.admits(key),
+      admits: (key) => admissions.admits(key, new Date()),
       onMessage: (peer, frames) => {
         if (this.#stopped) return
         const site = this.#gate.siteOf(peer)
@@ -293,7 +294,8 @@ export class CoordinatorRun {
         break
       case 'ERROR': {
         const stack = Buffer.from(bodies[0]!).toString('utf8')
-        this.#options.tell({ type: 'log', level: 'debug', message: stack, site })
+        for (const message of this.#stacks.say(stack, performance.now()))
+          this.#options.tell({ type: 'log', level: 'debug', message, site })
         this.dispatch({ type: 'failed', site, session: peer, reason: `${header.phase}: ${header.message}` })
         break
       }
@@ -309,7 +311,10 @@ export class CoordinatorRun {
       if (header.run !== this.#options.runId) throw new ProtocolError('it belongs to another run')
       if (header.site !== site) throw new ProtocolError(`it says that it is of ${header.site}`)
       if (purpose === 'evaluate') {
-        const metrics = { ...decodeJsonBody(EvaluationSchema, bodies[1]!), site, weight: samples }
+        const admitted = this.#options.admissions.siteOf(site)!
+        const scores = readScores(EvaluationSchema, bodies[1]!, this.#options.study)
+        checkWeight('validation cases', samples, admitted.description.validCases)
+        const metrics = { ...scores, site, weight: samples }
         this.dispatch({ type: 'evaluation', site, session: peer, round, base, metrics })
         return
       }
@@ -323,9 +328,8 @@ export class CoordinatorRun {
   }
 
   #receiveUpdate(site: string, peer: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
-    const { layout, admissions, runId } = this.#options
-    const key = admissions.sites.find((known) => known.site === site)!.signingKey
-    const entry = readUpdate(header, bodies, { run: runId, site, key, layout })
+    const { layout, admissions, runId, study } = this.#options
+    const entry = readUpdate(header, bodies, { run: runId, admitted: admissions.siteOf(site)!, study, layout })
     const { round, base, update, samples, metrics } = entry
     // Held only where the machine takes it: an update that it refuses must not take the place of one that it took.
     const isNew = !this.#state.results.has(site)
@@ -350,8 +354,8 @@ export class CoordinatorRun {
   }
 
   #refused(message: string, site?: string): void {
-    if (!this.#refusals.isNew(message, performance.now())) return
-    this.#options.tell({ type: 'log', level: 'warn', message, ...(site === undefined ? {} : { site }) })
+    for (const line of this.#refusals.say(message, performance.now()))
+      this.#options.tell({ type: 'log', level: 'warn', message: line, ...(site === undefined ? {} : { site }) })
   }
 
   #run(work: () => Promise<void>): void {

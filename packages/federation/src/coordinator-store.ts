@@ -159,7 +159,8 @@ export class CoordinatorStore {
   async writeJournal(entry: JournalEntry): Promise<void> {
     const { model, ...result } = entry
     const bytes = encodeModel(this.#layout, model, { result: JSON.stringify(result) })
-    await writeFileAtomic(this.#journalPath(entry.round, entry.site), bytes)
+    // A single site's update tells more of its scans than the average does.
+    await writeFileAtomic(this.#journalPath(entry.round, entry.site), bytes, { mode: 0o600 })
   }
 
   /** Updates acknowledged for a round; those of other rounds are removed, and so is what a crash left half-written. */

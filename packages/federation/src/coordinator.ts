@@ -11,7 +11,6 @@ import {
   now,
   type SiteDescription,
   type Study,
-  sha256,
 } from '@meshfl/core'
 import { Admissions } from './admissions.js'
 import { CoordinatorRun } from './coordinator-run.js'
@@ -19,7 +18,7 @@ import type { Best, Told } from './coordinator-state.js'
 import { CoordinatorStore } from './coordinator-store.js'
 import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
-import { loadIdentity } from './identity.js'
+import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
@@ -106,7 +105,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         admissions.sites.map(({ description }) => description),
       )
     const store = new CoordinatorStore(folder, layout, (round) => runMetadata(study, keys(), round))
-    const runId = sha256(`meshfl run\0${studySha256}\0${identity.signingPublic.toString('hex')}`)
+    const runId = runName(studySha256, identity.signingPublic)
     let saved = await store.readCommit()
     if (saved && saved.commit.run !== runId) {
       throw new MeshflError('RUN_STUDY_MISMATCH', `${folder} holds a run of another study`, {

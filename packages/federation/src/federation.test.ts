@@ -220,6 +220,7 @@ test.each([
     /site-2 has the classes background, grey matter, white matter, the study background, white matter, grey matter/,
   ],
   ['site', { site: 'site-1' }, /another site is called site-1 .*every site needs a name of its own/],
+  ['name', { site: 'site 2' }, /what the site says of itself cannot be read: .*site/s],
   ['trainCases', { trainCases: 0 }, /site-2 has no training cases/],
 ] as const)('a site whose %s does not fit is denied in words that name both', async (_, change, words) => {
   loopback = new Loopback(2)

@@ -64,7 +64,7 @@ export class Gate {
   readonly #options: GateOptions
   readonly #sessions = new Map<string, Session>()
   /** Sites that are being asked about, by signing key. */
-  readonly #approvals = new Map<string, Promise<Refusal | undefined>>()
+  readonly #approvals = new Map<string, { invite: string | undefined; verdict: Promise<Refusal | undefined> }>()
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -208,7 +208,17 @@ export class Gate {
   #join(session: Session, { header, bodies }: Message<'JOIN'>): void {
     const { admissions, study } = this.#options
     const signingKey = session.signingPublic.toString('base64url')
-    const description = decodeJsonBody(SiteDescriptionSchema, bodies[0]!)
+    let description: SiteDescription
+    try {
+      description = decodeJsonBody(SiteDescriptionSchema, bodies[0]!)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#deny(session, {
+        code: 'FEDERATION_DENIED',
+        reason: `what the site says of itself cannot be read: ${error.message}`,
+      })
+      return
+    }
     const refusal = admissions.refuseDescription(description, signingKey, study)
     if (refusal) {
       this.#deny(session, refusal)
@@ -222,9 +232,17 @@ export class Gate {
       this.#options.onJoined(site, session.peer, header.working)
       return
     }
+    const asked = [...this.#approvals].find(([, { invite }]) => invite === session.invite)?.[0]
+    if (asked !== undefined && asked !== signingKey) {
+      this.#deny(session, {
+        code: 'INVITE_USED',
+        reason: 'another site has come with this invite and is being asked about',
+      })
+      return
+    }
     session.stage = 'approving'
-    const approval = this.#approvals.get(signingKey) ?? this.#approve(session, description)
-    this.#approvals.set(signingKey, approval)
+    const approval = this.#approvals.get(signingKey)?.verdict ?? this.#approve(session, description)
+    this.#approvals.set(signingKey, { invite: session.invite, verdict: approval })
     approval
       .finally(() => this.#approvals.delete(signingKey))
       .then((refused) => {

@@ -7,7 +7,7 @@ import { formatInvite, type Invite, inviteAddress, parseInvite } from './invite.
 import { verifyLedger } from './ledger.js'
 import { Loopback, randomModel, until } from './loopback.fixture.js'
 import { type Header, PROTOCOL_VERSION } from './messages.js'
-import { copyOf, RawSite } from './raw-site.fixture.js'
+import { admitRawSite, copyOf, RawSite } from './raw-site.fixture.js'
 import { encodeZ85 } from './z85.js'
 import { openRouter } from './zeromq-router.js'
 
@@ -29,19 +29,10 @@ afterEach(async () => {
   await loopback?.close()
 })
 
-/** A coordinator, site-2 approved and gone again, and a client with its keys. */
 async function withRawSite(): Promise<{ raw: RawSite; invite: Invite }> {
   loopback = new Loopback(2)
-  await loopback.start()
-  const site = loopback.join('site-2')
-  await until(() => loopback.events.some((event) => event.type === 'site-state' && event.state === 'online'))
-  site.stop()
-  await expect(site.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
-  const invite = parseInvite(loopback.invites.get('site-2')!)
-  const identity = await loadIdentity(join(loopback.siteFolder('site-2'), 'keys', 'site.json'))
-  const raw = new RawSite('site-2', identity, invite)
+  const { raw, invite } = await admitRawSite(loopback)
   raws.push(raw)
-  await until(() => raw.of('ADMIT').length > 0)
   return { raw, invite }
 }
 

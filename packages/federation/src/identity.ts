@@ -7,8 +7,8 @@ import {
   sign as signEd25519,
   verify as verifyEd25519,
 } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { MeshflError, writeFileAtomic } from '@meshfl/core'
+import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { explainWriteError, MeshflError, sha256, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 
 const SeedSchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
@@ -67,6 +67,7 @@ export async function loadIdentity(path: string): Promise<Identity> {
     await writeFileAtomic(path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
     return createIdentity(curveSecret, signingSecret)
   }
+  closeToOthers(path)
   try {
     const file = KeyFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')))
     return createIdentity(Buffer.from(file.curveSecret, 'base64url'), Buffer.from(file.signingSecret, 'base64url'))
@@ -77,6 +78,21 @@ export async function loadIdentity(path: string): Promise<Identity> {
       cause: error,
     })
   }
+}
+
+/** A copy or a backup that was restored may have lost the mode. */
+function closeToOthers(path: string): void {
+  if (process.platform === 'win32' || (statSync(path).mode & 0o077) === 0) return
+  try {
+    chmodSync(path, 0o600)
+  } catch (error) {
+    throw explainWriteError(error, path)
+  }
+}
+
+/** A run is a study at a coordinator: whoever knows both of them knows its name, and no other coordinator can show it as its own. */
+export function runName(studySha256: string, signingPublic: Buffer): string {
+  return sha256(`meshfl run\0${studySha256}\0${signingPublic.toString('hex')}`)
 }
 
 /** Whether an Ed25519 signature by a raw 32-byte public key is right. Anything malformed is wrong, never an exception. */

@@ -95,7 +95,7 @@ export function createFakeTrainer(site: string, options: { delayMs?: number; sam
 export function describeFake(site: string, change: Partial<SiteDescription> = {}): SiteDescription {
   return {
     site,
-    trainCases: 4,
+    trainCases: 20,
     validCases: 2,
     classes: 3,
     classNames: ['background', 'white matter', 'grey matter'],

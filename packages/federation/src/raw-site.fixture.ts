@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { type ModelState, modelSha256 } from '@meshfl/core'
 import {
   decodeModelBody,
@@ -9,10 +10,10 @@ import {
   encodeUnsigned,
   transcriptHash,
 } from './frame.js'
-import type { Identity } from './identity.js'
-import { type Invite, inviteAddress } from './invite.js'
+import { type Identity, loadIdentity } from './identity.js'
+import { type Invite, inviteAddress, parseInvite } from './invite.js'
 import { signUpdate } from './ledger.js'
-import { createFakeTrainer, DICE, describeFake, LAYOUT } from './loopback.fixture.js'
+import { createFakeTrainer, DICE, describeFake, LAYOUT, type Loopback, until } from './loopback.fixture.js'
 import { HEADERS, type Header, type MessageType, PROTOCOL_VERSION } from './messages.js'
 import type { DealerTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
@@ -172,4 +173,18 @@ export class RawSite {
 /** A copy of a model's floats that a test may spoil. */
 export function copyOf(model: ModelState): ModelState {
   return { parameters: model.parameters.slice(), statistics: model.statistics.slice() }
+}
+
+/** Starts the coordinator of a federation in which site-2 was approved and is gone again, and a client with site-2's keys. */
+export async function admitRawSite(loopback: Loopback): Promise<{ raw: RawSite; invite: Invite }> {
+  await loopback.start()
+  const site = loopback.join('site-2')
+  await until(() => loopback.events.some((event) => event.type === 'site-state' && event.state === 'online'))
+  site.stop()
+  await site.finished.catch(() => undefined)
+  const invite = parseInvite(loopback.invites.get('site-2')!)
+  const identity = await loadIdentity(join(loopback.siteFolder('site-2'), 'keys', 'site.json'))
+  const raw = new RawSite('site-2', identity, invite)
+  await until(() => raw.of('ADMIT').length > 0)
+  return { raw, invite }
 }

@@ -1,4 +1,6 @@
-import type { ModelLayout } from '@meshfl/core'
+import type { Dice, ModelLayout, Study } from '@meshfl/core'
+import type { z } from 'zod'
+import type { ApprovedSite } from './admissions.js'
 import type { JournalEntry } from './coordinator-store.js'
 import { decodeJsonBody, decodeModelBody, ProtocolError } from './frame.js'
 import { verifyUpdate } from './ledger.js'
@@ -6,20 +8,39 @@ import { type Header, TrainMetricsSchema } from './messages.js'
 
 /**
  * A site's update from its RESULT: hash, length, finite floats and the signature that the ledger will keep.
- * @param key the site's Ed25519 key, base64url
  * @throws ProtocolError
  */
 export function readUpdate(
   header: Header<'RESULT'>,
   bodies: readonly Uint8Array[],
-  { run, site, key, layout }: { run: string; site: string; key: string; layout: ModelLayout },
+  { run, admitted, study, layout }: { run: string; admitted: ApprovedSite; study: Study; layout: ModelLayout },
 ): JournalEntry {
+  const { site, signingKey: key, description } = admitted
   const { round, base, samples, update, updateSignature: signature } = header
   if (update === undefined || signature === undefined) throw new ProtocolError('it has no hash or no signature')
   const model = decodeModelBody(layout, bodies[0]!, update)
-  const metrics = decodeJsonBody(TrainMetricsSchema, bodies[1]!)
+  const metrics = readScores(TrainMetricsSchema, bodies[1]!, study)
   const entry: JournalEntry = { run, round, site, base, key, update, samples, signature, metrics, model }
   if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
     throw new ProtocolError('the update’s signature is wrong')
+  checkWeight('training volumes', samples, description.trainCases)
   return entry
+}
+
+/** Whoever approved a site approved its weight in the average too. @throws ProtocolError */
+export function checkWeight(what: string, samples: number, admitted: number): void {
+  if (samples <= admitted) return
+  throw new ProtocolError(`it counts ${samples} ${what}, the site was admitted with ${admitted}`)
+}
+
+/** Scores of the study's classes and no others, each between 0 and 1. @throws ProtocolError */
+export function readScores<S extends z.ZodType<{ dice: Dice }>>(schema: S, body: Uint8Array, study: Study): z.infer<S> {
+  const scores = decodeJsonBody(schema, body)
+  const { perClass, foregroundDice } = scores.dice
+  const unknown = Object.keys(perClass).filter((name) => !study.classNames.includes(name))
+  if (unknown.length > 0) throw new ProtocolError(`it scores ${unknown.length} classes that the study does not have`)
+  const isDice = (value: number | null): boolean => value === null || (value >= 0 && value <= 1)
+  if (![...Object.values(perClass), foregroundDice].every(isDice))
+    throw new ProtocolError('a Dice is not between 0 and 1')
+  return scores
 }

@@ -19,7 +19,7 @@ import {
   peekType,
   transcriptHash,
 } from './frame.js'
-import type { Identity } from './identity.js'
+import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite, inviteAddress } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
 import type { DealerTransport } from './transport.js'
@@ -266,6 +266,10 @@ export class SiteLink {
     }
     if (header.type === 'DENY') {
       this.#denied(header)
+      return
+    }
+    if (header.run !== runName(header.study, this.#options.invite.signingPublic)) {
+      this.#fail('FEDERATION_SERVER_KEY', 'the coordinator shows the run of another', { hint: WRONG_SERVER_HINT })
       return
     }
     this.#run = header.run

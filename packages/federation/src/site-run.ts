@@ -21,7 +21,8 @@ import {
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
-import { DataKeysSchema, type Header, MAX_TEXT_BYTES, PROTOCOL_VERSION, type Work } from './messages.js'
+import { DataKeysSchema, type Header, PROTOCOL_VERSION, type Work } from './messages.js'
+import { reportError } from './reported-error.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
 import {
@@ -169,6 +170,8 @@ export class SiteRun {
         const { purpose, round, base, rounds, attempt } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
         if (!this.#models.has(base)) {
+          // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
+          for (const known of this.#models.keys()) if (!this.#isInUse(known)) this.#models.delete(known)
           if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
           this.#models.set(base, decodeModelBody(this.#welcome.layout, bodies[0]!, base))
         }
@@ -186,6 +189,11 @@ export class SiteRun {
         this.#done(header, bodies).catch((error) => this.#fail(error))
         break
     }
+  }
+
+  #isInUse(base: string): boolean {
+    const { work, next, evaluated, trained } = this.#state
+    return [work, next, evaluated, trained].some((item) => item?.base === base)
   }
 
   async #done({ run, rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<void> {
@@ -355,8 +363,7 @@ export class SiteRun {
   /** Something went wrong here that the coordinator's operator should see: said, and then the end. */
   #failed(phase: string, error: unknown): void {
     if (this.#ended) return
-    const message = String((error as Error)?.message ?? error).slice(0, 1000)
-    const stack = Buffer.from(String((error as Error)?.stack ?? error)).subarray(0, MAX_TEXT_BYTES)
+    const { message, stack } = reportError(error)
     this.#link.send({ v: PROTOCOL_VERSION, type: 'ERROR', phase, message }, [stack])
     this.#fail(error)
   }

@@ -100,7 +100,8 @@ export class SiteStore {
     const { model, stateBefore, stateAfter, ...result } = round
     const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
     const extra = [...(stateBefore ? [opaque('state.before', stateBefore)] : []), opaque('state.after', stateAfter)]
-    await writeFileAtomic(this.#roundPath, encodeModel(layout, model, { result: JSON.stringify(result) }, extra))
+    const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
+    await writeFileAtomic(this.#roundPath, bytes, { mode: 0o600 })
   }
 
   /** The final model, where this run has ended already. */

@@ -45,6 +45,9 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     linger: 500,
     mandatory: true,
     sendTimeout: 0,
+    // Messages that libzmq holds for one peer: with its usual thousand, one could make us hold a gigabyte.
+    receiveHighWaterMark: 16,
+    sendHighWaterMark: 256,
     maxMessageSize: options.maxMessageBytes,
     handshakeInterval: 3000,
     heartbeatInterval: 5000,

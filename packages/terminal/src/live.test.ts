@@ -151,11 +151,12 @@ test('after a resize the frame fits the new size', async () => {
 test('an invite is printed whole above the frame, longer than the line or not', async () => {
   const { terminal, view } = start()
   const invite = `mfl1:${'k'.repeat(200)}`
+  const command = `meshfl join ${invite} --data <dataset>`
   run(view, 0, 0)
   view.sink({ type: 'invite', invite })
-  await vi.waitFor(() => expect(terminal.lines).toContain(invite))
+  await vi.waitFor(() => expect(terminal.lines).toContain(command))
   const title = terminal.lines.findIndex((line) => line.startsWith('meshfl serve'))
-  expect(title).toBeGreaterThan(terminal.lines.indexOf(invite))
+  expect(title).toBeGreaterThan(terminal.lines.indexOf(command))
 })
 
 test('q and Ctrl-C stop once, p pauses and continues, and the last frame stays without keys', async () => {

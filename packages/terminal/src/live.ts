@@ -1,6 +1,7 @@
 import type { MeshflEvent } from '@meshfl/core'
 import type { Key } from 'ink'
 import { drawFrame, type Frame, frameLines, type Interaction } from './frame.js'
+import { INVITES_HEADING, joinCommand } from './join-command.js'
 import type { LiveView, LiveViewOptions } from './live-options.js'
 import type { MountedApp } from './mount-app.js'
 import { chooseGlyphs, createPaint, wantsColor } from './palette.js'
@@ -177,9 +178,9 @@ export function startLiveView(options: LiveViewOptions): LiveView {
 
 function inviteLines(invites: readonly string[]): string[] {
   if (invites.length === 0) return []
-  return ['Invites, one for each site:  meshfl join <invite> --data <dataset>', '', ...invites.flatMap(inviteLine)]
+  return [INVITES_HEADING, '', ...invites.flatMap(inviteLine)]
 }
 
 function inviteLine(invite: string): string[] {
-  return [cleanText(invite), '']
+  return [joinCommand(invite), '']
 }

@@ -100,20 +100,26 @@ test('in a run of one site the line of the round says it all', () => {
   ])
 })
 
-test('quiet leaves warnings, errors and the invites, each whole on its own line', () => {
+test('quiet leaves warnings, errors and the invites, each whole on its own line as the command to copy', () => {
   const invite = `mfl1:${'a'.repeat(300)}`
   expect(
     print(
       [
         started(2),
         { type: 'invite', invite },
+        { type: 'invite', invite: 'mfl1:b' },
         { type: 'log', time, level: 'info', message: 'fine' },
         { type: 'log', time, level: 'warn', message: 'less fine' },
         { type: 'progress', time, task: 'read', done: 5, total: 5, unit: 'volumes' },
       ],
       { quiet: true },
     ),
-  ).toEqual([invite, 'warning: less fine'])
+  ).toEqual([
+    'give each site one of these lines:',
+    `meshfl join ${invite} --data <dataset>`,
+    'meshfl join mfl1:b --data <dataset>',
+    'warning: less fine',
+  ])
 })
 
 test('a message from elsewhere cannot move the cursor or set colours', () => {

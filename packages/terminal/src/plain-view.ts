@@ -1,9 +1,9 @@
 import type { EventSink, MeshflEvent } from '@meshfl/core'
 import { describeEvent, type Level } from './describe-event.js'
 import { formatClock } from './figures.js'
+import { INVITES_HEADING, joinCommand } from './join-command.js'
 import { createPaint, type Tone, wantsColor } from './palette.js'
 import { createProgressBar } from './progress-bar.js'
-import { cleanText } from './text.js'
 
 export interface PlainViewOptions {
   stream: NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
@@ -25,8 +25,8 @@ const TONES: Record<Level, Tone | null> = { debug: 'dim', info: null, warn: 'yel
 
 /**
  * Events as plain lines, one for each thing that matters: a line per site per round, a line per round, what joins and
- * what is lost. In a run of one site the round's line says it all. An invite is a line of its own, whole, so that
- * scripts and people can copy it.
+ * what is lost. In a run of one site the round's line says it all. An invite is a line of its own, whole, as the command to
+ * give to a site.
  */
 export function createPlainView(options: PlainViewOptions): PlainView {
   const { stream, quiet = false, clock = true } = options
@@ -35,6 +35,7 @@ export function createPlainView(options: PlainViewOptions): PlainView {
   const bar = createProgressBar({ stream, color: options.color ?? wantsColor(stream), now })
   let rounds = 0
   let alone = false
+  let invited = false
 
   const sink = (event: MeshflEvent) => {
     if (event.type === 'run-started' || event.type === 'round-started') rounds = event.rounds
@@ -45,7 +46,9 @@ export function createPlainView(options: PlainViewOptions): PlainView {
     }
     if (event.type === 'invite') {
       bar.clear()
-      stream.write(`${cleanText(event.invite)}\n`)
+      if (!invited) stream.write(`${INVITES_HEADING}\n`)
+      invited = true
+      stream.write(`${joinCommand(event.invite)}\n`)
       return
     }
     if (event.type === 'site-trained' && alone) return

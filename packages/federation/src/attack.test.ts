@@ -1,0 +1,204 @@
+import { chmodSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { MeshflError, sha256, studySha256 } from '@meshfl/core'
+import { afterEach, expect, test } from 'vitest'
+import { Admissions } from './admissions.js'
+import { Gate } from './gate.js'
+import { createIdentity, loadIdentity } from './identity.js'
+import { formatInvite } from './invite.js'
+import { describeFake, LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
+import { type Header, PROTOCOL_VERSION } from './messages.js'
+import { admitRawSite, type RawSite } from './raw-site.fixture.js'
+import { openRouter } from './zeromq-router.js'
+
+let loopback: Loopback
+const raws: RawSite[] = []
+afterEach(async () => {
+  await Promise.all(raws.splice(0).map((raw) => raw.close()))
+  await loopback?.close()
+})
+
+async function withTask(): Promise<{ raw: RawSite; task: Header<'TASK'> }> {
+  loopback = new Loopback(2)
+  const { raw } = await admitRawSite(loopback)
+  raws.push(raw)
+  loopback.join('site-1')
+  await until(() => raw.of('TASK').length > 0)
+  return { raw, task: raw.of('TASK')[0]! }
+}
+
+test('a site weighs no more than it was admitted with', async () => {
+  const { raw, task } = await withTask()
+  const { header, bodies } = raw.result(task, randomModel('heavy'), 4_000_000_000)
+  raw.send(header, bodies)
+  await until(() => raw.of('ACK').length > 0)
+  expect(raw.of('ACK')[0]).toMatchObject({
+    status: 'rejected',
+    reason: 'it counts 4000000000 training volumes, the site was admitted with 20',
+  })
+})
+
+test.each([
+  ['classes that the study does not have', { perClass: { '\u001b[2Jbrain': 1 }, foregroundDice: 0.5 }],
+  ['a Dice above one', { perClass: { 'white matter': 0.5 }, foregroundDice: 1e300 }],
+])('scores of %s are refused', async (_, dice) => {
+  const { raw, task } = await withTask()
+  const { header, bodies } = raw.result(task, randomModel('odd'), 3)
+  raw.send(header, [bodies[0]!, Buffer.from(JSON.stringify({ loss: 1, dice, seconds: 1 }))])
+  await until(() => raw.of('ACK').length > 0)
+  expect(raw.of('ACK')[0]!.status).toBe('rejected')
+})
+
+test('a flood of messages, each with words of its own, fills no log', async () => {
+  loopback = new Loopback(2)
+  const { raw } = await admitRawSite(loopback)
+  raws.push(raw)
+  for (let i = 0; i < 300; i++)
+    raw.send({ v: PROTOCOL_VERSION, type: `FLOOD${i}`, x: i } as unknown as Header, [new Uint8Array()])
+  for (let i = 0; i < 300; i++) raw.sendRaw([Buffer.alloc(5000 + i, 0x20), new Uint8Array()])
+  raw.send({ v: PROTOCOL_VERSION, type: 'BYE', reason: 'x' })
+  await until(() =>
+    loopback.events.some((event) => event.type === 'site-state' && event.state === 'left' && event.reason === 'x'),
+  )
+  expect(loopback.logs('warn').length).toBeLessThan(60)
+})
+
+test('a coordinator that shows a site the run of another does not get its login', async () => {
+  loopback = new Loopback(1)
+  await loopback.start()
+  const identity = createIdentity()
+  const admissions = Admissions.open(join(loopback.folder, 'other'))
+  await admissions.ensureInvites(1, new Date(), 60)
+  const messages: string[] = []
+  let gate: Gate | undefined
+  const router = await openRouter({
+    bind: 'tcp://127.0.0.1:*',
+    identity,
+    admits: (key) => admissions.admits(key, new Date()),
+    onMessage: (peer, frames) => {
+      messages.push(JSON.parse(Buffer.from(frames[0]!).toString()).type)
+      gate!.receive(peer, frames)
+    },
+    onUnreachable: () => undefined,
+    onRefused: () => undefined,
+    maxMessageBytes: 1 << 20,
+  })
+  gate = new Gate({
+    identity,
+    admissions,
+    run: sha256('the run of another coordinator'),
+    study: loopback.study,
+    studySha256: studySha256(loopback.study),
+    layout: LAYOUT,
+    approve: async () => true,
+    send: (peer, frames) => router.send(peer, frames),
+    onJoined: () => undefined,
+    onMessage: () => undefined,
+    onClosed: () => undefined,
+    onRefused: () => undefined,
+    onFailed: () => undefined,
+  })
+  const [invite] = admissions.unusedInvites(new Date())
+  const port = Number(router.endpoint.split(':').at(-1))
+  const { secret } = invite!
+  const words = formatInvite({ host: '127.0.0.1', port, ...identity, secret })
+  const site = loopback.join('site-1', { invite: words })
+  await expect(site.finished).rejects.toMatchObject({ code: 'FEDERATION_SERVER_KEY' })
+  expect(messages).not.toContain('AUTH')
+  await router.close()
+})
+
+test('what a site holds of its own training is readable by its owner only, and so is what the coordinator holds of a site’s', async () => {
+  loopback = new Loopback(1, { rounds: 1 })
+  const coordinator = await loopback.start({}, { at: (point) => point === 'before commit' && void coordinator.stop() })
+  const site = loopback.join('site-1')
+  await coordinator.finished.catch(() => undefined)
+  await coordinator.stop()
+  for (const path of ['run/journal/0001-site-1.safetensors', 'site-1/state/round.safetensors'])
+    expect(statSync(join(loopback.folder, path)).mode & 0o777).toBe(0o600)
+  await loopback.start()
+  await site.finished
+})
+
+test.each([
+  new MeshflError('TRAINING_DIVERGED', 'the loss of Miller_John_1961 is NaN'),
+  Object.assign(new Error("ENOENT: no such file or directory, open '/data/Miller John 1961.nii'"), {
+    code: 'ENOENT',
+    syscall: 'open',
+  }),
+  new RangeError('cannot read /data/Miller_John_1961.nii: too short'),
+])('an error at a site names no file and no case to the coordinator', async (error) => {
+  loopback = new Loopback(1)
+  await loopback.start()
+  const site = loopback.join('site-1', {
+    createTrainer: async () => {
+      throw error
+    },
+  })
+  await expect(site.finished).rejects.toBe(error)
+  await until(() => loopback.logs('error').length > 0)
+  expect(JSON.stringify(loopback.events)).not.toMatch(/Miller|1961|\/data/)
+  expect(loopback.logs('error')[0]).toMatch(/TRAINING_DIVERGED|ENOENT|RangeError/)
+})
+
+test('a key file that a backup left readable for others is closed again', async () => {
+  loopback = new Loopback(1)
+  const path = join(loopback.folder, 'keys', 'site.json')
+  const identity = await loadIdentity(path)
+  chmodSync(path, 0o644)
+  expect((await loadIdentity(path)).signingPublic).toEqual(identity.signingPublic)
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+})
+
+test('an invite that expired long ago does not even open a connection', async () => {
+  loopback = new Loopback(1)
+  const admissions = Admissions.open(loopback.folder)
+  const now = Date.parse('2030-01-01T00:00:00Z')
+  await admissions.ensureInvites(1, new Date(now), 3600)
+  const { keys } = admissions.unusedInvites(new Date(now))[0]!
+  const hour = 3_600_000
+  expect(admissions.admits(keys.curvePublic, new Date(now))).toBe(true)
+  expect(admissions.admits(keys.curvePublic, new Date(now + 2 * hour))).toBe(true) // to be told so in words
+  expect(admissions.admits(keys.curvePublic, new Date(now + 26 * hour))).toBe(false)
+})
+
+test('a second key that comes with an invite while its owner is being asked about is turned away', async () => {
+  loopback = new Loopback(1)
+  let asked = 0
+  let decide: (verdict: boolean) => void = () => undefined
+  await loopback.start({
+    approve: () => {
+      asked += 1
+      return new Promise((resolve) => {
+        decide = resolve
+      })
+    },
+  })
+  const first = loopback.join('site-1')
+  await until(() => asked === 1)
+  loopback.invites.set('site-2', loopback.invites.get('site-1')!)
+  await expect(loopback.join('site-2').finished).rejects.toMatchObject({ code: 'INVITE_USED' })
+  expect(asked).toBe(1)
+  decide(true)
+  await first.finished
+})
+
+test('a site whose dataset has grown since it was admitted is told so when it logs in', async () => {
+  loopback = new Loopback(2)
+  const { raw } = await admitRawSite(loopback)
+  raws.push(raw)
+  await raw.close()
+  const site = loopback.join('site-2', { describe: async () => describeFake('site-2', { trainCases: 21 }) })
+  await expect(site.finished).rejects.toMatchObject({
+    code: 'FEDERATION_DENIED',
+    message: expect.stringMatching(/site-2 has 21 training and 2 validation cases, it was admitted with 20 and 2/),
+  })
+})
+
+test('names that one file system could take for the same are not both admitted', async () => {
+  loopback = new Loopback(2)
+  const { raw } = await admitRawSite(loopback)
+  raws.push(raw)
+  const site = loopback.join('SITE-2', { describe: async () => describeFake('SITE-2') })
+  await expect(site.finished).rejects.toMatchObject({ code: 'FEDERATION_DENIED' })
+})
