@@ -10,7 +10,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : 2
       if (error.exitCode !== 0 && argv.includes('--json')) {
-        const message = error.message.replace(/^error: /, '')
+        // Where commander answers with help instead of an error, its message is but a mark of that.
+        const message = error.code === 'commander.help' ? 'name a command' : error.message.replace(/^error: /, '')
         process.stdout.write(`${JSON.stringify({ type: 'error', code: 'USAGE', message, hint: 'add --help' })}\n`)
       }
       return

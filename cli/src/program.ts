@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
@@ -33,10 +33,22 @@ export function buildProgram(): Command {
     evalCommand(),
     doctorCommand(),
   ]) {
+    refuseOptionsAsValues(command)
     program.addCommand(command.exitOverride())
   }
   return program.addHelpText(
     'after',
     '\nExit codes: 0 done, 1 a fault of meshfl, 2 usage, 3 bad data or surroundings, 4 gate failed, 130 interrupted.',
   )
+}
+
+/** `--out --json` is a forgotten folder, not one called `--json`. */
+function refuseOptionsAsValues(command: Command): void {
+  for (const option of command.options) {
+    if (!option.required || option.parseArg) continue
+    option.argParser((text) => {
+      if (text.startsWith('--')) throw new InvalidArgumentError('Its value is missing.')
+      return text
+    })
+  }
 }

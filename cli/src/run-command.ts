@@ -1,4 +1,3 @@
-import { MeshflError } from '@meshfl/core'
 import { type Output, type OutputOptions, type OutputRequest, openOutput } from './output.js'
 
 export interface CommandContext {
@@ -23,6 +22,8 @@ export async function runCommand(
   request: CommandRequest,
   body: (context: CommandContext) => Promise<void>,
 ): Promise<void> {
+  // Not imported above: --help is not to wait for the schemas behind the errors.
+  const { exitCodeOf, interruption, isAbort, printError } = await import('./command-errors.js')
   const controller = new AbortController()
   const interrupt = (): void => {
     if (controller.signal.aborted) process.exit(130)
@@ -39,41 +40,9 @@ export async function runCommand(
     const error = controller.signal.aborted && isAbort(thrown) ? controller.signal.reason : thrown
     await output?.stop().catch(() => undefined)
     await printError(error, options)
-    process.exitCode = error instanceof MeshflError ? error.exitCode : 1
+    process.exitCode = exitCodeOf(error)
   } finally {
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
   }
-}
-
-function interruption(howToContinue: string | undefined): MeshflError {
-  return new MeshflError('INTERRUPTED', 'stopped; everything done so far is kept', {
-    kind: 'interrupted',
-    hint: howToContinue ?? 'run the same command again to go on',
-  })
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof MeshflError
-    ? error.kind === 'interrupted'
-    : (error as Error | undefined)?.name === 'AbortError'
-}
-
-async function printError(error: unknown, options: OutputOptions): Promise<void> {
-  if (options.json) {
-    const line =
-      error instanceof MeshflError
-        ? { type: 'error', code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) }
-        : {
-            type: 'error',
-            code: 'INTERNAL',
-            message: String((error as Error)?.message ?? error),
-            hint: 'this is a fault of meshfl: please report it',
-          }
-    process.stdout.write(`${JSON.stringify(line)}\n`)
-    if (error instanceof MeshflError) return
-  }
-  const { formatError, wantsColor } = await import('@meshfl/terminal')
-  const color = options.color !== false && wantsColor(process.stderr)
-  process.stderr.write(`${formatError(error, { color }).join('\n')}\n`)
 }

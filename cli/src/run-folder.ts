@@ -9,7 +9,7 @@ import {
   studySha256,
   writeFileAtomic,
 } from '@meshfl/core'
-import { parseStudy, readStudyYaml } from './study-options.js'
+import { parseStudy, readStudyYaml } from './study-from-options.js'
 
 export interface RunFolder {
   path: string

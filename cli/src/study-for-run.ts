@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Study } from '@meshfl/core'
 import type { DatasetManifest } from '@meshfl/dataset'
-import { type GivenKeys, type StudyOptions, studyFromOptions } from './study-options.js'
+import { type GivenKeys, studyFromOptions } from './study-from-options.js'
+import type { StudyOptions } from './study-options.js'
 
 /**
  * The study of a run's folder: what it was started with where it exists, so that going on needs no options; else what the

@@ -40,3 +40,11 @@ test('docs/errors.md has a code once, and no code that nothing throws', () => {
   const sources = [...codesInSources(QUOTED)]
   expect(documented.filter((code) => !sources.includes(code))).toEqual([])
 })
+
+test('docs/errors.md lists the codes of each section in alphabetical order', () => {
+  const sections = readFileSync(join(root, 'docs/errors.md'), 'utf8').split(/^## /m).slice(1)
+  for (const section of sections) {
+    const codes = [...section.matchAll(/^### ([A-Z0-9_]+)$/gm)].map(([, code]) => code)
+    expect(codes).toEqual([...codes].sort())
+  }
+})

@@ -22,6 +22,27 @@ test('words that it does not understand exit with 2', async () => {
   expect((await cli(['eval'])).code).toBe(2)
 })
 
+test('with --json, words that it does not understand are one line, the error, and nothing else', async () => {
+  const wrong = [
+    'fly',
+    'help fly',
+    'train',
+    'train d',
+    'train d --out',
+    'train d --out r --rounds 0',
+    'demo extra',
+    'eval',
+  ]
+  const results = await Promise.all(wrong.map((words) => cli([...words.split(' '), '--json'])))
+  for (const { code, stdout, events } of results) {
+    expect(code).toBe(2)
+    expect(stdout.trim().split('\n')).toHaveLength(1)
+    expect(events).toMatchObject([
+      { type: 'error', code: expect.stringMatching(/^USAGE/), message: expect.stringMatching(/^[^(]/) },
+    ])
+  }
+})
+
 test('a folder with no pairs is bad data: code, sentence, hint, exit code 3', async () => {
   const source = temporaryFolder('empty')
   mkdirSync(join(source, 'images'))

@@ -128,10 +128,8 @@ pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
     (((pitch + 2 * ring_padding(dilation)).div_ceil(16)) | 1) * 16
 }
 
-/// Lines of a mixed plane in a ring: those that a line of the output reaches.
-pub fn paired_lines(height: usize, dilation: usize) -> usize {
-    height.min(2 * dilation + 1)
-}
+/// Lines of a mixed plane in a ring: a line of the output and its two neighbours.
+pub const PAIRED_LINES: usize = 3;
 
 pub fn ring_padding(dilation: usize) -> usize {
     dilation.next_multiple_of(4)
@@ -305,11 +303,7 @@ impl Plan {
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
-        let rows = if self.in_pairs(block) {
-            4 * paired_lines(height, self.dilation(block)) * padded + 2 * height * pitch
-        } else {
-            3 * height * padded
-        };
+        let rows = if self.in_pairs(block) { 4 * PAIRED_LINES * padded + 2 * height * pitch } else { 3 * height * padded };
         rows * self.channels()
     }
     /// Planes of a block's packed weights.

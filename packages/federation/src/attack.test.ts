@@ -109,9 +109,10 @@ test('a coordinator that shows a site the run of another does not get its login'
 })
 
 test('what a site holds of its own training is readable by its owner only, and so is what the coordinator holds of a site’s', async () => {
-  loopback = new Loopback(1, { rounds: 1 })
+  loopback = new Loopback(2, { rounds: 1 })
   const coordinator = await loopback.start({}, { at: (point) => point === 'before commit' && void coordinator.stop() })
   const site = loopback.join('site-1')
+  loopback.join('site-2', { delayMs: 300 })
   await coordinator.finished.catch(() => undefined)
   await coordinator.stop()
   for (const path of ['run/journal/0001-site-1.safetensors', 'site-1/state/round.safetensors'])

@@ -1,5 +1,5 @@
 import type { Draft } from './coordinator-draft.js'
-import type { CoordinatorEvent } from './coordinator-state.js'
+import type { CoordinatorEvent, Result } from './coordinator-state.js'
 import type { Header } from './messages.js'
 import { finish } from './progress-clock.js'
 
@@ -67,14 +67,19 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
 export function journaled(draft: Draft, site: string, round: number, update: string): void {
   const result = draft.state.results.get(site)
   if (!result || result.durable || result.update !== update || round !== draft.state.round + 1) return
+  accept(draft, site, round, draft.state.base, result)
+}
+
+/** @param base what the update was trained from */
+export function accept(draft: Draft, site: string, round: number, base: string, result: Result): void {
   draft.state.results.set(site, { ...result, durable: true })
   const session = draft.state.sites.get(site)?.session
   if (session) {
-    draft.effects.push({ type: 'ack', session, purpose: 'train', round, base: draft.state.base, status: 'accepted' })
+    draft.effects.push({ type: 'ack', session, purpose: 'train', round, base, status: 'accepted' })
     draft.show(site, 'waiting')
   }
   const { loss, dice, seconds } = result.metrics
-  const { samples } = result
+  const { samples, update } = result
   draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
 }
 

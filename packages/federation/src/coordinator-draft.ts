@@ -12,7 +12,7 @@ type Writable = {
 /** The next state of a coordinator while one event goes through it, and what follows from it; the old state stays as it was. */
 export class Draft {
   readonly state: Writable
-  readonly effects: CoordinatorEffect[] = []
+  effects: CoordinatorEffect[] = []
 
   constructor(
     state: CoordinatorState,
@@ -25,6 +25,11 @@ export class Draft {
       results: new Map(state.results),
       evaluations: new Map(state.evaluations),
     }
+  }
+
+  /** Nothing that came in with this event need be written to the journal. */
+  dropJournal(): void {
+    this.effects = this.effects.filter(({ type }) => type !== 'journal')
   }
 
   enter(phase: CoordinatorState['phase']): void {

@@ -112,7 +112,7 @@ test('whatever comes in whatever order, it never throws, never goes back and nev
           committed.add(effect.round)
           expect(new Set(effect.sites).size).toBe(effect.sites.length)
           expect(effect.sites.length).toBeGreaterThanOrEqual(change.minSites)
-          for (const name of effect.sites) expect(next.results.get(name)?.durable).toBe(true)
+          for (const name of effect.sites) expect(next.results.has(name)).toBe(true)
           expect(effect.leftOut.some((left) => effect.sites.includes(left.site))).toBe(false)
         }
         state = next
@@ -222,6 +222,20 @@ test('a result is acknowledged when it is on disk, not before', () => {
   expect(effects.some(({ type }) => type === 'ack')).toBe(false)
   const [, later] = run(state, { type: 'journaled', site: 'a', round: 1, update: 'update of a' })
   expect(later).toContainEqual(expect.objectContaining({ type: 'ack', status: 'accepted', session: 'session of a' }))
+})
+
+test('the last result of a round is acknowledged by the commit, and not written twice', () => {
+  const [state, effects] = run(start(), joined('a'), joined('b'), result('a'), result('b'))
+  expect(effects.flatMap((effect) => (effect.type === 'journal' ? [effect.site] : []))).toEqual(['a'])
+  expect(effects.some(({ type }) => type === 'commit')).toBe(true)
+  expect(effects.some(({ type }) => type === 'ack')).toBe(false)
+  const late = { type: 'journaled', site: 'a', round: 1, update: 'update of a' }
+  const [, later] = run(state, { type: 'committed', round: 1, result: 'base-1' }, late)
+  const acks = later.flatMap((effect) => (effect.type === 'ack' ? [effect] : []))
+  expect(acks).toMatchObject([
+    { session: 'session of a', round: 1, base: 'base-0', status: 'accepted' },
+    { session: 'session of b', round: 1, base: 'base-0', status: 'accepted' },
+  ])
 })
 
 test('a newcomer waits for the next round, one that is at work on this one is back in it', () => {

@@ -1,3 +1,4 @@
+import { accept } from './coordinator-answers.js'
 import type { Draft } from './coordinator-draft.js'
 import {
   busyState,
@@ -20,9 +21,7 @@ export function advance(draft: Draft): void {
   if (state.phase === 'gathering') startRound(draft)
   if (state.phase === 'training') {
     fillUp(draft)
-    const results = [...state.results.values()]
-    const isSettled = results.every(({ durable }) => durable)
-    if (isSettled && isPhaseOver(draft, state.results.size, `round ${state.round + 1}`)) commit(draft)
+    if (isPhaseOver(draft, state.results.size, `round ${state.round + 1}`)) commit(draft)
   } else if (state.phase === 'evaluating') {
     fillUp(draft)
     if (isPhaseOver(draft, state.evaluations.size, `the evaluation of round ${state.round}`)) record(draft)
@@ -32,8 +31,10 @@ export function advance(draft: Draft): void {
   }
 }
 
-/** The new model is on disk: the sites score it. */
+/** The new model is on disk: that acknowledges what it was made from, and the sites score it. */
 export function committed(draft: Draft, result: string): void {
+  const { round, base, results } = draft.state
+  for (const [site, known] of results) if (!known.durable) accept(draft, site, round + 1, base, known)
   draft.state.round += 1
   draft.state.base = result
   const sites = [...draft.state.results.keys()].sort()
@@ -125,6 +126,8 @@ function commit(draft: Draft): void {
     draft.log('warn', `round ${state.round + 1} is closed without ${names}`)
   }
   draft.enter('committing')
+  // What just came in is kept by the commit itself: two writes one after the other would keep it no better.
+  draft.dropJournal()
   draft.effects.push({
     type: 'commit',
     round: state.round + 1,

@@ -142,17 +142,18 @@ export class CoordinatorRun {
         if (this.#stopped) return
         const site = this.#gate.siteOf(peer)
         if (site) this.#traffic.count(site, 'bytesReceived', frames)
-        this.#guard(() => this.#gate.receive(peer, frames))
+        this.guard(() => this.#gate.receive(peer, frames))
       },
       // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
-      onUnreachable: (peer) => void setTimeout(() => this.#guard(() => this.#gate.drop(peer)), 50).unref(),
-      onRefused: (address) => this.#refused(`a connection from ${address} with an unknown key was turned away`),
+      onUnreachable: (peer) => void setTimeout(() => this.guard(() => this.#gate.drop(peer)), 50).unref(),
+      onRefused: (address) =>
+        this.guard(() => this.#refused(`a connection from ${address} with an unknown key was turned away`)),
       maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),
     })
     this.#timers = [
       setInterval(() => this.dispatch({ type: 'tick' }), Math.min(250, timing.suspectMs / 4)),
       setInterval(() => this.#probe(), timing.probeMs),
-      setInterval(() => this.#tellTraffic(), timing.pingMs),
+      setInterval(() => this.guard(() => this.#tellTraffic()), timing.pingMs),
     ]
     this.dispatch({ type: 'tick' })
     const { endpoint } = this.#transport
@@ -167,7 +168,7 @@ export class CoordinatorRun {
     // What an effect brings about comes after the effects of the same step: an end does not overtake what was said before it.
     this.#inbox.push({ ...event, at: performance.now() } as CoordinatorEvent)
     if (this.#inbox.length > 1) return
-    this.#guard(() => {
+    this.guard(() => {
       for (; this.#inbox.length > 0; this.#inbox.shift()) this.#step(this.#inbox[0]!)
     })
     this.#inbox = []
@@ -365,7 +366,8 @@ export class CoordinatorRun {
     this.#pending.add(done)
   }
 
-  #guard(work: () => void): void {
+  /** Runs some work of ours; what it throws ends the run. */
+  guard(work: () => void): void {
     try {
       work()
     } catch (error) {

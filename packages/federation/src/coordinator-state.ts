@@ -38,7 +38,7 @@ export interface Result {
   readonly update: string
   readonly samples: number
   readonly metrics: TrainMetrics
-  /** Whether it is on disk, and so acknowledged. */
+  /** Whether it is on disk, in the journal or in a commit, and so acknowledged. */
   readonly durable: boolean
 }
 

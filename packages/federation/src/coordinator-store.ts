@@ -63,6 +63,7 @@ export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelSt
 export class CoordinatorStore {
   readonly #folder: string
   readonly #layout: ModelLayout
+  readonly #journaling = new Set<Promise<void>>()
   readonly #metadata: (round: number) => Record<string, string>
 
   /** @param metadata what the model file of a round says */
@@ -160,7 +161,9 @@ export class CoordinatorStore {
     const { model, ...result } = entry
     const bytes = encodeModel(this.#layout, model, { result: JSON.stringify(result) })
     // A single site's update tells more of its scans than the average does.
-    await writeFileAtomic(this.#journalPath(entry.round, entry.site), bytes, { mode: 0o600 })
+    const writing = writeFileAtomic(this.#journalPath(entry.round, entry.site), bytes, { mode: 0o600 })
+    this.#journaling.add(writing)
+    await writing.finally(() => this.#journaling.delete(writing))
   }
 
   /** Updates acknowledged for a round; those of other rounds are removed, and so is what a crash left half-written. */
@@ -190,6 +193,7 @@ export class CoordinatorStore {
   }
 
   async clearJournal(round: number, sites: readonly string[]): Promise<void> {
+    await Promise.allSettled(this.#journaling) // a round may be committed while its updates are on their way to the journal
     await Promise.all(sites.map((site) => rm(this.#journalPath(round, site), { force: true })))
   }
 

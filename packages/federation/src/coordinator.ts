@@ -170,7 +170,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     const onAbort = (): void => void started.stop()
     options.signal.addEventListener('abort', onAbort, { once: true })
     if (options.signal.aborted) onAbort()
-    setImmediate(() => told.release())
+    setImmediate(() => started.guard(() => told.release()))
     return {
       endpoint,
       invites,
@@ -182,7 +182,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       async stop() {
         options.signal.removeEventListener('abort', onAbort)
         await started.stop()
-        told.release()
+        started.guard(() => told.release())
       },
     }
   } catch (error) {

@@ -251,9 +251,10 @@ test('a site that nobody approves is denied', async () => {
 })
 
 test('an update that was acknowledged stays on disk when the coordinator is stopped before the commit', async () => {
-  loopback = new Loopback(1)
+  loopback = new Loopback(2)
   await loopback.start({}, { at: (point) => point === 'before commit' && void loopback.coordinator.stop() })
   loopback.join('site-1')
+  loopback.join('site-2', { delayMs: 300 })
   await expect(loopback.coordinator.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
   await loopback.coordinator.stop()
   expect(readdirSync(join(loopback.run, 'journal'))).toEqual(['0001-site-1.safetensors'])
@@ -277,6 +278,17 @@ test('nothing is told before its caller knows that the coordinator has started, 
     state: 'done',
     time: expect.any(String),
   })
+})
+
+test('a coordinator whose log cannot be written ends with that error', async () => {
+  loopback = new Loopback(1)
+  const full = new Error('no room')
+  const coordinator = await loopback.start({
+    events: () => {
+      throw full
+    },
+  })
+  await expect(coordinator.finished).rejects.toBe(full)
 })
 
 test('a coordinator that cannot start gives everything back', async () => {

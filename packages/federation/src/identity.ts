@@ -111,11 +111,18 @@ export function fingerprint(signingPublic: Uint8Array): string {
   return hex.match(/.{4}/g)!.join('-')
 }
 
+/** Reading a key takes as long as checking a signature with it, and each is used for every message of its owner. */
+const keyObjects = new Map<string, KeyObject>()
+const MAX_KEY_OBJECTS = 8192
+
 function publicKeyObject(raw: Uint8Array): KeyObject {
-  return createPublicKey({
-    key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(raw).toString('base64url') },
-    format: 'jwk',
-  })
+  const x = Buffer.from(raw).toString('base64url')
+  const known = keyObjects.get(x)
+  if (known) return known
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
+  if (keyObjects.size >= MAX_KEY_OBJECTS) keyObjects.clear() // whoever logs in with ever new keys gets no memory for it
+  keyObjects.set(x, key)
+  return key
 }
 
 function rawPublicKey(secret: KeyObject): Buffer {

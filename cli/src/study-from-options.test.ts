@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { studyFromOptions } from './study-options.js'
+import { studyFromOptions } from './study-from-options.js'
 
 function studyOf(yaml: string, given = {}) {
   const study = join(mkdtempSync(join(tmpdir(), 'meshfl-study-')), 'study.yaml')

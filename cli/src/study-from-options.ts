@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises'
+import { MeshflError, type MeshNetSpec, type Recipe, type Study, StudySchema } from '@meshfl/core'
+import { hintForUnknownKey } from './study-keys.js'
+import type { StudyOptions } from './study-options.js'
+
+/** The keys of a study that follow from a dataset. */
+export interface GivenKeys {
+  classNames?: string[]
+  labelMap?: string
+  voxelSizeMm?: number
+  conform?: unknown
+  model?: Partial<MeshNetSpec>
+  recipe?: Partial<Recipe>
+}
+
+/**
+ * The study that a file and options ask for.
+ * @param given what follows from the dataset: the file's own keys stand beside it, and may not contradict it
+ * @throws MeshflError `STUDY_INVALID`, `DATASET_STUDY_MISMATCH`
+ */
+export async function studyFromOptions(options: StudyOptions, given: GivenKeys = {}): Promise<Study> {
+  const base = options.study ? await readStudyYaml(options.study) : {}
+  // By itself, too: what the dataset says below takes the place of some keys, which would hide their mistakes.
+  if (options.study) matchSchema(base, options.study)
+  for (const key of ['labelMap', 'voxelSizeMm'] as const) {
+    if (base[key] === undefined || given[key] === undefined || base[key] === given[key]) continue
+    throw new MeshflError(
+      'DATASET_STUDY_MISMATCH',
+      `${key} is ${base[key]} in ${options.study}, the dataset has ${given[key]}`,
+      { hint: 'prepare the dataset as the study says, or take that key out of the study' },
+    )
+  }
+  const recipe = {
+    ...given.recipe,
+    ...((base.recipe as object | undefined) ?? {}),
+    ...(options.lr === undefined ? {} : { maxLearningRate: options.lr }),
+    ...(options.batchSize === undefined ? {} : { batchSize: options.batchSize }),
+    ...(options.localEpochs === undefined ? {} : { localEpochs: options.localEpochs }),
+  }
+  return parseStudy(
+    {
+      ...given,
+      ...base,
+      ...(given.conform ? { conform: given.conform } : {}),
+      ...(given.model || base.model ? { model: { ...given.model, ...(base.model as object | undefined) } } : {}),
+      recipe,
+      ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+      ...(options.targetDice === undefined ? {} : { targetDice: options.targetDice }),
+    },
+    options.study ?? 'the options',
+  )
+}
+
+/** Reads a study.yaml. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
+export async function readStudyYaml(path: string): Promise<Record<string, unknown>> {
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new MeshflError('FILE_NOT_FOUND', `cannot read ${path}`, { hint: 'check the path of the study', cause })
+  })
+  const { parse } = await import('yaml')
+  try {
+    const value: unknown = parse(text)
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new Error('it holds no keys')
+    return value as Record<string, unknown>
+  } catch (cause) {
+    throw new MeshflError('STUDY_INVALID', `${path} is no study: ${(cause as Error).message}`, {
+      kind: 'usage',
+      hint: 'compare it with the study.yaml of another run',
+      cause,
+    })
+  }
+}
+
+/** Checks a study against its schema, and its lists against its classes. @throws MeshflError `STUDY_INVALID` naming the key */
+export function parseStudy(value: unknown, source: string): Study {
+  const study = matchSchema(value, source)
+  const classes = study.model.classes
+  if (study.classNames.length !== classes || study.recipe.classWeights.length !== classes) {
+    throw new MeshflError(
+      'STUDY_INVALID',
+      `${source}: ${classes} classes, ${study.classNames.length} names, ${study.recipe.classWeights.length} weights`,
+      {
+        kind: 'usage',
+        hint: 'give classNames and recipe.classWeights one entry a class',
+      },
+    )
+  }
+  return study
+}
+
+function matchSchema(value: unknown, source: string): Study {
+  const parsed = StudySchema.safeParse(value)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!
+    const section = issue.path.join('.')
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+    const what = unknown === undefined ? issue.message : `there is no key ${unknown}`
+    throw new MeshflError('STUDY_INVALID', `${source}: ${section ? `${section}: ` : ''}${what}`, {
+      kind: 'usage',
+      hint: unknown === undefined ? 'correct that value' : hintForUnknownKey(section, unknown),
+    })
+  }
+  return parsed.data
+}
