@@ -1,4 +1,6 @@
-import { type EventSink, now, type Study } from '@meshfl/core'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type EventSink, MeshflError, now, type Study } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
 import { type Coordinator, startCoordinator } from '@meshfl/federation'
 import type { Output } from './output.js'
@@ -62,6 +64,8 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     return { coordinator, studySha256: run.studySha256, close: () => run.log.close() }
   } catch (error) {
     run.log.close()
+    // Options that were refused do not bind the next try to them.
+    if (!run.resumed && error instanceof MeshflError && error.kind === 'usage') await rm(join(folder, 'study.yaml'))
     throw error
   }
 }

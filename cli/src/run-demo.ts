@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
@@ -27,7 +26,8 @@ const DEMO = {
 }
 
 export interface DemoRunOptions {
-  out?: string
+  /** Folder of everything; what is there already is gone on with. */
+  out: string
   sites: number
   rounds?: number
   seed: number
@@ -37,8 +37,7 @@ export interface DemoRunOptions {
 
 /** Makes brains -> splits them -> federates -> scores the held-out subjects -> says where the report is. */
 export async function runDemo(options: DemoRunOptions): Promise<void> {
-  const { sites, seed, output, signal } = options
-  const out = options.out ?? freeFolder('meshfl-demo')
+  const { out, sites, seed, output, signal } = options
   const [source, dataset, folder] = ['scans', 'dataset', 'run'].map((name) => join(out, name)) as [
     string,
     string,
@@ -96,12 +95,5 @@ async function thresholds(path: string, classNames: readonly string[]): Promise<
     name: 'best intensity thresholds',
     dice: { perClass, foregroundDice },
     note: `grey matter from ${low}, white matter from ${high} of 255: chosen with the truth of these cases in hand`,
-  }
-}
-
-function freeFolder(name: string): string {
-  for (let i = 1; ; i++) {
-    const candidate = i === 1 ? name : `${name}-${i}`
-    if (!existsSync(candidate)) return candidate
   }
 }

@@ -12,8 +12,6 @@ import {
 import { parseStudy, readStudyYaml } from './study-from-options.js'
 
 export interface RunFolder {
-  path: string
-  study: Study
   studySha256: string
   /** Whether the folder held this study before. */
   resumed: boolean
@@ -22,7 +20,6 @@ export interface RunFolder {
 
 /**
  * Opens a run's folder: writes study.yaml into a new one; an old one must hold the same study.
- * @param asked undefined: take what the folder holds
  * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study
  */
 export async function openRunFolder(path: string, asked: Study): Promise<RunFolder> {
@@ -44,7 +41,7 @@ export async function openRunFolder(path: string, asked: Study): Promise<RunFold
     const { stringify } = await import('yaml')
     await writeFileAtomic(file, stringify(asked))
   }
-  return { path, study: asked, studySha256: studySha256(asked), resumed, log: openEventLog(join(path, 'events.jsonl')) }
+  return { studySha256: studySha256(asked), resumed, log: openEventLog(join(path, 'events.jsonl')) }
 }
 
 /** The study of a run. */

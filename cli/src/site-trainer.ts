@@ -8,7 +8,6 @@ import { LocalTrainer } from '@meshfl/training'
 export interface DatasetTrainer {
   trainer: LocalTrainer
   session: Session
-  site: string
 }
 
 /** The name by which a dataset's random draws are made: its site's, or its own when it was not dealt to sites. */
@@ -29,12 +28,7 @@ export async function openTrainingDataset(path: string): Promise<Dataset> {
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
-export async function createDatasetTrainer(
-  dataset: Dataset,
-  study: Study,
-  engine: Engine,
-  threads?: number,
-): Promise<DatasetTrainer> {
+export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
   const classes = dataset.manifest.labelMap.classes.length
   if (classes !== study.model.classes) {
     throw new MeshflError(
@@ -45,20 +39,19 @@ export async function createDatasetTrainer(
       },
     )
   }
-  const session = await engine.createSession(study.model, dataset.grid, threads === undefined ? {} : { threads })
-  const site = siteName(dataset)
+  const session = await engine.createSession(study.model, dataset.grid)
   const trainer = new LocalTrainer({
     session,
     spec: study.model,
     recipe: study.recipe,
     seed: study.seed,
-    site,
+    site: siteName(dataset),
     classNames: study.classNames,
     trainCases: dataset.cases('train'),
     validCases: dataset.cases('valid'),
     loadCase: (item) => dataset.loadCase(item),
   })
-  return { trainer, session, site }
+  return { trainer, session }
 }
 
 /** What a site tells the coordinator of its dataset and engine. */

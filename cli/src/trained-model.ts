@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   decodeModel,
@@ -29,24 +29,29 @@ const MODEL_FILES = ['best.safetensors', 'latest.safetensors', 'model.safetensor
 
 /**
  * Opens the model of a run's folder, or a model file.
- * @throws MeshflError `FILE_NOT_FOUND`, `RUN_HAS_NO_MODEL`, `SAFETENSORS_MALFORMED`, `MODEL_LAYOUT_MISMATCH`, `MODEL_SPEC_UNKNOWN`
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `RUN_HAS_NO_MODEL`, `SAFETENSORS_MALFORMED`, `MODEL_LAYOUT_MISMATCH`, `MODEL_SPEC_UNKNOWN`
  */
 export async function openTrainedModel(path: string): Promise<TrainedModel> {
   if (!existsSync(path)) {
     throw new MeshflError('FILE_NOT_FOUND', `there is no ${path}`, { hint: 'name a run folder or a model file' })
   }
   if (!statSync(path).isDirectory()) return readModel(path)
-  const file = MODEL_FILES.map((name) => join(path, name)).find(existsSync)
-  if (!file) {
+  const names = await readdir(path).catch((cause) => {
+    throw unreadable(path, cause)
+  })
+  const name = MODEL_FILES.find((candidate) => names.includes(candidate))
+  if (!name) {
     throw new MeshflError('RUN_HAS_NO_MODEL', `${path} has no model yet`, {
       hint: 'name a run that has finished a round, or a .safetensors file',
     })
   }
-  return { ...(await readModel(file)), run: path }
+  return { ...(await readModel(join(path, name))), run: path }
 }
 
 async function readModel(file: string): Promise<TrainedModel> {
-  const bytes = await readFile(file)
+  const bytes = await readFile(file).catch((cause) => {
+    throw unreadable(file, cause)
+  })
   const { metadata } = decodeSafetensors(bytes, file)
   try {
     // A file without metadata is tried as the paper's model, by its layout.
@@ -63,4 +68,11 @@ async function readModel(file: string): Promise<TrainedModel> {
       cause,
     })
   }
+}
+
+function unreadable(path: string, cause: NodeJS.ErrnoException): MeshflError {
+  return new MeshflError('FILE_NOT_READABLE', `cannot read ${path} (${cause.code})`, {
+    hint: 'check the path and its permissions',
+    cause,
+  })
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { cli, temporaryFolder } from './cli.js'
+import { cli, startCli, temporaryFolder } from './cli.js'
 
 const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor']
 
@@ -61,4 +61,27 @@ test('doctor tells of every engine why it is there or not', async () => {
   const engines = events.filter((event) => event.type === 'engine')
   expect(engines.map(({ name }) => name)).toEqual(['cuda', 'cpu', 'wasm'])
   for (const engine of engines) expect(engine.available ? engine.device : engine.reason).toBeTruthy()
+})
+
+test('Ctrl-C in the demo says how to go on in the same folder', async () => {
+  const cwd = temporaryFolder('demo')
+  mkdirSync(join(cwd, 'meshfl-demo'))
+  const demo = startCli(['demo', '--sites', '2', '--json'], { cwd })
+  await demo.waitFor((event) => event.type === 'progress')
+  demo.child.kill('SIGINT')
+  expect(await demo.ended).toMatchObject({
+    code: 130,
+    last: { code: 'INTERRUPTED', hint: 'go on with: meshfl demo --out meshfl-demo-2 --sites 2 --seed 0' },
+  })
+})
+
+test('options of serve that were refused do not bind the next try in the same folder', async () => {
+  const out = join(temporaryFolder('serve'), 'run')
+  const serve = ['serve', '--out', out, '--bind', 'tcp://127.0.0.1:*', '--json']
+  const refused = await cli([...serve, '--min-sites', '4'])
+  expect(refused).toMatchObject({ code: 2, last: { type: 'error', code: 'MIN_SITES_TOO_MANY' } })
+  const mended = startCli([...serve, '--min-sites', '4', '--sites', '4'])
+  await mended.waitFor((event) => event.type === 'invite')
+  mended.child.kill('SIGINT')
+  expect((await mended.ended).code).toBe(130)
 })

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
@@ -197,4 +197,13 @@ test('a dataset prepared in another way than the model learned is scored with a 
   expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
   const same = await cli(['eval', run, '--data', dataset, '--out', out])
   expect(same.stdout).not.toContain('warning')
+})
+
+test('a model that cannot be read is told as such', async () => {
+  // Permissions do not hold root back; a folder in the place of the file holds back everyone.
+  const folder = join(temporaryFolder('unreadable'), 'run')
+  mkdirSync(join(folder, 'best.safetensors'), { recursive: true })
+  const { code, last } = await cli(['eval', folder, '--data', dataset, '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'error', code: 'FILE_NOT_READABLE' })
 })

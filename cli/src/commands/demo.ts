@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
@@ -18,13 +19,23 @@ export function demoCommand(): Command {
       )
       .option('--out <dir>', 'folder for everything (default: ./meshfl-demo, or the next free name)')
       .option('--sites <n>', 'sites, each a process of its own', wholeNumber(1), 3)
-      .option('--rounds <n>', 'rounds (default: 30)', wholeNumber(1))
+      .option('--rounds <n>', 'rounds (default: enough to learn fine detail)', wholeNumber(1))
       .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
       .addHelpText('after', '\nExample:\n  meshfl demo'),
   ).action(async (options: DemoOptions) => {
-    await runCommand(options, { title: 'meshfl demo', live: true }, async ({ output, signal }) => {
+    const { sites, rounds, seed, out = freeFolder('meshfl-demo') } = options
+    // Without --out the same command would begin in the next free folder.
+    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}`
+    await runCommand(options, { title: 'meshfl demo', live: true, howToContinue }, async ({ output, signal }) => {
       const { runDemo } = await import('../run-demo.js')
-      await runDemo({ ...options, output, signal })
+      await runDemo({ ...options, out, output, signal })
     })
   })
+}
+
+function freeFolder(name: string): string {
+  for (let i = 1; ; i++) {
+    const candidate = i === 1 ? name : `${name}-${i}`
+    if (!existsSync(candidate)) return candidate
+  }
 }

@@ -10,7 +10,6 @@ interface EvalOptions extends OutputOptions, EngineOptions {
   split: 'train' | 'valid' | 'test'
   pred?: string
   truth?: string
-  images?: string
   out?: string
   minDice?: number
   min?: string[]

@@ -72,7 +72,7 @@ export function joinCommand(): Command {
                 )
               }
               dispose()
-              const { trainer, session } = await createDatasetTrainer(dataset, study, engine, options.threads)
+              const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
               dispose = () => session.dispose()
               output.events({
                 type: 'run-started',

@@ -83,13 +83,12 @@ export function splitCommand(): Command {
         signal,
         onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
       })
-      for (const finding of manifest.findings) {
-        const level = finding.level === 'warning' ? 'warn' : finding.level
+      for (const { level, code, message, subject } of manifest.findings) {
         output.events({
           type: 'log',
           time: now(),
-          level,
-          message: `${finding.subject ? `${finding.subject}: ` : ''}${finding.message}${finding.level === 'error' ? ` [${finding.code}]` : ''}`,
+          level: level === 'warning' ? 'warn' : level,
+          message: `${subject ? `${subject}: ` : ''}${message}${level === 'error' ? ` [${code}]` : ''}`,
         })
       }
       // The plan is for a person: with --json the counts are enough.
@@ -99,19 +98,23 @@ export function splitCommand(): Command {
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
       const splits = { train: count('train'), valid: count('valid'), test: count('test') }
-      const sites = Math.max(manifest.sites.length, 1)
       const how = options.allowSkipped ? '' : ' (so the exit code is 3; --allow-skipped makes it 0)'
+      const sites = manifest.sites.length
       output.result(
         {
           type: 'dataset',
           cases: manifest.cases.length,
           splits,
-          sites,
+          sites: Math.max(sites, 1),
           path: options.out,
           findings: manifest.findings.length,
           leftOut: leftOut.map((item) => item.subject),
         },
-        `${leftOut.length > 0 ? `${leftOutText(leftOut, how)}\n` : ''}${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${manifest.sites.length > 0 ? `, over ${sites} sites` : ''}\n${options.dryRun ? 'nothing written (--dry-run)' : options.out}`,
+        [
+          ...(leftOut.length > 0 ? [leftOutText(leftOut, how)] : []),
+          `${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${sites > 0 ? `, over ${sites} ${sites === 1 ? 'site' : 'sites'}` : ''}`,
+          options.dryRun ? 'nothing written (--dry-run)' : options.out,
+        ].join('\n'),
       )
       if (leftOut.length > 0 && !options.allowSkipped) process.exitCode = 3
     })

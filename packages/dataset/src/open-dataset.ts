@@ -38,7 +38,7 @@ export interface Dataset {
 /**
  * Opens a dataset that `meshfl split` made.
  * @param path the dataset's folder, a folder under its sites/, or the dataset.json in either
- * @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`
+ * @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE`
  */
 export async function openDataset(path: string): Promise<Dataset> {
   const absolute = resolve(path)
@@ -89,14 +89,22 @@ export async function openDataset(path: string): Promise<Dataset> {
   }
 }
 
-/** @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT` */
+/** @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE` */
 async function readManifest(folder: string): Promise<DatasetManifest> {
   const path = join(folder, MANIFEST_FILE)
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw new MeshflError('DATASET_NOT_FOUND', `${folder} is no dataset: it has no readable ${MANIFEST_FILE}`, {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EACCES' || code === 'EPERM') {
+      throw new MeshflError('FILE_NOT_READABLE', `cannot read ${path} (${code})`, {
+        hint: 'check the permissions of the file and of its folder',
+        data: { path },
+        cause: error,
+      })
+    }
+    throw new MeshflError('DATASET_NOT_FOUND', `${folder} is no dataset: it has no ${MANIFEST_FILE}`, {
       hint: 'give a folder that meshfl split wrote, or make one: meshfl split <source> --out <dataset>',
       data: { path },
       cause: error,

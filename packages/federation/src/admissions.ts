@@ -124,7 +124,7 @@ export class Admissions {
     const namesake = this.#sites.find((other) => other.site.toLowerCase() === site.toLowerCase())
     if (namesake && namesake.signingKey !== signingKey)
       return refuse(
-        `another site is called ${namesake.site} (${namesake.fingerprint}): every site needs a name of its own`,
+        `another site is called ${namesake.site} (${namesake.fingerprint}): every site needs a name of its own (meshfl split --name)`,
       )
     const known = this.siteOfKey(signingKey)
     if (known && known.site !== site) return refuse(`this key was approved as ${known.site}, it now says ${site}`)

@@ -4,7 +4,7 @@ import { newProgress, type Progress, type ProgressConfig } from './progress-cloc
 import type { SiteMetrics, Summary } from './round-summary.js'
 
 /** Times in milliseconds. */
-export interface CoordinatorConfig {
+interface CoordinatorConfig {
   rounds: number
   /** Sites that a round needs. */
   minSites: number

@@ -1,7 +1,14 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { decodeModel, type MeshflEvent, modelMetadata, modelSha256, studySha256 } from '@meshfl/core'
+import {
+  decodeModel,
+  type MeshflEvent,
+  modelMetadata,
+  modelSha256,
+  type SiteDescription,
+  studySha256,
+} from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { aggregate } from './aggregate.js'
 import { verifyLedger } from './ledger.js'
@@ -222,17 +229,20 @@ test.each([
   ['site', { site: 'site-1' }, /another site is called site-1 .*every site needs a name of its own/],
   ['name', { site: 'site 2' }, /what the site says of itself cannot be read: .*site/s],
   ['trainCases', { trainCases: 0 }, /site-2 has no training cases/],
-] as const)('a site whose %s does not fit is denied in words that name both', async (_, change, words) => {
-  loopback = new Loopback(2)
-  await loopback.start()
-  loopback.join('site-1')
-  await until(() => loopback.events.some(isState('site-1', 'online')))
-  const site = loopback.join('site-2', { describe: async () => describeFake('site-2', change) })
-  await expect(site.finished).rejects.toMatchObject({
-    code: 'FEDERATION_DENIED',
-    message: expect.stringMatching(words),
-  })
-})
+] satisfies [string, Partial<SiteDescription>, RegExp][])(
+  'a site whose %s does not fit is denied in words that name both',
+  async (_, change, words) => {
+    loopback = new Loopback(2)
+    await loopback.start()
+    loopback.join('site-1')
+    await until(() => loopback.events.some(isState('site-1', 'online')))
+    const site = loopback.join('site-2', { describe: async () => describeFake('site-2', change) })
+    await expect(site.finished).rejects.toMatchObject({
+      code: 'FEDERATION_DENIED',
+      message: expect.stringMatching(words),
+    })
+  },
+)
 
 test('a site that nobody approves is denied', async () => {
   loopback = new Loopback(1)
