@@ -1,13 +1,14 @@
-import { type Engine, openEngine } from '@meshfl/engine'
+import { cpuInstructionSets, createCpuEngine, type Engine, openEngine } from '@meshfl/engine'
 import { createReferenceEngine } from '@meshfl/testkit'
 
-type EngineName = 'reference' | Engine['name']
+/** `cpu` once for every instruction set of this machine: `cpu avx2` and so on. */
+type EngineName = 'reference' | Engine['name'] | `cpu ${string}`
 
 /** An engine of this machine, or why it has none. */
 export type Candidate = { name: EngineName } & ({ engine: Engine } | { missing: string })
 
 /** Engines that must be there, from MESHFL_REQUIRE=wasm,cpu,cuda: a missing one is then a failure and no skip. */
-export const required = new Set((process.env.MESHFL_REQUIRE ?? '').split(',').map((name) => name.trim()))
+export const required = new Set<string>((process.env.MESHFL_REQUIRE ?? '').split(',').map((name) => name.trim()))
 
 /** Opens every engine by its name; one that falls back to another counts as missing. */
 export async function openEveryEngine(): Promise<Candidate[]> {
@@ -22,6 +23,10 @@ export async function openEveryEngine(): Promise<Candidate[]> {
     } catch (error) {
       candidates.push({ name, missing: error instanceof Error ? error.message : String(error) })
     }
+  }
+  // The best one is the `cpu` above.
+  for (const instructionSet of (await cpuInstructionSets()).slice(1)) {
+    candidates.push({ name: `cpu ${instructionSet}`, engine: await createCpuEngine({ instructionSet }) })
   }
   return candidates
 }

@@ -46,17 +46,20 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 }
                 gradient.cast_const()
             };
-            let mut flush_after = |y: usize| {
-                if y % ROWS_A_FLUSH == ROWS_A_FLUSH - 1 || y + 1 == plan.height() {
+            let mut rows_since = 0;
+            let mut flush_after_row = || {
+                rows_since = (rows_since + 1) % ROWS_A_FLUSH;
+                if rows_since == 0 {
                     flush::<L>(vectors, products.as_mut_ptr(), columns);
                 }
             };
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
             if !plan.in_pairs(block) {
-                return self.over_planes(block, &item, inputs, source, |z, y, rows| {
+                self.over_planes(block, &item, inputs, source, |z, y, rows| {
                     accumulate_row::<L>(rows, gradient_row(z, y), woven, vectors, &shape);
-                    flush_after(y);
+                    flush_after_row();
                 });
+                return flush::<L>(vectors, products.as_mut_ptr(), columns);
             }
             self.over_pairs(block, &item, inputs, source, |z, next, y, [first, sum, difference, second]| {
                 let a = gradient_row(z, y);
@@ -64,7 +67,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                     for rows in [first, sum, difference] {
                         accumulate_row::<L>(rows, a, woven, vectors, &shape);
                     }
-                    return flush_after(y);
+                    return flush_after_row();
                 };
                 let b = gradient_row(z, y);
                 mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
@@ -72,8 +75,9 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 accumulate_row::<L>(sum, mixed, woven, vectors, &shape);
                 accumulate_row::<L>(difference, mixed.add(length), woven, vectors, &shape);
                 accumulate_row::<L>(second, b, woven, vectors, &shape);
-                flush_after(y);
+                flush_after_row();
             });
+            flush::<L>(vectors, products.as_mut_ptr(), columns);
         };
         let items = self.items(plan.dilation(block));
         self.pass(items, work, || {
@@ -108,10 +112,9 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = &mut self.partial(index)[..2 * channels];
             partial.fill(0.0);
-            let source = |link: usize, y: usize, c: usize, to: *mut f32| {
+            let source = |link: usize, y: usize, c: usize, _: *mut f32| {
                 let z = item.residue + link * plan.dilation(block);
-                let from = self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch);
-                core::ptr::copy_nonoverlapping(from, to, plan.width());
+                self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch).cast_const()
             };
             self.convolve(block, &item, plan.gradient_slot(), weights, &shape, source, |z, y, to| {
                 self.through_activation(to, block - 1, item.volume, z, y, partial);
@@ -133,49 +136,59 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         y: usize,
         partial: &mut [f64],
     ) {
-        let plan = self.plan;
-        let from = self.row(plan.slot(block), volume, z, y);
-        for c in 0..plan.channels() {
-            let k = self.coefficients(block, volume, c);
-            let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-            let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
-            let mut x = 0;
-            while x < plan.pitch {
-                let slope = A::slope(L::load(from.add(x)).fma(scale, shift)).mul(factor);
-                L::load(gradient.add(x)).mul(slope).store(gradient.add(x));
-                x += L::N;
-            }
-        }
-        self.clear_tail(gradient);
-        if plan.request.normalization != BATCH_NORM {
-            return;
-        }
-        for c in 0..plan.channels() {
-            let k = self.coefficients(block, volume, c);
-            let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
-            let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
-            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-            let mut x = 0;
-            while x < plan.pitch {
-                let g = L::load(gradient.add(x));
-                sum = sum.add(g);
-                product = g.fma(L::load(from.add(x)).fma(inverse, center), product);
-                x += L::N;
-            }
-            partial[c] += f64::from(sum.sum());
-            partial[plan.channels() + c] += f64::from(product.sum());
-        }
+        L::enter(
+            #[inline(always)]
+            || {
+                let plan = self.plan;
+                let from = self.row(plan.slot(block), volume, z, y);
+                for c in 0..plan.channels() {
+                    let k = self.coefficients(block, volume, c);
+                    let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
+                    let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
+                    let mut x = 0;
+                    while x < plan.pitch {
+                        let slope = A::slope(L::load(from.add(x)).fma(scale, shift)).mul(factor);
+                        L::load(gradient.add(x)).mul(slope).store(gradient.add(x));
+                        x += L::N;
+                    }
+                }
+                self.clear_tail(gradient);
+                if plan.request.normalization != BATCH_NORM {
+                    return;
+                }
+                for c in 0..plan.channels() {
+                    let k = self.coefficients(block, volume, c);
+                    let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
+                    let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
+                    let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+                    let mut x = 0;
+                    while x < plan.pitch {
+                        let g = L::load(gradient.add(x));
+                        sum = sum.add(g);
+                        product = g.fma(L::load(from.add(x)).fma(inverse, center), product);
+                        x += L::N;
+                    }
+                    partial[c] += f64::from(sum.sum());
+                    partial[plan.channels() + c] += f64::from(product.sum());
+                }
+            },
+        )
     }
 }
 
 /// z = gradient by z: from `slope`, the gradient by the normalised, scaled values.
 #[inline(never)]
 unsafe fn through_normalisation<L: Lanes>(slope: *const f32, z: *mut f32, pitch: usize, k: &Coefficients) {
-    let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
-    let mut x = 0;
-    while x < pitch {
-        let rest = L::load(z.add(x)).fma(by_z, constant);
-        L::load(slope.add(x)).fma(by_slope, rest).store(z.add(x));
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
+            let mut x = 0;
+            while x < pitch {
+                let rest = L::load(z.add(x)).fma(by_z, constant);
+                L::load(slope.add(x)).fma(by_slope, rest).store(z.add(x));
+                x += L::N;
+            }
+        },
+    )
 }

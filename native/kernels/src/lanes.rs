@@ -3,6 +3,14 @@
 pub trait Lanes: Copy {
     /// Floats in a register.
     const N: usize;
+    /// Registers that code can name.
+    const REGISTERS: usize;
+
+    /// Runs `work` as code compiled with the instruction set's features. What computes with lanes is called in here, and is
+    /// inlined, or every operation would be a call.
+    /// # Safety
+    /// This machine has the features.
+    unsafe fn enter<R>(work: impl FnOnce() -> R) -> R;
 
     /// # Safety
     /// `from` points to N readable floats; no alignment is needed.

@@ -30,5 +30,9 @@ pub mod team;
 mod walk;
 mod weight_gradient;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod peak;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

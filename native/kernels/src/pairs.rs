@@ -40,18 +40,23 @@ pub fn unmix(kz: usize, u: impl Fn(usize) -> f64) -> f64 {
 /// Every row holds `pitch` floats, a multiple of the lanes.
 #[inline(always)]
 pub unsafe fn mix_inputs<L: Lanes>(kept: [*mut f32; 2], new: [*const f32; 2], mixed: [*mut f32; 4], pitch: usize) {
-    let mut x = 0;
-    while x < pitch {
-        let (d0, d1) = (L::load(kept[0].add(x)), L::load(kept[1].add(x)));
-        let (d2, d3) = (L::load(new[0].add(x)), L::load(new[1].add(x)));
-        d0.sub(d2).store(mixed[0].add(x));
-        d1.add(d2).store(mixed[1].add(x));
-        d2.sub(d1).store(mixed[2].add(x));
-        d1.sub(d3).store(mixed[3].add(x));
-        d2.store(kept[0].add(x));
-        d3.store(kept[1].add(x));
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let mut x = 0;
+            while x < pitch {
+                let (d0, d1) = (L::load(kept[0].add(x)), L::load(kept[1].add(x)));
+                let (d2, d3) = (L::load(new[0].add(x)), L::load(new[1].add(x)));
+                d0.sub(d2).store(mixed[0].add(x));
+                d1.add(d2).store(mixed[1].add(x));
+                d2.sub(d1).store(mixed[2].add(x));
+                d1.sub(d3).store(mixed[3].add(x));
+                d2.store(kept[0].add(x));
+                d3.store(kept[1].add(x));
+                x += L::N;
+            }
+        },
+    )
 }
 
 /// The two output rows from the four results, which lie one after the other. Without a second row it is left out.
@@ -59,15 +64,20 @@ pub unsafe fn mix_inputs<L: Lanes>(kept: [*mut f32; 2], new: [*const f32; 2], mi
 /// Rows hold `length` floats, a multiple of the lanes.
 #[inline(always)]
 pub unsafe fn separate<L: Lanes>(results: *const f32, first: *mut f32, second: Option<*mut f32>, length: usize) {
-    let mut x = 0;
-    while x < length {
-        let (m1, m2) = (L::load(results.add(length + x)), L::load(results.add(2 * length + x)));
-        L::load(results.add(x)).add(m1).add(m2).store(first.add(x));
-        if let Some(second) = second {
-            m1.sub(m2).sub(L::load(results.add(3 * length + x))).store(second.add(x));
-        }
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let mut x = 0;
+            while x < length {
+                let (m1, m2) = (L::load(results.add(length + x)), L::load(results.add(2 * length + x)));
+                L::load(results.add(x)).add(m1).add(m2).store(first.add(x));
+                if let Some(second) = second {
+                    m1.sub(m2).sub(L::load(results.add(3 * length + x))).store(second.add(x));
+                }
+                x += L::N;
+            }
+        },
+    )
 }
 
 /// sum = a + b, difference = a - b: with a and b, what the mixed inputs are multiplied by for the gradient by the weights.
@@ -75,11 +85,16 @@ pub unsafe fn separate<L: Lanes>(results: *const f32, first: *mut f32, second: O
 /// As `separate`.
 #[inline(always)]
 pub unsafe fn mix_gradients<L: Lanes>(a: *const f32, b: *const f32, sum: *mut f32, difference: *mut f32, length: usize) {
-    let mut x = 0;
-    while x < length {
-        let (p, q) = (L::load(a.add(x)), L::load(b.add(x)));
-        p.add(q).store(sum.add(x));
-        p.sub(q).store(difference.add(x));
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let mut x = 0;
+            while x < length {
+                let (p, q) = (L::load(a.add(x)), L::load(b.add(x)));
+                p.add(q).store(sum.add(x));
+                p.sub(q).store(difference.add(x));
+                x += L::N;
+            }
+        },
+    )
 }

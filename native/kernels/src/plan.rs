@@ -97,6 +97,8 @@ pub enum Region {
     End,
 }
 const REGIONS: usize = Region::End as usize + 1;
+/// Those before it are the host's.
+const HOST_REGIONS: usize = Region::Packed as usize;
 
 /// Offsets inside a thread's own memory.
 #[derive(Clone, Copy)]
@@ -126,10 +128,8 @@ pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
     (((pitch + 2 * ring_padding(dilation)).div_ceil(16)) | 1) * 16
 }
 
-/// Lines of a mixed plane in a ring: those that a line of the output reaches.
-pub fn paired_lines(height: usize, dilation: usize) -> usize {
-    height.min(2 * dilation + 1)
-}
+/// Lines of a mixed plane in a ring: a line of the output and its two neighbours.
+pub const PAIRED_LINES: usize = 3;
 
 pub fn ring_padding(dilation: usize) -> usize {
     dilation.next_multiple_of(4)
@@ -150,7 +150,6 @@ impl Plan {
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
         let (volumes, threads) = (u64::from(request.volumes), u64::from(request.threads));
-        let voxels = volumes * p.voxels() as u64;
         let scored = request.mode != FORWARD;
         let train = request.mode == TRAIN;
         let pitch = p.width().next_multiple_of(2 * L::N);
@@ -166,7 +165,6 @@ impl Plan {
             _ => 2 * channels,
         };
         let parameters = p.parameter_count() as u64;
-        let statistics = if request.normalization == BATCH_NORM { 2 * channels * blocks } else { 0 };
 
         let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
         let mut at = 0;
@@ -189,21 +187,14 @@ impl Plan {
         let tensor = plan.tensor_bytes();
 
         let mut at = start.next_multiple_of(64);
+        for (region, bytes) in plan.host_bytes().into_iter().enumerate() {
+            plan.at[region] = at;
+            at += bytes.next_multiple_of(64);
+        }
         let mut take = |region: Region, bytes: u64| {
             plan.at[region as usize] = at;
             at += bytes.next_multiple_of(64);
         };
-        take(Region::Parameters, 4 * parameters);
-        take(Region::Statistics, 4 * statistics);
-        take(Region::Dropout, if train { 4 * volumes * blocks * channels } else { 0 });
-        take(Region::Loss, 8 * (classes + 1));
-        take(Region::Images, voxels * if request.float_images == 1 { 4 } else { 1 });
-        take(Region::Truth, if scored { voxels } else { 0 });
-        take(Region::Labels, if scored { 0 } else { voxels });
-        take(Region::Logits, if request.want_logits == 1 { 4 * voxels * classes } else { 0 });
-        take(Region::Gradients, if train { 4 * parameters } else { 0 });
-        take(Region::BatchStatistics, 4 * statistics);
-        take(Region::Score, 8 * (1 + classes * classes));
         take(Region::Packed, 8 * (parameters + parameters / 3 + 1));
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
@@ -248,6 +239,31 @@ impl Plan {
         4 * u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels) * self.pitch as u64
     }
 
+    /// Bytes of the regions that the host fills in or reads out, in their order.
+    pub fn host_bytes(&self) -> [u64; HOST_REGIONS] {
+        let r = &self.request;
+        let (volumes, classes) = (u64::from(r.volumes), u64::from(r.classes));
+        let voxels = volumes * self.voxels() as u64;
+        let scored = r.mode != FORWARD;
+        let train = r.mode == TRAIN;
+        let parameters = self.parameter_count() as u64;
+        let statistics = if r.normalization == BATCH_NORM { u64::from(2 * r.channels * r.blocks) } else { 0 };
+        let dropout = volumes * u64::from(r.blocks * r.channels);
+        [
+            4 * parameters,
+            4 * statistics,
+            if train { 4 * dropout } else { 0 },
+            8 * (classes + 1),
+            voxels * if r.float_images == 1 { 4 } else { 1 },
+            if scored { voxels } else { 0 },
+            if scored { 0 } else { voxels },
+            if r.want_logits == 1 { 4 * voxels * classes } else { 0 },
+            if train { 4 * parameters } else { 0 },
+            4 * statistics,
+            8 * (1 + classes * classes),
+        ]
+    }
+
     pub fn offset(&self, region: Region) -> u64 {
         self.at[region as usize]
     }
@@ -287,11 +303,7 @@ impl Plan {
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
-        let rows = if self.in_pairs(block) {
-            4 * paired_lines(height, self.dilation(block)) * padded + 2 * height * pitch
-        } else {
-            3 * height * padded
-        };
+        let rows = if self.in_pairs(block) { 4 * PAIRED_LINES * padded + 2 * height * pitch } else { 3 * height * padded };
         rows * self.channels()
     }
     /// Planes of a block's packed weights.

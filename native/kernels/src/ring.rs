@@ -5,7 +5,7 @@ use crate::coefficients::Coefficients;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::pairs::mix_inputs;
-use crate::plan::{paired_lines, ring_padding, ring_pitch, Plan};
+use crate::plan::{ring_padding, ring_pitch, Plan, PAIRED_LINES};
 use core::slice;
 
 /// A thread's ring: planes (lines, C, pitch), a row's first voxel `padding` floats after the row's start. In pairs, a plane holds
@@ -20,14 +20,14 @@ pub struct Ring {
     pub pitch: usize,
     /// Floats of a row without padding.
     row: usize,
-    /// Lines of a plane; line y lies at y modulo this.
+    /// Lines of a plane: all, or of one residue modulo the dilation those that a line of the output reaches.
     lines: usize,
 }
 
 impl Ring {
     pub fn new(start: *mut f32, channels: usize, plan: &Plan, block: usize) -> Self {
         let (height, row, dilation) = (plan.height(), plan.pitch, plan.dilation(block));
-        let lines = if plan.in_pairs(block) { paired_lines(height, dilation) } else { height };
+        let lines = if plan.in_pairs(block) { PAIRED_LINES } else { height };
         Self { start, channels, height, width: plan.width(), dilation, pitch: ring_pitch(row, dilation), row, lines }
     }
 
@@ -42,7 +42,8 @@ impl Ring {
     /// Voxel 0 of a row.
     #[inline(always)]
     unsafe fn voxels(&self, plane: usize, y: usize, c: usize) -> *mut f32 {
-        self.start.add(((plane * self.lines + y % self.lines) * self.channels + c) * self.pitch + ring_padding(self.dilation))
+        let line = if self.lines == self.height { y } else { y / self.dilation % self.lines };
+        self.start.add(((plane * self.lines + line) * self.channels + c) * self.pitch + ring_padding(self.dilation))
     }
 
     /// Sets the first planes to zero.
@@ -62,10 +63,14 @@ impl Ring {
     /// Fills a kept plane; one that is not there is zero.
     /// # Safety
     /// As `fill`.
-    pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32)) {
+    pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
         for y in 0..self.height {
             for c in 0..self.channels {
-                self.write_row(link, y, c, self.kept(plane, y, c), &write);
+                let kept = self.kept(plane, y, c);
+                let from = self.write_row(link, y, c, kept, &write);
+                if from != kept.cast_const() {
+                    core::ptr::copy_nonoverlapping(from, kept, self.row);
+                }
             }
         }
     }
@@ -77,15 +82,17 @@ impl Ring {
         y: usize,
         c: usize,
         to: *mut f32,
-        write: impl Fn(usize, usize, usize, *mut f32),
-    ) {
-        let from = if let Some(link) = link {
-            write(link, y, c, to);
-            self.width
-        } else {
-            0
+        write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
+    ) -> *const f32 {
+        let Some(link) = link else {
+            slice::from_raw_parts_mut(to, self.row).fill(0.0);
+            return to;
         };
-        slice::from_raw_parts_mut(to.add(from), self.row - from).fill(0.0);
+        let from = write(link, y, c, to);
+        if from == to.cast_const() {
+            slice::from_raw_parts_mut(to.add(self.width), self.row - self.width).fill(0.0);
+        }
+        from
     }
 
     /// Fills a plane whose padding is zero: `write(y, c, to)` writes a row, and may write on to the end of its last vector.
@@ -112,15 +119,13 @@ impl Ring {
         y: usize,
         new: [Option<usize>; 2],
         rows: *mut f32,
-        write: impl Fn(usize, usize, usize, *mut f32),
+        write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
     ) {
         for c in 0..self.channels {
-            let at: [*mut f32; 2] = [rows, rows.add(self.row)];
-            for (&link, &to) in new.iter().zip(&at) {
-                self.write_row(link, y, c, to, &write);
-            }
+            let first = self.write_row(new[0], y, c, rows, &write);
+            let second = self.write_row(new[1], y, c, rows.add(self.row), &write);
             let mixed = core::array::from_fn(|plane| self.voxels(plane, y, c));
-            mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], [at[0], at[1]], mixed, self.row);
+            mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], [first, second], mixed, self.row);
         }
     }
 
@@ -136,10 +141,15 @@ impl Ring {
 /// Both rows hold `pitch` floats, a multiple of the lanes.
 #[inline(always)]
 pub unsafe fn activate_row<L: Lanes, A: Activation>(z: *const f32, to: *mut f32, pitch: usize, k: &Coefficients) {
-    let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-    let mut x = 0;
-    while x < pitch {
-        A::value(L::load(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
-        x += L::N;
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
+            let mut x = 0;
+            while x < pitch {
+                A::value(L::load(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
+                x += L::N;
+            }
+        },
+    )
 }

@@ -244,13 +244,18 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
 /// The sum of a row, and of its products with another.
 #[inline(always)]
 unsafe fn sums<L: Lanes>(a: *const f32, b: *const f32, pitch: usize) -> (f32, f32) {
-    let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-    let mut x = 0;
-    while x < pitch {
-        let value = L::load(a.add(x));
-        sum = sum.add(value);
-        product = value.fma(L::load(b.add(x)), product);
-        x += L::N;
-    }
-    (sum.sum(), product.sum())
+    L::enter(
+        #[inline(always)]
+        || {
+            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+            let mut x = 0;
+            while x < pitch {
+                let value = L::load(a.add(x));
+                sum = sum.add(value);
+                product = value.fma(L::load(b.add(x)), product);
+                x += L::N;
+            }
+            (sum.sum(), product.sum())
+        },
+    )
 }

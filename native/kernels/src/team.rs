@@ -6,12 +6,18 @@ use core::sync::atomic::{AtomicU32, Ordering::*};
 pub const DONE: u32 = 0;
 pub const CANCELLED: u32 = 1;
 pub const BAD_LABEL: u32 = 2;
+/// A thread panicked: native only.
+pub const BROKEN: u32 = 3;
+
+/// Looks before a thread lies down: a sleep costs tens of microseconds.
+const SPINS: usize = if cfg!(target_arch = "wasm32") { 200 } else { 2000 };
 
 pub struct Team {
     arrived: AtomicU32,
     generation: AtomicU32,
     next: AtomicU32,
     stopped: AtomicU32,
+    bed: Bed,
     /// The host stores 1 to stop the work; threads look between planes.
     pub cancel: AtomicU32,
 }
@@ -28,12 +34,54 @@ fn sleep(generation: &AtomicU32, seen: u32) {
 fn wake(generation: &AtomicU32) {
     unsafe { core::arch::wasm32::memory_atomic_notify(generation.as_ptr().cast(), u32::MAX) };
 }
+#[cfg(target_arch = "wasm32")]
+struct Bed;
+#[cfg(target_arch = "wasm32")]
+impl Bed {
+    const fn new() -> Self {
+        Self
+    }
+    fn sleep(&self, generation: &AtomicU32, seen: u32) {
+        sleep(generation, seen);
+    }
+    fn wake(&self, generation: &AtomicU32) {
+        wake(generation);
+    }
+}
+
+/// Where threads that wait sleep.
 #[cfg(not(target_arch = "wasm32"))]
-fn sleep(_: &AtomicU32, _: u32) {
-    std::thread::yield_now();
+struct Bed {
+    lock: std::sync::Mutex<()>,
+    changed: std::sync::Condvar,
 }
 #[cfg(not(target_arch = "wasm32"))]
-fn wake(_: &AtomicU32) {}
+impl Bed {
+    const fn new() -> Self {
+        Self { lock: std::sync::Mutex::new(()), changed: std::sync::Condvar::new() }
+    }
+    fn sleep(&self, generation: &AtomicU32, seen: u32) {
+        let guard = self.lock.lock();
+        if generation.load(SeqCst) == seen {
+            drop(guard.map(|guard| self.changed.wait(guard)));
+        }
+    }
+    fn wake(&self, _: &AtomicU32) {
+        // Whoever has seen the old generation holds the lock until it sleeps.
+        drop(self.lock.lock());
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn survives(work: impl FnOnce()) -> bool {
+    work();
+    true
+}
+#[cfg(not(target_arch = "wasm32"))]
+fn survives(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok()
+}
 
 impl Default for Team {
     fn default() -> Self {
@@ -48,6 +96,7 @@ impl Team {
             generation: AtomicU32::new(0),
             next: AtomicU32::new(0),
             stopped: AtomicU32::new(0),
+            bed: Bed::new(),
             cancel: AtomicU32::new(0),
         }
     }
@@ -82,17 +131,17 @@ impl Team {
         if self.arrived.fetch_add(1, SeqCst) + 1 == threads as u32 {
             self.arrived.store(0, SeqCst);
             self.generation.fetch_add(1, SeqCst);
-            wake(&self.generation);
+            self.bed.wake(&self.generation);
             return;
         }
-        for _ in 0..200 {
+        for _ in 0..SPINS {
             if self.generation.load(SeqCst) != seen {
                 return;
             }
             core::hint::spin_loop();
         }
         while self.generation.load(SeqCst) == seen {
-            sleep(&self.generation, seen);
+            self.bed.sleep(&self.generation, seen);
         }
     }
 
@@ -104,15 +153,18 @@ impl Team {
             if index >= items {
                 break;
             }
-            work(index);
+            if !survives(|| work(index)) {
+                self.stop(BROKEN);
+                break;
+            }
         }
         self.barrier(threads);
-        if thread == 0 {
+        if thread == 0 && self.outcome() == DONE {
             self.next.store(0, SeqCst);
             if self.cancelled() {
                 self.stop(CANCELLED);
-            } else {
-                conclude();
+            } else if !survives(conclude) {
+                self.stop(BROKEN);
             }
         }
         self.barrier(threads);

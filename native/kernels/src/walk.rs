@@ -1,6 +1,6 @@
 //! A convolution's way through an item: plane by plane, or by pairs of planes.
 
-use crate::conv::{convolve_row, RowShape, TapRow};
+use crate::conv::{convolve_pair, convolve_row, RowShape, TapRow};
 use crate::items::Item;
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -19,7 +19,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         slot: usize,
         weights: *const f32,
         shape: &RowShape,
-        source: impl Fn(usize, usize, usize, *mut f32),
+        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
         mut finish: impl FnMut(usize, usize, *mut f32),
     ) {
         let target = |z, y| self.row(slot, item.volume, z, y);
@@ -32,10 +32,15 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let results = self.thread_memory(self.plan.thread.rows).add(2 * shape.pitch);
         let length = shape.outputs * shape.pitch;
         self.over_pairs(block, item, shape.inputs, source, |z, next, y, rows| {
-            for (plane, rows) in rows.iter().enumerate() {
-                convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+            if L::REGISTERS > 16 {
+                let second = next.map_or(results, |z| target(z, y));
+                convolve_pair::<L>(rows, weights, target(z, y), second, shape);
+            } else {
+                for (plane, rows) in rows.iter().enumerate() {
+                    convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+                }
+                separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
             }
-            separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
             finish(z, y, target(z, y));
             if let Some(z) = next {
                 finish(z, y, target(z, y));
@@ -47,13 +52,13 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         Ring::new(unsafe { self.thread_memory(self.plan.thread.ring) }, inputs, self.plan, block)
     }
 
-    /// Walks an item plane by plane. `source(link, y, c, to)` reads a row; `each` gets z, y and the tap rows of an output row.
+    /// Walks an item plane by plane. `source(link, y, c, to)` gives a row: written to `to` up to its width, or where it lies, zero beyond; `each` gets z, y and the tap rows of an output row.
     pub(crate) unsafe fn over_planes(
         &self,
         block: usize,
         item: &Item,
         inputs: usize,
-        source: impl Fn(usize, usize, usize, *mut f32),
+        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
         mut each: impl FnMut(usize, usize, &[TapRow]),
     ) {
         let (height, dilation) = (self.plan.height(), self.plan.dilation(block));
@@ -62,7 +67,12 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let mut filled = item.first.saturating_sub(1);
         for j in item.first..item.end {
             while filled < (j + 2).min(item.links) {
-                ring.fill(filled % 3, |y, c, to| source(filled, y, c, to));
+                ring.fill(filled % 3, |y, c, to| {
+                    let from = source(filled, y, c, to);
+                    if from != to.cast_const() {
+                        core::ptr::copy_nonoverlapping(from, to, self.plan.width());
+                    }
+                });
                 filled += 1;
             }
             if self.team.cancelled() {
@@ -90,7 +100,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         block: usize,
         item: &Item,
         inputs: usize,
-        source: impl Fn(usize, usize, usize, *mut f32),
+        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
         mut each: impl FnMut(usize, Option<usize>, usize, [&[TapRow]; 4]),
     ) {
         let plan = self.plan;
@@ -103,41 +113,53 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         for j in (item.first..item.end).step_by(2) {
             let there = |link: usize| (link < item.links).then_some(link);
             let new = [there(j + 1), there(j + 2)];
-            let mut filled = 0;
             if self.team.cancelled() {
                 return;
             }
             let z = item.residue + j * dilation;
             let next = there(j + 1).map(|_| z + dilation);
-            for y in 0..height {
-                while filled < (y + dilation + 1).min(height) {
-                    ring.fill_line::<L>(filled, new, scratch, &source);
-                    filled += 1;
-                }
-                let mut rows = [[TapRow { from: ring.start, index: 0 }; 3]; 4];
-                let mut count = 0;
-                for ky in 0..3 {
-                    let line = (y + ky * dilation).wrapping_sub(dilation);
-                    if line < height {
-                        for (plane, rows) in rows.iter_mut().enumerate() {
-                            rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
-                        }
-                        count += 1;
+            // Like planes, lines meet only those of their residue: one residue after the other, the ring is small at any dilation.
+            for residue in 0..dilation.min(height) {
+                let mut filled = residue;
+                for y in (residue..height).step_by(dilation) {
+                    while filled < (y + dilation + 1).min(height) {
+                        ring.fill_line::<L>(filled, new, scratch, &source);
+                        filled += dilation;
                     }
+                    let mut rows = [[TapRow { from: ring.start, index: 0 }; 3]; 4];
+                    let mut count = 0;
+                    for ky in 0..3 {
+                        let line = (y + ky * dilation).wrapping_sub(dilation);
+                        if line < height {
+                            for (plane, rows) in rows.iter_mut().enumerate() {
+                                rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
+                            }
+                            count += 1;
+                        }
+                    }
+                    each(z, next, y, core::array::from_fn(|plane| &rows[plane][..count]));
                 }
-                each(z, next, y, core::array::from_fn(|plane| &rows[plane][..count]));
             }
         }
     }
 
     /// A row of what a block reads: the image, or the activated output of the block before.
     #[inline(always)]
-    pub(crate) unsafe fn read_input(&self, block: usize, item: &Item, link: usize, y: usize, c: usize, to: *mut f32) {
+    pub(crate) unsafe fn read_input(
+        &self,
+        block: usize,
+        item: &Item,
+        link: usize,
+        y: usize,
+        c: usize,
+        to: *mut f32,
+    ) -> *const f32 {
         let plan = self.plan;
         let (width, z) = (plan.width(), item.residue + link * plan.dilation(block));
         if block > 0 {
             let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
-            return activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+            activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+            return to;
         }
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
         let image = self.at(Region::Images);
@@ -148,5 +170,6 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 *to.add(x) = f32::from(*image.add(first + x)) / 255.0;
             }
         }
+        to
     }
 }

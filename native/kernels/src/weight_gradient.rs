@@ -9,20 +9,29 @@ use crate::lanes::Lanes;
 /// outputs vectors.
 #[inline(never)]
 pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, woven: *mut f32, sums: *mut f32, s: &RowShape) {
-    channel_groups(s.outputs, |first, count| {
-        let gradient = gradient.add(first * s.pitch);
-        let sums = sums.add(first * L::N);
-        match count {
-            1 => accumulate_group::<L, 1>(rows, gradient, woven, sums, s),
-            2 => accumulate_group::<L, 2>(rows, gradient, woven, sums, s),
-            3 => accumulate_group::<L, 3>(rows, gradient, woven, sums, s),
-            4 => accumulate_group::<L, 4>(rows, gradient, woven, sums, s),
-            _ => accumulate_group::<L, 5>(rows, gradient, woven, sums, s),
-        }
-    });
+    L::enter(
+        #[inline(always)]
+        || {
+            channel_groups(
+                s.outputs,
+                #[inline(always)]
+                |first, count| {
+                    let gradient = gradient.add(first * s.pitch);
+                    let sums = sums.add(first * L::N);
+                    match count {
+                        1 => accumulate_group::<L, 1>(rows, gradient, woven, sums, s),
+                        2 => accumulate_group::<L, 2>(rows, gradient, woven, sums, s),
+                        3 => accumulate_group::<L, 3>(rows, gradient, woven, sums, s),
+                        4 => accumulate_group::<L, 4>(rows, gradient, woven, sums, s),
+                        _ => accumulate_group::<L, 5>(rows, gradient, woven, sums, s),
+                    }
+                },
+            );
+        },
+    )
 }
 
-/// Columns in pairs, so that a load of the gradient serves two products. The gradient's channels are woven vector by vector, so
+/// Columns in pairs, or fives where there are registers, so that a load of the gradient serves as many products. The gradient's channels are woven vector by vector, so
 /// that one address serves them all.
 #[inline(always)]
 unsafe fn accumulate_group<L: Lanes, const C: usize>(
@@ -44,6 +53,14 @@ unsafe fn accumulate_group<L: Lanes, const C: usize>(
         (from, sums.add((row.index * s.inputs * 3 + rest) * s.outputs * L::N))
     };
     let mut index = 0;
+    while L::REGISTERS > 16 && index + 5 <= total {
+        let (mut from, mut to) = ([core::ptr::null(); 5], [core::ptr::null_mut(); 5]);
+        for k in 0..5 {
+            (from[k], to[k]) = column(index + k);
+        }
+        products::<L, C, 5>(from, woven, to, s.pitch);
+        index += 5;
+    }
     while index + 2 <= total {
         let ((from_a, to_a), (from_b, to_b)) = (column(index), column(index + 1));
         products::<L, C, 2>([from_a, from_b], woven, [to_a, to_b], s.pitch);
@@ -62,9 +79,18 @@ unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
     to: [*mut f32; COLUMNS],
     pitch: usize,
 ) {
-    let mut sums: [[L; C]; COLUMNS] = core::array::from_fn(|k| core::array::from_fn(|c| L::load(to[k].add(c * L::N))));
+    // Loops, not `array::from_fn`: what is not inlined here is compiled without the instruction set.
+    let mut sums = [[L::splat(0.0); C]; COLUMNS];
+    for k in 0..COLUMNS {
+        for c in 0..C {
+            sums[k][c] = L::load(to[k].add(c * L::N));
+        }
+    }
     for _ in 0..pitch / L::N {
-        let inputs: [L; COLUMNS] = core::array::from_fn(|k| L::load(from[k]));
+        let mut inputs = [L::splat(0.0); COLUMNS];
+        for k in 0..COLUMNS {
+            inputs[k] = L::load(from[k]);
+        }
         for c in 0..C {
             let g = L::load(woven.add(c * L::N));
             for k in 0..COLUMNS {
@@ -87,8 +113,13 @@ unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
 /// # Safety
 /// `sums` holds `count` vectors, `totals` as many doubles.
 pub unsafe fn flush<L: Lanes>(sums: *mut f32, totals: *mut f64, count: usize) {
-    for i in 0..count {
-        *totals.add(i) += f64::from(L::load(sums.add(i * L::N)).sum());
-        L::splat(0.0).store(sums.add(i * L::N));
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            for i in 0..count {
+                *totals.add(i) += f64::from(L::load(sums.add(i * L::N)).sum());
+                L::splat(0.0).store(sums.add(i * L::N));
+            }
+        },
+    )
 }

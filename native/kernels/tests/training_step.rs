@@ -1,11 +1,11 @@
-//! The whole program on this machine: gradients against differences of the loss, threads against one thread.
+//! The whole program on every instruction set of this machine: gradients against differences of the loss, threads against one.
 
-use meshfl_kernels::isa::Best;
-use meshfl_kernels::plan::{Plan, Region, Request, BATCH_NORM, ELU, EVALUATE, GELU, NO_NORM, RELU, TRAIN};
-use meshfl_kernels::run::run;
+use meshfl_kernels::isa::chosen::Isa;
+use meshfl_kernels::plan::{Region, Request, BATCH_NORM, ELU, EVALUATE, GELU, NO_NORM, RELU, TRAIN};
 use meshfl_kernels::team::{Team, BAD_LABEL, CANCELLED, DONE};
 
 struct Case {
+    isa: Isa,
     request: Request,
     parameters: Vec<f32>,
     images: Vec<f32>,
@@ -24,7 +24,7 @@ fn noise(index: usize) -> f32 {
     (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0
 }
 
-fn case(activation: u32, normalization: u32, channels: u32) -> Case {
+fn case(isa: Isa, activation: u32, normalization: u32, channels: u32) -> Case {
     let mut request = Request {
         mode: TRAIN,
         channels,
@@ -37,9 +37,10 @@ fn case(activation: u32, normalization: u32, channels: u32) -> Case {
     };
     request = Request { volumes: 2, depth: 9, height: 6, width: 7, float_images: 1, ..request };
     request.dilations[..3].copy_from_slice(&[1, 2, 3]);
-    let plan = Plan::new::<Best>(&request, 0);
+    let plan = isa.plan(&request);
     let voxels = plan.volumes() * plan.voxels();
     Case {
+        isa,
         request,
         parameters: (0..plan.parameter_count()).map(|i| 0.3 * noise(i) + 0.05).collect(),
         images: (0..voxels).map(|i| noise(i + 77)).collect(),
@@ -49,7 +50,7 @@ fn case(activation: u32, normalization: u32, channels: u32) -> Case {
 
 fn compute(case: &Case, threads: u32, prepare: impl Fn(&Team)) -> Outcome {
     let request = Request { threads, ..case.request };
-    let plan = Plan::new::<Best>(&request, 0);
+    let plan = case.isa.plan(&request);
     let mut memory = vec![0u64; plan.offset(Region::End) as usize / 8 + 8];
     let base = (memory.as_mut_ptr() as usize).next_multiple_of(64);
     let at = |region: Region| (base + plan.offset(region) as usize) as *mut u8;
@@ -71,11 +72,11 @@ fn compute(case: &Case, threads: u32, prepare: impl Fn(&Team)) -> Outcome {
             .map(|thread| {
                 scope.spawn({
                     let (plan, team) = (&plan, &team);
-                    move || unsafe { run::<Best>(plan, base, team, thread) }
+                    move || unsafe { case.isa.run(plan, base, team, thread) }
                 })
             })
             .collect();
-        let ended = unsafe { run::<Best>(&plan, base, &team, 0) };
+        let ended = unsafe { case.isa.run(&plan, base, &team, 0) };
         assert!(others.into_iter().all(|other| other.join().unwrap() == ended));
         ended
     });
@@ -91,9 +92,9 @@ fn compute(case: &Case, threads: u32, prepare: impl Fn(&Team)) -> Outcome {
 
 #[test]
 fn gradients_are_the_differences_of_the_loss() {
-    for (activation, normalization, channels) in [(ELU, BATCH_NORM, 5), (GELU, NO_NORM, 3), (ELU, NO_NORM, 7), (RELU, NO_NORM, 1)]
-    {
-        let mut case = case(activation, normalization, channels);
+    let models = [(ELU, BATCH_NORM, 5), (GELU, NO_NORM, 3), (ELU, NO_NORM, 7), (RELU, NO_NORM, 1)];
+    for (isa, (activation, normalization, channels)) in Isa::here().flat_map(|isa| models.map(|model| (isa, model))) {
+        let mut case = case(isa, activation, normalization, channels);
         let gradients = compute(&case, 1, |_| ()).gradients;
         let length = gradients.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
         // Along the gradient the loss changes by its length; one direction sees every parameter.
@@ -107,25 +108,27 @@ fn gradients_are_the_differences_of_the_loss() {
             *end = compute(&case, 1, |_| ()).loss;
         }
         let slope = (ends[1] - ends[0]) / (2.0 * h) / length;
-        assert!((slope / length - 1.0).abs() < 0.02, "{activation} {normalization} {channels}: {slope} against {length}");
+        assert!((slope / length - 1.0).abs() < 0.02, "{isa:?} {activation} {normalization} {channels}: {slope} against {length}");
     }
 }
 
 #[test]
 fn threads_and_recomputing_do_not_change_a_bit() {
-    let mut case = case(ELU, BATCH_NORM, 6);
-    let alone = compute(&case, 1, |_| ());
-    assert_eq!(alone.ended, DONE);
-    for (threads, keep_every) in [(2, 1), (3, 2), (4, 3)] {
-        case.request.keep_every = keep_every;
-        let together = compute(&case, threads, |_| ());
-        assert_eq!((together.loss.to_bits(), together.gradients), (alone.loss.to_bits(), alone.gradients.clone()));
+    for isa in Isa::here() {
+        let mut case = case(isa, ELU, BATCH_NORM, 6);
+        let alone = compute(&case, 1, |_| ());
+        assert_eq!(alone.ended, DONE);
+        for (threads, keep_every) in [(2, 1), (3, 2), (4, 3)] {
+            case.request.keep_every = keep_every;
+            let together = compute(&case, threads, |_| ());
+            assert_eq!((together.loss.to_bits(), together.gradients), (alone.loss.to_bits(), alone.gradients.clone()));
+        }
     }
 }
 
 #[test]
 fn all_threads_agree_on_why_they_stopped() {
-    let mut case = case(RELU, NO_NORM, 2);
+    let mut case = case(Isa::Portable, RELU, NO_NORM, 2);
     assert_eq!(compute(&case, 3, |team| team.cancel.store(1, std::sync::atomic::Ordering::SeqCst)).ended, CANCELLED);
     case.truth[5] = 3;
     assert_eq!(compute(&case, 3, |_| ()).ended, BAD_LABEL);

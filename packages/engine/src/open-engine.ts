@@ -1,5 +1,7 @@
 import { MeshflError } from '@meshfl/core'
 import type { Engine } from './engine.js'
+import { loadAddon } from './native/addon.js'
+import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
 import { loadWasmModule } from './wasm/module.js'
 import { createWasmEngine } from './wasm/wasm-engine.js'
 
@@ -26,27 +28,42 @@ export interface OpenOptions {
   precision?: 'fp32' | 'bf16'
 }
 
-async function probe(name: EngineName): Promise<EngineProbe> {
-  if (name !== 'wasm') {
-    return {
-      name,
-      available: false,
-      reason: `the ${name} engine is not part of this version`,
-      hint: 'use the wasm engine',
-    }
+async function probeCpu(): Promise<EngineProbe> {
+  const found = await loadAddon()
+  if (!('addon' in found)) return { name: 'cpu', available: false, ...found }
+  try {
+    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon)}` }
+  } catch (error) {
+    if (!(error instanceof MeshflError)) throw error
+    const { message, hint } = error
+    return { name: 'cpu', available: false, reason: message, ...(hint === undefined ? {} : { hint }) }
   }
+}
+
+async function probeWasm(): Promise<EngineProbe> {
   try {
     const { instructionSet } = await loadWasmModule()
-    return { name, available: true, reason: `WebAssembly with ${instructionSet} and threads` }
+    return { name: 'wasm', available: true, reason: `WebAssembly with ${instructionSet} and threads` }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    return { name, available: false, reason, hint: 'use Node 20.19 or later, and an undamaged installation' }
+    return { name: 'wasm', available: false, reason, hint: 'use Node 20.19 or later, and an undamaged installation' }
   }
+}
+
+const PROBES: Record<EngineName, () => Promise<EngineProbe>> = {
+  cuda: async () => ({
+    name: 'cuda',
+    available: false,
+    reason: 'the cuda engine is not part of this version',
+    hint: 'use the cpu or the wasm engine',
+  }),
+  cpu: probeCpu,
+  wasm: probeWasm,
 }
 
 /** Every engine with its verdict, best first. */
 export async function probeEngines(): Promise<EngineProbe[]> {
-  return Promise.all(ENGINE_NAMES.map(probe))
+  return Promise.all(ENGINE_NAMES.map((name) => PROBES[name]()))
 }
 
 function unavailable({ name, reason, hint }: EngineProbe, why: string): MeshflError {
@@ -88,5 +105,6 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
       hint: "leave precision out, or ask for 'fp32'",
     })
   }
-  return createWasmEngine(options.threads === undefined ? {} : { threads: options.threads })
+  const threads = options.threads === undefined ? {} : { threads: options.threads }
+  return chosen.name === 'cpu' ? createCpuEngine(threads) : createWasmEngine(threads)
 }

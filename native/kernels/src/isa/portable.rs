@@ -22,6 +22,12 @@ fn mask(yes: bool) -> f32 {
 
 impl Lanes for Portable {
     const N: usize = 4;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

@@ -8,6 +8,12 @@ pub struct Simd128(v128);
 
 impl Lanes for Simd128 {
     const N: usize = 4;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {

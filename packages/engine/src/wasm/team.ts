@@ -1,10 +1,8 @@
 import { Worker } from 'node:worker_threads'
-import { MeshflError } from '@meshfl/core'
+import { disposed } from '../session/machine.js'
+import { OUTCOME } from '../session/request.js'
+import { type Kernels, STACK_BYTES } from './kernels.js'
 import { wasmFile } from './module.js'
-import { type Kernels, OUTCOME, STACK_BYTES } from './request.js'
-
-const disposed = (): MeshflError =>
-  new MeshflError('ENGINE_DISPOSED', 'the session was disposed', { hint: 'create another session' })
 
 /** The workers of one session. The main thread only posts and listens; between themselves they wait inside WebAssembly. */
 export class WasmTeam {

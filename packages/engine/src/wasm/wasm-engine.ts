@@ -1,23 +1,14 @@
-import { availableParallelism, cpus, totalmem } from 'node:os'
+import { totalmem } from 'node:os'
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Session, SessionOptions } from '../engine.js'
+import { MachineSession } from '../session/session.js'
+import { countThreads, processorName } from '../session/threads.js'
+import { type Kernels, MOST_BYTES, WASM_ABI_VERSION } from './kernels.js'
 import { loadWasmModule, type WasmModule } from './module.js'
-import { WasmPlanner } from './planner.js'
-import { type Kernels, MOST_BYTES, STACK_BYTES, WASM_ABI_VERSION } from './request.js'
-import { WasmSession } from './session.js'
-import { WasmTeam } from './team.js'
+import { WasmMachine } from './wasm-machine.js'
 
 const INITIAL_PAGES = 32
-const MOST_THREADS = 64
-
-function countThreads(threads: number | undefined): number {
-  const count = threads ?? Math.min(availableParallelism(), MOST_THREADS)
-  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_THREADS) {
-    throw new MeshflError('ENGINE_INPUT', `${count} threads`, { hint: `ask for 1 to ${MOST_THREADS} threads` })
-  }
-  return count
-}
 
 function createMemory(): WebAssembly.Memory {
   try {
@@ -40,9 +31,8 @@ class WasmEngine implements Engine {
     this.#module = module
     this.#threads = threads
     const count = countThreads(threads)
-    const processor = cpus()[0]?.model.trim() || process.arch
     this.device = {
-      name: `${processor}, ${count} ${count === 1 ? 'thread' : 'threads'}`,
+      name: processorName(count),
       instructionSet,
       memoryBytes: Math.min(MOST_BYTES, totalmem()),
     }
@@ -60,11 +50,8 @@ class WasmEngine implements Engine {
     const memory = createMemory()
     const kernels = new WebAssembly.Instance(this.#module, { env: { memory } }).exports as unknown as Kernels
     if (kernels.mfl_abi_version() !== WASM_ABI_VERSION) throw new Error('the .wasm and its adapter differ: build both')
-    const stacksEnd = kernels.__heap_base.value + threads * STACK_BYTES
-    const missing = Math.ceil((stacksEnd - memory.buffer.byteLength) / 65536)
-    if (missing > 0) memory.grow(missing)
-    const planner = new WasmPlanner(kernels, memory, checked, { ...grid }, threads, options)
-    return new WasmSession(checked, { ...grid }, planner, new WasmTeam(this.#module, memory, kernels, threads))
+    const machine = new WasmMachine(this.#module, memory, kernels, threads)
+    return new MachineSession(machine, checked, { ...grid }, options)
   }
 }
 

@@ -1,4 +1,4 @@
-import { bytesOf, MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
+import { MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
 import { badLabel, checkInputs, checkTruth, voxelCount } from '../check-inputs.js'
 import { dropoutFactors } from '../dropout.js'
 import type {
@@ -10,13 +10,14 @@ import type {
   Scored,
   Segmentation,
   Session,
+  SessionOptions,
   Step,
   StepOptions,
 } from '../engine.js'
 import { modelLayout } from '../layout.js'
-import type { WasmPlanner } from './planner.js'
-import { type Offsets, OUTCOME, type Run } from './request.js'
-import type { WasmTeam } from './team.js'
+import type { Machine } from './machine.js'
+import { Planner } from './planner.js'
+import { OUTCOME, type Run } from './request.js'
 
 interface Truth {
   labels: Uint8Array
@@ -32,21 +33,25 @@ interface Task {
 }
 
 /** Between calls nothing stays in the memory: each lays it out anew, fills in what it reads, and copies out what it gives. */
-export class WasmSession implements Session {
+export class MachineSession implements Session {
   readonly #spec: MeshNetSpec
-  readonly #planner: WasmPlanner
-  readonly #team: WasmTeam
+  readonly #planner: Planner
   #queue: Promise<unknown> = Promise.resolve()
 
+  /** Takes the machine over, also when it throws. */
   constructor(
+    machine: Machine,
     spec: MeshNetSpec,
     readonly grid: Grid,
-    planner: WasmPlanner,
-    team: WasmTeam,
+    options: SessionOptions,
   ) {
     this.#spec = spec
-    this.#planner = planner
-    this.#team = team
+    try {
+      this.#planner = new Planner(machine, spec, grid, options)
+    } catch (error) {
+      machine.dispose()
+      throw error
+    }
   }
 
   get memory(): MemoryPlan {
@@ -57,11 +62,13 @@ export class WasmSession implements Session {
     checkInputs(this.#spec, this.grid, model, batch)
     const logits = options.logits ?? false
     const voxels = batch.count * voxelCount(this.grid)
-    return this.#enqueue(model, batch, { run: { mode: 'forward', logits }, signal: options.signal }, (at) => {
-      const labels = this.#planner.bytes(at.labels, voxels).slice()
-      return logits
-        ? { labels, logits: this.#planner.floats(at.logits, voxels * this.#spec.classes).slice() }
-        : { labels }
+    return this.#enqueue(model, batch, { run: { mode: 'forward', logits }, signal: options.signal }, (from) => {
+      const labels = new Uint8Array(voxels)
+      from.read('labels', labels)
+      if (!logits) return { labels }
+      const values = new Float32Array(voxels * this.#spec.classes)
+      from.read('logits', values)
+      return { labels, logits: values }
     })
   }
 
@@ -75,7 +82,7 @@ export class WasmSession implements Session {
     checkInputs(this.#spec, this.grid, model, batch)
     checkTruth(this.#spec, this.grid, batch.count, labels, loss)
     const task: Task = { run: { mode: 'evaluate', logits: false }, truth: { labels, loss }, signal: options.signal }
-    return this.#enqueue(model, batch, task, (at) => this.#score(at))
+    return this.#enqueue(model, batch, task, (from) => this.#score(from))
   }
 
   async forwardBackward(
@@ -95,55 +102,51 @@ export class WasmSession implements Session {
     const layout = modelLayout(this.#spec)
     const truth = { labels, loss, dropoutSeed: options.seed }
     const task: Task = { run: { mode: 'train', logits: false }, truth, signal: options.signal }
-    return this.#enqueue(model, batch, task, (at) => ({
-      ...this.#score(at),
-      gradients: this.#planner.floats(at.gradients, layout.parameterCount).slice(),
-      batchStatistics: this.#planner.floats(at.batchStatistics, layout.statisticCount).slice(),
-      statisticSamples: batch.count * voxelCount(this.grid),
-    }))
+    return this.#enqueue(model, batch, task, (from) => {
+      const gradients = new Float32Array(layout.parameterCount)
+      const batchStatistics = new Float32Array(layout.statisticCount)
+      from.read('gradients', gradients)
+      from.read('batchStatistics', batchStatistics)
+      const statisticSamples = batch.count * voxelCount(this.grid)
+      return { ...this.#score(from), gradients, batchStatistics, statisticSamples }
+    })
   }
 
   dispose(): void {
-    this.#team.dispose()
     this.#planner.dispose()
   }
 
   /** After the calls before it, whether they succeeded or not. */
-  #enqueue<T>(model: ModelState, batch: Batch, task: Task, read: (at: Offsets) => T): Promise<T> {
+  #enqueue<T>(model: ModelState, batch: Batch, task: Task, read: (from: Machine) => T): Promise<T> {
     const result = this.#queue.then(() => this.#execute(model, batch, task, read))
     this.#queue = result.catch(() => undefined)
     return result
   }
 
-  async #execute<T>(model: ModelState, batch: Batch, task: Task, read: (at: Offsets) => T): Promise<T> {
+  async #execute<T>(model: ModelState, batch: Batch, task: Task, read: (from: Machine) => T): Promise<T> {
     task.signal?.throwIfAborted()
-    const planner = this.#planner
     const floatImages = batch.images instanceof Float32Array
-    const at = planner.prepare({ ...task.run, volumes: batch.count, floatImages })
-    planner.floats(at.parameters, model.parameters.length).set(model.parameters)
-    planner.floats(at.statistics, model.statistics.length).set(model.statistics)
-    planner.bytes(at.images, batch.images.byteLength).set(bytesOf(batch.images))
+    const machine = this.#planner.prepare({ ...task.run, volumes: batch.count, floatImages })
+    machine.write('parameters', model.parameters)
+    machine.write('statistics', model.statistics)
+    machine.write('images', batch.images)
     const { truth } = task
     if (truth) {
-      planner.bytes(at.truth, truth.labels.length).set(truth.labels)
-      const { classWeights, labelSmoothing } = truth.loss
-      planner.doubles(at.loss, classWeights.length + 1).set([...classWeights, labelSmoothing])
+      machine.write('truth', truth.labels)
+      machine.write('loss', Float64Array.from([...truth.loss.classWeights, truth.loss.labelSmoothing]))
       if (truth.dropoutSeed !== undefined) {
-        const factors = dropoutFactors(this.#spec, batch.count, truth.dropoutSeed)
-        planner.floats(at.dropout, factors.length).set(factors)
+        machine.write('dropout', dropoutFactors(this.#spec, batch.count, truth.dropoutSeed))
       }
     }
-    const outcome = await this.#team.run(task.signal)
+    const outcome = await machine.run(task.signal)
     if (outcome === OUTCOME.badLabel && truth) throw badLabel(this.#spec.classes, truth.labels)
-    return read(at)
+    return read(machine)
   }
 
-  #score(at: Offsets): Scored {
+  #score(from: Machine): Scored {
     const { classes } = this.#spec
-    const [loss] = this.#planner.doubles(at.score, 1)
-    return {
-      loss: loss!,
-      confusion: { classes, counts: this.#planner.doubles(at.score + 8, classes * classes).slice() },
-    }
+    const score = new Float64Array(1 + classes * classes)
+    from.read('score', score)
+    return { loss: score[0]!, confusion: { classes, counts: score.slice(1) } }
   }
 }

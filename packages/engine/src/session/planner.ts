@@ -1,29 +1,28 @@
 import { MeshflError, type MeshNetSpec } from '@meshfl/core'
 import type { Grid, MemoryPlan, SessionOptions } from '../engine.js'
-import { type Kernels, MOST_BYTES, type Offsets, PAGE_BYTES, plannedOffsets, planRun, type Run } from './request.js'
+import { disposed, type Machine } from './machine.js'
+import { type Run, requestWords } from './request.js'
 
 type Wanted = Omit<Run, 'keepEvery'>
 
 const TRAINING: Wanted = { mode: 'train', volumes: 1, floatImages: false, logits: false }
 const FORWARD: Wanted = { mode: 'forward', volumes: 1, floatImages: false, logits: false }
 
-/** Decides what a session's memory holds, and gives views of it. */
-export class WasmPlanner {
+/** Decides what a session's memory holds. */
+export class Planner {
   readonly memoryPlan: MemoryPlan
   readonly #limit: number
-  #memory: WebAssembly.Memory | undefined
+  #machine: Machine | undefined
 
   /** @throws MeshflError `ENGINE_MEMORY` when not even a forward pass fits */
   constructor(
-    readonly kernels: Kernels,
-    memory: WebAssembly.Memory,
+    machine: Machine,
     readonly spec: MeshNetSpec,
     readonly grid: Grid,
-    readonly threads: number,
     readonly options: SessionOptions,
   ) {
-    this.#memory = memory
-    this.#limit = Math.min(options.maxMemoryBytes ?? MOST_BYTES, MOST_BYTES)
+    this.#machine = machine
+    this.#limit = Math.min(options.maxMemoryBytes ?? machine.mostBytes, machine.mostBytes)
     const forward = this.#choose(FORWARD)
     if (forward.bytes > this.#limit) throw this.#tooLarge(FORWARD, forward.bytes)
     const training = spec.normalization === 'instance' ? forward : this.#choose(TRAINING)
@@ -38,48 +37,34 @@ export class WasmPlanner {
    * Lays out the memory for a run, and makes it that large.
    * @throws MeshflError `ENGINE_MEMORY`
    */
-  prepare(run: Wanted): Offsets {
+  prepare(run: Wanted): Machine {
+    const machine = this.#held()
     const { bytes, keepEvery } = this.#choose(run)
     if (bytes > this.#limit) throw this.#tooLarge(run, bytes)
-    const memory = this.#held()
-    planRun(this.kernels, memory, this.spec, this.grid, this.threads, { ...run, keepEvery })
-    const missing = Math.ceil((bytes - memory.buffer.byteLength) / PAGE_BYTES)
     try {
-      if (missing > 0) memory.grow(missing)
+      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keepEvery }), bytes)
     } catch (error) {
       throw this.#tooLarge(run, bytes, error)
     }
     this.memoryPlan.peakBytes = Math.max(this.memoryPlan.peakBytes, bytes)
-    return plannedOffsets(this.kernels)
-  }
-
-  bytes(offset: number, length: number): Uint8Array {
-    return new Uint8Array(this.#held().buffer, offset, length)
-  }
-
-  floats(offset: number, length: number): Float32Array {
-    return new Float32Array(this.#held().buffer, offset, length)
-  }
-
-  doubles(offset: number, length: number): Float64Array {
-    return new Float64Array(this.#held().buffer, offset, length)
+    return machine
   }
 
   dispose(): void {
-    this.#memory = undefined
+    this.#machine?.dispose()
+    this.#machine = undefined
   }
 
-  #held(): WebAssembly.Memory {
-    if (!this.#memory) {
-      throw new MeshflError('ENGINE_DISPOSED', 'the session was disposed', { hint: 'create another session' })
-    }
-    return this.#memory
+  #held(): Machine {
+    if (!this.#machine) throw disposed()
+    return this.#machine
   }
 
   /** Every k that `checkpointing` allows, the one that recomputes least among those that fit, else the smallest. */
   #choose(run: Wanted, grid = this.grid): { bytes: number; keepEvery: number } {
+    const machine = this.#held()
     const plan = (keepEvery: number) => ({
-      bytes: planRun(this.kernels, this.#held(), this.spec, grid, this.threads, { ...run, keepEvery }),
+      bytes: machine.plan(requestWords(this.spec, grid, machine.threads, { ...run, keepEvery })),
       keepEvery,
     })
     const checkpointing = this.options.checkpointing ?? 'auto'

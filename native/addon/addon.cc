@@ -1,0 +1,44 @@
+// Translates between JavaScript and the C ABI, and does nothing else.
+#include "backends.h"
+#include "session.h"
+
+namespace {
+
+using namespace meshfl;
+
+/// instructionSets(backend): those that this machine can run, best first; none for a backend that is not here.
+Napi::Value instruction_sets(const Napi::CallbackInfo &info) {
+  Napi::Array names = Napi::Array::New(info.Env());
+  const mfl_backend *backend = info[0].IsString() ? find_backend(info[0].As<Napi::String>()) : nullptr;
+  for (uint32_t index = 0; backend && backend->instruction_set(index); index++) {
+    names[index] = Napi::String::New(info.Env(), backend->instruction_set(index));
+  }
+  return names;
+}
+
+/// measurePeak(backend, instructionSet, threads): floating-point operations a second. Blocks for a quarter of a second.
+Napi::Value measure_peak(const Napi::CallbackInfo &info) {
+  const mfl_backend *backend = info[0].IsString() ? find_backend(info[0].As<Napi::String>()) : nullptr;
+  if (!backend || !info[1].IsString() || !info[2].IsNumber()) {
+    throw Napi::TypeError::New(info.Env(), "measurePeak takes a backend, an instruction set and a number of threads");
+  }
+  double flops = 0;
+  const std::string isa = info[1].As<Napi::String>();
+  if (backend->measure_peak(isa.c_str(), info[2].As<Napi::Number>().Uint32Value(), &flops) != MFL_OK) {
+    throw Napi::Error::New(info.Env(), backend->last_error());
+  }
+  return Napi::Number::New(info.Env(), flops);
+}
+
+Napi::Object exports_of(Napi::Env env, Napi::Object exports) {
+  exports["abiVersion"] = Napi::Number::New(env, MFL_ABI_VERSION);
+  exports["requestBytes"] = Napi::Number::New(env, sizeof(mfl_request));
+  exports["instructionSets"] = Napi::Function::New<instruction_sets>(env, "instructionSets");
+  exports["measurePeak"] = Napi::Function::New<measure_peak>(env, "measurePeak");
+  exports["Session"] = Session::define(env);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(meshfl, exports_of)

@@ -1,0 +1,114 @@
+//! Sixteen floats in a register of AVX-512.
+
+use crate::lanes::Lanes;
+use core::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub struct Avx512(__m512);
+
+/// A mask as a register: all bits of a lane, or none.
+#[inline(always)]
+unsafe fn as_lanes(mask: __mmask16) -> Avx512 {
+    Avx512(_mm512_castsi512_ps(_mm512_maskz_set1_epi32(mask, -1)))
+}
+
+impl Lanes for Avx512 {
+    const N: usize = 16;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    unsafe fn enter<R>(work: impl FnOnce() -> R) -> R {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn compiled<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        compiled(work)
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(_mm512_loadu_ps(from))
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        _mm512_storeu_ps(to, self.0);
+    }
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    // The instructions give their second operand when either is not a number.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(unsafe { _mm512_max_ps(other.0, self.0) })
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self(unsafe { _mm512_min_ps(other.0, self.0) })
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        Self(unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
+    }
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self {
+        unsafe { as_lanes(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, other.0)) }
+    }
+    #[inline(always)]
+    fn equal(self, other: Self) -> Self {
+        unsafe { as_lanes(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0)) }
+    }
+    #[inline(always)]
+    fn select(self, yes: Self, no: Self) -> Self {
+        unsafe {
+            let mask = _mm512_movepi32_mask(_mm512_castps_si512(self.0));
+            Self(_mm512_mask_blend_ps(mask, no.0, yes.0))
+        }
+    }
+    #[inline(always)]
+    fn exp2_integer(self) -> Self {
+        unsafe {
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
+        }
+    }
+    #[inline(always)]
+    fn split_exponent(self) -> (Self, Self) {
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let exponent = _mm512_sub_epi32(_mm512_srli_epi32::<23>(bits), _mm512_set1_epi32(126));
+            let fraction = _mm512_and_si512(bits, _mm512_set1_epi32(0x007f_ffff));
+            let mantissa = _mm512_or_si512(fraction, _mm512_set1_epi32(0x3f00_0000));
+            (Self(_mm512_castsi512_ps(mantissa)), Self(_mm512_cvtepi32_ps(exponent)))
+        }
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        unsafe {
+            let high = _mm512_extractf32x8_ps::<1>(self.0);
+            super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(self.0), high))
+        }
+    }
+    fn sqrt64(value: f64) -> f64 {
+        value.sqrt()
+    }
+}

@@ -1,0 +1,74 @@
+//! Every instruction set's lanes do what the portable ones do, lane by lane.
+
+use meshfl_kernels::isa::portable::Portable;
+use meshfl_kernels::lanes::Lanes;
+
+const VALUES: [f32; 16] =
+    [0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, 3.25, -7.75, 100.0, 1e-3, 0.7, f32::INFINITY, f32::NAN, -126.0];
+
+/// The results of an operation on every pair of values, as bits.
+unsafe fn table<L: Lanes>(operation: impl Fn(L, L) -> L) -> Vec<u32> {
+    let mut results = Vec::new();
+    L::enter(
+        #[inline(always)]
+        || {
+            for a in VALUES {
+                for at in (0..VALUES.len()).step_by(L::N) {
+                    let mut to = [0.0f32; 16];
+                    operation(L::splat(a), L::load(VALUES.as_ptr().add(at))).store(to.as_mut_ptr());
+                    results.extend(to[..L::N].iter().map(|value| if value.is_nan() { 1 } else { value.to_bits() }));
+                }
+            }
+        },
+    );
+    results
+}
+
+unsafe fn agrees<L: Lanes>(name: &str) {
+    assert_eq!(table::<L>(|a, b| a.add(b)), table::<Portable>(|a, b| a.add(b)), "{name} add");
+    assert_eq!(table::<L>(|a, b| a.sub(b)), table::<Portable>(|a, b| a.sub(b)), "{name} sub");
+    assert_eq!(table::<L>(|a, b| a.mul(b)), table::<Portable>(|a, b| a.mul(b)), "{name} mul");
+    assert_eq!(table::<L>(|a, b| a.div(b)), table::<Portable>(|a, b| a.div(b)), "{name} div");
+    assert_eq!(table::<L>(|a, b| a.max(b)), table::<Portable>(|a, b| a.max(b)), "{name} max");
+    assert_eq!(table::<L>(|a, b| a.min(b)), table::<Portable>(|a, b| a.min(b)), "{name} min");
+    assert_eq!(
+        table::<L>(|a, b| a.greater(b).select(a, b)),
+        table::<Portable>(|a, b| a.greater(b).select(a, b)),
+        "{name} greater"
+    );
+    assert_eq!(table::<L>(|a, b| a.equal(b).select(a, b)), table::<Portable>(|a, b| a.equal(b).select(a, b)), "{name} equal");
+    let finite = |of: fn(f32) -> f32| VALUES.iter().copied().filter(|v| v.is_finite()).map(of).collect::<Vec<_>>();
+    assert_eq!(finite(|v| L::splat(v).round().sum()), finite(|v| v.round_ties_even() * L::N as f32), "{name} round");
+    for exponent in [-126.0f32, -3.0, 0.0, 7.0, 127.0] {
+        let power = L::splat(exponent).exp2_integer().max(L::splat(0.0));
+        let mut to = [0.0f32; 16];
+        power.store(to.as_mut_ptr());
+        assert_eq!(to[0], exponent.exp2(), "{name} exp2");
+    }
+    for value in [1e-30f32, 0.3, 0.5, 1.0, 3.0, 1e30] {
+        let (m, e) = L::splat(value).split_exponent();
+        let (mut ms, mut es) = ([0.0f32; 16], [0.0f32; 16]);
+        m.store(ms.as_mut_ptr());
+        e.store(es.as_mut_ptr());
+        assert!((0.5..1.0).contains(&ms[0]), "{name} mantissa of {value}");
+        assert_eq!(f64::from(ms[0]) * f64::from(es[0]).exp2(), f64::from(value), "{name} exponent of {value}");
+    }
+}
+
+#[test]
+fn lanes_of_every_instruction_set_agree() {
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use meshfl_kernels::isa::chosen::Isa;
+            if Isa::Avx2.is_here() {
+                agrees::<meshfl_kernels::isa::avx2::Avx2>("avx2");
+            }
+            if Isa::Avx512.is_here() {
+                agrees::<meshfl_kernels::isa::avx512::Avx512>("avx512");
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        agrees::<meshfl_kernels::isa::neon::Neon>("neon");
+    }
+}

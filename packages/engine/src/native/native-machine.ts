@@ -1,0 +1,79 @@
+import { MeshflError } from '@meshfl/core'
+import { disposed, type Machine, type Values } from '../session/machine.js'
+import { OUTCOME, REGIONS, type Region } from '../session/request.js'
+import { type NativeError, type NativeSession, STATUS } from './addon.js'
+import { memoryBytes } from './memory-bytes.js'
+
+/** A session of the addon. */
+export class NativeMachine implements Machine {
+  readonly mostBytes = memoryBytes()
+  readonly #native: NativeSession
+  #disposed = false
+  #reject: ((error: Error) => void) | undefined
+
+  constructor(
+    native: NativeSession,
+    readonly threads: number,
+  ) {
+    this.#native = native
+  }
+
+  plan(request: Uint32Array): number {
+    try {
+      return this.#native.plan(request)
+    } catch (error) {
+      const { message, status } = error as NativeError
+      if (status !== STATUS.invalidArgument) throw error
+      throw new MeshflError('ENGINE_INPUT', `the kernels refuse the model or the grid: ${message}`, {
+        hint: 'ask for a smaller model or grid',
+        cause: error,
+      })
+    }
+  }
+
+  prepare(request: Uint32Array): void {
+    this.#native.prepare(request)
+  }
+
+  write(region: Region, values: Values): void {
+    this.#native.write(REGIONS.indexOf(region), values)
+  }
+
+  read(region: Region, to: Values): void {
+    this.#native.read(REGIONS.indexOf(region), to)
+  }
+
+  async run(signal: AbortSignal | undefined): Promise<number> {
+    signal?.throwIfAborted()
+    if (this.#disposed) throw disposed()
+    const cancel = (): void => {
+      if (!this.#disposed) this.#native.cancel()
+    }
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      const status = await new Promise<number>((resolve, reject) => {
+        this.#reject = reject
+        this.#native.run((status, message) => {
+          this.#reject = undefined
+          if (this.#disposed) this.#native.dispose()
+          if (status <= STATUS.badLabel) resolve(status)
+          else reject(new Error(`the native engine broke down: ${message}`))
+        })
+      })
+      if (status === OUTCOME.cancelled) throw signal?.reason
+      return status
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+    }
+  }
+
+  /** A run in progress is told to stop, and its memory freed when it has. */
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    if (this.#reject) {
+      this.#native.cancel()
+      this.#reject(disposed())
+    } else this.#native.dispose()
+  }
+}

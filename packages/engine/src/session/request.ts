@@ -1,0 +1,76 @@
+import type { MeshNetSpec } from '@meshfl/core'
+import type { Grid } from '../engine.js'
+
+/** How a run ended: the first of the C ABI's `mfl_status`, the same in WebAssembly. */
+export const OUTCOME = { done: 0, cancelled: 1, badLabel: 2 } as const
+
+export const MODES = { forward: 0, evaluate: 1, train: 2 } as const
+export const NORMALIZATIONS = { batch: 0, instance: 1, none: 2 } as const
+export const ACTIVATIONS = { elu: 0, relu: 1, gelu: 2 } as const
+
+/** What a run reads and gives, in the order of the kernels' regions. */
+export const REGIONS = [
+  'parameters',
+  'statistics',
+  'dropout',
+  'loss',
+  'images',
+  'truth',
+  'labels',
+  'logits',
+  'gradients',
+  'batchStatistics',
+  'score',
+] as const
+export type Region = (typeof REGIONS)[number]
+
+export interface Run {
+  mode: keyof typeof MODES
+  volumes: number
+  floatImages: boolean
+  logits: boolean
+  /** Training: the output of every k-th block is kept. */
+  keepEvery: number
+}
+
+/** The words of a request before its dilations, in the kernels' order. */
+export const REQUEST_WORDS = [
+  'mode',
+  'channels',
+  'classes',
+  'blocks',
+  'activation',
+  'normalization',
+  'convolutionBias',
+  'volumes',
+  'depth',
+  'height',
+  'width',
+  'floatImages',
+  'wantLogits',
+  'threads',
+  'keepEvery',
+] as const
+type RequestWord = (typeof REQUEST_WORDS)[number]
+
+/** A run as the kernels read it. */
+export function requestWords(spec: MeshNetSpec, grid: Grid, threads: number, run: Run): Uint32Array {
+  const words: Record<RequestWord, number> = {
+    mode: MODES[run.mode],
+    channels: spec.channels,
+    classes: spec.classes,
+    blocks: spec.dilations.length,
+    activation: ACTIVATIONS[spec.activation],
+    normalization: NORMALIZATIONS[spec.normalization],
+    convolutionBias: spec.convolutionBias ? 1 : 0,
+    volumes: run.volumes,
+    depth: grid.depth,
+    height: grid.height,
+    width: grid.width,
+    floatImages: run.floatImages ? 1 : 0,
+    wantLogits: run.logits ? 1 : 0,
+    threads,
+    keepEvery: run.keepEvery,
+  }
+  return Uint32Array.from([...REQUEST_WORDS.map((word) => words[word]), ...spec.dilations])
+}
