@@ -24,7 +24,6 @@ export interface FederationRunOptions {
 
 export interface FederationRun {
   coordinator: Coordinator
-  studySha256: string
   close(): void
 }
 
@@ -66,7 +65,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       ...(coordinator.resumedAtRound > 0 ? { resumedAtRound: coordinator.resumedAtRound } : {}),
       path: folder,
     })
-    return { coordinator, studySha256: run.studySha256, close: () => run.log.close() }
+    return { coordinator, close: () => run.log.close() }
   } catch (error) {
     run.log.close()
     // A start that failed does not bind the next one to its options.
