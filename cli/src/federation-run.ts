@@ -11,6 +11,8 @@ export interface FederationRunOptions {
   study: Study
   bind: string
   advertise?: string
+  /** Where to listen for tunnels as well: `host:port`. */
+  tunnel?: string
   sites: number
   minSites?: number
   autoApprove: boolean
@@ -24,7 +26,8 @@ export interface FederationRunOptions {
 
 export interface FederationRun {
   coordinator: Coordinator
-  close(): void
+  /** Stops the coordinator and gives everything back. */
+  close(): Promise<void>
 }
 
 /** A coordinator on a run's folder, its events in the folder's log and on the output. */
@@ -34,6 +37,11 @@ export async function startFederationRun(options: FederationRunOptions): Promise
   const events: EventSink = (event) => {
     output.events(event)
     run.log.write(event)
+  }
+  let close = async (): Promise<void> => run.log.close()
+  const closeFirst = (first: () => Promise<void>): void => {
+    const rest = close
+    close = () => first().finally(rest)
   }
   try {
     const coordinator = await startCoordinator({
@@ -50,8 +58,15 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       events,
       signal,
     })
+    closeFirst(() => coordinator.stop())
     if (options.printInvites) {
       for (const { invite, expires } of coordinator.invites) output.events({ type: 'invite', invite, expires })
+    }
+    if (options.tunnel !== undefined) {
+      const { startTunnels } = await import('./tunnels.js')
+      const tunnels = await startTunnels(options.tunnel, coordinator.endpoint, options.sites)
+      closeFirst(() => tunnels.close())
+      events({ type: 'log', time: now(), level: 'info', message: tunnels.words })
     }
     events({
       type: 'run-started',
@@ -65,9 +80,9 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       ...(coordinator.resumedAtRound > 0 ? { resumedAtRound: coordinator.resumedAtRound } : {}),
       path: folder,
     })
-    return { coordinator, close: () => run.log.close() }
+    return { coordinator, close }
   } catch (error) {
-    run.log.close()
+    await close()
     // A start that failed does not bind the next one to its options.
     if (!run.resumed && error instanceof MeshflError) await rm(join(folder, 'study.yaml'))
     throw error

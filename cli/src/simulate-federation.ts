@@ -52,8 +52,7 @@ export async function simulateFederation(options: SimulationOptions) {
     return result
   } finally {
     stopSites.abort()
-    await run.coordinator.stop()
-    run.close()
+    await run.close()
   }
 }
 

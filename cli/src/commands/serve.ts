@@ -11,6 +11,7 @@ interface ServeOptions extends OutputOptions, StudyOptions {
   deadline?: number
   bind: string
   advertise?: string
+  tunnel?: string
   autoApprove?: boolean
 }
 
@@ -32,6 +33,10 @@ export function serveCommand(): Command {
       )
       .option('--bind <endpoint>', 'where to listen', 'tcp://*:5555')
       .option('--advertise <host:port>', 'the address that invites name (default: this host and the bound port)')
+      .option(
+        '--tunnel <host:port>',
+        'listen there for sites that can only leave by HTTPS: put a reverse proxy with TLS before it',
+      )
       .option('--auto-approve', 'admit every site that has a valid invite without asking')
       .addHelpText(
         'after',
@@ -64,6 +69,7 @@ export function serveCommand(): Command {
         study: { ...study, federation },
         bind: options.bind,
         ...(options.advertise ? { advertise: options.advertise } : {}),
+        ...(options.tunnel ? { tunnel: options.tunnel } : {}),
         sites: federation.sites,
         ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
         autoApprove: options.autoApprove === true,
@@ -82,8 +88,7 @@ export function serveCommand(): Command {
         const result = await run.coordinator.finished
         output.result(...describeResult(result, options.out))
       } finally {
-        await run.coordinator.stop()
-        run.close()
+        await run.close()
       }
     })
   })
