@@ -5,6 +5,7 @@ import { initializeModel, modelLayout } from '@meshfl/engine'
 import { type Coordinator, startCoordinator } from '@meshfl/federation'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
+import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
 
 export interface FederationRunOptions {
   folder: string
@@ -13,6 +14,7 @@ export interface FederationRunOptions {
   advertise?: string
   /** Where to listen for tunnels as well: `host:port`. */
   tunnel?: string
+  telemetry: TelemetryOptions
   sites: number
   minSites?: number
   autoApprove: boolean
@@ -34,16 +36,22 @@ export interface FederationRun {
 export async function startFederationRun(options: FederationRunOptions): Promise<FederationRun> {
   const { folder, study, output, signal } = options
   const run = await openRunFolder(folder, study)
+  let telemetry: EventSink = () => undefined
   const events: EventSink = (event) => {
     output.events(event)
     run.log.write(event)
+    telemetry(event)
   }
+  const say = (level: 'info' | 'warn', message: string): void => events({ type: 'log', time: now(), level, message })
   let close = async (): Promise<void> => run.log.close()
   const closeFirst = (first: () => Promise<void>): void => {
     const rest = close
     close = () => first().finally(rest)
   }
   try {
+    const opened = await openTelemetry(options.telemetry, folder, study, (message) => say('warn', message))
+    closeFirst(() => opened.close())
+    telemetry = opened.events
     const coordinator = await startCoordinator({
       folder,
       bind: options.bind,
@@ -66,8 +74,9 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       const { startTunnels } = await import('./tunnels.js')
       const tunnels = await startTunnels(options.tunnel, coordinator.endpoint, options.sites)
       closeFirst(() => tunnels.close())
-      events({ type: 'log', time: now(), level: 'info', message: tunnels.words })
+      say('info', tunnels.words)
     }
+    if (opened.listening) say('info', opened.listening)
     events({
       type: 'run-started',
       time: now(),

@@ -1,5 +1,5 @@
-import { MeshflError } from '@meshfl/core'
 import { startTunnelServer } from '@meshfl/reach'
+import { parseListen } from './listen-address.js'
 
 export interface Tunnels {
   /** What to say of it. */
@@ -24,17 +24,4 @@ export async function startTunnels(listen: string, endpoint: string, sites: numb
     words: `listening for tunnels on ${address.host}:${address.port}: send wss://<this host>/... there`,
     close: () => server.close(),
   }
-}
-
-/** `8080`, `127.0.0.1:8080` or `[::1]:8080`; without a host, the loopback. @throws MeshflError `LISTEN_INVALID` */
-export function parseListen(text: string, option: string): { host: string; port: number } {
-  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (!match || port > 65_535) {
-    throw new MeshflError('LISTEN_INVALID', `${option} ${text} is no host:port`, {
-      kind: 'usage',
-      hint: 'write it as 127.0.0.1:8080, or 8080 for this machine only',
-    })
-  }
-  return { host: match[1] ?? match[2] ?? '127.0.0.1', port }
 }

@@ -3,8 +3,9 @@ import { positiveNumber, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
+import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface ServeOptions extends OutputOptions, StudyOptions {
+interface ServeOptions extends OutputOptions, StudyOptions, TelemetryOptions {
   out: string
   sites?: number
   minSites?: number
@@ -17,12 +18,14 @@ interface ServeOptions extends OutputOptions, StudyOptions {
 
 export function serveCommand(): Command {
   return withOutputOptions(
-    withStudyOptions(
-      new Command('serve')
-        .description(
-          'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
-        )
-        .requiredOption('--out <run>', 'folder of the run'),
+    withTelemetryOptions(
+      withStudyOptions(
+        new Command('serve')
+          .description(
+            'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
+          )
+          .requiredOption('--out <run>', 'folder of the run'),
+      ),
     )
       .option('--sites <n>', 'sites to invite (default: 1)', wholeNumber(1))
       .option('--min-sites <n>', 'sites that a round needs (default: all)', wholeNumber(1))
@@ -70,6 +73,7 @@ export function serveCommand(): Command {
         bind: options.bind,
         ...(options.advertise ? { advertise: options.advertise } : {}),
         ...(options.tunnel ? { tunnel: options.tunnel } : {}),
+        telemetry: options,
         sites: federation.sites,
         ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
         autoApprove: options.autoApprove === true,
