@@ -42,6 +42,11 @@ pub trait Lanes: Copy {
 
     /// 2^self of integers in [-126, 127].
     fn exp2_integer(self) -> Self;
+    /// self * 2^power for self near 1 and an integer power up to 127; below -126 it may stop falling.
+    #[inline(always)]
+    fn times_power(self, power: Self) -> Self {
+        self.mul(power.max(Self::splat(-126.0)).exp2_integer())
+    }
     /// (m, e) with self = m * 2^e and m in [0.5, 1), for normal positive numbers.
     fn split_exponent(self) -> (Self, Self);
     /// The sum of the lanes, in a fixed order.

@@ -79,10 +79,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     let (bias_sums, rest) = rest.split_at_mut(by_biases);
                     rest[0] += f64::from(row_sum::<L>(losses, pitch));
                     if mode == TRAIN {
-                        let row = self.row(plan.gradient_slot(), item.volume, z, y);
+                        let row = self.row(plan.gradient_slot(last), item.volume, z, y);
                         let gradient = self.floats_of(row, 0);
                         head.backward::<L>(inputs, slopes, gradient, weight_sums, bias_sums);
-                        self.through_activation(gradient, last, item.volume, z, y, &mut rest[1..]);
+                        self.through_activation(gradient, core::ptr::null_mut(), last, item.volume, z, y, &mut rest[1..]);
                         self.keep(gradient, row);
                     }
                 }

@@ -92,6 +92,10 @@ impl Lanes for Avx512 {
         }
     }
     #[inline(always)]
+    fn times_power(self, power: Self) -> Self {
+        Self(unsafe { _mm512_scalef_ps(self.0, power.0) })
+    }
+    #[inline(always)]
     fn split_exponent(self) -> (Self, Self) {
         unsafe {
             let bits = _mm512_castps_si512(self.0);
