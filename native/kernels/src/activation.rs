@@ -8,7 +8,8 @@ use crate::run::Program;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums (2, C) += the sums of it, and of its
-    /// products with the normalised values. values (C, pitch) = the block's output, unless it is null.
+    /// products with the normalised values. values (C, pitch) = the block's output, unless it is null. The row `ahead` elements further will be
+    /// read soon.
     #[inline(never)]
     pub(crate) unsafe fn through_activation(
         &self,
@@ -19,6 +20,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         z: usize,
         y: usize,
         sums: &mut [f64],
+        ahead: usize,
     ) {
         let plan = self.plan;
         let from = self.row(plan.slot(block), volume, z, y);
@@ -27,7 +29,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         for c in 0..plan.channels() {
             let (k, at) = (self.coefficients(block, volume, c), c * plan.pitch);
             let values = if values.is_null() { None } else { Some(values.add(at)) };
-            let (sum, product) = through_activation::<L, E, A>(gradient.add(at), values, from.add(at), plan.pitch, k);
+            let (sum, product) = through_activation::<L, E, A>(gradient.add(at), values, from.add(at), plan.pitch, k, ahead);
             sums[c] += f64::from(sum);
             sums[plan.channels() + c] += f64::from(product);
         }
@@ -41,6 +43,7 @@ unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
     from: *const E,
     pitch: usize,
     k: &Coefficients,
+    ahead: usize,
 ) -> (f32, f32) {
     L::enter(
         #[inline(always)]
@@ -49,6 +52,7 @@ unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
             let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
             let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
             for x in (0..pitch).step_by(L::N) {
+                L::prefetch(from.wrapping_add(x + ahead));
                 let z = E::load::<L>(from.add(x));
                 let (value, slope) = A::value_and_slope(z.fma(scale, shift));
                 if let Some(values) = values {
@@ -64,7 +68,8 @@ unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
     )
 }
 
-/// to = gradient by z: from `slope`, the gradient by the normalised, scaled values. `to` may be z's place.
+/// to = gradient by z: from `slope`, the gradient by the normalised, scaled values. The rows `ahead` elements further will be read
+/// soon.
 /// # Safety
 /// Rows hold `pitch` elements, a multiple of the lanes.
 #[inline(never)]
@@ -74,12 +79,15 @@ pub(crate) unsafe fn through_normalisation<L: Lanes, E: Element>(
     to: *mut f32,
     pitch: usize,
     k: &Coefficients,
+    ahead: usize,
 ) {
     L::enter(
         #[inline(always)]
         || {
             let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
             for x in (0..pitch).step_by(L::N) {
+                L::prefetch(slope.wrapping_add(x + ahead));
+                L::prefetch(z.wrapping_add(x + ahead));
                 let rest = E::load::<L>(z.add(x)).fma(by_z, constant);
                 E::load::<L>(slope.add(x)).fma(by_slope, rest).store(to.add(x));
             }

@@ -45,7 +45,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             self.convolve(block, &item, weights, &shape, source, target, |line, to| {
                 for (i, z) in line.planes() {
                     let values = plain.add(i * length);
-                    self.through_activation(to[i], values, block - 1, item.volume, z, line.y, sums);
+                    self.through_activation(to[i], values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
                     self.clear_tail(values);
                 }
                 self.accumulate(line, &shape);
@@ -110,15 +110,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 for y in 0..plan.height() {
                     let row = self.row(plan.slot(block), item.volume, z, y);
                     let slope = self.row(plan.gradient_slot(block), item.volume, z, y);
-                    let to = self.floats_of(row, 0);
+                    let to = self.floats(0);
                     for c in 0..plan.channels() {
                         let (k, at) = (self.coefficients(block, item.volume, c), c * plan.pitch);
-                        through_normalisation::<L, E>(slope.add(at), row.add(at), to.add(at), plan.pitch, k);
+                        through_normalisation::<L, E>(slope.add(at), row.add(at), to.add(at), plan.pitch, k, plan.ahead(block));
                     }
                     self.clear_tail(to);
                     self.keep(to, row);
                 }
             }
+            L::end_streams();
         };
         self.pass(self.items(1), work, || ())
     }
@@ -132,7 +133,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             return self.read_floats(row, to);
         }
         let slope = self.row(plan.gradient_slot(block), volume, z, y).add(c * plan.pitch);
-        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c));
+        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c), plan.ahead(block));
         to
     }
 

@@ -18,6 +18,18 @@ pub trait Lanes: Copy {
     /// # Safety
     /// `to` points to N writable floats; no alignment is needed.
     unsafe fn store(self, to: *mut f32);
+    /// Stores what will not be read soon, past the caches where the instruction set can. `end_streams` before another thread reads it.
+    /// # Safety
+    /// As `store`; `to` is a multiple of the register's size.
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        self.store(to);
+    }
+    #[inline(always)]
+    fn end_streams() {}
+    /// Brings what will be read soon into the second-level cache; any address will do.
+    #[inline(always)]
+    fn prefetch<T>(_from: *const T) {}
     fn splat(value: f32) -> Self;
 
     fn add(self, other: Self) -> Self;

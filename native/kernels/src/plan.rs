@@ -106,7 +106,7 @@ const HOST_REGIONS: usize = Region::Packed as usize;
 pub struct ThreadMemory {
     pub ring: u64,
     pub rows: u64,
-    /// Four rows of a tensor as floats, where a tensor holds something else.
+    /// Four rows of a tensor, before they are stored in it.
     pub floats: u64,
     pub sums: u64,
     pub counts: u64,
@@ -126,6 +126,9 @@ pub struct Plan {
     pub element: usize,
     pub tensors: usize,
 }
+
+/// Smaller tensors are stored through the caches.
+const STREAMED_BYTES: u64 = 16 << 20;
 
 /// Floats of a row of one channel in a ring, for a dilation: zeros on both sides, an odd number of cache lines so that rows do
 /// not compete for the same cache sets.
@@ -203,7 +206,7 @@ impl Plan {
         };
         let ring = take(4 * (ring as u64 + 2 * wide as u64));
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(own_rows));
-        let floats = take(if E::IS_FLOAT { 0 } else { 4 * TOGETHER as u64 * pitch as u64 * channels });
+        let floats = take(4 * TOGETHER as u64 * pitch as u64 * channels);
         let sums = take(if train { 4 * L::N as u64 * 54 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
@@ -275,6 +278,16 @@ impl Plan {
         let r = &self.request;
         let rows = u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels);
         self.element as u64 * rows * self.pitch as u64
+    }
+
+    /// Whether a tensor is so large that what is written into it has left the caches before it is read.
+    pub fn streams(&self) -> bool {
+        self.tensor_bytes() >= STREAMED_BYTES
+    }
+
+    /// Floats from a row of a tensor to the next that a convolution reads.
+    pub fn ahead(&self, block: usize) -> usize {
+        self.dilation(block) * self.channels() * self.pitch
     }
 
     /// Bytes of the regions that the host fills in or reads out, in their order.

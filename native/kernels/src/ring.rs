@@ -139,11 +139,17 @@ impl Ring {
     }
 }
 
-/// to = factor * activation(scale * z + shift) of one row.
+/// to = factor * activation(scale * z + shift) of one row; the row `ahead` elements further will be read soon.
 /// # Safety
 /// Both rows hold `pitch` floats, a multiple of the lanes.
 #[inline(always)]
-pub unsafe fn activate_row<L: Lanes, E: Element, A: Activation>(z: *const E, to: *mut f32, pitch: usize, k: &Coefficients) {
+pub unsafe fn activate_row<L: Lanes, E: Element, A: Activation>(
+    z: *const E,
+    to: *mut f32,
+    pitch: usize,
+    k: &Coefficients,
+    ahead: usize,
+) {
     L::enter(
         #[inline(always)]
         || {
@@ -151,6 +157,7 @@ pub unsafe fn activate_row<L: Lanes, E: Element, A: Activation>(z: *const E, to:
             // A factor of one changes no bit.
             let scaled = k.factor != 1.0;
             for x in (0..pitch).step_by(L::N) {
+                L::prefetch(z.wrapping_add(x + ahead));
                 let value = A::value(E::load::<L>(z.add(x)).fma(scale, shift));
                 if scaled { value.mul(factor) } else { value }.store(to.add(x));
             }

@@ -24,26 +24,21 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
         self.walk(block, item, shape.inputs, source, |line| {
-            let to = self.convolve_line(line, weights, shape, &target);
+            let to = self.convolve_line(line, weights, shape);
             finish(line, to);
             for (i, z) in line.planes() {
                 self.keep(to[i], target(z, line.y));
             }
         });
+        L::end_streams();
     }
 
     /// The rows of a line, as floats: before `keep`.
-    pub(crate) unsafe fn convolve_line(
-        &self,
-        line: &Line,
-        weights: *const f32,
-        shape: &RowShape,
-        target: impl Fn(usize, usize) -> *mut E,
-    ) -> [*mut f32; TOGETHER] {
+    pub(crate) unsafe fn convolve_line(&self, line: &Line, weights: *const f32, shape: &RowShape) -> [*mut f32; TOGETHER] {
         let spare = self.rows_at(|rows| rows.spare);
         let mut to = [spare; TOGETHER];
-        for (i, z) in line.planes() {
-            to[i] = self.floats_of(target(z, line.y), i);
+        for (i, _) in line.planes() {
+            to[i] = self.floats(i);
         }
         if line.mixed {
             convolve_four::<L>(core::array::from_fn(|plane| line.rows(plane)), weights, to, shape);
@@ -57,20 +52,29 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.thread_memory(self.plan.thread.rows).add(which(Rows::new(self.plan.channels(), self.plan.pitch)))
     }
 
-    /// Where floats of a tensor's row (C, pitch) are computed before `keep`: in the row, or in the thread's first or second such row.
-    pub(crate) unsafe fn floats_of(&self, row: *mut E, which: usize) -> *mut f32 {
-        if E::IS_FLOAT {
-            return row.cast();
-        }
+    /// Where floats of a tensor's row (C, pitch) are computed before `keep`: the thread's rows, up to four.
+    pub(crate) unsafe fn floats(&self, which: usize) -> *mut f32 {
         self.thread_memory(self.plan.thread.floats).add(which * self.plan.channels() * self.plan.pitch)
     }
 
-    /// Puts the floats of `floats_of` into their row.
-    #[inline(always)]
+    /// Stores a row (C, pitch) in a tensor.
+    #[inline(never)]
     pub(crate) unsafe fn keep(&self, floats: *const f32, row: *mut E) {
-        if !E::IS_FLOAT {
-            copy_row::<L, f32, E>(floats, row, self.plan.channels() * self.plan.pitch);
-        }
+        L::enter(
+            #[inline(always)]
+            || {
+                let length = self.plan.channels() * self.plan.pitch;
+                if self.plan.streams() {
+                    for x in (0..length).step_by(L::N) {
+                        E::stream::<L>(L::load(floats.add(x)), row.add(x));
+                    }
+                } else {
+                    for x in (0..length).step_by(L::N) {
+                        E::store::<L>(L::load(floats.add(x)), row.add(x));
+                    }
+                }
+            },
+        )
     }
 
     /// A channel of a tensor's row as floats: where it lies, or written to `to`.
@@ -196,7 +200,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let (width, z) = (plan.width(), item.residue + link * plan.dilation(block));
         if block > 0 {
             let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
-            activate_row::<L, E, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+            let k = self.coefficients(block - 1, item.volume, c);
+            activate_row::<L, E, A>(from, to, plan.pitch, k, plan.ahead(block));
             return to;
         }
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
