@@ -1,9 +1,10 @@
 import { MeshflError, type MeshNetSpec } from '@meshfl/core'
 import type { Grid, MemoryPlan, SessionOptions } from '../engine.js'
+import { fewestTensors, keptBlocks } from './kept-blocks.js'
 import { disposed, type Machine } from './machine.js'
 import { type Run, requestWords } from './request.js'
 
-type Wanted = Omit<Run, 'keepEvery'>
+type Wanted = Omit<Run, 'keptBlocks'>
 
 const TRAINING: Wanted = { mode: 'train', volumes: 1, floatImages: false, logits: false }
 const FORWARD: Wanted = { mode: 'forward', volumes: 1, floatImages: false, logits: false }
@@ -29,7 +30,7 @@ export class Planner {
     this.memoryPlan = {
       plannedBytes: training.bytes,
       peakBytes: 0,
-      recomputedBlocks: this.#recomputedBlocks(training.keepEvery),
+      recomputedBlocks: this.#recomputedBlocks(training.keptBlocks),
     }
   }
 
@@ -39,10 +40,10 @@ export class Planner {
    */
   prepare(run: Wanted): Machine {
     const machine = this.#held()
-    const { bytes, keepEvery } = this.#choose(run)
+    const { bytes, keptBlocks } = this.#choose(run)
     if (bytes > this.#limit) throw this.#tooLarge(run, bytes)
     try {
-      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keepEvery }), bytes)
+      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keptBlocks }), bytes)
     } catch (error) {
       throw this.#tooLarge(run, bytes, error)
     }
@@ -60,26 +61,27 @@ export class Planner {
     return this.#machine
   }
 
-  /** Every k that `checkpointing` allows, the one that recomputes least among those that fit, else the smallest. */
-  #choose(run: Wanted, grid = this.grid): { bytes: number; keepEvery: number } {
+  /** The plan that computes least again among those that `checkpointing` allows and that fit, else the smallest. */
+  #choose(run: Wanted, grid = this.grid): { bytes: number; keptBlocks: number[] } {
     const machine = this.#held()
-    const plan = (keepEvery: number) => ({
-      bytes: machine.plan(requestWords(this.spec, grid, machine.threads, { ...run, keepEvery })),
-      keepEvery,
-    })
+    const blocks = this.spec.dilations.length
+    const plan = (tensors: number) => {
+      const kept = keptBlocks(blocks, tensors)
+      const words = requestWords(this.spec, grid, machine.threads, { ...run, keptBlocks: kept })
+      return { bytes: machine.plan(words), keptBlocks: kept }
+    }
     const checkpointing = this.options.checkpointing ?? 'auto'
-    if (run.mode !== 'train' || checkpointing === 'none') return plan(1)
-    const plans = this.spec.dilations.map((_, index) => plan(index + 1))
-    const fitting = checkpointing === 'auto' ? plans.find(({ bytes }) => bytes <= this.#limit) : undefined
-    return fitting ?? plans.reduce((least, other) => (other.bytes < least.bytes ? other : least))
+    const fewest = run.mode !== 'train' || checkpointing === 'none' ? blocks : fewestTensors(blocks)
+    if (checkpointing === 'layer') return plan(fewest)
+    for (let tensors = blocks; tensors > fewest; tensors--) {
+      const found = plan(tensors)
+      if (found.bytes <= this.#limit) return found
+    }
+    return plan(fewest)
   }
 
-  #recomputedBlocks(keepEvery: number): number[] {
-    const blocks = this.spec.dilations.length
-    const lastSegment = Math.floor((blocks - 1) / keepEvery) * keepEvery
-    return this.spec.dilations.flatMap((_, block) =>
-      block < lastSegment && (block + 1) % keepEvery !== 0 ? [block] : [],
-    )
+  #recomputedBlocks(kept: readonly number[]): number[] {
+    return this.spec.dilations.flatMap((_, block) => (kept.includes(block) ? [] : [block]))
   }
 
   #tooLarge(run: Wanted, bytes: number, cause?: unknown): MeshflError {
