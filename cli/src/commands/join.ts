@@ -72,7 +72,7 @@ export function joinCommand(): Command {
                 )
               }
               dispose()
-              const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
+              const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
               dispose = () => session.dispose()
               output.events({
                 type: 'run-started',
@@ -85,6 +85,7 @@ export function joinCommand(): Command {
                 device: `${engine.device.name} (${engine.device.instructionSet})`,
                 path: folder,
               })
+              output.events(memory)
               return trainer
             },
             events: output.events,

@@ -45,7 +45,7 @@ export function trainCommand(): Command {
       const dataset = await openTrainingDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
-      const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
+      const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
       let run: RunFolder | undefined
       try {
         run = await openRunFolder(options.out, study)
@@ -68,6 +68,7 @@ export function trainCommand(): Command {
           ...(resumedAtRound === undefined ? {} : { resumedAtRound }),
           path: options.out,
         })
+        events(memory)
         const result = await trainCentral({ ...resumable, trainer, emit: events, signal })
         output.result(...describeResult(result, options.out))
       } finally {
