@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
+import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
 import { type LocalSite, startLocalSites } from './local-sites.js'
 import type { Output } from './output.js'
@@ -17,8 +18,8 @@ export interface SimulationOptions {
   study: Study
   command: string
   telemetry?: TelemetryOptions
-  device?: string
-  threads?: number
+  /** Of every site. Default threads: the machine's cores, shared out. */
+  engine: EngineOptions
   output: Output
   signal: AbortSignal
 }
@@ -45,8 +46,7 @@ export async function simulateFederation(options: SimulationOptions) {
   try {
     const local = startLocalSites({
       sites: await inviteSites(run.coordinator, options),
-      ...(options.device ? { device: options.device } : {}),
-      threads: options.threads ?? Math.max(1, Math.floor(cpus().length / sites.length)),
+      engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
       signal: AbortSignal.any([signal, stopSites.signal]),
       onRestart: (site, reason) => warn(output.events, site, `${reason}; started again`),
     })

@@ -84,7 +84,7 @@ export function joinCommand(): Command {
                 )
               }
               dispose()
-              const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
+              const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
               dispose = () => session.dispose()
               output.events({
                 type: 'run-started',
@@ -97,6 +97,7 @@ export function joinCommand(): Command {
                 device: `${engine.device.name} (${engine.device.instructionSet})`,
                 path: folder,
               })
+              output.events(memory)
               return trainer
             },
             events: output.events,

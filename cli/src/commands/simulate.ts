@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type EngineOptions, engineChoice, withEngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
@@ -47,9 +47,8 @@ export function simulateCommand(): Command {
         folder: options.out,
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
+        engine: engineChoice(options),
         telemetry: options,
-        ...(options.device ? { device: options.device } : {}),
-        ...(options.threads === undefined ? {} : { threads: options.threads }),
         output,
         signal,
       })

@@ -38,8 +38,10 @@ pub struct Request {
     pub float_images: u32,
     pub want_logits: u32,
     pub threads: u32,
-    /// Training: the output of every k-th block and of the last is kept, the others are computed again. 1 keeps all.
-    pub keep_every: u32,
+    /// Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
+    /// always is. The others are computed again, in the tensors of later blocks, which are free by then.
+    pub kept_low: u32,
+    pub kept_high: u32,
     pub dilations: [u32; MAX_BLOCKS],
 }
 
@@ -59,7 +61,8 @@ impl Request {
         float_images: 0,
         want_logits: 0,
         threads: 1,
-        keep_every: 1,
+        kept_low: u32::MAX,
+        kept_high: u32::MAX,
         dilations: [1; MAX_BLOCKS],
     };
 }
@@ -212,8 +215,8 @@ impl Plan {
         let size = take(0) + 192;
         plan.thread = ThreadMemory { ring, rows, floats, sums, counts, size };
 
-        let (kept, scratch) = if train { plan.kept_tensors() } else { (0, blocks.min(2)) };
-        plan.tensors = (kept + scratch) as usize + usize::from(train);
+        let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
+        plan.tensors = outputs + usize::from(train);
         plan.pitch = pitch;
         plan.partial = partial as usize;
         plan.element = size_of::<E>();
@@ -237,29 +240,31 @@ impl Plan {
         plan
     }
 
-    /// Tensors kept to the end of the forward pass, and tensors that the segments between them share.
-    fn kept_tensors(&self) -> (u64, u64) {
-        let every = u64::from(self.request.keep_every);
-        let blocks = u64::from(self.request.blocks);
-        (blocks.div_ceil(every), every.min(blocks) - 1)
+    /// The blocks whose outputs are kept, a bit each.
+    fn kept(&self) -> u64 {
+        let r = &self.request;
+        u64::from(r.kept_low) | u64::from(r.kept_high) << 32 | 1 << (r.blocks - 1)
     }
 
-    /// The last block of the segment that a block belongs to: the one whose output is kept.
-    pub fn segment_end(&self, block: usize) -> usize {
-        let every = self.request.keep_every as usize;
-        ((block / every + 1) * every).min(self.blocks()) - 1
+    /// The first and the last block of the segment that a block belongs to; the output of the last one is kept.
+    pub fn segment(&self, block: usize) -> (usize, usize) {
+        let kept = self.kept();
+        let before = kept & ((1 << block) - 1);
+        (64 - before.leading_zeros() as usize, block + (kept >> block).trailing_zeros() as usize)
     }
 
-    /// Which tensor holds a block's output.
+    /// Which tensor holds a block's output. What a segment's way back computes again lies in the tensors of later segments, whose way
+    /// back is done.
     pub fn slot(&self, block: usize) -> usize {
         if self.request.mode != TRAIN {
             return block % 2;
         }
-        let every = self.request.keep_every as usize;
-        if block == self.segment_end(block) {
-            block / every
+        let segment = (self.kept() & ((1 << block) - 1)).count_ones() as usize;
+        let (first, last) = self.segment(block);
+        if block == last {
+            segment
         } else {
-            self.kept_tensors().0 as usize + block % every
+            segment + 1 + block - first
         }
     }
 
