@@ -13,6 +13,7 @@
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 
 mod backward;
+pub mod bf16;
 mod coefficients;
 mod conv;
 pub mod element;

@@ -118,7 +118,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 self.clear_tail(to);
                 if measured {
                     for c in 0..channels {
-                        let (sum, squares) = sums::<L>(to.add(c * plan.pitch), to.add(c * plan.pitch), plan.pitch);
+                        let (sum, squares) = sums::<L, E>(to.add(c * plan.pitch), to.add(c * plan.pitch), plan.pitch);
                         partial[c] += f64::from(sum);
                         partial[channels + c] += f64::from(squares);
                     }
@@ -242,18 +242,18 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 }
 
-/// The sum of a row, and of its products with another.
+/// The sum of a row as a tensor will hold it, and of its products with another.
 #[inline(always)]
-unsafe fn sums<L: Lanes>(a: *const f32, b: *const f32, pitch: usize) -> (f32, f32) {
+unsafe fn sums<L: Lanes, E: Element>(a: *const f32, b: *const f32, pitch: usize) -> (f32, f32) {
     L::enter(
         #[inline(always)]
         || {
             let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
             let mut x = 0;
             while x < pitch {
-                let value = L::load(a.add(x));
+                let value = E::rounded(L::load(a.add(x)));
                 sum = sum.add(value);
-                product = value.fma(L::load(b.add(x)), product);
+                product = value.fma(E::rounded(L::load(b.add(x))), product);
                 x += L::N;
             }
             (sum.sum(), product.sum())
