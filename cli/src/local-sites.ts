@@ -17,6 +17,7 @@ export interface LocalSitesOptions {
   sites: LocalSite[]
   device?: string
   threads: number
+  precision?: string
   signal: AbortSignal
   onRestart(site: string, reason: string): void
 }
@@ -85,6 +86,7 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     String(options.threads),
   ]
   if (options.device) args.push('--device', options.device)
+  if (options.precision) args.push('--precision', options.precision)
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     // A process group of its own: Ctrl-C reaches the coordinator first, which then ends its sites.

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
-import { openEngine } from '@meshfl/engine'
+import { openEngine, type Precision } from '@meshfl/engine'
 import type { Comparison } from '@meshfl/evaluation'
 import { evaluateModel } from './evaluate-model.js'
 import { finishEvaluation } from './finish-evaluation.js'
@@ -31,13 +31,14 @@ export interface DemoRunOptions {
   sites: number
   rounds?: number
   seed: number
+  precision: Precision
   output: Output
   signal: AbortSignal
 }
 
 /** Makes brains -> splits them -> federates -> scores the held-out subjects -> says where the report is. */
 export async function runDemo(options: DemoRunOptions): Promise<void> {
-  const { out, sites, seed, output, signal } = options
+  const { out, sites, seed, precision, output, signal } = options
   const [source, dataset, folder] = ['scans', 'dataset', 'run'].map((name) => join(out, name)) as [
     string,
     string,
@@ -69,12 +70,21 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
   })
   const { rounds = DEMO.rounds } = options
   const study = await studyForRun(folder, { rounds, seed }, manifest, { model: DEMO.model, recipe: DEMO.recipe })
-  await simulateFederation({ dataset, sites: manifest.sites, folder, study, command: 'demo', output, signal })
+  await simulateFederation({
+    dataset,
+    sites: manifest.sites,
+    folder,
+    study,
+    command: 'demo',
+    precision,
+    output,
+    signal,
+  })
   const evaluation = await evaluateModel({
     model: await openTrainedModel(folder),
     dataset,
     split: 'test',
-    engine: await openEngine(),
+    engine: await openEngine({ precision }),
     empty: 'nan',
     gates: [],
     comparisons: [await thresholds(dataset, study.classNames)],

@@ -17,6 +17,7 @@ export interface SimulationOptions {
   command: string
   device?: string
   threads?: number
+  precision?: string
   output: Output
   signal: AbortSignal
 }
@@ -43,6 +44,7 @@ export async function simulateFederation(options: SimulationOptions) {
     const local = startLocalSites({
       sites: await inviteSites(run.coordinator, options),
       ...(options.device ? { device: options.device } : {}),
+      ...(options.precision ? { precision: options.precision } : {}),
       threads: options.threads ?? Math.max(1, Math.floor(cpus().length / sites.length)),
       signal: AbortSignal.any([signal, stopSites.signal]),
       onRestart: (site, reason) => warn(output.events, site, `${reason}; started again`),

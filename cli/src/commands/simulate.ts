@@ -45,6 +45,7 @@ export function simulateCommand(): Command {
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
         ...(options.device ? { device: options.device } : {}),
+        ...(options.precision ? { precision: options.precision } : {}),
         ...(options.threads === undefined ? {} : { threads: options.threads }),
         output,
         signal,

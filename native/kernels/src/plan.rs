@@ -15,6 +15,9 @@ pub const BATCH_NORM: u32 = 0;
 pub const INSTANCE_NORM: u32 = 1;
 pub const NO_NORM: u32 = 2;
 
+pub const FP32: u32 = 0;
+pub const BF16: u32 = 1;
+
 pub const ELU: u32 = 0;
 pub const RELU: u32 = 1;
 pub const GELU: u32 = 2;
@@ -37,6 +40,8 @@ pub struct Request {
     /// Images are floats (1) or bytes to be divided by 255 (0).
     pub float_images: u32,
     pub want_logits: u32,
+    /// What tensors hold.
+    pub precision: u32,
     pub threads: u32,
     /// Training: the output of every k-th block and of the last is kept, the others are computed again. 1 keeps all.
     pub keep_every: u32,
@@ -58,6 +63,7 @@ impl Request {
         width: 1,
         float_images: 0,
         want_logits: 0,
+        precision: 0,
         threads: 1,
         keep_every: 1,
         dilations: [1; MAX_BLOCKS],

@@ -1,5 +1,6 @@
 import { MeshflError } from '@meshfl/core'
-import type { Engine } from './engine.js'
+import { fp32Only } from './check-inputs.js'
+import type { Engine, Precision } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
 import { loadWasmModule } from './wasm/module.js'
@@ -25,14 +26,15 @@ export interface OpenOptions {
   device?: EngineName
   /** Default of its sessions; default: the machine's cores. */
   threads?: number
-  precision?: 'fp32' | 'bf16'
+  /** Default of its sessions; default: fp32. */
+  precision?: Precision
 }
 
 async function probeCpu(): Promise<EngineProbe> {
   const found = await loadAddon()
   if (!('addon' in found)) return { name: 'cpu', available: false, ...found }
   try {
-    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon)}` }
+    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon, 'fp32')}` }
   } catch (error) {
     if (!(error instanceof MeshflError)) throw error
     const { message, hint } = error
@@ -100,11 +102,9 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
   const chosen = probes.find(({ name, available }) => (options.device ? name === options.device : available))
   if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
   if (!chosen.available) throw unavailable(chosen, 'cannot open')
-  if (options.precision === 'bf16') {
-    throw new MeshflError('MODEL_UNSUPPORTED', `the ${chosen.name} engine computes in fp32 only`, {
-      hint: "leave precision out, or ask for 'fp32'",
-    })
-  }
   const threads = options.threads === undefined ? {} : { threads: options.threads }
-  return chosen.name === 'cpu' ? createCpuEngine(threads) : createWasmEngine(threads)
+  const { precision = 'fp32' } = options
+  if (chosen.name === 'cpu') return createCpuEngine({ ...threads, precision })
+  if (precision !== 'fp32') throw fp32Only(chosen.name)
+  return createWasmEngine(threads)
 }

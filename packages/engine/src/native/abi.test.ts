@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { ACTIVATIONS, MODES, NORMALIZATIONS, OUTCOME, REGIONS, REQUEST_WORDS } from '../session/request.js'
+import { ACTIVATIONS, MODES, NORMALIZATIONS, OUTCOME, PRECISIONS, REGIONS, REQUEST_WORDS } from '../session/request.js'
 import { WASM_ABI_VERSION } from '../wasm/kernels.js'
 import { wasmFile } from '../wasm/module.js'
 import { type Addon, loadAddon, NATIVE_ABI_VERSION, STATUS } from './addon.js'
@@ -50,6 +50,7 @@ test('regions, statuses and choices have the same numbers in the header and here
   expect(STATUS).toMatchObject({ ok: OUTCOME.done, cancelled: OUTCOME.cancelled, badLabel: OUTCOME.badLabel })
   expect(enumOf('mfl_mode')).toEqual(MODES)
   expect(enumOf('mfl_activation')).toEqual(ACTIVATIONS)
+  expect(enumOf('mfl_precision')).toEqual(PRECISIONS)
   const { batchNorm, instanceNorm, noNorm } = enumOf('mfl_normalization')
   expect({ batch: batchNorm, instance: instanceNorm, none: noNorm }).toEqual(NORMALIZATIONS)
 })

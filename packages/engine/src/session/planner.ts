@@ -3,7 +3,7 @@ import type { Grid, MemoryPlan, SessionOptions } from '../engine.js'
 import { disposed, type Machine } from './machine.js'
 import { type Run, requestWords } from './request.js'
 
-type Wanted = Omit<Run, 'keepEvery'>
+type Wanted = Omit<Run, 'keepEvery' | 'precision'>
 
 const TRAINING: Wanted = { mode: 'train', volumes: 1, floatImages: false, logits: false }
 const FORWARD: Wanted = { mode: 'forward', volumes: 1, floatImages: false, logits: false }
@@ -42,7 +42,7 @@ export class Planner {
     const { bytes, keepEvery } = this.#choose(run)
     if (bytes > this.#limit) throw this.#tooLarge(run, bytes)
     try {
-      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keepEvery }), bytes)
+      machine.prepare(this.#words(run, keepEvery, this.grid), bytes)
     } catch (error) {
       throw this.#tooLarge(run, bytes, error)
     }
@@ -60,11 +60,16 @@ export class Planner {
     return this.#machine
   }
 
+  #words(run: Wanted, keepEvery: number, grid: Grid): Uint32Array {
+    const { precision = 'fp32' } = this.options
+    return requestWords(this.spec, grid, this.#held().threads, { ...run, keepEvery, precision })
+  }
+
   /** Every k that `checkpointing` allows, the one that recomputes least among those that fit, else the smallest. */
   #choose(run: Wanted, grid = this.grid): { bytes: number; keepEvery: number } {
     const machine = this.#held()
     const plan = (keepEvery: number) => ({
-      bytes: machine.plan(requestWords(this.spec, grid, machine.threads, { ...run, keepEvery })),
+      bytes: machine.plan(this.#words(run, keepEvery, grid)),
       keepEvery,
     })
     const checkpointing = this.options.checkpointing ?? 'auto'

@@ -5,6 +5,7 @@ import type { Grid } from '../engine.js'
 export const OUTCOME = { done: 0, cancelled: 1, badLabel: 2 } as const
 
 export const MODES = { forward: 0, evaluate: 1, train: 2 } as const
+export const PRECISIONS = { fp32: 0, bf16: 1 } as const
 export const NORMALIZATIONS = { batch: 0, instance: 1, none: 2 } as const
 export const ACTIVATIONS = { elu: 0, relu: 1, gelu: 2 } as const
 
@@ -29,6 +30,7 @@ export interface Run {
   volumes: number
   floatImages: boolean
   logits: boolean
+  precision: keyof typeof PRECISIONS
   /** Training: the output of every k-th block is kept. */
   keepEvery: number
 }
@@ -48,6 +50,7 @@ export const REQUEST_WORDS = [
   'width',
   'floatImages',
   'wantLogits',
+  'precision',
   'threads',
   'keepEvery',
 ] as const
@@ -69,6 +72,7 @@ export function requestWords(spec: MeshNetSpec, grid: Grid, threads: number, run
     width: grid.width,
     floatImages: run.floatImages ? 1 : 0,
     wantLogits: run.logits ? 1 : 0,
+    precision: PRECISIONS[run.precision],
     threads,
     keepEvery: run.keepEvery,
   }

@@ -27,7 +27,7 @@ interface Truth {
 
 /** What a run needs beside the model and the batch. */
 interface Task {
-  run: Omit<Run, 'volumes' | 'floatImages' | 'keepEvery'>
+  run: Omit<Run, 'volumes' | 'floatImages' | 'keepEvery' | 'precision'>
   truth?: Truth
   signal: AbortSignal | undefined
 }
