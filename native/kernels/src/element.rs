@@ -19,6 +19,19 @@ pub trait Element: Copy {
     unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
         Self::store(value, to);
     }
+
+    /// A value as it is after `store` and `load`.
+    /// # Safety
+    /// This machine has the lanes' features.
+    #[inline(always)]
+    unsafe fn rounded<L: Lanes>(value: L) -> L {
+        if Self::IS_FLOAT {
+            return value;
+        }
+        let mut kept = [const { core::mem::MaybeUninit::<Self>::uninit() }; 16];
+        Self::store(value, kept.as_mut_ptr().cast());
+        Self::load(kept.as_ptr().cast())
+    }
 }
 
 impl Element for f32 {
@@ -35,5 +48,23 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
         value.stream(to);
+    }
+}
+
+/// A bf16, read as a float and rounded when it is stored.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Bf16(u16);
+
+impl Element for Bf16 {
+    const IS_FLOAT: bool = false;
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        L::load_bf16(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(value: L, to: *mut Self) {
+        value.store_bf16(to.cast());
     }
 }

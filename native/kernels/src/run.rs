@@ -130,7 +130,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         })
     }
 
-    /// sums (2, C) += the sums of a row (C, pitch), and of its squares.
+    /// sums (2, C) += the sums of a row (C, pitch) as a tensor will hold it, and of its squares.
     #[inline(never)]
     unsafe fn add_moments(&self, row: *const f32, sums: &mut [f64]) {
         L::enter(
@@ -140,7 +140,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 for c in 0..channels {
                     let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
                     for x in (0..pitch).step_by(L::N) {
-                        let value = L::load(row.add(c * pitch + x));
+                        let value = E::rounded(L::load(row.add(c * pitch + x)));
                         sum = sum.add(value);
                         squares = value.fma(value, squares);
                     }
