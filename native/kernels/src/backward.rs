@@ -40,12 +40,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 let z = item.residue + link * plan.dilation(block);
                 self.gradient_row(block, item.volume, z, y, c, to)
             };
-            let target = |z, y| self.row(plan.gradient_slot(block - 1), item.volume, z, y);
             let mut lines = 0;
-            self.convolve(block, &item, weights, &shape, source, target, |line, to| {
+            self.convolve(block, &item, weights, &shape, source, |line, to| {
                 for (i, z) in line.planes() {
-                    let values = plain.add(i * length);
-                    self.through_activation(to[i], values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
+                    let (values, row) = (plain.add(i * length), self.row(plan.gradient_slot(block - 1), item.volume, z, line.y));
+                    self.through_activation(to[i], row, values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
                     self.clear_tail(values);
                 }
                 self.accumulate(line, &shape);

@@ -12,11 +12,11 @@ pub trait Element: Copy {
     /// # Safety
     /// `to` points to a register's worth of writable elements; no alignment is needed.
     unsafe fn store<L: Lanes>(value: L, to: *mut Self);
-    /// As `Lanes::stream`.
+    /// `store`, past the caches if `streamed` (see `Lanes::stream`).
     /// # Safety
     /// As `store`; `to` is a multiple of the bytes stored.
     #[inline(always)]
-    unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, _streamed: bool) {
         Self::store(value, to);
     }
 
@@ -46,8 +46,12 @@ impl Element for f32 {
         value.store(to);
     }
     #[inline(always)]
-    unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
-        value.stream(to);
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, streamed: bool) {
+        if streamed {
+            value.stream(to);
+        } else {
+            value.store(to);
+        }
     }
 }
 
