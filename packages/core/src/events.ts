@@ -70,6 +70,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     loss: z.number(),
     learningRate: z.number().optional(),
     seconds: z.number().optional(),
+    /** Of these, those in which the engine waited for the step's volumes. */
+    dataSeconds: z.number().optional(),
   }),
   /** A site has finished its local training of a round. */
   z.object({
