@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { cli, startCli, temporaryFolder } from './cli.js'
 
-const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor']
+const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor', 'bench']
 
 test('--help names every command, and every command has help with an example', async () => {
   const help = await cli(['--help'])

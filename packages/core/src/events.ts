@@ -187,6 +187,17 @@ export const EventSchema = z.discriminatedUnion('type', [
     options: z.string(),
     hint: z.string().optional(),
   }),
+  /** Where the figures of `meshfl bench` are measured: its first line. */
+  z.looseObject({ type: z.literal('bench-machine'), time, processor: z.string(), threads: z.int() }),
+  /** A figure: how long a case takes, or why it was not measured. */
+  z.looseObject({
+    type: z.literal('bench'),
+    case: z.string(),
+    engine: z.string(),
+    threads: z.int().optional(),
+    medianSeconds: z.number().optional(),
+    skipped: z.string().optional(),
+  }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),
 ])
 export type MeshflEvent = z.infer<typeof EventSchema>
