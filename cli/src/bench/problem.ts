@@ -14,9 +14,9 @@ export interface Problem {
 /** The same numbers for every engine and peer: a MeshNet of so many channels, an image of noise, labels in bands. */
 export function createProblem(grid: Grid, channels: number): Problem {
   const spec = MeshNetSpecSchema.parse({ channels })
-  const voxels = (valueOf: (i: number) => number): Uint8Array => {
+  const voxels = (at: (i: number) => number): Uint8Array => {
     const values = new Uint8Array(grid.depth * grid.height * grid.width)
-    for (let i = 0; i < values.length; i++) values[i] = valueOf(i)
+    for (let i = 0; i < values.length; i++) values[i] = at(i)
     return values
   }
   let images: Uint8Array | undefined

@@ -20,6 +20,8 @@ interface BenchOptions extends OutputOptions {
   plot?: string
 }
 
+const all = (text: string, before: string[] = []): string[] => [...before, text]
+
 /** `meshfl bench`; other benches are subcommands of it. */
 export function benchCommand(): Command {
   return withOutputOptions(
@@ -37,10 +39,11 @@ export function benchCommand(): Command {
       .option('--repeats <n>', 'runs after the warm-up; the median counts', wholeNumber(1), 5)
       .option('--no-peers', 'time the engines alone')
       .option('--out <file>', 'write machine and figures as JSON')
-      .option('--report <file...>', 'measure nothing: print the figures of such files as Markdown')
+      .option('--report <file...>', 'measure nothing: print the figures of such files as Markdown', all)
       .option(
         '--into <file...>',
         'with --report: put them into Markdown files, between <!-- bench:begin --> and <!-- bench:end -->',
+        all,
       )
       .option('--plot <file>', 'with --report: draw seconds against voxels as SVG')
       .addHelpText(
