@@ -13,16 +13,21 @@ export function latestOf(results: readonly BenchResult[]): BenchResult[] {
   return [...latest.values()]
 }
 
-/** Tables of seconds by case and entrant, one of what the largest grid takes, and where it was measured. */
-export function figuresTables(files: readonly BenchFile[]): string {
+/**
+ * Tables of seconds by case and entrant, one of what the largest grid takes, and where it was measured.
+ * @param brief the fewest channels alone, and no more than seconds
+ */
+export function figuresTables(files: readonly BenchFile[], brief = false): string {
   const results = latestOf(files.flatMap((file) => file.results))
   const measured = results.filter(({ medianSeconds }) => medianSeconds !== undefined)
   const channels = distinct(results.map((result) => result.channels)).sort((a, b) => a - b)
   const machines = distinct(files.map(({ machine }) => describeMachine(machine)))
   const largest = Math.max(...measured.filter((result) => result.channels === channels[0]).map(({ grid }) => grid[0]))
   return [
-    ...channels.map((count) => secondsTable(results, count)),
-    detailTable(measured.filter(({ grid, channels: count }) => grid[0] === largest && count === channels[0])),
+    ...channels.slice(0, brief ? 1 : undefined).map((count) => secondsTable(results, count)),
+    ...(brief
+      ? []
+      : [detailTable(measured.filter(({ grid, channels: count }) => grid[0] === largest && count === channels[0]))]),
     `Measured on:\n\n${machines.map((text) => `- ${text}`).join('\n')}\n`,
   ].join('\n')
 }

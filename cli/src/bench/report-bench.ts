@@ -10,7 +10,8 @@ export interface BenchFile {
   results: BenchResult[]
 }
 
-const BEGIN = '<!-- bench:begin -->'
+/** `summary`: the table of the fewest channels, and where it was measured. */
+const BEGIN = /<!-- bench:begin( summary)? -->/
 const END = '<!-- bench:end -->'
 
 /**
@@ -27,9 +28,11 @@ export async function reportBench(request: {
   const markdown = figuresTables(files)
   for (const path of request.into) {
     const text = await read(path)
-    const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)]
-    if (begin < 0 || end < begin) throw malformed(`${path} has no lines ${BEGIN} and ${END}`)
-    await writeFileAtomic(path, `${text.slice(0, begin + BEGIN.length)}\n\n${markdown}\n${text.slice(end)}`)
+    const [begin, end] = [BEGIN.exec(text), text.indexOf(END)]
+    if (begin === null || end < begin.index) throw malformed(`${path} has no lines <!-- bench:begin --> and ${END}`)
+    const figures = begin[1] ? figuresTables(files, true) : markdown
+    const before = text.slice(0, begin.index + begin[0].length)
+    await writeFileAtomic(path, `${before}\n\n${figures}\n${text.slice(end)}`)
   }
   if (request.plot !== undefined)
     await writeFileAtomic(request.plot, plotFigures(files.flatMap(({ results }) => results)))

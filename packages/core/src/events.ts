@@ -174,6 +174,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     name: z.string(),
     available: z.boolean(),
     device: z.string(),
+    /** What a training step takes there, a line a precision. */
+    memory: z.array(z.string()).optional(),
     reason: z.string().optional(),
     hint: z.string().optional(),
   }),
