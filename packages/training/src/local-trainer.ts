@@ -109,7 +109,7 @@ export class LocalTrainer implements SiteTrainer {
       const stepBegun = performance.now()
       const { images, labels } = await feed.next()
       const dataSeconds = (performance.now() - stepBegun) / 1000
-      if (index + 1 === steps.length) for (const item of this.options.validCases.slice(0, 1)) this.cases.prefetch(item)
+      if (index + 1 === steps.length) this.prefetchAfterTraining(round, rounds)
       const dropout = createRandom(seed, 'dropout', round, index, site).uint32()
       const step = await session.forwardBackward(current, images, labels, this.loss, { signal, seed: dropout })
       const fault = faultOf(step)
@@ -162,6 +162,13 @@ export class LocalTrainer implements SiteTrainer {
       scored.push({ loss, dice: diceFromConfusion(confusion, classNames) })
     }
     return meanOverCases(scored, classNames)
+  }
+
+  /** What comes after a round's last step: its validation, or without that the next round. */
+  private prefetchAfterTraining(round: number, rounds: number): void {
+    const [first] = this.options.validCases
+    if (first) this.cases.prefetch(first)
+    else if (round < rounds) for (const item of this.batches(round + 1)[0] ?? []) this.cases.prefetch(item)
   }
 
   private openState(state: Uint8Array | null): AdamState {
