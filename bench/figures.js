@@ -19,9 +19,9 @@ const RUNS = {
     '--grid 256 --case step --device cpu --precision fp32,bf16 --max-memory all,3GB,2GB --repeats 3 --no-peers',
   '256-step-wasm': '--grid 256 --case step --device wasm --repeats 1 --no-peers',
   '256-step-peers': '--grid 256 --case step --device cpu --repeats 1',
-  'wide-15': '--grid 64,128 --channels 15 --device cpu,wasm --precision fp32,bf16 --repeats 2',
-  'wide-21': '--grid 64,128 --channels 21 --device cpu,wasm --precision fp32,bf16 --repeats 2',
-  'wide-30': '--grid 64,128 --channels 30 --device cpu,wasm --precision fp32,bf16 --repeats 2',
+  'wide-15': '--grid 64,128 --channels 15 --device cpu,wasm --precision fp32,bf16 --repeats 1',
+  'wide-21': '--grid 64,128 --channels 21 --device cpu,wasm --precision fp32,bf16 --repeats 1',
+  'wide-30': '--grid 64,128 --channels 30 --device cpu,wasm --precision fp32,bf16 --repeats 1',
 }
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -52,7 +52,7 @@ const files = readdirSync(folder)
   .sort()
   .map((name) => join(folder, name))
 const documents = ['README.md', 'docs/performance.md'].filter((name) =>
-  readFileSync(join(root, name), 'utf8').includes('<!-- bench:begin -->'),
+  readFileSync(join(root, name), 'utf8').includes('<!-- bench:begin'),
 )
 run([
   ...meshfl,
