@@ -1,10 +1,11 @@
 import { Command } from 'commander'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { positiveNumber, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 
-interface ServeOptions extends OutputOptions, StudyOptions {
+interface ServeOptions extends OutputOptions, StudyOptions, FederationOptions {
   out: string
   sites?: number
   minSites?: number
@@ -16,12 +17,14 @@ interface ServeOptions extends OutputOptions, StudyOptions {
 
 export function serveCommand(): Command {
   return withOutputOptions(
-    withStudyOptions(
-      new Command('serve')
-        .description(
-          'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
-        )
-        .requiredOption('--out <run>', 'folder of the run'),
+    withFederationOptions(
+      withStudyOptions(
+        new Command('serve')
+          .description(
+            'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
+          )
+          .requiredOption('--out <run>', 'folder of the run'),
+      ),
     )
       .option('--sites <n>', 'sites to invite (default: 1)', wholeNumber(1))
       .option('--min-sites <n>', 'sites that a round needs (default: all)', wholeNumber(1))

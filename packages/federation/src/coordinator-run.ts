@@ -1,10 +1,4 @@
-import {
-  MeshflError,
-  type ModelLayout,
-  modelSha256,
-  type SiteDescription,
-  type Study,
-} from '@meshfl/core'
+import { MeshflError, type ModelLayout, modelSha256, type SiteDescription, type Study } from '@meshfl/core'
 import type { Admissions } from './admissions.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'

@@ -111,9 +111,7 @@ export class CoordinatorStore {
   }
 
   async writeCommit({ commit, model, state }: Saved): Promise<void> {
-    const server: NamedTensor[] = state
-      ? [{ name: SERVER_STATE, dtype: 'U8', shape: [state.length], data: state }]
-      : []
+    const server: NamedTensor[] = state ? [{ name: SERVER_STATE, dtype: 'U8', shape: [state.length], data: state }] : []
     const bytes = encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, server)
     await writeFileAtomic(this.#path('state', 'commit.safetensors'), bytes)
   }

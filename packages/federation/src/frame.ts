@@ -215,7 +215,8 @@ export function encodeVectorBody(vector: Float32Array): { body: Uint8Array; vect
  */
 export function decodeVectorBody(body: Uint8Array, expectedSha256: string): Float32Array {
   const found = sha256(body)
-  if (found !== expectedSha256) throw new ProtocolError(`the vector’s hash is ${found}, the header says ${expectedSha256}`)
+  if (found !== expectedSha256)
+    throw new ProtocolError(`the vector’s hash is ${found}, the header says ${expectedSha256}`)
   const vector = floatsOf(body)
   const at = vector.findIndex((value) => !Number.isFinite(value))
   if (at >= 0) throw new ProtocolError(`float ${at} of the vector is ${vector[at]}, not a finite number`)

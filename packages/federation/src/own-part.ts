@@ -12,12 +12,7 @@ export function ownPartOf(federation: Federation): OwnPart {
  * The global model with a site's own part in its place; the arrays given are not changed.
  * @param own the site's last model; null before its first round, when it has nothing of its own
  */
-export function withOwnPart(
-  layout: ModelLayout,
-  model: ModelState,
-  own: ModelState | null,
-  part: OwnPart,
-): ModelState {
+export function withOwnPart(layout: ModelLayout, model: ModelState, own: ModelState | null, part: OwnPart): ModelState {
   if (own === null || part === 'nothing') return model
   if (part === 'everything') return own
   const parameters = model.parameters.slice()

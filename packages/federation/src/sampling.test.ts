@@ -14,10 +14,15 @@ const NAMES = ['site-1', 'site-2', 'site-3', 'site-4']
 
 test('a round draws the same sites whoever joined first, and not those of the next', () => {
   fc.assert(
-    fc.property(fc.nat(), fc.integer({ min: 1, max: 1000 }), fc.shuffledSubarray(NAMES, { minLength: 4 }), (seed, round, names) => {
-      expect(drawOrder(seed, round, names)).toEqual(drawOrder(seed, round, NAMES))
-      expect([...drawOrder(seed, round, names)].sort()).toEqual(NAMES)
-    }),
+    fc.property(
+      fc.nat(),
+      fc.integer({ min: 1, max: 1000 }),
+      fc.shuffledSubarray(NAMES, { minLength: 4 }),
+      (seed, round, names) => {
+        expect(drawOrder(seed, round, names)).toEqual(drawOrder(seed, round, NAMES))
+        expect([...drawOrder(seed, round, names)].sort()).toEqual(NAMES)
+      },
+    ),
   )
   const first = Array.from({ length: 400 }, (_, i) => drawOrder(0, i + 1, NAMES)[0]!)
   // 400 fair draws of four: 100 each, standard deviation 8.7.
@@ -27,9 +32,11 @@ test('a round draws the same sites whoever joined first, and not those of the ne
 test('a fraction is rounded down, to one site at least; a count is at most all', () => {
   const size = (keys: object, sites: number): number => sampleSize(FederationSchema.parse(keys), sites)
   expect([size({}, 7), size({ sampleCount: 9 }, 7), size({ sampleCount: 3 }, 7)]).toEqual([7, 7, 3])
-  expect([size({ sampleFraction: 0.5 }, 7), size({ sampleFraction: 0.1 }, 7), size({ sampleFraction: 0.3 }, 10)]).toEqual([
-    3, 1, 3,
-  ])
+  expect([
+    size({ sampleFraction: 0.5 }, 7),
+    size({ sampleFraction: 0.1 }, 7),
+    size({ sampleFraction: 0.3 }, 10),
+  ]).toEqual([3, 1, 3])
   expect(fewestUpdates(FederationSchema.parse({ sampleCount: 3 }), 7, 2)).toBe(2)
 })
 
@@ -45,13 +52,14 @@ async function run(federation: object, site: (name: string) => Promise<unknown>)
 test('with a sample of two only the drawn sites train, log and ledger name them, and all score', async () => {
   const rounds = await run({ sampleCount: 2 }, (name) => loopback!.join(name).finished)
   for (const [index, { sites, leftOut }] of rounds.entries()) {
-    const drawn = drawOrder(5, index + 1, NAMES).slice(0, 2).sort()
+    const drawn = drawOrder(5, index + 1, NAMES)
+      .slice(0, 2)
+      .sort()
     expect(sites.map(({ site }) => site)).toEqual(drawn)
     const others = NAMES.filter((name) => !drawn.includes(name))
     expect(leftOut).toEqual(others.map((site) => ({ site, reason: 'not sampled' })))
     expect(loopback!.logs('info')).toContain(`round ${index + 1} samples ${drawn.join(', ')}`)
-    for (const name of NAMES)
-      expect(loopback!.trainers.get(name)!.begun.includes(index + 1)).toBe(drawn.includes(name))
+    for (const name of NAMES) expect(loopback!.trainers.get(name)!.begun.includes(index + 1)).toBe(drawn.includes(name))
     const scored = loopback!.events.filter((event) => event.type === 'site-evaluated' && event.round === index + 1)
     expect(scored).toHaveLength(4)
   }

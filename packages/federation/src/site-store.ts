@@ -127,7 +127,9 @@ export class SiteStore {
     })
     const extra = [
       ...(vector ? [vectorTensor(vector)] : []),
-      ...(ownBefore ? [floats(OWN_PARAMETERS, ownBefore.parameters), floats(OWN_STATISTICS, ownBefore.statistics)] : []),
+      ...(ownBefore
+        ? [floats(OWN_PARAMETERS, ownBefore.parameters), floats(OWN_STATISTICS, ownBefore.statistics)]
+        : []),
       ...(stateBefore ? [opaque('state.before', stateBefore)] : []),
       opaque('state.after', stateAfter),
     ]

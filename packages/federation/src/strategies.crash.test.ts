@@ -27,8 +27,7 @@ function beginAnew(reference: Loopback, federation: Record<string, unknown>): Lo
 /** Sites keep the port: their invite names it. */
 function inviteAll(reference: Loopback, loopback: Loopback): void {
   const { port } = new URL(loopback.coordinator.endpoint.replace('tcp', 'http'))
-  for (const site of SITES)
-    loopback.invites.set(site, reference.invites.get(site)!.replace(/:(\d+)\//, `:${port}/`))
+  for (const site of SITES) loopback.invites.set(site, reference.invites.get(site)!.replace(/:(\d+)\//, `:${port}/`))
 }
 
 /** Throws at the n-th time that a point is reached. */

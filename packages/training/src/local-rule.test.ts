@@ -82,9 +82,7 @@ test('fedprox with mu 0 is fedavg, bit for bit: model and optimiser', async () =
 test('fedprox adds mu times the distance from the round’s model to every gradient', async () => {
   const { outcomes, seen } = await rounds([{ kind: 'proximal', mu: 0.3 }])
   for (let i = 0; i < P; i++) {
-    const gradients = seen.map(
-      (step) => step.gradients[i]! + 0.3 * (step.parameters[i]! - start.parameters[i]!),
-    )
+    const gradients = seen.map((step) => step.gradients[i]! + 0.3 * (step.parameters[i]! - start.parameters[i]!))
     expect(Math.abs(outcomes[0]!.model.parameters[i]! - adamOf(start.parameters[i]!, gradients, 3))).toBeLessThan(1e-6)
   }
 })

@@ -88,7 +88,15 @@ export class LocalTrainer implements SiteTrainer {
   /**
    * @throws MeshflError `TRAINING_NO_CASES`, `TRAINING_DIVERGED`, `OPTIMIZER_STATE_INVALID`; the signal's reason when aborted
    */
-  async train({ round, rounds, model, state, rule = { kind: 'plain' }, signal, onStep }: TrainTask): Promise<TrainOutcome> {
+  async train({
+    round,
+    rounds,
+    model,
+    state,
+    rule = { kind: 'plain' },
+    signal,
+    onStep,
+  }: TrainTask): Promise<TrainOutcome> {
     const { session, recipe, spec, classNames, site, trainCases } = this.options
     if (trainCases.length === 0) {
       throw new MeshflError('TRAINING_NO_CASES', `${site} has no training case`, {

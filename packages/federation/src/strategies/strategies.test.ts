@@ -1,4 +1,4 @@
-import { modelSha256, StrategySchema, type StrategyName, type StrategyOptions } from '@meshfl/core'
+import { modelSha256, type StrategyName, type StrategyOptions, StrategySchema } from '@meshfl/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Contribution, sortedBySite } from '../aggregate.js'
@@ -185,7 +185,10 @@ describe('hostile sites', () => {
         statistics: Float32Array.from({ length: LAYOUT.statisticCount }, (_, i) => fill(i)),
       },
     })
-    const near = (site: number): ((i: number) => number) => (i) => 1 + 0.1 * Math.sin(site * 37 + i)
+    const near =
+      (site: number): ((i: number) => number) =>
+      (i) =>
+        1 + 0.1 * Math.sin(site * 37 + i)
     return [
       ...Array.from({ length: honest }, (_, k) => make(`honest-${k}`, near(k))),
       ...hostile.map((value, k) => make(`a-hostile-${k}`, (i) => (i % 2 === 0 ? value : -value))),
