@@ -71,12 +71,12 @@ export interface GradientOutcome {
 
 /** The optimiser of a federation that synchronises every step. It runs at the coordinator. */
 export interface StepOptimizer {
-  /** Learning rate of a step. @param position steps before this one, of all rounds @param total steps of all rounds */
-  learningRate(position: number, total: number): number
   /**
    * One step from a model; nothing given is changed.
    * @param update gradient, batch statistics and voxels of all sites together
    * @param state what the last step returned; null before the first
+   * @param position steps before this one, of all rounds
+   * @param total steps of all rounds
    */
   step(
     model: ModelState,

@@ -1,5 +1,6 @@
 import type { Draft } from './coordinator-draft.js'
 import type { CoordinatorEvent, Result } from './coordinator-state.js'
+import { exchangeName, placeIn } from './coordinator-steps.js'
 import type { Header } from './messages.js'
 import { finish } from './progress-clock.js'
 
@@ -29,7 +30,7 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
     return
   }
   if (round > draft.state.round + 1) {
-    reject(`round ${draft.state.round + 1} is in progress`)
+    reject(`${exchangeName(draft.state)} is in progress`)
     return
   }
   if (base !== draft.state.base) {
@@ -80,6 +81,10 @@ export function accept(draft: Draft, site: string, round: number, base: string, 
   }
   const { loss, dice, seconds } = result.metrics
   const { samples, update } = result
+  if (draft.state.config.sync === 'step') {
+    if (loss !== null) draft.tell({ type: 'step', site, ...placeIn(draft.state, round), loss, seconds })
+    return
+  }
   draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
 }
 
@@ -97,5 +102,5 @@ export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { 
   draft.change(site, { progress: finish(record.progress, 'evaluate', draft.at) })
   draft.show(site, 'waiting')
   const { loss, dice, weight } = metrics
-  draft.tell({ type: 'site-evaluated', site, round, loss, dice, cases: weight })
+  draft.tell({ type: 'site-evaluated', site, round: placeIn(draft.state, round).round, loss, dice, cases: weight })
 }

@@ -1,4 +1,12 @@
-import { MeshflError, type ModelLayout, type ModelState, modelSha256, type Study, sha256 } from '@meshfl/core'
+import {
+  MeshflError,
+  type ModelLayout,
+  type ModelState,
+  modelSha256,
+  type StepOptimizer,
+  type Study,
+  sha256,
+} from '@meshfl/core'
 import type { Admissions } from './admissions.js'
 import { sortedBySite } from './aggregate.js'
 import type { CoordinatorEffect } from './coordinator-state.js'
@@ -6,6 +14,7 @@ import type { Commit, CoordinatorStore, JournalEntry, Saved } from './coordinato
 import { encodeModelBody, encodeVectorBody } from './frame.js'
 import type { Identity } from './identity.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
+import { combineSteps } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
 
@@ -16,6 +25,7 @@ export interface CommitsOptions {
   runId: string
   study: Study
   layout: ModelLayout
+  stepOptimizer?: StepOptimizer
   saved: Saved
   at(point: string): void
   onFailed(error: unknown): void
@@ -57,11 +67,11 @@ export class Commits {
 
   /** Averages a round's updates; resolves with the hash of the result when that is on disk, with null when closed before. */
   async commitRound(
-    { round, base, sites, leftOut, trained }: Extract<CoordinatorEffect, { type: 'commit' }>,
+    { round, steps, base, sites, leftOut, trained }: Extract<CoordinatorEffect, { type: 'commit' }>,
     entries: readonly JournalEntry[],
   ): Promise<string | null> {
     const { identity, store, runId, at, onFailed } = this.#options
-    const { model, state } = this.#combine(round, entries)
+    const { model, state } = this.#combine(round, steps, entries)
     const result = modelSha256(model)
     const line = writeLedgerLine(identity, {
       run: runId,
@@ -78,6 +88,7 @@ export class Commits {
     const commit: Commit = {
       ...this.#commit,
       round,
+      steps,
       ledgerLine: line,
       ledgerBytes: this.#commit.ledgerBytes + Buffer.byteLength(line) + 1,
       trained,
@@ -115,8 +126,12 @@ export class Commits {
     this.#vector = vector && encodeVectorBody(vector)
   }
 
-  #combine(round: number, entries: readonly JournalEntry[]): RoundOutput {
-    const { layout, study, admissions } = this.#options
+  #combine(round: number, steps: number, entries: readonly JournalEntry[]): RoundOutput {
+    const { layout, study, admissions, stepOptimizer } = this.#options
+    if (study.federation.sync === 'step') {
+      const update = combineSteps(layout, entries)
+      return stepOptimizer!.step(this.#model, update, this.#state, round - 1, study.rounds * steps)
+    }
     const { strategy, strategyOptions, batchNorm } = study.federation
     const output = STRATEGIES[strategy].combine({
       layout,

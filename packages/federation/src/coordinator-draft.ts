@@ -24,6 +24,7 @@ export class Draft {
       members: new Set(state.members),
       results: new Map(state.results),
       evaluations: new Map(state.evaluations),
+      shares: new Map(state.shares),
     }
   }
 

@@ -14,6 +14,7 @@ export function coordinatorStep(
   const { state } = draft
   switch (event.type) {
     case 'joined':
+      if (event.share !== undefined) state.shares.set(event.site, event.share)
       joined(draft, event.site, event.session, event.working)
       break
     case 'disconnected':

@@ -1,4 +1,11 @@
-import { MeshflError, type ModelLayout, modelSha256, type SiteDescription, type Study } from '@meshfl/core'
+import {
+  MeshflError,
+  type ModelLayout,
+  modelSha256,
+  type SiteDescription,
+  type StepOptimizer,
+  type Study,
+} from '@meshfl/core'
 import type { Admissions } from './admissions.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'
@@ -10,6 +17,7 @@ import {
   startState,
   type Told,
 } from './coordinator-state.js'
+import { placeIn } from './coordinator-steps.js'
 import type { CoordinatorStore, JournalEntry, Saved } from './coordinator-store.js'
 import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
@@ -32,6 +40,7 @@ export interface CoordinatorRunOptions {
   study: Study
   studySha256: string
   layout: ModelLayout
+  stepOptimizer?: StepOptimizer
   minSites: number
   /** What the model files say of the sites' data. */
   dataKeys(): DataKeys
@@ -83,6 +92,7 @@ export class CoordinatorRun {
           study.federation.roundDeadlineSeconds === undefined ? null : study.federation.roundDeadlineSeconds * 1000,
         targetDice: study.targetDice ?? null,
         earlyStop: study.earlyStop,
+        sync: study.federation.sync,
         sampling: isSampled(study.federation) ? { seed: study.seed, federation: study.federation } : undefined,
         suspectMs: timing.suspectMs,
         leaseMs: timing.leaseMs,
@@ -90,6 +100,8 @@ export class CoordinatorRun {
         progress: { leastMs: timing.stallMs, firstMs: timing.firstStepMs },
       },
       round: saved.commit.round,
+      ...(saved.commit.steps === null ? {} : { steps: saved.commit.steps }),
+      shares: new Map(admissions.sites.map(({ site, description }) => [site, batchesOf(study, description)])),
       base: modelSha256(saved.model),
       best: saved.commit.best,
       rise: saved.commit.rise,
@@ -116,7 +128,8 @@ export class CoordinatorRun {
       ...options,
       run: options.runId,
       send: (peer, frames) => this.#send(peer, frames),
-      onJoined: (site, session, working) => this.dispatch({ type: 'joined', site, session, working }),
+      onJoined: (site, session, working) =>
+        this.dispatch({ type: 'joined', site, session, working, share: this.#shareOf(site) }),
       onClosed: (session) => {
         this.#sentModels.delete(session)
         this.dispatch({ type: 'disconnected', session })
@@ -209,7 +222,8 @@ export class CoordinatorRun {
     const v = PROTOCOL_VERSION
     switch (effect.type) {
       case 'task': {
-        const { session, purpose, round, attempt, base, again } = effect
+        const { session, purpose, round, attempt, base, again, place } = effect
+        const rounds = study.rounds * (place?.steps ?? 1)
         // A site that scored this model a moment ago has it.
         const isKnown = this.#sentModels.get(session) === base && !again
         this.#sentModels.set(session, base)
@@ -218,7 +232,8 @@ export class CoordinatorRun {
         this.#gate.send(
           session,
           {
-            ...{ v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
+            ...{ v, type: 'TASK', purpose, run: runId, round, rounds, attempt, base, leaseSeconds },
+            ...(place ? { place } : {}),
             ...(vector ? { vectorSha256: vector.vectorSha256 } : {}),
           },
           [isKnown ? new Uint8Array() : this.#commits.modelBody, ...(vector ? [vector.body] : [])],
@@ -249,7 +264,8 @@ export class CoordinatorRun {
         })
         break
       case 'done': {
-        const { round, best, base } = this.#state
+        const { best, base } = this.#state
+        const { round } = placeIn(this.#state, this.#state.round)
         this.#gate.send(effect.session, { v, type: 'DONE', run: runId, rounds: round, result: base, best }, [
           this.#commits.modelBody,
           encodeJsonBody(this.#options.dataKeys()),
@@ -263,7 +279,8 @@ export class CoordinatorRun {
         tell(effect.event)
         break
       case 'finish': {
-        const { round, best, base } = this.#state
+        const { best, base } = this.#state
+        const { round } = placeIn(this.#state, this.#state.round)
         this.#tellTraffic()
         const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
         this.#close().then(() => this.#resolve(result), this.#reject)
@@ -340,6 +357,10 @@ export class CoordinatorRun {
     if (isNew && !this.#state.results.has(site)) this.#updates.delete(site)
   }
 
+  #shareOf(site: string): number {
+    return batchesOf(this.#options.study, this.#options.admissions.siteOf(site)!.description)
+  }
+
   #send(peer: string, frames: readonly Uint8Array[]): void {
     const site = this.#gate.siteOf(peer)
     if (site) this.#traffic.count(site, 'bytesSent', frames)
@@ -380,4 +401,9 @@ export class CoordinatorRun {
     this.#reject(error)
     void this.#close()
   }
+}
+
+/** Batches that a site has in a round. */
+function batchesOf({ recipe }: Study, { trainCases }: SiteDescription): number {
+  return recipe.localEpochs * Math.ceil(trainCases / recipe.batchSize)
 }

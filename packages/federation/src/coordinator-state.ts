@@ -1,4 +1,5 @@
 import type { EarlyStop, Federation, MeshflEvent, Rise, SiteState } from '@meshfl/core'
+import type { StepPlace } from './coordinator-steps.js'
 import type { Header, TrainMetrics, Work } from './messages.js'
 import { newProgress, type Progress, type ProgressConfig } from './progress-clock.js'
 import type { SiteMetrics, Summary } from './round-summary.js'
@@ -11,6 +12,8 @@ interface CoordinatorConfig {
   /** After which a round commits with `minSites`; null: it waits for all of its sites. */
   deadlineMs: number | null
   targetDice: number | null
+  /** `step`: `round` below counts steps; see `placeOf`. Default: round. */
+  sync?: 'round' | 'step' | undefined
   earlyStop?: EarlyStop | undefined
   /** How the sites of a round are drawn; absent: all train. */
   sampling?: { seed: number; federation: Federation } | undefined
@@ -52,8 +55,12 @@ export interface CoordinatorState {
    * evaluating, recording: the sites score the model of `round`; the scores are on their way to the disk.
    */
   readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'done'
-  /** The last one committed. */
+  /** The last one committed; with `sync: step` the last step, counted over all rounds. */
   readonly round: number
+  /** Exchanges in a round: 1, or its steps; 0 before the first one with `sync: step`. */
+  readonly steps: number
+  /** With `sync: step`: batches that a site has in a round. */
+  readonly shares: ReadonlyMap<string, number>
   /** Hash of the model after it. */
   readonly base: string
   readonly best: Best | null
@@ -87,7 +94,7 @@ export interface SiteStep {
 }
 
 export type CoordinatorEvent = { at: number } & (
-  | { type: 'joined'; site: string; session: string; working: Work | null }
+  | { type: 'joined'; site: string; session: string; working: Work | null; share?: number }
   | { type: 'disconnected'; session: string }
   | { type: 'heard'; site: string; session: string; working: Work | null; step?: SiteStep }
   | {
@@ -129,6 +136,8 @@ export type CoordinatorEffect =
       round: number
       attempt: number
       base: string
+      /** With `sync: step`. */
+      place?: StepPlace
       /** Whether it was sent in this session before, and seems to be lost. */
       again: boolean
     }
@@ -144,7 +153,16 @@ export type CoordinatorEffect =
   /** Write the update to disk, then tell `journaled`. */
   | { type: 'journal'; site: string; round: number; update: string }
   /** Average these sites' updates, write the commit, then tell `committed`. */
-  | { type: 'commit'; round: number; base: string; sites: string[]; leftOut: LeftOut[]; trained: Summary }
+  | {
+      type: 'commit'
+      round: number
+      /** Exchanges in a round. */
+      steps: number
+      base: string
+      sites: string[]
+      leftOut: LeftOut[]
+      trained: Summary
+    }
   /** Write the scores of this round's model, then tell `recorded`. */
   | { type: 'record'; round: number; evaluated: Summary; best: Best | null; rise: Rise | null; final: boolean }
   | { type: 'done'; session: string }
@@ -157,6 +175,8 @@ export type CoordinatorEffect =
 export interface CoordinatorStart {
   config: CoordinatorConfig
   round: number
+  steps?: number
+  shares?: ReadonlyMap<string, number>
   base: string
   best: Best | null
   rise?: Rise | null
@@ -174,12 +194,16 @@ export interface CoordinatorStart {
 
 /** The state that a new or a restarted coordinator begins with. */
 export function startState(start: CoordinatorStart): CoordinatorState {
-  const phase = start.final ? 'done' : start.recorded || start.round === 0 ? 'gathering' : 'evaluating'
+  const steps = start.steps ?? (start.config.sync === 'step' ? 0 : 1)
+  const isScored = start.recorded || start.round % Math.max(1, steps) !== 0 || start.round === 0
+  const phase = start.final ? 'done' : isScored ? 'gathering' : 'evaluating'
   const lastHeard = phase === 'done' ? start.at - start.config.leaseMs + start.doneGraceMs : start.at
   return {
     config: start.config,
     phase,
     round: start.round,
+    steps,
+    shares: start.shares ?? new Map(),
     base: start.base,
     best: start.best,
     rise: start.rise ?? null,

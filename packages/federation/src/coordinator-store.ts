@@ -16,6 +16,7 @@ import {
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
+import { placeOf, type StepPlace } from './coordinator-steps.js'
 import { verifyUpdate } from './ledger.js'
 import { TrainMetricsSchema } from './messages.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
@@ -35,7 +36,10 @@ const SummarySchema = z.strictObject({
 const CommitSchema = z.strictObject({
   format: z.literal('meshfl-commit/1'),
   run: z.string(),
+  /** With `sync: step` it counts steps. */
   round: z.int().min(0),
+  /** Exchanges in a round: 1, or with `sync: step` its steps; null before the first. */
+  steps: z.int().min(1).nullable(),
   /** The round's line of the ledger and the ledger's bytes with it; null before the first round. */
   ledgerLine: z.string().nullable(),
   ledgerBytes: z.int().min(0),
@@ -71,6 +75,11 @@ export interface Saved {
   model: ModelState
   /** The strategy's server state. */
   state: Uint8Array | null
+}
+
+/** Where a commit stands: its round in what people read. */
+function placeOfCommit({ round, steps }: Commit): StepPlace {
+  return placeOf(round, steps ?? 1)
 }
 
 /**
@@ -160,14 +169,17 @@ export class CoordinatorStore {
     }
   }
 
-  async #deriveRound({ round }: Commit, model: ModelState): Promise<void> {
-    if (round === 0) return
+  async #deriveRound(commit: Commit, model: ModelState): Promise<void> {
+    const { round, step, steps } = placeOfCommit(commit)
+    if (commit.round === 0 || step < steps) return
     const bytes = encodeModel(this.#layout, model, this.#metadata(round))
     const path = this.#path('rounds', `${String(round).padStart(4, '0')}.safetensors`)
     await Promise.all([writeFileAtomic(this.#path('latest.safetensors'), bytes), writeFileAtomic(path, bytes)])
   }
 
-  async #deriveBest({ round, best, evaluated }: Commit, model: ModelState): Promise<void> {
+  async #deriveBest(commit: Commit, model: ModelState): Promise<void> {
+    const { best, evaluated } = commit
+    const { round } = placeOfCommit(commit)
     if (!evaluated || best?.round !== round) return
     const bytes = encodeModel(this.#layout, model, {
       ...this.#metadata(round),

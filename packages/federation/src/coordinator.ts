@@ -10,6 +10,7 @@ import {
   modelSha256,
   now,
   type SiteDescription,
+  type StepOptimizer,
   type Study,
 } from '@meshfl/core'
 import { Admissions } from './admissions.js'
@@ -48,6 +49,8 @@ export interface CoordinatorOptions {
   events: EventSink
   /** Stops the run; its folder keeps everything. */
   signal: AbortSignal
+  /** Takes the steps of a study with `sync: step`. */
+  stepOptimizer?: StepOptimizer
   /** Default: a week. */
   inviteTtlSeconds?: number
 }
@@ -92,6 +95,8 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       hint: 'raise --sites or lower --min-sites',
     })
   }
+  if (study.federation.sync === 'step' && !options.stepOptimizer)
+    throw new TypeError('sync: step needs a stepOptimizer')
   checkStrategy(study.federation, fewestUpdates(study.federation, options.sites, minSites))
   // A mistake of the caller, not of a user: the run would go by a name that no study has.
   if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
@@ -123,6 +128,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         format: 'meshfl-commit/1' as const,
         run: runId,
         round: 0,
+        steps: null,
         ledgerLine: null,
         ledgerBytes: 0,
         trained: null,
@@ -147,6 +153,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       study,
       studySha256,
       layout,
+      ...(options.stepOptimizer ? { stepOptimizer: options.stepOptimizer } : {}),
       minSites,
       dataKeys: keys,
       approve: options.approve,
@@ -180,7 +187,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     return {
       endpoint,
       invites,
-      resumedAtRound: saved.commit.round,
+      resumedAtRound: Math.floor(saved.commit.round / (saved.commit.steps ?? 1)),
       signingPublic: identity.signingPublic,
       finished: run.finished,
       pause: () => started.dispatch({ type: 'pause' }),

@@ -188,10 +188,10 @@ test('an exception of a trainer reaches the coordinator’s log, and its own cal
   loopback = new Loopback(1)
   await loopback.start()
   const trainer = {
+    ...createFakeTrainer('x'),
     train: async () => {
       throw new Error('out of memory')
     },
-    evaluate: createFakeTrainer('x').evaluate,
   }
   const site = loopback.join('site-1', { createTrainer: async () => trainer })
   await expect(site.finished).rejects.toThrow('out of memory')

@@ -1,10 +1,13 @@
 import { assertNever } from '@meshfl/core'
+import type { StepPlace } from './coordinator-steps.js'
 import type { Header, Work } from './messages.js'
 
 /** What a coordinator asks for. */
 export interface Task extends Work {
   readonly rounds: number
   readonly attempt: number
+  /** With `sync: step`: the round and its step. */
+  readonly place?: StepPlace | undefined
 }
 
 export interface SiteMachineState {

@@ -1,6 +1,7 @@
 import {
   bytesOf,
   type EvaluateOutcome,
+  type GradientOutcome,
   MeshflError,
   type ModelState,
   modelSha256,
@@ -11,6 +12,7 @@ import {
 } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
+import type { StepPlace } from './coordinator-steps.js'
 import {
   decodeJsonBody,
   decodeModelBody,
@@ -24,7 +26,7 @@ import {
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
-import { DataKeysSchema, type Header, PROTOCOL_VERSION, type Work } from './messages.js'
+import { DataKeysSchema, type Header, PROTOCOL_VERSION, type TrainMetrics, type Work } from './messages.js'
 import { ownPartOf, withOwnPart } from './own-part.js'
 import { reportError } from './reported-error.js'
 import type { JoinOptions } from './site.js'
@@ -70,7 +72,9 @@ export class SiteRun {
   /** What tasks came with, by the model's hash: of the task at work and of the next. */
   #received = new Map<string, { model: ModelState; vector?: Float32Array }>()
   #saved: SavedRound | null = null
-  #outcome: TrainOutcome | undefined
+  #outcome: (TrainOutcome & { metrics: TrainMetrics }) | undefined
+  /** Of the task at work, with `sync: step`. */
+  #place: StepPlace | undefined
   #evaluation: EvaluateOutcome | undefined
   #progress: StepProgress | undefined
   #working: AbortController | undefined
@@ -173,7 +177,7 @@ export class SiteRun {
   #receive({ header, bodies }: Message<CoordinatorMessage>): void {
     switch (header.type) {
       case 'TASK': {
-        const { purpose, round, base, rounds, attempt } = header
+        const { purpose, round, base, rounds, attempt, place } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
         if (!this.#received.has(base)) {
           // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
@@ -185,7 +189,7 @@ export class SiteRun {
           this.#received.get(base)!.vector = decodeVectorBody(bodies[1]!, header.vectorSha256)
         else if (purpose === 'train' && STRATEGIES[this.#welcome.study.federation.strategy].taskVector)
           throw new ProtocolError('a task without its vector')
-        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt } })
+        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place } })
         break
       }
       case 'ACK': {
@@ -265,7 +269,9 @@ export class SiteRun {
     }
   }
 
-  async #start({ purpose, round, rounds, base }: Task): Promise<void> {
+  async #start({ purpose, round, rounds, base, place }: Task): Promise<void> {
+    this.#place = place
+    const shown = place?.round ?? round
     const work = { purpose, round, base }
     const { model: received, vector } = this.#received.get(base)!
     for (const known of this.#received.keys()) if (known !== base) this.#received.delete(known)
@@ -276,16 +282,19 @@ export class SiteRun {
     this.#working = working
     this.#progress = undefined
     this.#tellState(purpose === 'train' ? 'training' : 'evaluating')
-    if (purpose === 'train') {
-      this.#options.tell({ type: 'round-started', round, rounds, sites: [this.#site] })
+    if (purpose === 'train' && (place?.step ?? 1) === 1) {
+      this.#options.tell({ type: 'round-started', round: shown, rounds: study.rounds, sites: [this.#site] })
     }
     try {
       const trainer = await this.#trainer!
       const { signal } = working
       if (purpose === 'evaluate') {
-        this.#evaluation = await trainer.evaluate({ round, model, signal })
+        this.#evaluation = await trainer.evaluate({ round: shown, model, signal })
         const { cases, loss, dice } = this.#evaluation
-        if (!signal.aborted) this.#options.tell({ type: 'site-evaluated', site: this.#site, round, loss, dice, cases })
+        if (!signal.aborted)
+          this.#options.tell({ type: 'site-evaluated', site: this.#site, round: shown, loss, dice, cases })
+      } else if (place) {
+        this.#outcome = asUpdate(await trainer.gradient({ ...place, model, signal }))
       } else {
         const state = this.#stateBefore(round, base)
         const onStep = (progress: StepProgress): void => this.#stepped(work, working, progress)
@@ -351,6 +360,12 @@ export class SiteRun {
     this.#saved = saved
     const { dice, seconds } = metrics
     const loss = Number.isFinite(metrics.loss) ? metrics.loss : null
+    const place = this.#place
+    if (place) {
+      if (loss !== null) this.#options.tell({ type: 'step', site: this.#site, ...place, loss, seconds })
+      this.#dispatch({ type: 'saved', work })
+      return
+    }
     this.#options.tell({
       type: 'site-trained',
       site: this.#site,
@@ -416,4 +431,10 @@ export class SiteRun {
     const { sent, received } = this.#link.bytes
     this.#options.tell({ type: 'traffic', site: this.#site, bytesSent: sent, bytesReceived: received })
   }
+}
+
+/** A step's gradient and batch statistics, laid out as a model: what a RESULT carries with `sync: step`. */
+function asUpdate({ gradients, batchStatistics, voxels, samples, metrics }: GradientOutcome) {
+  const model = { parameters: gradients, statistics: batchStatistics }
+  return { model, samples, state: new Uint8Array(), metrics: { ...metrics, voxels } }
 }
