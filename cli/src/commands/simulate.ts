@@ -1,20 +1,21 @@
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type EngineOptions, engineChoice, withEngineOptions } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
+import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface SimulateOptions extends OutputOptions, StudyOptions, FederationOptions, EngineOptions {
+interface SimulateOptions extends OutputOptions, FederationOptions, StudyOptions, EngineOptions, TelemetryOptions {
   out: string
 }
 
 export function simulateCommand(): Command {
   return withOutputOptions(
-    withEngineOptions(
-      withFederationOptions(
+    withTelemetryOptions(
+      withEngineOptions(
         withStudyOptions(
-          new Command('simulate')
+          withFederationOptions(new Command('simulate'))
             .description(
               'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
             )
@@ -47,8 +48,8 @@ export function simulateCommand(): Command {
         folder: options.out,
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
-        ...(options.device ? { device: options.device } : {}),
-        ...(options.threads === undefined ? {} : { threads: options.threads }),
+        engine: engineChoice(options),
+        telemetry: options,
         output,
         signal,
       })

@@ -1,3 +1,4 @@
+export * from './csv-cell.js'
 export * from './early-stop.js'
 export * from './errors.js'
 export * from './event-log.js'
