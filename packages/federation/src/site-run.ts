@@ -22,6 +22,7 @@ import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
 import { DataKeysSchema, type Header, PROTOCOL_VERSION, type Work } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
 import { reportError } from './reported-error.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
@@ -41,6 +42,7 @@ export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTr
   invite: Invite
   identity: Identity
   store: SiteStore
+  patience: PatientWrites
   membership: Membership | null
   tell(event: Told): void
   timing: Timing
@@ -120,14 +122,19 @@ export class SiteRun {
     try {
       signal.addEventListener('abort', onAbort, { once: true })
       if (signal.aborted) onAbort()
-      else this.#link.open()
+      else {
+        this.#options.patience.begin()
+        this.#link.open()
+      }
       return await this.#result
     } finally {
       this.#ended = true
       clearInterval(timer)
       signal.removeEventListener('abort', onAbort)
       this.#working?.abort()
+      this.#options.patience.close()
       await Promise.all([this.#link.close(), this.#busy])
+      await this.#options.store.close()
     }
   }
 
@@ -298,7 +305,7 @@ export class SiteRun {
   async #save(work: Work): Promise<void> {
     const { model, samples, state, metrics } = this.#outcome!
     const { run, layout } = this.#welcome!
-    const notFinite = [...model.parameters, ...model.statistics].filter((value) => !Number.isFinite(value)).length
+    const notFinite = countNotFinite(model.parameters) + countNotFinite(model.statistics)
     if (notFinite > 0) {
       const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
       return this.#failed(
@@ -386,4 +393,8 @@ export class SiteRun {
     const { sent, received } = this.#link.bytes
     this.#options.tell({ type: 'traffic', site: this.#site, bytesSent: sent, bytesReceived: received })
   }
+}
+
+function countNotFinite(values: Float32Array): number {
+  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }
