@@ -103,7 +103,8 @@ export interface EvaluateOutcome {
 /** The port through which a federation trains: neither it nor the training package knows the other. */
 export interface SiteTrainer {
   train(task: TrainTask): Promise<TrainOutcome>
-  gradient(task: GradientTask): Promise<GradientOutcome>
+  /** For a federation that synchronises every step; a trainer without it cannot take part in one. */
+  gradient?(task: GradientTask): Promise<GradientOutcome>
   evaluate(task: EvaluateTask): Promise<EvaluateOutcome>
 }
 

@@ -10,28 +10,38 @@ import {
 import type { Admissions } from './admissions.js'
 import { sortedBySite } from './aggregate.js'
 import type { CoordinatorEffect } from './coordinator-state.js'
-import type { Commit, CoordinatorStore, JournalEntry, Saved } from './coordinator-store.js'
+import type { Commit, CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
+import type { DerivedFiles } from './derived-files.js'
 import { encodeModelBody, encodeVectorBody } from './frame.js'
 import type { Identity } from './identity.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
+import type { PatientWrites } from './patient-writes.js'
 import { combineSteps } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
+
+/** Rounds whose files are not written yet, after which a round waits for them. */
+const MOST_DUE = 64
 
 export interface CommitsOptions {
   identity: Identity
   admissions: Pick<Admissions, 'sites'>
   store: CoordinatorStore
+  derived: DerivedFiles
+  patience: PatientWrites
   runId: string
   study: Study
   layout: ModelLayout
   stepOptimizer?: StepOptimizer
-  saved: Saved
+  saved: SavedCommit
   at(point: string): void
   onFailed(error: unknown): void
 }
 
-/** The global model and how it changes: each step is one atomic write, and what follows from it is written beside the next work. */
+/**
+ * The global model and how it changes. A step is done when its record is in the log; the files that follow from it are written
+ * beside the next work.
+ */
 export class Commits {
   readonly #options: CommitsOptions
   #commit: Commit
@@ -39,8 +49,9 @@ export class Commits {
   #state: Uint8Array | null
   #modelBody!: Uint8Array
   #vector: { body: Uint8Array; vectorSha256: string } | undefined
-  /** The files that follow from the last commit. */
-  #derived: Promise<void> = Promise.resolve()
+  /** Commits whose files are to be written; `scored` ones have their round's file already. */
+  #due: (SavedCommit & { isScored: boolean })[] = []
+  #deriving: Promise<void> | undefined
   #isClosed = false
 
   constructor(options: CommitsOptions) {
@@ -65,12 +76,13 @@ export class Commits {
     return this.#vector
   }
 
-  /** Averages a round's updates; resolves with the hash of the result when that is on disk, with null when closed before. */
+  /** Combines a round's updates; resolves with the hash of the result when that is on disk, with null when closed before. */
   async commitRound(
-    { round, steps, base, sites, leftOut, trained }: Extract<CoordinatorEffect, { type: 'commit' }>,
+    { round, steps, base, leftOut, trained }: Extract<CoordinatorEffect, { type: 'commit' }>,
     entries: readonly JournalEntry[],
   ): Promise<string | null> {
-    const { identity, store, runId, at, onFailed } = this.#options
+    const { identity, store, runId, at } = this.#options
+    while (this.#due.length >= MOST_DUE) await this.#deriving
     const { model, state } = this.#combine(round, steps, entries)
     const result = modelSha256(model)
     const line = writeLedgerLine(identity, {
@@ -94,19 +106,35 @@ export class Commits {
       trained,
       evaluated: null,
     }
-    if (!(await this.#write({ commit, model, state }, 'round'))) return null
+    if (this.#isClosed) return null
+    await store.writeCommit({ commit, model, state })
     at('commit written')
+    this.#commit = commit
+    this.#model = model
+    this.#state = state
     this.#encodeBodies()
-    this.#derived = this.#derived.then(() => store.clearJournal(round, sites))
-    this.#derived.catch(onFailed)
+    this.#derive({ commit, model, state, isScored: false })
     return result
   }
 
-  /** Writes down how the sites scored the round's model. */
+  /**
+   * Writes down how the sites scored the round's model. The next round need not wait for the disk: its commit comes after this
+   * in the log, and scores that a crash took are computed again. The end of a run does.
+   */
   async recordRound({ evaluated, best, rise, final }: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
+    if (this.#isClosed) return
     const commit = { ...this.#commit, evaluated, best, rise, final }
-    if (!(await this.#write({ commit, model: this.#model, state: this.#state }, 'best'))) return
-    this.#options.at('record written')
+    const { store, at, onFailed } = this.#options
+    const written = store.writeScores(commit).then(() => at('record written'))
+    this.#commit = commit
+    this.#derive({ commit, model: this.#model, state: this.#state, isScored: true })
+    if (!final) {
+      written.catch(onFailed)
+      return
+    }
+    await written
+    await this.#deriving
+    await this.#checkpoint(commit.round)
   }
 
   /** Begins no other step. */
@@ -114,9 +142,10 @@ export class Commits {
     this.#isClosed = true
   }
 
-  /** When the files of the last step are on disk too. */
+  /** When nothing is written any more. */
   async settled(): Promise<void> {
-    await this.#derived.catch(() => undefined)
+    await this.#deriving?.catch(() => undefined)
+    await this.#options.store.close()
   }
 
   #encodeBodies(): void {
@@ -148,21 +177,36 @@ export class Commits {
     })
   }
 
-  async #write({ commit, model, state }: Saved, part: 'round' | 'best'): Promise<boolean> {
-    const { store, at, onFailed } = this.#options
-    await this.#derived
-    if (this.#isClosed) return false
-    await store.writeCommit({ commit, model, state })
-    this.#commit = commit
-    this.#model = model
-    this.#state = state
-    this.#derived = (async () => {
+  #derive(due: SavedCommit & { isScored: boolean }): void {
+    this.#due.push(due)
+    if (this.#deriving) return
+    this.#deriving = this.#writeDue().finally(() => {
+      this.#deriving = undefined
+    })
+    this.#deriving.catch(this.#options.onFailed)
+  }
+
+  async #writeDue(): Promise<void> {
+    const { derived, patience, store, at } = this.#options
+    while (this.#due.length > 0 && !this.#isClosed) {
+      const due = [...this.#due]
       at('before derive')
-      await store.derive(commit, model, part)
+      const rounds = due.filter(({ isScored }) => !isScored)
+      await patience.run('', async () => {
+        if (rounds.length > 0) await derived.writeLedger(rounds.map(({ commit }) => commit))
+        await derived.writeRounds(rounds)
+        for (const { commit, model, isScored } of due) if (isScored) await derived.writeBest(commit, model)
+      })
       at('derived')
-    })()
-    this.#derived.catch(onFailed)
-    if (commit.final) await this.#derived
-    return true
+      this.#due.splice(0, due.length)
+      if (store.isLong) await this.#checkpoint(due.at(-1)!.commit.round)
+    }
+  }
+
+  /** Brings the files of all rounds to the disk; the log need not hold those before this round any more. */
+  async #checkpoint(round: number): Promise<void> {
+    const { derived, patience, store } = this.#options
+    await patience.run('', () => derived.sync())
+    await store.forgetBefore(round)
   }
 }

@@ -16,7 +16,7 @@ export class Draft {
 
   constructor(
     state: CoordinatorState,
-    readonly at: number,
+    public at: number,
   ) {
     this.state = {
       ...state,

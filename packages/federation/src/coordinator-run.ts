@@ -18,11 +18,13 @@ import {
   type Told,
 } from './coordinator-state.js'
 import { placeIn } from './coordinator-steps.js'
-import type { CoordinatorStore, JournalEntry, Saved } from './coordinator-store.js'
+import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
+import type { DerivedFiles } from './derived-files.js'
 import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
 import { isSampled } from './sampling.js'
@@ -36,6 +38,8 @@ export interface CoordinatorRunOptions {
   identity: Identity
   admissions: Admissions
   store: CoordinatorStore
+  derived: DerivedFiles
+  patience: PatientWrites
   runId: string
   study: Study
   studySha256: string
@@ -46,12 +50,15 @@ export interface CoordinatorRunOptions {
   dataKeys(): DataKeys
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   tell(event: Told): void
-  saved: Saved
+  saved: SavedCommit
   journal: readonly JournalEntry[]
   lock: { release(): void }
   timing: Timing
   at(point: string): void
 }
+
+/** So long an acknowledgement waits for a task to the same site, which makes it needless. */
+const ACK_PATIENCE_MS = 50
 
 type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
 
@@ -68,9 +75,13 @@ export class CoordinatorRun {
   readonly #commits: Commits
   #transport: RouterTransport | undefined
   #state: CoordinatorState
-  /** The event at work and those that came meanwhile. */
+  /** What came in this turn. */
   #inbox: CoordinatorEvent[] = []
-  /** Updates that came in, by site: on their way to the journal, or there. */
+  /** Acknowledgements that a task to the same site may make needless, by session. */
+  readonly #acks = new Map<string, Header<'ACK'>[]>()
+  /** Updates that came in this turn. */
+  readonly #offered: JournalEntry[] = []
+  /** Updates that were taken, by site: on their way to the journal, or there. */
   #updates = new Map<string, JournalEntry>()
   /** Hash of the model that each session was sent last. */
   readonly #sentModels = new Map<string, string>()
@@ -174,20 +185,23 @@ export class CoordinatorRun {
     return endpoint
   }
 
+  /** What comes in one turn of the event loop goes through the machine together, and to the disk with one sync. */
   dispatch(event: WithoutAt<CoordinatorEvent>): void {
-    // What an effect brings about comes after the effects of the same step: an end does not overtake what was said before it.
     this.#inbox.push({ ...event, at: performance.now() } as CoordinatorEvent)
-    if (this.#inbox.length > 1) return
-    this.guard(() => {
-      for (; this.#inbox.length > 0; this.#inbox.shift()) this.#step(this.#inbox[0]!)
-    })
-    this.#inbox = []
+    if (this.#inbox.length === 1) setImmediate(() => this.guard(() => this.#step()))
   }
 
-  #step(event: CoordinatorEvent): void {
-    if (this.#stopped) return
-    const { state, effects } = coordinatorStep(this.#state, event)
+  #step(): void {
+    const events = this.#inbox
+    this.#inbox = []
+    if (this.#stopped || events.length === 0) return
+    const { state, effects } = coordinatorStep(this.#state, ...events)
     this.#state = state
+    // Held only where the machine took it: an update that it refused must not take the place of one that it took.
+    for (const entry of this.#offered.splice(0)) {
+      const { site, update } = entry
+      if (state.results.get(site)?.update === update && !this.#updates.has(site)) this.#updates.set(site, entry)
+    }
     for (const effect of effects) {
       if (this.#stopped) return
       if (effect.type !== 'tell') this.#options.at(`before ${effect.type}`)
@@ -209,6 +223,7 @@ export class CoordinatorRun {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
       this.#commits.close()
+      this.#options.patience.close()
       await this.#transport?.close()
       while (this.#pending.size > 0) await Promise.all(this.#pending)
       await this.#commits.settled()
@@ -225,6 +240,7 @@ export class CoordinatorRun {
         const { session, purpose, round, attempt, base, again, place } = effect
         const rounds = study.rounds * (place?.steps ?? 1)
         // A site that scored this model a moment ago has it.
+        this.#acks.delete(session) // a later task says that what came before is answered
         const isKnown = this.#sentModels.get(session) === base && !again
         this.#sentModels.set(session, base)
         const leaseSeconds = timing.leaseMs / 1000
@@ -242,7 +258,7 @@ export class CoordinatorRun {
       }
       case 'ack': {
         const { session, ...ack } = effect
-        this.#gate.send(session, { v, ...ack, type: 'ACK' })
+        this.#acknowledge(session, { v, ...ack, type: 'ACK' })
         break
       }
       case 'journal':
@@ -287,6 +303,21 @@ export class CoordinatorRun {
         break
       }
     }
+  }
+
+  /** An acceptance waits a moment for the task that says it too; what else there is to say is said at once. */
+  #acknowledge(session: string, ack: Header<'ACK'>): void {
+    if (ack.status !== 'accepted') {
+      this.#gate.send(session, ack)
+      return
+    }
+    if (this.#acks.size === 0) setTimeout(() => this.guard(() => this.#sendAcks()), ACK_PATIENCE_MS)
+    this.#acks.set(session, [...(this.#acks.get(session) ?? []), ack])
+  }
+
+  #sendAcks(): void {
+    for (const [session, acks] of this.#acks) for (const ack of acks) this.#gate.send(session, ack)
+    this.#acks.clear()
   }
 
   async #commitRound(effect: Extract<CoordinatorEffect, { type: 'commit' }>): Promise<void> {
@@ -350,11 +381,8 @@ export class CoordinatorRun {
     const { layout, admissions, runId, study } = this.#options
     const entry = readUpdate(header, bodies, { run: runId, admitted: admissions.siteOf(site)!, study, layout })
     const { round, base, update, samples, metrics } = entry
-    // Held only where the machine takes it: an update that it refuses must not take the place of one that it took.
-    const isNew = !this.#state.results.has(site)
-    if (isNew) this.#updates.set(site, entry)
+    this.#offered.push(entry)
     this.dispatch({ type: 'result', site, session: peer, round, base, update, samples, metrics })
-    if (isNew && !this.#state.results.has(site)) this.#updates.delete(site)
   }
 
   #shareOf(site: string): number {

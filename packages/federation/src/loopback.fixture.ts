@@ -127,6 +127,9 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
   }
 }
 
+/** Writes that wait for nothing and say nothing. */
+export const SILENT = { tell: () => undefined, retryMs: 10 }
+
 const FAST = {
   pingMs: 200,
   progressMs: 20,
@@ -135,6 +138,7 @@ const FAST = {
   resendMs: 150,
   probeMs: 30,
   doneGraceMs: 300,
+  writeRetryMs: 20,
 }
 
 function makeStudy(change: Record<string, unknown> = {}): Study {

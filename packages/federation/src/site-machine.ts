@@ -140,8 +140,11 @@ class SiteMachine {
   #task(task: Task): void {
     const { state } = this
     if (!state.isJoined) return
-    // A task of a later phase says that the round of an unanswered result is closed.
-    const { trained } = state
+    // A task of a later phase says that what was sent before is answered, or came too late.
+    const { trained, evaluated } = state
+    if (evaluated && !evaluated.isAnswered && task.round > evaluated.round) {
+      state.evaluated = { ...evaluated, isAnswered: true }
+    }
     if (trained && !trained.isAnswered && (task.round > trained.round || task.purpose === 'evaluate')) {
       state.trained = { ...trained, isAnswered: true }
     }

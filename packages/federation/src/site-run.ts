@@ -28,6 +28,7 @@ import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
 import { DataKeysSchema, type Header, PROTOCOL_VERSION, type TrainMetrics, type Work } from './messages.js'
 import { ownPartOf, withOwnPart } from './own-part.js'
+import type { PatientWrites } from './patient-writes.js'
 import { reportError } from './reported-error.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
@@ -50,6 +51,7 @@ export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTr
   address: string
   identity: Identity
   store: SiteStore
+  patience: PatientWrites
   membership: Membership | null
   tell(event: Told): void
   timing: Timing
@@ -132,14 +134,19 @@ export class SiteRun {
     try {
       signal.addEventListener('abort', onAbort, { once: true })
       if (signal.aborted) onAbort()
-      else this.#link.open()
+      else {
+        this.#options.patience.begin()
+        this.#link.open()
+      }
       return await this.#result
     } finally {
       this.#ended = true
       clearInterval(timer)
       signal.removeEventListener('abort', onAbort)
       this.#working?.abort()
+      this.#options.patience.close()
       await Promise.all([this.#link.close(), this.#busy])
+      await this.#options.store.close()
     }
   }
 
@@ -296,6 +303,7 @@ export class SiteRun {
         if (!signal.aborted)
           this.#options.tell({ type: 'site-evaluated', site: this.#site, round: shown, loss, dice, cases })
       } else if (place) {
+        if (!trainer.gradient) throw new TypeError('this trainer takes no single steps')
         this.#outcome = asUpdate(await trainer.gradient({ ...place, model, signal }))
       } else {
         const state = this.#stateBefore(round, base)
@@ -335,8 +343,8 @@ export class SiteRun {
   async #save(work: Work): Promise<void> {
     const { model, samples, state, metrics, vector } = this.#outcome!
     const { run, layout, study } = this.#welcome!
-    const values = [...model.parameters, ...model.statistics, ...(vector ?? [])]
-    const notFinite = values.filter((value) => !Number.isFinite(value)).length
+    const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
+    const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
     if (notFinite > 0) {
       const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
       return this.#failed(
@@ -439,4 +447,8 @@ export class SiteRun {
 function asUpdate({ gradients, batchStatistics, voxels, samples, metrics }: GradientOutcome) {
   const model = { parameters: gradients, statistics: batchStatistics }
   return { model, samples, state: new Uint8Array(), metrics: { ...metrics, voxels } }
+}
+
+function countNotFinite(values: Float32Array): number {
+  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }
