@@ -216,7 +216,6 @@ test('killed in the middle of a round, coordinator or site, it ends with the sam
     }
   }
   for (const [point, occurrence] of [
-    ['before journal', 1],
     ['commit written', 2],
     ['before commit', 5],
   ] as const) {

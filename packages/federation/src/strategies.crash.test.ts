@@ -103,7 +103,6 @@ describe.each([
       expect(await endOf(loopback)).toEqual(expected)
     }
     await Promise.all([
-      atCoordinator('before journal', 2),
       atCoordinator('before commit', 2),
       atCoordinator('commit written', 1),
       atCoordinator('record written', 2),
