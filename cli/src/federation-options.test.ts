@@ -23,7 +23,7 @@ test('--strategy offers the strategies that a study may name', () => {
 test('the options become keys of the study’s federation', async () => {
   const options = parse(
     ...['--strategy', 'fedadam', '--strategy-option', 'tau=1e-2', '--strategy-option', 'beta1=0.5'],
-    ...['--sample', '20%', '--batch-norm', 'average'],
+    ...['--sample', '20%', '--batch-norm', 'average', '--cross-site'],
   )
   const { federation } = await studyFromOptions(options)
   expect(federation).toMatchObject({
@@ -31,6 +31,7 @@ test('the options become keys of the study’s federation', async () => {
     strategyOptions: { tau: 0.01, beta1: 0.5 },
     sampleFraction: 0.2,
     batchNorm: 'average',
+    crossSite: true,
   })
   expect(federationKeys(parse('--sample', '3'))).toEqual({ sampleCount: 3 })
   expect(federationKeys(parse())).toEqual({})

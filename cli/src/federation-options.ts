@@ -6,6 +6,7 @@ export interface FederationOptions {
   strategyOption?: Record<string, number>
   sync?: string
   batchNorm?: string
+  crossSite?: boolean
   sample?: { sampleCount: number } | { sampleFraction: number }
 }
 
@@ -52,16 +53,18 @@ export function withFederationOptions(command: Command): Command {
       ]),
     )
     .option('--sample <n or fraction>', 'sites that train in a round: 5, 0.2 or 20% (default: all)', countOrFraction)
+    .option('--cross-site', "at the end, score every site's model on every site's cases: sites see each other's models")
 }
 
 /** The keys of a study's `federation` that the options give. */
 export function federationKeys(options: FederationOptions): Record<string, unknown> {
-  const { strategy, strategyOption, sync, batchNorm, sample } = options
+  const { strategy, strategyOption, sync, batchNorm, sample, crossSite } = options
   return {
     ...(strategy === undefined ? {} : { strategy }),
     ...(strategyOption === undefined ? {} : { strategyOptions: strategyOption }),
     ...(sync === undefined ? {} : { sync }),
     ...(batchNorm === undefined ? {} : { batchNorm }),
+    ...(crossSite === undefined ? {} : { crossSite }),
     ...sample,
   }
 }

@@ -62,12 +62,14 @@ const FederationKeys = z.strictObject({
   /** Sites that train in a round: this many, or this part of all (at least one). Absent: all. All of them score. */
   sampleCount: z.int().min(1).optional(),
   sampleFraction: z.number().gt(0).lte(1).optional(),
+  /** Whether every site's last model is scored on every site's validation cases at the end: sites then see each other's models. */
+  crossSite: z.boolean().default(false),
   /** Seconds after which a round commits with at least `minSites`; absent: it waits for all of its sites. */
   roundDeadlineSeconds: z.number().positive().optional(),
 })
 
 export const FederationSchema = FederationKeys.superRefine((federation, context) => {
-  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction } = federation
+  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction, crossSite } = federation
   const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
   const known = Object.keys(STRATEGY_DEFAULTS[strategy])
   for (const option of Object.keys(strategyOptions)) {
@@ -84,6 +86,7 @@ export const FederationSchema = FederationKeys.superRefine((federation, context)
   if (sync === 'round') return
   if (strategy !== 'fedavg') refuse(['sync'], `with sync: step there are no updates for ${strategy} to combine`)
   if (batchNorm !== 'pooled') refuse(['batchNorm'], 'with sync: step the normalisation is pooled')
+  if (crossSite) refuse(['crossSite'], 'with sync: step no site has a model of its own')
   if (isSampled) refuse(['sync'], 'with sync: step every site takes part in every round')
 })
 export type Federation = z.infer<typeof FederationSchema>

@@ -1,3 +1,4 @@
+import { underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
 import type { CoordinatorEvent, Result } from './coordinator-state.js'
 import { exchangeName, placeIn } from './coordinator-steps.js'
@@ -93,7 +94,9 @@ export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { 
   const { site, session, round, base, metrics } = event
   const record = draft.state.sites.get(site)
   if (record?.session !== session) return
-  const due = draft.state.phase === 'evaluating' && round === draft.state.round && base === draft.state.base
+  const { phase } = draft.state
+  const model = phase === 'comparing' ? underComparison(draft.state) : phase === 'evaluating' ? draft.state : null
+  const due = model !== null && round === model.round && base === model.base
   const status = !due ? 'stale' : draft.state.evaluations.has(site) ? 'duplicate' : 'accepted'
   draft.effects.push({ type: 'ack', session, purpose: 'evaluate', round, base, status })
   if (status !== 'accepted') return
@@ -101,6 +104,7 @@ export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { 
   draft.state.evaluations.set(site, metrics)
   draft.change(site, { progress: finish(record.progress, 'evaluate', draft.at) })
   draft.show(site, 'waiting')
+  if (phase === 'comparing') return
   const { loss, dice, weight } = metrics
   draft.tell({ type: 'site-evaluated', site, round: placeIn(draft.state, round).round, loss, dice, cases: weight })
 }

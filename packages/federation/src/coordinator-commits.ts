@@ -1,4 +1,5 @@
 import {
+  type CrossScore,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -22,6 +23,8 @@ import type { RoundOutput } from './strategies/strategy.js'
 
 /** Rounds whose files are not written yet, after which a round waits for them. */
 const MOST_DUE = 64
+
+type Due = Pick<SavedCommit, 'commit' | 'model'> & { isScored: boolean }
 
 export interface CommitsOptions {
   identity: Identity
@@ -47,10 +50,11 @@ export class Commits {
   #commit: Commit
   #model: ModelState
   #state: Uint8Array | null
+  #updates: ReadonlyMap<string, ModelState>
   #modelBody!: Uint8Array
   #vector: { body: Uint8Array; vectorSha256: string } | undefined
   /** Commits whose files are to be written; `scored` ones have their round's file already. */
-  #due: (SavedCommit & { isScored: boolean })[] = []
+  #due: Due[] = []
   #deriving: Promise<void> | undefined
   #isClosed = false
 
@@ -59,6 +63,7 @@ export class Commits {
     this.#commit = options.saved.commit
     this.#model = options.saved.model
     this.#state = options.saved.state
+    this.#updates = options.saved.updates
     this.#encodeBodies()
   }
 
@@ -69,6 +74,19 @@ export class Commits {
   /** The model as tasks carry it. */
   get modelBody(): Uint8Array {
     return this.#modelBody
+  }
+
+  /** A model that sites score: the global one, or a site's last one. */
+  bodyOf(base: string): Uint8Array {
+    const update = [...this.#updates.values()].find((model) => modelSha256(model) === base)
+    return update ? encodeModelBody(update) : this.#modelBody
+  }
+
+  /** Writes down the comparison at the end of a run. */
+  async recordComparison(scores: readonly CrossScore[]): Promise<void> {
+    if (this.#isClosed) return
+    this.#commit = { ...this.#commit, compared: [...scores] }
+    await this.#options.store.writeScores(this.#commit)
   }
 
   /** What training tasks carry beside the model, for strategies that have something. */
@@ -107,13 +125,17 @@ export class Commits {
       evaluated: null,
     }
     if (this.#isClosed) return null
-    await store.writeCommit({ commit, model, state })
+    const updates = this.#options.study.federation.crossSite
+      ? new Map([...this.#updates, ...entries.map((entry) => [entry.site, entry.model] as const)])
+      : this.#updates
+    await store.writeCommit({ commit, model, state, updates })
     at('commit written')
     this.#commit = commit
     this.#model = model
     this.#state = state
+    this.#updates = updates
     this.#encodeBodies()
-    this.#derive({ commit, model, state, isScored: false })
+    this.#derive({ commit, model, isScored: false })
     return result
   }
 
@@ -127,7 +149,7 @@ export class Commits {
     const { store, at, onFailed } = this.#options
     const written = store.writeScores(commit).then(() => at('record written'))
     this.#commit = commit
-    this.#derive({ commit, model: this.#model, state: this.#state, isScored: true })
+    this.#derive({ commit, model: this.#model, isScored: true })
     if (!final) {
       written.catch(onFailed)
       return
@@ -177,7 +199,7 @@ export class Commits {
     })
   }
 
-  #derive(due: SavedCommit & { isScored: boolean }): void {
+  #derive(due: Due): void {
     this.#due.push(due)
     if (this.#deriving) return
     this.#deriving = this.#writeDue().finally(() => {

@@ -25,6 +25,7 @@ export class Draft {
       results: new Map(state.results),
       evaluations: new Map(state.evaluations),
       shares: new Map(state.shares),
+      updates: new Map(state.updates),
     }
   }
 

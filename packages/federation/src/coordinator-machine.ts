@@ -2,7 +2,7 @@ import { assertNever } from '@meshfl/core'
 import { journaled, takeEvaluation, takeResult } from './coordinator-answers.js'
 import { Draft } from './coordinator-draft.js'
 import { disconnected, heard, joined, leave, tick } from './coordinator-presence.js'
-import { advance, committed, recorded } from './coordinator-rounds.js'
+import { advance, committed, end, recorded } from './coordinator-rounds.js'
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState } from './coordinator-state.js'
 
 /**
@@ -48,7 +48,10 @@ function take(draft: Draft, event: CoordinatorEvent): void {
       if (state.phase === 'committing' && event.round === state.round + 1) committed(draft, event.result)
       break
     case 'recorded':
-      if (state.phase === 'recording' && event.round === state.round) recorded(draft)
+      if (state.phase === 'recording' && !state.comparison && event.round === state.round) recorded(draft)
+      break
+    case 'compared':
+      if (state.phase === 'recording' && state.comparison) end(draft)
       break
     case 'bye':
       leave(draft, event.site, event.session, state.phase === 'done' ? 'done' : 'left', event.reason)

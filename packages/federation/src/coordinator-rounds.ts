@@ -1,5 +1,6 @@
 import { riseAfter } from '@meshfl/core'
 import { accept } from './coordinator-answers.js'
+import { beginComparison, compared, underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
 import { exchangeName, hasShare, placeIn, stepsOfRound } from './coordinator-steps.js'
 import {
@@ -31,6 +32,9 @@ export function advance(draft: Draft): void {
     fillUp(draft)
     if (isPhaseOver(draft, state.evaluations.size, `the evaluation of round ${placeIn(state, state.round).round}`))
       record(draft)
+  } else if (state.phase === 'comparing') {
+    fillUp(draft)
+    if (isPhaseOver(draft, state.evaluations.size, 'the comparison')) compared(draft)
   } else if (state.phase === 'done') {
     const open = [...state.sites.values()].some(({ reach }) => reach === 'online' || reach === 'suspect')
     if (!open) draft.effects.push({ type: 'finish' })
@@ -41,6 +45,7 @@ export function advance(draft: Draft): void {
 export function committed(draft: Draft, result: string): void {
   const { round, base, results } = draft.state
   for (const [site, known] of results) if (!known.durable) accept(draft, site, round + 1, base, known)
+  if (draft.state.config.crossSite) for (const [site, { update }] of results) draft.state.updates.set(site, update)
   draft.state.round += 1
   draft.state.base = result
   const { round: shown, step, steps } = placeIn(draft.state, draft.state.round)
@@ -72,9 +77,17 @@ export function recorded(draft: Draft): void {
   const isLast = isFinal(state)
   draft.tell(roundFinished(state))
   if (state.best?.round === placeIn(state, state.round).round) draft.tell({ type: 'best', ...state.best })
-  draft.enter(isLast ? 'done' : 'gathering')
   state.members.clear()
-  if (!isLast) return
+  if (!isLast) draft.enter('gathering')
+  else if (state.config.crossSite && state.updates.size > 0) beginComparison(draft)
+  else end(draft)
+}
+
+/** Everything is on disk: the sites are told. */
+export function end(draft: Draft): void {
+  const { state } = draft
+  draft.enter('done')
+  state.members.clear()
   for (const { session } of state.sites.values()) if (session) draft.effects.push({ type: 'done', session })
 }
 
@@ -179,7 +192,7 @@ function record(draft: Draft): void {
   draft.effects.push({ type: 'record', round: state.round, evaluated, best, rise, final: isFinal(draft.state) })
 }
 
-function sendTasks(draft: Draft): void {
+export function sendTasks(draft: Draft): void {
   for (const site of [...draft.state.members].sort()) if (isPending(draft.state, site)) sendTask(draft, site)
 }
 
@@ -188,14 +201,17 @@ export function sendTask(draft: Draft, site: string, again = false): void {
   const session = draft.state.sites.get(site)?.session
   const purpose = purposeOf(draft.state)
   if (!session || !purpose) return
-  const round = purpose === 'train' ? draft.state.round + 1 : draft.state.round
+  const next = { base: draft.state.base, round: draft.state.round + (purpose === 'train' ? 1 : 0) }
+  const isComparing = draft.state.phase === 'comparing'
+  const { base, round } = (isComparing && underComparison(draft.state)) || next
   draft.effects.push({
     type: 'task',
     session,
     purpose,
     round,
     attempt: draft.state.attempt,
-    base: draft.state.base,
+    base,
+    ...(isComparing ? { asIs: true } : {}),
     ...(draft.state.config.sync === 'step' ? { place: placeIn(draft.state, round) } : {}),
     again,
   })

@@ -104,6 +104,7 @@ export class CoordinatorRun {
         targetDice: study.targetDice ?? null,
         earlyStop: study.earlyStop,
         sync: study.federation.sync,
+        crossSite: study.federation.crossSite,
         sampling: isSampled(study.federation) ? { seed: study.seed, federation: study.federation } : undefined,
         suspectMs: timing.suspectMs,
         leaseMs: timing.leaseMs,
@@ -118,6 +119,8 @@ export class CoordinatorRun {
       rise: saved.commit.rise,
       recorded: saved.commit.evaluated !== null,
       final: saved.commit.final,
+      updates: new Map([...saved.updates].map(([site, model]) => [site, modelSha256(model)])),
+      isCompared: saved.commit.compared !== null,
       trained: saved.commit.trained,
       sites: admissions.sites.map(({ site }) => site),
       results: new Map(
@@ -237,7 +240,7 @@ export class CoordinatorRun {
     const v = PROTOCOL_VERSION
     switch (effect.type) {
       case 'task': {
-        const { session, purpose, round, attempt, base, again, place } = effect
+        const { session, purpose, round, attempt, base, again, place, asIs } = effect
         const rounds = study.rounds * (place?.steps ?? 1)
         // A site that scored this model a moment ago has it.
         this.#acks.delete(session) // a later task says that what came before is answered
@@ -250,9 +253,13 @@ export class CoordinatorRun {
           {
             ...{ v, type: 'TASK', purpose, run: runId, round, rounds, attempt, base, leaseSeconds },
             ...(place ? { place } : {}),
+            ...(asIs ? { asIs } : {}),
             ...(vector ? { vectorSha256: vector.vectorSha256 } : {}),
           },
-          [isKnown ? new Uint8Array() : this.#commits.modelBody, ...(vector ? [vector.body] : [])],
+          [
+            isKnown ? new Uint8Array() : asIs ? this.#commits.bodyOf(base) : this.#commits.modelBody,
+            ...(vector ? [vector.body] : []),
+          ],
         )
         break
       }
@@ -277,6 +284,12 @@ export class CoordinatorRun {
         this.#run(async () => {
           await this.#commits.recordRound(effect)
           this.dispatch({ type: 'recorded', round: effect.round })
+        })
+        break
+      case 'compare':
+        this.#run(async () => {
+          await this.#commits.recordComparison(effect.scores)
+          this.dispatch({ type: 'compared' })
         })
         break
       case 'done': {

@@ -1,4 +1,5 @@
-import type { EarlyStop, Federation, MeshflEvent, Rise, SiteState } from '@meshfl/core'
+import type { CrossScore, EarlyStop, Federation, MeshflEvent, Rise, SiteState } from '@meshfl/core'
+import { type Comparison, newComparison } from './coordinator-comparison.js'
 import type { StepPlace } from './coordinator-steps.js'
 import type { Header, TrainMetrics, Work } from './messages.js'
 import { newProgress, type Progress, type ProgressConfig } from './progress-clock.js'
@@ -15,6 +16,8 @@ interface CoordinatorConfig {
   /** `step`: `round` below counts steps; see `placeOf`. Default: round. */
   sync?: 'round' | 'step' | undefined
   earlyStop?: EarlyStop | undefined
+  /** Whether the run ends with the cross-site comparison. */
+  crossSite?: boolean | undefined
   /** How the sites of a round are drawn; absent: all train. */
   sampling?: { seed: number; federation: Federation } | undefined
   /** Silence after which a site is suspect, and after which it is lost. */
@@ -52,9 +55,10 @@ export interface CoordinatorState {
   readonly config: CoordinatorConfig
   /**
    * gathering: for the round after `round`. training: its tasks are out. committing: the new model is on its way to the disk.
+   * comparing: the sites score every site's last model, one after the other.
    * evaluating, recording: the sites score the model of `round`; the scores are on their way to the disk.
    */
-  readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'done'
+  readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'comparing' | 'done'
   /** The last one committed; with `sync: step` the last step, counted over all rounds. */
   readonly round: number
   /** Exchanges in a round: 1, or its steps; 0 before the first one with `sync: step`. */
@@ -64,6 +68,9 @@ export interface CoordinatorState {
   /** Hash of the model after it. */
   readonly base: string
   readonly best: Best | null
+  /** Hashes of the sites' last models, where they are compared at the end. */
+  readonly updates: ReadonlyMap<string, string>
+  readonly comparison: Comparison | null
   /** The last rise of the validation Dice: where early stop counts from. */
   readonly rise: Rise | null
   readonly paused: boolean
@@ -111,6 +118,7 @@ export type CoordinatorEvent = { at: number } & (
   | { type: 'journaled'; site: string; round: number; update: string }
   | { type: 'committed'; round: number; result: string }
   | { type: 'recorded'; round: number }
+  | { type: 'compared' }
   | { type: 'bye'; site: string; session: string; reason: string }
   | { type: 'failed'; site: string; session: string; reason: string }
   | { type: 'tick' }
@@ -136,6 +144,8 @@ export type CoordinatorEffect =
       round: number
       attempt: number
       base: string
+      /** Of the comparison at the end. */
+      asIs?: boolean
       /** With `sync: step`. */
       place?: StepPlace
       /** Whether it was sent in this session before, and seems to be lost. */
@@ -165,6 +175,8 @@ export type CoordinatorEffect =
     }
   /** Write the scores of this round's model, then tell `recorded`. */
   | { type: 'record'; round: number; evaluated: Summary; best: Best | null; rise: Rise | null; final: boolean }
+  /** Write down the comparison, then tell `compared`. */
+  | { type: 'compare'; scores: readonly CrossScore[] }
   | { type: 'done'; session: string }
   /** A newer login of the same site took its place. */
   | { type: 'drop'; session: string }
@@ -183,6 +195,9 @@ export interface CoordinatorStart {
   /** Whether the scores of `round` are on disk too. */
   recorded: boolean
   final: boolean
+  updates?: ReadonlyMap<string, string>
+  /** Whether the comparison of a run that has ended is on disk. */
+  isCompared?: boolean
   trained: Summary | null
   /** Sites that were approved before, and those of their updates that are on disk. */
   sites: readonly string[]
@@ -196,7 +211,9 @@ export interface CoordinatorStart {
 export function startState(start: CoordinatorStart): CoordinatorState {
   const steps = start.steps ?? (start.config.sync === 'step' ? 0 : 1)
   const isScored = start.recorded || start.round % Math.max(1, steps) !== 0 || start.round === 0
-  const phase = start.final ? 'done' : isScored ? 'gathering' : 'evaluating'
+  const updates = start.updates ?? new Map<string, string>()
+  const isToCompare = start.final && start.config.crossSite === true && start.isCompared !== true && updates.size > 0
+  const phase = isToCompare ? 'comparing' : start.final ? 'done' : isScored ? 'gathering' : 'evaluating'
   const lastHeard = phase === 'done' ? start.at - start.config.leaseMs + start.doneGraceMs : start.at
   return {
     config: start.config,
@@ -207,6 +224,8 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     base: start.base,
     best: start.best,
     rise: start.rise ?? null,
+    updates,
+    comparison: isToCompare ? newComparison(start.base, updates) : null,
     paused: false,
     sites: new Map(
       start.sites.map((site) => [
@@ -221,7 +240,7 @@ export function startState(start: CoordinatorStart): CoordinatorState {
         } as const,
       ]),
     ),
-    members: new Set(phase === 'evaluating' ? start.sites : []),
+    members: new Set(phase === 'evaluating' || phase === 'comparing' ? start.sites : []),
     results: start.results,
     evaluations: new Map(),
     leftOut: [],

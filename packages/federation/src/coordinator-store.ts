@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
+  CrossScoreSchema,
   decodeModel,
   encodeModel,
   MeshflError,
@@ -19,6 +20,7 @@ import { verifyUpdate } from './ledger.js'
 import type { LogRecord } from './log-segment.js'
 import { TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
+import { readUpdates, updateTensors } from './update-tensors.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
 const SERVER_STATE = 'server.state'
@@ -49,6 +51,8 @@ const CommitSchema = z.strictObject({
   best: z.strictObject({ round: z.int().min(1), foregroundDice: z.number() }).nullable(),
   /** The last rise of the validation Dice. */
   rise: RiseSchema.nullable(),
+  /** The cross-site comparison; null before it. */
+  compared: z.array(CrossScoreSchema).nullable(),
   /** Whether the run ends with this round. */
   final: z.boolean(),
 })
@@ -82,6 +86,8 @@ export interface SavedCommit {
   model: ModelState
   /** The server's optimiser: of the strategy, or of the steps. */
   state: Uint8Array | null
+  /** The sites' last models, where they are compared at the end. */
+  updates: ReadonlyMap<string, ModelState>
 }
 
 /** What a run's folder holds: the commits whose files may not be on the disk yet, the last one last, and what came after it. */
@@ -191,11 +197,14 @@ export class CoordinatorStore {
     return this.#log.append(kept.encode())
   }
 
-  #keepCommit({ commit, model, state }: SavedCommit): Kept {
+  #keepCommit({ commit, model, state, updates }: SavedCommit): Kept {
     const server: NamedTensor[] = state ? [{ name: SERVER_STATE, dtype: 'U8', shape: [state.length], data: state }] : []
     const encode = (): LogRecord => ({
       kind: COMMIT,
-      bytes: encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, server),
+      bytes: encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, [
+        ...server,
+        ...updateTensors(updates),
+      ]),
     })
     return { round: commit.round, isCommit: true, encode }
   }
@@ -218,7 +227,8 @@ export class CoordinatorStore {
         const { parameters, statistics, file } = decodeModel(this.#layout, bytes, 'a commit')
         const commit = CommitSchema.parse(JSON.parse(file.metadata.commit ?? ''))
         const state = file.tensors.find(({ name }) => name === SERVER_STATE)?.data.slice() ?? null
-        commits.push({ commit, model: { parameters, statistics }, state })
+        const updates = readUpdates(this.#layout, file.tensors)
+        commits.push({ commit, model: { parameters, statistics }, state, updates })
         journal = []
       } else if (kind === SCORES) {
         const last = commits.at(-1)!

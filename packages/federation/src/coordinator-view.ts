@@ -3,19 +3,23 @@ import type { CoordinatorState, LeftOut, Told } from './coordinator-state.js'
 import { hasShare, placeIn } from './coordinator-steps.js'
 import { drawOrder, fewestUpdates, sampleSize } from './sampling.js'
 
+function isScoring(phase: CoordinatorState['phase']): boolean {
+  return phase === 'evaluating' || phase === 'comparing'
+}
+
 /** What the tasks of this phase are for. */
 export function purposeOf({ phase }: CoordinatorState): 'train' | 'evaluate' | undefined {
-  return phase === 'training' ? 'train' : phase === 'evaluating' ? 'evaluate' : undefined
+  return phase === 'training' ? 'train' : isScoring(phase) ? 'evaluate' : undefined
 }
 
 /** What a site with a task of this phase is shown as. */
 export function busyState({ phase }: CoordinatorState): SiteState {
-  return phase === 'evaluating' ? 'evaluating' : 'training'
+  return isScoring(phase) ? 'evaluating' : 'training'
 }
 
 /** Whether a site's answer of this phase is in. */
 export function hasAnswered({ phase, evaluations, results }: CoordinatorState, site: string): boolean {
-  return (phase === 'evaluating' ? evaluations : results).has(site)
+  return (isScoring(phase) ? evaluations : results).has(site)
 }
 
 /** Whether this phase still waits for a site. */

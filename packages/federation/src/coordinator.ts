@@ -133,7 +133,9 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       })
     }
     const derived = new DerivedFiles(folder, layout, (round) => runMetadata(study, keys(), round))
-    const commits = found?.commits ?? [{ commit: firstCommit(runId), model: options.initialModel, state: null }]
+    const commits = found?.commits ?? [
+      { commit: firstCommit(runId), model: options.initialModel, state: null, updates: new Map() },
+    ]
     const saved = lastOf({ commits })
     checkLedger(folder, derived.ledgerBytes(), saved.commit)
     await deriveAll(derived, commits)
@@ -226,6 +228,7 @@ function firstCommit(run: string): Commit {
     evaluated: null,
     best: null,
     rise: null,
+    compared: null,
     final: false,
   }
 }

@@ -102,6 +102,8 @@ export const HEADERS = {
     leaseSeconds: z.number().positive(),
     /** With `sync: step`: where `round`, which then counts steps, stands. */
     place: PlaceSchema.optional(),
+    /** Of an evaluation: the model is scored as it is, without what the site keeps of its own. */
+    asIs: z.boolean().optional(),
     /** Of the vector behind the model, where the strategy sends one. */
     vectorSha256: hash.optional(),
   }),

@@ -8,6 +8,8 @@ export interface Task extends Work {
   readonly attempt: number
   /** With `sync: step`: the round and its step. */
   readonly place?: StepPlace | undefined
+  /** The model is scored as it is. */
+  readonly asIs?: boolean | undefined
 }
 
 export interface SiteMachineState {

@@ -186,7 +186,7 @@ export class SiteRun {
   #receive({ header, bodies }: Message<CoordinatorMessage>): void {
     switch (header.type) {
       case 'TASK': {
-        const { purpose, round, base, rounds, attempt, place } = header
+        const { purpose, round, base, rounds, attempt, place, asIs } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
         if (!this.#received.has(base)) {
           // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
@@ -198,7 +198,7 @@ export class SiteRun {
           this.#received.get(base)!.vector = decodeVectorBody(bodies[1]!, header.vectorSha256)
         else if (purpose === 'train' && STRATEGIES[this.#welcome.study.federation.strategy].taskVector)
           throw new ProtocolError('a task without its vector')
-        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place } })
+        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place, asIs } })
         break
       }
       case 'ACK': {
@@ -278,14 +278,15 @@ export class SiteRun {
     }
   }
 
-  async #start({ purpose, round, rounds, base, place }: Task): Promise<void> {
+  async #start({ purpose, round, rounds, base, place, asIs }: Task): Promise<void> {
     this.#place = place
     const shown = place?.round ?? round
     const work = { purpose, round, base }
     const { model: received, vector } = this.#received.get(base)!
     for (const known of this.#received.keys()) if (known !== base) this.#received.delete(known)
     const { study, layout } = this.#welcome!
-    const own = purpose === 'train' ? this.#ownBefore(round, base) : (this.#saved?.model ?? null)
+    const last = asIs ? null : (this.#saved?.model ?? null)
+    const own = purpose === 'train' ? this.#ownBefore(round, base) : last
     const model = withOwnPart(layout, received, own, ownPartOf(study.federation))
     const working = new AbortController()
     this.#working = working
@@ -300,7 +301,7 @@ export class SiteRun {
       if (purpose === 'evaluate') {
         this.#evaluation = await trainer.evaluate({ round: shown, model, signal })
         const { cases, loss, dice } = this.#evaluation
-        if (!signal.aborted)
+        if (!signal.aborted && !asIs)
           this.#options.tell({ type: 'site-evaluated', site: this.#site, round: shown, loss, dice, cases })
       } else if (place) {
         if (!trainer.gradient) throw new TypeError('this trainer takes no single steps')
