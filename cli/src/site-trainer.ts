@@ -82,6 +82,7 @@ export function describeSite(dataset: Dataset, engine: Engine): SiteDescription 
     conform: { mode, shape },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
+    precision: engine.precision,
   }
 }
 
