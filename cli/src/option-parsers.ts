@@ -46,3 +46,8 @@ export function splitRatios(text: string): [number, number, number] {
   }
   return [parts[0]! / sum, parts[1]! / sum, parts[2]! / sum]
 }
+
+/** `2,8`: whole numbers from 1. */
+export function wholeNumbers(text: string): number[] {
+  return text.split(',').map((part) => wholeNumber(1)(part.trim()))
+}
