@@ -5,7 +5,6 @@ import { makeFolder, syncFolder } from '@meshfl/core'
 import { encodeRecords, HEADER_BYTES, type LogRecord, newChain, readSegment } from './log-segment.js'
 import type { PatientWrites } from './patient-writes.js'
 
-
 export interface DurableLogOptions {
   patience: PatientWrites
   /** What a file begins with and grows by. */

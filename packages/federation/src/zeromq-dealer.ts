@@ -1,7 +1,7 @@
 import { MeshflError } from '@meshfl/core'
 import { Context, Dealer } from 'zeromq'
 import { SendQueue } from './send-queue.js'
-import type { DealerOptions, DealerTransport } from './transport.js'
+import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
 
 const MAX_SOCKETS = 65_535 // what libzmq takes at most
@@ -19,6 +19,7 @@ function sharedContext(): Context {
  * @throws MeshflError `INVITE_MALFORMED` when the address is none
  */
 export function openDealer(options: DealerOptions): DealerTransport {
+  const { heartbeat = DEFAULT_HEARTBEAT } = options
   const socket = new Dealer({
     context: sharedContext(),
     linger: 500, // what was said last (BYE) still goes out
@@ -26,8 +27,8 @@ export function openDealer(options: DealerOptions): DealerTransport {
     immediate: true,
     maxMessageSize: options.maxMessageBytes,
     handshakeInterval: 3000,
-    heartbeatInterval: 5000,
-    heartbeatTimeout: 15_000,
+    heartbeatInterval: heartbeat.intervalMs,
+    heartbeatTimeout: heartbeat.timeoutMs,
     // A random part, so that the sites of a restarted coordinator do not all come in the same millisecond.
     reconnectInterval: 100 + Math.floor(Math.random() * 50),
     reconnectMaxInterval: 1000,
