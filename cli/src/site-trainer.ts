@@ -74,6 +74,7 @@ export function describeSite(dataset: Dataset, engine: Engine): SiteDescription 
     conform: { mode, shape },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
+    precision: engine.precision,
   }
 }
 

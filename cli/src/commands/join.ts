@@ -94,7 +94,7 @@ export function joinCommand(): Command {
                 rounds: study.rounds,
                 sites: 1,
                 engine: engine.name,
-                device: `${engine.device.name} (${engine.device.instructionSet})`,
+                device: `${engine.device.name} (${engine.device.instructionSet}, ${engine.precision})`,
                 path: folder,
               })
               output.events(memory)

@@ -75,7 +75,7 @@ export function trainCommand(): Command {
           rounds: study.rounds,
           sites: 1,
           engine: engine.name,
-          device: `${engine.device.name} (${engine.device.instructionSet})`,
+          device: `${engine.device.name} (${engine.device.instructionSet}, ${engine.precision})`,
           ...(resumedAtRound === undefined ? {} : { resumedAtRound }),
           path: options.out,
         })

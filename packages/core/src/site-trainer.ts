@@ -69,4 +69,6 @@ export interface SiteDescription {
   /** Of the engine that computes, for the record. */
   engine: string
   instructionSet: string
+  /** `fp32` or `bf16`. */
+  precision: string
 }

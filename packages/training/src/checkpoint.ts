@@ -31,6 +31,7 @@ const ProgressSchema = z.strictObject({
   studySha256: z.string(),
   engine: z.string(),
   instructionSet: z.string(),
+  precision: z.enum(['fp32', 'bf16']),
   best: BestSchema,
   /** What the last round reached, so that its event can be told after a crash. */
   metrics: z.strictObject({

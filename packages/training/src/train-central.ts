@@ -25,11 +25,11 @@ export interface CentralOptions {
   /** The run's folder. */
   run: string
   trainer: CentralTrainer
-  /** Recorded in the checkpoint: bits are equal only on the same engine and instruction set. */
-  engine: { name: Engine['name']; device: { instructionSet: string } }
+  /** Recorded in the checkpoint: bits are equal only on the same engine, instruction set and precision. */
+  engine: Pick<Engine, 'name' | 'precision'> & { device: { instructionSet: string } }
   emit: EventSink
   signal: AbortSignal
-  /** Continues on another engine or instruction set; the result is then that of neither alone. */
+  /** Continues on another engine or instruction set, or in another precision; the result is then that of neither alone. */
   allowEngineChange?: boolean
   /** Where a new run starts; absent: initialised from the study's seed. */
   initialModel?: ModelState
@@ -62,8 +62,8 @@ export async function openCheckpoint(
   if (!checkpoint) return null
   const { progress } = checkpoint
   if (progress.studySha256 !== studySha256(study)) throw otherStudy(run)
-  const had = `${progress.engine} (${progress.instructionSet})`
-  const has = `${engine.name} (${engine.device.instructionSet})`
+  const had = `${progress.engine} (${progress.instructionSet}, ${progress.precision})`
+  const has = `${engine.name} (${engine.device.instructionSet}, ${engine.precision})`
   if (had !== has && !allowEngineChange) {
     throw new MeshflError('RUN_ENGINE_CHANGED', `${run} was trained on ${had}, this is ${has}`, {
       hint: `use the engine that it was started with, or pass --allow-engine-change and lose bit-for-bit reproducibility`,
@@ -116,6 +116,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       studySha256: studySha256(study),
       engine: options.engine.name,
       instructionSet: options.engine.device.instructionSet,
+      precision: options.engine.precision,
       best: better || !before ? { round, foregroundDice } : before.progress.best,
       metrics: {
         trainLoss: metrics.loss,
