@@ -29,7 +29,7 @@ export function demoCommand(): Command {
   ).action(async (options: DemoOptions) => {
     const { sites, rounds, seed, precision, out = freeFolder('meshfl-demo') } = options
     // Without --out the same command would begin in the next free folder.
-    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed} --precision ${precision}`
+    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}${precision === 'fp32' ? '' : ` --precision ${precision}`}`
     await runCommand(options, { title: 'meshfl demo', live: true, howToContinue }, async ({ output, signal }) => {
       const { runDemo } = await import('../run-demo.js')
       await runDemo({ ...options, out, output, signal })

@@ -1,7 +1,11 @@
 //! The way back through a block: activation, normalisation, convolution.
 
+use crate::bf16;
+use crate::bf16::ring::Layout;
+use crate::bf16::tiles::weight_gradient as by_tiles;
+use crate::bf16::walk::DotTaps;
 use crate::coefficients::Coefficients;
-use crate::element::Element;
+use crate::element::{Element, Products};
 use crate::head::row_sum;
 use crate::items::item;
 use crate::lanes::Lanes;
@@ -32,7 +36,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = self.partial(index);
             partial[..columns + channels].fill(0.0);
-            slice::from_raw_parts_mut(vectors, columns * L::N).fill(0.0);
+            slice::from_raw_parts_mut(vectors, plan.sums).fill(0.0);
             let (products, biases) = partial.split_at_mut(columns);
             let mut gradient_row = |z: usize, y: usize, which: usize| {
                 let row = self.row(plan.slot(block), item.volume, z, y);
@@ -57,6 +61,49 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 }
             };
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
+            if E::PRODUCTS == Products::Tiles {
+                let mut flush = || by_tiles::flush(vectors, products.as_mut_ptr(), inputs, channels);
+                let mut rows_since = 0;
+                self.accumulate_by_tiles(
+                    &item,
+                    &shape,
+                    vectors,
+                    source,
+                    |z, y| gradient_row(z, y, 0),
+                    || {
+                        rows_since = (rows_since + 1) % ROWS_A_FLUSH;
+                        if rows_since == 0 {
+                            flush();
+                        }
+                    },
+                );
+                return flush();
+            }
+            if E::PRODUCTS == Products::Dots {
+                let add = bf16::weight_gradient::accumulate_row::<L>;
+                self.over_dots(block, &item, Layout::Planar, inputs, source, |taps| {
+                    match taps {
+                        DotTaps::Row(z, y, rows) => add(rows, gradient_row(z, y, 0), woven, vectors, &shape),
+                        DotTaps::Pair(z, next, y, [first, sum, difference, second]) => {
+                            let a = gradient_row(z, y, 0);
+                            let Some(z) = next else {
+                                for rows in [first, sum, difference] {
+                                    add(rows, a, woven, vectors, &shape);
+                                }
+                                return flush_after_row();
+                            };
+                            let b = gradient_row(z, y, 1);
+                            mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
+                            add(first, a, woven, vectors, &shape);
+                            add(sum, mixed, woven, vectors, &shape);
+                            add(difference, mixed.add(length), woven, vectors, &shape);
+                            add(second, b, woven, vectors, &shape);
+                        }
+                    }
+                    flush_after_row();
+                });
+                return flush::<L>(vectors, products.as_mut_ptr(), columns);
+            }
             if !plan.in_pairs(block) {
                 self.over_planes(block, &item, inputs, source, |z, y, rows| {
                     accumulate_row::<L>(rows, gradient_row(z, y, 0), woven, vectors, &shape);

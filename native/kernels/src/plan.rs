@@ -1,6 +1,9 @@
 //! What is asked for, and where everything lies in one stretch of memory.
 
-use crate::element::Element;
+use crate::bf16::ring::scratch_floats;
+use crate::bf16::tiles::block::Block;
+use crate::bf16::tiles::{weight_gradient, TILE};
+use crate::element::{Element, Products};
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
 use crate::pairs::in_pairs;
@@ -114,6 +117,8 @@ pub struct ThreadMemory {
     pub rows: u64,
     /// Two rows of a tensor as floats, where a tensor holds something else.
     pub floats: u64,
+    /// Where rows are made before they are narrowed into a ring of bf16.
+    pub narrowing: u64,
     pub sums: u64,
     pub counts: u64,
     pub size: u64,
@@ -131,6 +136,20 @@ pub struct Plan {
     /// Bytes of an element of a tensor.
     pub element: usize,
     pub tensors: usize,
+    /// Words of a block's weights in one direction, and whether convolutions are done by tiles.
+    pub tile_words: usize,
+    pub tiled: bool,
+    /// Floats of a thread's sums of products.
+    pub sums: usize,
+}
+
+/// Floats, of a thread but for the words of weights.
+#[derive(Default)]
+struct TileMemory {
+    words: usize,
+    ring: usize,
+    scratch: usize,
+    sums: usize,
 }
 
 /// Floats of a row of one channel in a ring, for a dilation: zeros on both sides, an odd number of cache lines so that rows do
@@ -150,15 +169,19 @@ impl Plan {
     pub const EMPTY: Self = Self {
         request: Request::EMPTY,
         at: [0; REGIONS],
-        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, sums: 0, counts: 0, size: 0 },
+        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, narrowing: 0, sums: 0, counts: 0, size: 0 },
         pitch: 0,
         partial: 0,
         element: 4,
         tensors: 0,
+        tile_words: 0,
+        tiled: false,
+        sums: 0,
     };
 
     pub fn new<L: Lanes, E: Element>(request: &Request, start: u64) -> Self {
         let mut plan = Self { request: *request, ..Self::EMPTY };
+        plan.tiled = E::PRODUCTS == Products::Tiles;
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
         let (volumes, threads) = (u64::from(request.volumes), u64::from(request.threads));
@@ -179,6 +202,9 @@ impl Plan {
         let parameters = p.parameter_count() as u64;
 
         let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
+        let tiles = if p.tiled { p.tile_memory(pitch) } else { TileMemory::default() };
+        let ring = ring.max(tiles.ring);
+        let sum = if p.tiled { tiles.sums } else { L::N * 36 * p.channels() * p.channels() };
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
@@ -188,15 +214,23 @@ impl Plan {
         let ring = take(4 * (ring as u64 + 2 * wide as u64));
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(4 * channels + 2));
         let floats = take(if E::IS_FLOAT { 0 } else { 8 * pitch as u64 * channels });
-        let sums = take(if train { 4 * L::N as u64 * 36 * channels * channels } else { 0 });
+        let narrowing = match E::PRODUCTS {
+            Products::Floats => 0,
+            Products::Dots => scratch_floats(pitch, wide),
+            Products::Tiles => tiles.scratch,
+        };
+        let narrowing = take(4 * narrowing as u64);
+        let sums = take(if train { 4 * sum as u64 } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
-        plan.thread = ThreadMemory { ring, rows, floats, sums, counts, size };
+        plan.thread = ThreadMemory { ring, rows, floats, narrowing, sums, counts, size };
 
         let (kept, scratch) = if train { plan.kept_tensors() } else { (0, blocks.min(2)) };
         plan.tensors = (kept + scratch) as usize + usize::from(train);
         plan.pitch = pitch;
         plan.partial = partial as usize;
+        plan.sums = sum;
+        plan.tile_words = tiles.words;
         plan.element = size_of::<E>();
         let tensor = plan.tensor_bytes();
 
@@ -209,7 +243,7 @@ impl Plan {
             plan.at[region as usize] = at;
             at += bytes.next_multiple_of(64);
         };
-        take(Region::Packed, 8 * (parameters + parameters / 3 + 1));
+        take(Region::Packed, (8 * (parameters + parameters / 3 + 1)).max(8 * blocks * tiles.words as u64));
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
         take(Region::Threads, threads * size);
@@ -314,7 +348,25 @@ impl Plan {
     }
     /// Whether a block's convolutions are done in pairs of planes.
     pub fn in_pairs(&self, block: usize) -> bool {
-        in_pairs(self.depth(), self.dilation(block))
+        !self.tiled && in_pairs(self.depth(), self.dilation(block))
+    }
+    /// The most that a block's convolutions by tiles take.
+    fn tile_memory(&self, pitch: usize) -> TileMemory {
+        let (width, height, channels) = (self.width(), self.height(), self.channels());
+        let mut most = TileMemory::default();
+        for block in 0..self.blocks() {
+            let (inputs, dilation) = (self.inputs(block), self.dilation(block));
+            for tiled in [Block::new(inputs, channels), Block::new(channels, inputs)] {
+                let results = tiled.ms(width, dilation) * tiled.ns * TILE;
+                most.words = most.words.max(tiled.words());
+                most.ring = most.ring.max(3 * height * tiled.row(width, dilation) / 2);
+                most.scratch = most.scratch.max(pitch + results);
+            }
+            most.ring = most.ring.max(weight_gradient::ring(height, width, dilation, inputs).div_ceil(2));
+            most.scratch = most.scratch.max(pitch + weight_gradient::gradient_words(width, channels));
+            most.sums = most.sums.max(weight_gradient::sums(inputs, channels));
+        }
+        most
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));

@@ -1,7 +1,8 @@
 //! A convolution's way through an item: plane by plane, or by pairs of planes.
 
+use crate::bf16::tiles::block::Block;
 use crate::conv::{convolve_pair, convolve_row, RowShape, TapRow};
-use crate::element::Element;
+use crate::element::{Element, Products};
 use crate::items::Item;
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -23,6 +24,13 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
         mut finish: impl FnMut(usize, usize, *mut f32),
     ) {
+        if E::PRODUCTS == Products::Dots {
+            return self.convolve_by_dots(block, item, slot, weights, shape, source, finish);
+        }
+        if E::PRODUCTS == Products::Tiles {
+            let tiled = Block::new(shape.inputs, shape.outputs);
+            return self.convolve_by_tiles(block, item, slot, weights, &tiled, source, finish);
+        }
         let target = |z, y| self.row(slot, item.volume, z, y);
         if !self.plan.in_pairs(block) {
             return self.over_planes(block, item, shape.inputs, source, |z, y, rows| {
