@@ -16,7 +16,7 @@ pub enum Products {
 }
 
 pub trait Element: Copy {
-    /// Whether it is a float, so that arithmetic is done in the tensor's own rows.
+    /// Whether it is a float, so that rows of a tensor can be read where they lie.
     const IS_FLOAT: bool;
     const PRODUCTS: Products;
     /// The unit of `Products::Tiles`.
@@ -28,6 +28,13 @@ pub trait Element: Copy {
     /// # Safety
     /// `to` points to a register's worth of writable elements; no alignment is needed.
     unsafe fn store<L: Lanes>(value: L, to: *mut Self);
+    /// `store`, past the caches if `streamed` (see `Lanes::stream`).
+    /// # Safety
+    /// As `store`; `to` is a multiple of the bytes stored.
+    #[inline(always)]
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, _streamed: bool) {
+        Self::store(value, to);
+    }
 
     /// A value as it is after `store` and `load`.
     /// # Safety
@@ -55,6 +62,14 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn store<L: Lanes>(value: L, to: *mut Self) {
         value.store(to);
+    }
+    #[inline(always)]
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, streamed: bool) {
+        if streamed {
+            value.stream(to);
+        } else {
+            value.store(to);
+        }
     }
 }
 

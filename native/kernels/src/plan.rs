@@ -1,12 +1,13 @@
 //! What is asked for, and where everything lies in one stretch of memory.
 
+use crate::bf16::pairs::in_pairs;
 use crate::bf16::ring::scratch_floats;
 use crate::bf16::tiles::block::Block;
 use crate::bf16::tiles::{weight_gradient, TILE};
 use crate::element::{Element, Products};
+use crate::fours::{in_fours, MIXED, TOGETHER};
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
-use crate::pairs::in_pairs;
 
 pub const MAX_BLOCKS: usize = 64;
 
@@ -115,7 +116,7 @@ const HOST_REGIONS: usize = Region::Packed as usize;
 pub struct ThreadMemory {
     pub ring: u64,
     pub rows: u64,
-    /// Two rows of a tensor as floats, where a tensor holds something else.
+    /// Four rows of a tensor, before they are stored in it.
     pub floats: u64,
     /// Where rows are made before they are narrowed into a ring of bf16.
     pub narrowing: u64,
@@ -136,9 +137,9 @@ pub struct Plan {
     /// Bytes of an element of a tensor.
     pub element: usize,
     pub tensors: usize,
-    /// Words of a block's weights in one direction, and whether convolutions are done by tiles.
+    pub products: Products,
+    /// Words of a block's weights in one direction, by tiles.
     pub tile_words: usize,
-    pub tiled: bool,
     /// Floats of a thread's sums of products.
     pub sums: usize,
 }
@@ -152,6 +153,9 @@ struct TileMemory {
     sums: usize,
 }
 
+/// Smaller tensors are stored through the caches.
+const STREAMED_BYTES: u64 = 16 << 20;
+
 /// Floats of a row of one channel in a ring, for a dilation: zeros on both sides, an odd number of cache lines so that rows do
 /// not compete for the same cache sets.
 pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
@@ -159,7 +163,27 @@ pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
 }
 
 /// Lines of a mixed plane in a ring: a line of the output and its two neighbours.
-pub const PAIRED_LINES: usize = 3;
+pub const MIXED_LINES: usize = 3;
+
+/// Where a convolution's rows lie in `ThreadMemory::rows`, in floats.
+#[derive(Clone, Copy)]
+pub struct Rows {
+    /// (C, pitch): an output row that is not there.
+    pub spare: usize,
+    /// (4, C, pitch): the rows that the gradient by the weights is made with.
+    pub plain: usize,
+    /// (6, C, pitch): those, mixed and woven.
+    pub woven: usize,
+    pub end: usize,
+}
+
+impl Rows {
+    pub fn new(channels: usize, pitch: usize) -> Self {
+        let (lines, row) = (TOGETHER * pitch, channels * pitch);
+        let (spare, plain, woven) = (lines, lines + row, lines + (1 + TOGETHER) * row);
+        Self { spare, plain, woven, end: woven + MIXED * row }
+    }
+}
 
 pub fn ring_padding(dilation: usize) -> usize {
     dilation.next_multiple_of(4)
@@ -174,14 +198,14 @@ impl Plan {
         partial: 0,
         element: 4,
         tensors: 0,
+        products: Products::Floats,
         tile_words: 0,
-        tiled: false,
         sums: 0,
     };
 
     pub fn new<L: Lanes, E: Element>(request: &Request, start: u64) -> Self {
         let mut plan = Self { request: *request, ..Self::EMPTY };
-        plan.tiled = E::PRODUCTS == Products::Tiles;
+        plan.products = E::PRODUCTS;
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
         let (volumes, threads) = (u64::from(request.volumes), u64::from(request.threads));
@@ -192,7 +216,7 @@ impl Plan {
         let items = (0..p.blocks()).map(|block| items_per_volume(p.depth(), p.dilation(block))).max().unwrap_or(1);
         let items = items.max(items_per_volume(p.depth(), 1)) as u64 * volumes;
 
-        let convolution = channels * (channels * 36 + 1);
+        let convolution = channels * (channels * 54 + 2);
         let head = classes * (channels + 1) + 1 + 2 * channels;
         let partial = match (request.mode, request.normalization) {
             (TRAIN, _) => convolution.max(head),
@@ -202,9 +226,17 @@ impl Plan {
         let parameters = p.parameter_count() as u64;
 
         let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
-        let tiles = if p.tiled { p.tile_memory(pitch) } else { TileMemory::default() };
+        // Of a convolution: the rows that become a line of mixed planes, a row that is not there, and what `Rows` lists.
+        let own_rows = Rows::new(p.channels(), 1).end as u64;
+        let tiled = E::PRODUCTS == Products::Tiles;
+        let tiles = if tiled { p.tile_memory(pitch) } else { TileMemory::default() };
         let ring = ring.max(tiles.ring);
-        let sum = if p.tiled { tiles.sums } else { L::N * 36 * p.channels() * p.channels() };
+        let sum = if tiled { tiles.sums } else { L::N * 54 * p.channels() * p.channels() };
+        let narrowing = match E::PRODUCTS {
+            Products::Floats => 0,
+            Products::Dots => scratch_floats(pitch, wide),
+            Products::Tiles => tiles.scratch,
+        };
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
@@ -212,13 +244,8 @@ impl Plan {
             offset
         };
         let ring = take(4 * (ring as u64 + 2 * wide as u64));
-        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(4 * channels + 2));
-        let floats = take(if E::IS_FLOAT { 0 } else { 8 * pitch as u64 * channels });
-        let narrowing = match E::PRODUCTS {
-            Products::Floats => 0,
-            Products::Dots => scratch_floats(pitch, wide),
-            Products::Tiles => tiles.scratch,
-        };
+        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(own_rows));
+        let floats = take(4 * TOGETHER as u64 * pitch as u64 * channels);
         let narrowing = take(4 * narrowing as u64);
         let sums = take(if train { 4 * sum as u64 } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
@@ -243,7 +270,7 @@ impl Plan {
             plan.at[region as usize] = at;
             at += bytes.next_multiple_of(64);
         };
-        take(Region::Packed, (8 * (parameters + parameters / 3 + 1)).max(8 * blocks * tiles.words as u64));
+        take(Region::Packed, (16 * parameters).max(8 * blocks * tiles.words as u64));
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
         take(Region::Threads, threads * size);
@@ -278,14 +305,31 @@ impl Plan {
         }
     }
 
-    pub fn gradient_slot(&self) -> usize {
-        self.tensors - 1
+    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, once the last block has been gone
+    /// through, that block's, in turns.
+    pub fn gradient_slot(&self, block: usize) -> usize {
+        let last = self.blocks() - 1;
+        if (last - block) % 2 == 0 && block < last {
+            self.slot(last)
+        } else {
+            self.tensors - 1
+        }
     }
 
     pub fn tensor_bytes(&self) -> u64 {
         let r = &self.request;
         let rows = u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels);
         self.element as u64 * rows * self.pitch as u64
+    }
+
+    /// Whether a tensor is so large that what is written into it has left the caches before it is read.
+    pub fn streams(&self) -> bool {
+        self.tensor_bytes() >= STREAMED_BYTES
+    }
+
+    /// Floats from a row of a tensor to the next that a convolution reads.
+    pub fn ahead(&self, block: usize) -> usize {
+        self.dilation(block) * self.channels() * self.pitch
     }
 
     /// Bytes of the regions that the host fills in or reads out, in their order.
@@ -346,9 +390,13 @@ impl Plan {
     pub fn voxels(&self) -> usize {
         self.depth() * self.height() * self.width()
     }
-    /// Whether a block's convolutions are done in pairs of planes.
+    /// Whether a block's convolutions are done in fours of planes.
+    pub fn in_fours(&self, block: usize) -> bool {
+        self.products == Products::Floats && in_fours(self.depth(), self.dilation(block))
+    }
+    /// Whether they are done in pairs of planes.
     pub fn in_pairs(&self, block: usize) -> bool {
-        !self.tiled && in_pairs(self.depth(), self.dilation(block))
+        self.products == Products::Dots && in_pairs(self.depth(), self.dilation(block))
     }
     /// The most that a block's convolutions by tiles take.
     fn tile_memory(&self, pitch: usize) -> TileMemory {
@@ -370,13 +418,18 @@ impl Plan {
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
-        let rows = if self.in_pairs(block) { 4 * PAIRED_LINES * padded + 2 * height * pitch } else { 3 * height * padded };
+        let rows = match self.weight_planes(block) {
+            3 => 3 * height * padded,
+            mixed => mixed * MIXED_LINES * padded + 2 * height * pitch,
+        };
         rows * self.channels()
     }
     /// Planes of a block's packed weights.
     pub fn weight_planes(&self, block: usize) -> usize {
-        if self.in_pairs(block) {
-            4
+        if self.in_fours(block) {
+            MIXED
+        } else if self.in_pairs(block) {
+            crate::bf16::pairs::MIXED
         } else {
             3
         }

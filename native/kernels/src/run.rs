@@ -57,10 +57,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     self.forward(again, false)?;
                 }
             }
-            self.weight_gradient(block)?;
-            if block > 0 {
-                self.input_gradient(block)?;
-            }
+            self.backward(block)?;
         }
         Some(())
     }
@@ -121,13 +118,14 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let partial = self.partial(index);
             partial[..2 * channels].fill(0.0);
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            self.convolve(block, &item, plan.slot(block), weights, &shape, source, |_, _, to| {
-                self.clear_tail(to);
-                if measured {
-                    for c in 0..channels {
-                        let (sum, squares) = sums::<L, E>(to.add(c * plan.pitch), to.add(c * plan.pitch), plan.pitch);
-                        partial[c] += f64::from(sum);
-                        partial[channels + c] += f64::from(squares);
+            self.convolve(block, &item, weights, &shape, source, |line, to| {
+                for (i, z) in line.planes() {
+                    let row = self.row(plan.slot(block), item.volume, z, line.y);
+                    self.clear_tail(to[i]);
+                    if measured {
+                        self.keep_measured(to[i], row, partial);
+                    } else {
+                        self.keep(to[i], row);
                     }
                 }
             });
@@ -139,6 +137,29 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 self.set_batch_coefficients(block);
             }
         })
+    }
+
+    /// `keep`; sums (2, C) += the sums of the row (C, pitch) as the tensor holds it, and of its squares.
+    #[inline(never)]
+    unsafe fn keep_measured(&self, floats: *const f32, row: *mut E, sums: &mut [f64]) {
+        L::enter(
+            #[inline(always)]
+            || {
+                let (channels, pitch, streamed) = (self.plan.channels(), self.plan.pitch, self.plan.streams());
+                for c in 0..channels {
+                    let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
+                    for x in (0..pitch).step_by(L::N) {
+                        let (at, value) = (c * pitch + x, L::load(floats.add(c * pitch + x)));
+                        E::put(value, row.add(at), streamed);
+                        let value = E::rounded(value);
+                        sum = sum.add(value);
+                        squares = value.fma(value, squares);
+                    }
+                    sums[c] += f64::from(sum.sum());
+                    sums[channels + c] += f64::from(squares.sum());
+                }
+            },
+        )
     }
 
     /// Sets a row (C, pitch) to zero beyond the width.
@@ -191,10 +212,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let index = usize::from(backward) * self.plan.blocks() + block;
             return self.at(Region::Packed).cast::<f32>().add(index * self.plan.tile_words);
         }
-        // Up to four planes for three, so four thirds of the parameters before.
-        let before = |parameters: usize| (4 * parameters).div_ceil(3);
-        let half = if backward { before(self.plan.parameter_count()) } else { 0 };
-        self.at(Region::Packed).cast::<f32>().add(half + before(self.plan.parameters_of(block)))
+        // Up to six planes for three.
+        let half = if backward { 2 * self.plan.parameter_count() } else { 0 };
+        self.at(Region::Packed).cast::<f32>().add(half + 2 * self.plan.parameters_of(block))
     }
 
     pub(crate) unsafe fn dropout(&self, block: usize, volume: usize, c: usize) -> f32 {
@@ -251,23 +271,4 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let tensor = self.at(Region::Tensors).add(slot * plan.tensor_bytes() as usize);
         tensor.cast::<E>().add(row * plan.channels() * plan.pitch)
     }
-}
-
-/// The sum of a row as a tensor will hold it, and of its products with another.
-#[inline(always)]
-unsafe fn sums<L: Lanes, E: Element>(a: *const f32, b: *const f32, pitch: usize) -> (f32, f32) {
-    L::enter(
-        #[inline(always)]
-        || {
-            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-            let mut x = 0;
-            while x < pitch {
-                let value = E::rounded(L::load(a.add(x)));
-                sum = sum.add(value);
-                product = value.fma(E::rounded(L::load(b.add(x))), product);
-                x += L::N;
-            }
-            (sum.sum(), product.sum())
-        },
-    )
 }

@@ -44,7 +44,7 @@ pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize
                                     (output * inputs + input) * 27 + tap
                                 })
                             };
-                            narrow(if planes == 3 { of(plane) } else { crate::pairs::weight(plane, of) })
+                            narrow(if planes == 3 { of(plane) } else { crate::bf16::pairs::weight(plane, of) })
                         };
                         let [low, high] = halves.map(|half| half.map_or(0, weight));
                         *next = u32::from(high) << 16 | u32::from(low);

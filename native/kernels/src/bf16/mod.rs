@@ -1,6 +1,8 @@
 //! bf16: the upper half of a float. Tensors hold it, and where a CPU multiplies it, convolutions are made of it; sums are floats.
 
+pub(crate) mod backward;
 pub(crate) mod conv;
+pub(crate) mod pairs;
 pub(crate) mod ring;
 pub mod tiles;
 pub(crate) mod walk;

@@ -1,9 +1,9 @@
 //! The planes that a convolution by dot products reads, in bf16: as `crate::ring`, with rows laid out for what multiplies them.
 
 use crate::bf16::narrow_row;
+use crate::bf16::pairs::{mix, mix_inputs};
 use crate::lanes::Lanes;
-use crate::pairs::mix_inputs;
-use crate::plan::{ring_padding, ring_pitch, Plan, PAIRED_LINES};
+use crate::plan::{ring_padding, ring_pitch, Plan, MIXED_LINES};
 use core::slice;
 
 /// How channels lie in a ring's rows. A slot is a row of `pitch` words (two bf16) or, planar, of `pitch` bf16.
@@ -22,9 +22,13 @@ pub fn slots(layout: Layout, channels: usize) -> usize {
     }
 }
 
-/// Floats that filling a ring takes: two rows, four mixed rows of two channels, a row with padding on both sides.
+/// Rows of a ring's scratch before the padded one.
+const PADDED: usize = 6;
+
+/// Floats that filling a ring takes: two rows of two channels, or of one with its four mixed rows, then a row with padding on both
+/// sides.
 pub fn scratch_floats(pitch: usize, dilation: usize) -> usize {
-    11 * pitch + 3 * ring_padding(dilation) + 32
+    (PADDED + 1) * pitch + 3 * ring_padding(dilation) + 32
 }
 
 /// A thread's ring: planes (lines, slots, pitch); in pairs of planes, as there, two kept planes (H, C, row) of floats follow.
@@ -46,7 +50,7 @@ pub struct DotRing {
 impl DotRing {
     pub fn new(start: *mut f32, scratch: *mut f32, layout: Layout, channels: usize, plan: &Plan, block: usize) -> Self {
         let (height, row, dilation) = (plan.height(), plan.pitch, plan.dilation(block));
-        let lines = if plan.in_pairs(block) { PAIRED_LINES } else { height };
+        let lines = if plan.in_pairs(block) { MIXED_LINES } else { height };
         let pitch = ring_pitch(row, dilation);
         Self { start: start.cast(), scratch, layout, channels, height, width: plan.width(), dilation, pitch, row, lines }
     }
@@ -83,7 +87,7 @@ impl DotRing {
     pub unsafe fn clear(&self, planes: usize) {
         slice::from_raw_parts_mut(self.start, planes * self.plane()).fill(0);
         let padded = self.row + 3 * ring_padding(self.dilation) + 32;
-        slice::from_raw_parts_mut(self.scratch.add(10 * self.row), padded).fill(0.0);
+        slice::from_raw_parts_mut(self.scratch.add(PADDED * self.row), padded).fill(0.0);
     }
 
     unsafe fn kept(&self, plane: usize, y: usize, c: usize) -> *mut f32 {
@@ -139,17 +143,23 @@ impl DotRing {
         write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
     ) {
         self.each_slot(|slot, first, count| {
-            let mixed = |which: usize, plane: usize| self.scratch.add((2 + 4 * which + plane) * self.row);
-            for which in 0..count {
-                let c = first + which;
-                let d2 = self.read(new[0], y, c, self.scratch, &write);
-                let d3 = self.read(new[1], y, c, self.scratch.add(self.row), &write);
-                let to = [mixed(which, 0), mixed(which, 1), mixed(which, 2), mixed(which, 3)];
-                mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], [d2, d3], to, self.row);
-            }
-            for plane in 0..4 {
-                let to = self.voxels(plane, y, slot);
-                self.put::<L>(mixed(0, plane), (count == 2).then(|| mixed(1, plane).cast_const()), to);
+            let row = |i: usize| self.scratch.add(i * self.row);
+            let read = |c: usize, to: usize| {
+                let new = [self.read(new[0], y, c, row(to), &write), self.read(new[1], y, c, row(to + 1), &write)];
+                Channel { kept: [self.kept(0, y, c), self.kept(1, y, c)], new }
+            };
+            let one = read(first, 0);
+            let to: [*mut u16; 4] = core::array::from_fn(|plane| self.voxels(plane, y, slot));
+            if self.layout == Layout::Planar {
+                mix_planar::<L>(one, to, self.row);
+            } else if count == 2 {
+                mix_paired::<L>(one, read(first + 1, 2), to.map(|to| to.cast()), self.row);
+            } else {
+                let mixed: [*mut f32; 4] = core::array::from_fn(|plane| row(2 + plane));
+                mix_inputs::<L>(one.kept, one.new, mixed, self.row);
+                for plane in 0..4 {
+                    self.put::<L>(mixed[plane], None, to[plane]);
+                }
             }
         });
     }
@@ -188,7 +198,7 @@ impl DotRing {
             (Layout::Paired, Some(other)) => pair_row::<L>(one, other, to.cast(), self.row),
             (Layout::Paired, None) => {
                 let padding = ring_padding(self.dilation);
-                let padded = self.scratch.add(10 * self.row);
+                let padded = self.scratch.add(PADDED * self.row);
                 core::ptr::copy_nonoverlapping(one, padded.add(padding), self.row);
                 // From the first voxel that a tap reads; beyond the row all is zero.
                 let length = (padding + self.row).next_multiple_of(L::N).min(self.pitch / L::N * L::N);
@@ -206,6 +216,54 @@ unsafe fn pair_row<L: Lanes>(one: *const f32, other: *const f32, to: *mut f32, l
         || {
             for x in (0..length).step_by(L::N) {
                 L::load(one.add(x)).pair_bf16(L::load(other.add(x))).store(to.add(x));
+            }
+        },
+    )
+}
+
+/// A row of a channel in the two kept planes and in the two new ones, which take their place.
+#[derive(Clone, Copy)]
+struct Channel {
+    kept: [*mut f32; 2],
+    new: [*const f32; 2],
+}
+
+impl Channel {
+    #[inline(always)]
+    unsafe fn mix<L: Lanes>(&self, x: usize) -> [L; 4] {
+        let (d2, d3) = (L::load(self.new[0].add(x)), L::load(self.new[1].add(x)));
+        let mixed = mix(L::load(self.kept[0].add(x)), L::load(self.kept[1].add(x)), d2, d3);
+        d2.store(self.kept[0].add(x));
+        d3.store(self.kept[1].add(x));
+        mixed
+    }
+}
+
+#[inline(always)]
+unsafe fn mix_planar<L: Lanes>(channel: Channel, to: [*mut u16; 4], length: usize) {
+    L::enter(
+        #[inline(always)]
+        || {
+            for x in (0..length).step_by(L::N) {
+                let mixed = channel.mix::<L>(x);
+                for plane in 0..4 {
+                    mixed[plane].store_bf16(to[plane].add(x));
+                }
+            }
+        },
+    )
+}
+
+#[inline(always)]
+unsafe fn mix_paired<L: Lanes>(one: Channel, other: Channel, to: [*mut f32; 4], length: usize) {
+    L::enter(
+        #[inline(always)]
+        || {
+            for x in (0..length).step_by(L::N) {
+                let (one, other) = (one.mix::<L>(x), other.mix::<L>(x));
+                for plane in 0..4 {
+                    one[plane].pair_bf16(other[plane]).store(to[plane].add(x));
+                }
             }
         },
     )

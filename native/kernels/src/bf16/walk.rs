@@ -4,8 +4,10 @@ use crate::bf16::conv::{convolve_pair, convolve_row, DotRow};
 use crate::bf16::ring::{DotRing, Layout};
 use crate::conv::RowShape;
 use crate::element::Element;
+use crate::fours::TOGETHER;
 use crate::items::Item;
 use crate::lanes::Lanes;
+use crate::line::Line;
 use crate::math::Activation;
 use crate::run::Program;
 
@@ -23,29 +25,20 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         &self,
         block: usize,
         item: &Item,
-        slot: usize,
         weights: *const f32,
         shape: &RowShape,
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut finish: impl FnMut(usize, usize, *mut f32),
+        mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
-        let target = |z, y| self.row(slot, item.volume, z, y);
+        let to = core::array::from_fn(|i| self.floats(i));
         self.over_dots(block, item, Layout::Paired, shape.inputs, source, |taps| match taps {
             DotTaps::Row(z, y, rows) => {
-                let to = self.floats_of(target(z, y), 0);
-                convolve_row::<L>(rows, weights, to, shape);
-                finish(z, y, to);
-                self.keep(to, target(z, y));
+                convolve_row::<L>(rows, weights, to[0], shape);
+                finish(&Line::new(z, shape.dilation, 1, y, false), to);
             }
             DotTaps::Pair(z, next, y, rows) => {
-                let (first, second) = (self.floats_of(target(z, y), 0), self.floats_of(target(z, y), 1));
-                convolve_pair::<L>(rows, weights, first, second, shape);
-                finish(z, y, first);
-                self.keep(first, target(z, y));
-                if let Some(z) = next {
-                    finish(z, y, second);
-                    self.keep(second, target(z, y));
-                }
+                convolve_pair::<L>(rows, weights, to[0], to[1], shape);
+                finish(&Line::new(z, shape.dilation, if next.is_some() { 2 } else { 1 }, y, false), to);
             }
         })
     }

@@ -35,6 +35,18 @@ impl Lanes for Avx2 {
         _mm256_storeu_ps(to, self.0);
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        _mm256_stream_ps(to, self.0);
+    }
+    #[inline(always)]
+    fn end_streams() {
+        unsafe { _mm_sfence() };
+    }
+    #[inline(always)]
+    fn prefetch<T>(from: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
+    }
+    #[inline(always)]
     unsafe fn load_bf16(from: *const u16) -> Self {
         let upper = _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())));
         Self(_mm256_castsi256_ps(upper))

@@ -54,6 +54,18 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
         _mm512_storeu_ps(to, self.0);
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        _mm512_stream_ps(to, self.0);
+    }
+    #[inline(always)]
+    fn end_streams() {
+        unsafe { _mm_sfence() };
+    }
+    #[inline(always)]
+    fn prefetch<T>(from: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
+    }
+    #[inline(always)]
     unsafe fn load_bf16(from: *const u16) -> Self {
         let upper = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())));
         Self(_mm512_castsi512_ps(upper))
@@ -160,6 +172,10 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
             let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
             Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
         }
+    }
+    #[inline(always)]
+    fn times_power(self, power: Self) -> Self {
+        Self(unsafe { _mm512_scalef_ps(self.0, power.0) })
     }
     #[inline(always)]
     fn split_exponent(self) -> (Self, Self) {

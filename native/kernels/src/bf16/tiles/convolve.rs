@@ -4,8 +4,10 @@ use super::block::Block;
 use super::{Tiles, EDGE, TILE};
 use crate::bf16::narrow;
 use crate::element::Element;
+use crate::fours::TOGETHER;
 use crate::items::Item;
 use crate::lanes::Lanes;
+use crate::line::Line;
 use crate::math::Activation;
 use crate::run::Program;
 use core::slice;
@@ -16,11 +18,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         &self,
         block: usize,
         item: &Item,
-        slot: usize,
         weights: *const f32,
         shape: &Block,
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut finish: impl FnMut(usize, usize, *mut f32),
+        mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
         let plan = self.plan;
         let (width, height, dilation) = (plan.width(), plan.height(), plan.dilation(block));
@@ -29,6 +30,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let line = |link: usize, y: usize| ring.add((link % 3 * height + y) * row);
         let scratch = self.thread_memory(plan.thread.narrowing);
         let results = scratch.add(plan.pitch);
+        let to = core::array::from_fn(|i| self.floats(i));
         slice::from_raw_parts_mut(ring, 3 * height * row).fill(0);
         let mut tiles = E::Tiles::begin();
         let mut filled = item.first.saturating_sub(1);
@@ -65,10 +67,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     }
                 }
                 let z = item.residue + j * dilation;
-                let to = self.floats_of(self.row(slot, item.volume, z, y), 0);
-                unweave(results, to, shape, width, dilation, plan.pitch);
-                finish(z, y, to);
-                self.keep(to, self.row(slot, item.volume, z, y));
+                unweave(results, to[0], shape, width, dilation, plan.pitch);
+                finish(&Line::new(z, dilation, 1, y, false), to);
             }
         }
         tiles.end();

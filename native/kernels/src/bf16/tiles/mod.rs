@@ -107,7 +107,7 @@ mod tests {
             tiles.store::<0>(tile_c.as_mut_ptr().cast(), 64);
             tiles.end();
         }
-        assert!(tile_c[1..].iter().all(|&other| other == c), "only row 0 and column 0 have a product");
+        assert!(tile_c[1..].iter().all(|&other| other == flushed(c)), "only row 0 and column 0 have a product");
         tile_c[0]
     }
 

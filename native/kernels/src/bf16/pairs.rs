@@ -2,12 +2,16 @@
 //!
 //! With d0..d3 the planes j - 1..j + 2 of a chain, and w0..w2 the weights' planes, it takes four mixed planes
 //! `d0 - d2, d1 + d2, d2 - d1, d1 - d3`, convolves each within the plane by its own mixed weights, and adds the results m0..m3:
-//! plane j is `m0 + m1 + m2`, plane j + 1 is `m1 - m2 - m3`.
+//! plane j is `m0 + m1 + m2`, plane j + 1 is `m1 - m2 - m3`. The mixed planes are sums of two, so that rounding them to bf16 costs little;
+//! those of `crate::fours` are not.
 
 use crate::lanes::Lanes;
 
+/// Mixed planes that two output planes take.
+pub const MIXED: usize = 4;
+
 /// Links that the shortest chain must have, for the four planes to be less work than the taps that exist.
-pub const LEAST_LINKS: usize = 4;
+const LEAST_LINKS: usize = 4;
 
 /// Whether a dilation's convolutions are done in pairs of planes.
 pub fn in_pairs(depth: usize, dilation: usize) -> bool {
@@ -35,6 +39,12 @@ pub fn unmix(kz: usize, u: impl Fn(usize) -> f64) -> f64 {
     }
 }
 
+/// The mixed planes of four.
+#[inline(always)]
+pub fn mix<L: Lanes>(d0: L, d1: L, d2: L, d3: L) -> [L; MIXED] {
+    [d0.sub(d2), d1.add(d2), d2.sub(d1), d1.sub(d3)]
+}
+
 /// mixed[0..4] of one row, from d0 and d1, which are kept, and d2 and d3, which take their place.
 /// # Safety
 /// Every row holds `pitch` floats, a multiple of the lanes.
@@ -47,10 +57,10 @@ pub unsafe fn mix_inputs<L: Lanes>(kept: [*mut f32; 2], new: [*const f32; 2], mi
             while x < pitch {
                 let (d0, d1) = (L::load(kept[0].add(x)), L::load(kept[1].add(x)));
                 let (d2, d3) = (L::load(new[0].add(x)), L::load(new[1].add(x)));
-                d0.sub(d2).store(mixed[0].add(x));
-                d1.add(d2).store(mixed[1].add(x));
-                d2.sub(d1).store(mixed[2].add(x));
-                d1.sub(d3).store(mixed[3].add(x));
+                let values = mix(d0, d1, d2, d3);
+                for plane in 0..MIXED {
+                    values[plane].store(mixed[plane].add(x));
+                }
                 d2.store(kept[0].add(x));
                 d3.store(kept[1].add(x));
                 x += L::N;
@@ -59,30 +69,9 @@ pub unsafe fn mix_inputs<L: Lanes>(kept: [*mut f32; 2], new: [*const f32; 2], mi
     )
 }
 
-/// The two output rows from the four results, which lie one after the other. Without a second row it is left out.
-/// # Safety
-/// Rows hold `length` floats, a multiple of the lanes.
-#[inline(always)]
-pub unsafe fn separate<L: Lanes>(results: *const f32, first: *mut f32, second: Option<*mut f32>, length: usize) {
-    L::enter(
-        #[inline(always)]
-        || {
-            let mut x = 0;
-            while x < length {
-                let (m1, m2) = (L::load(results.add(length + x)), L::load(results.add(2 * length + x)));
-                L::load(results.add(x)).add(m1).add(m2).store(first.add(x));
-                if let Some(second) = second {
-                    m1.sub(m2).sub(L::load(results.add(3 * length + x))).store(second.add(x));
-                }
-                x += L::N;
-            }
-        },
-    )
-}
-
 /// sum = a + b, difference = a - b: with a and b, what the mixed inputs are multiplied by for the gradient by the weights.
 /// # Safety
-/// As `separate`.
+/// Rows hold `length` floats, a multiple of the lanes.
 #[inline(always)]
 pub unsafe fn mix_gradients<L: Lanes>(a: *const f32, b: *const f32, sum: *mut f32, difference: *mut f32, length: usize) {
     L::enter(
