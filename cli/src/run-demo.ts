@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
-import { openEngine, type Precision } from '@meshfl/engine'
 import type { Comparison } from '@meshfl/evaluation'
+import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
 import { finishEvaluation } from './finish-evaluation.js'
 import type { Output } from './output.js'
@@ -31,14 +31,14 @@ export interface DemoRunOptions {
   sites: number
   rounds?: number
   seed: number
-  precision: Precision
+  engine: EngineOptions
   output: Output
   signal: AbortSignal
 }
 
 /** Makes brains -> splits them -> federates -> scores the held-out subjects -> says where the report is. */
 export async function runDemo(options: DemoRunOptions): Promise<void> {
-  const { out, sites, seed, precision, output, signal } = options
+  const { out, sites, seed, output, signal } = options
   const [source, dataset, folder] = ['scans', 'dataset', 'run'].map((name) => join(out, name)) as [
     string,
     string,
@@ -76,7 +76,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     folder,
     study,
     command: 'demo',
-    precision,
+    engine: options.engine,
     output,
     signal,
   })
@@ -84,12 +84,13 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     model: await openTrainedModel(folder),
     dataset,
     split: 'test',
-    engine: await openEngine({ precision }),
+    engine: await engineFromOptions(options.engine),
     empty: 'nan',
     gates: [],
     comparisons: [await thresholds(dataset, study.classNames)],
     signal,
     onCase: (done, total) => output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+    onSession: output.events,
     onNote: (message, level) => output.events({ type: 'log', time: now(), level, message }),
   })
   await finishEvaluation(evaluation, undefined, output)

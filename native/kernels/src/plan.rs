@@ -47,8 +47,10 @@ pub struct Request {
     /// What tensors hold.
     pub precision: u32,
     pub threads: u32,
-    /// Training: the output of every k-th block and of the last is kept, the others are computed again. 1 keeps all.
-    pub keep_every: u32,
+    /// Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
+    /// always is. The others are computed again, in the tensors of later blocks, which are free by then.
+    pub kept_low: u32,
+    pub kept_high: u32,
     pub dilations: [u32; MAX_BLOCKS],
 }
 
@@ -69,7 +71,8 @@ impl Request {
         want_logits: 0,
         precision: 0,
         threads: 1,
-        keep_every: 1,
+        kept_low: u32::MAX,
+        kept_high: u32::MAX,
         dilations: [1; MAX_BLOCKS],
     };
 }
@@ -252,13 +255,13 @@ impl Plan {
         let size = take(0) + 192;
         plan.thread = ThreadMemory { ring, rows, floats, narrowing, sums, counts, size };
 
-        let (kept, scratch) = if train { plan.kept_tensors() } else { (0, blocks.min(2)) };
-        plan.tensors = (kept + scratch) as usize + usize::from(train);
+        let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
         plan.pitch = pitch;
         plan.partial = partial as usize;
         plan.sums = sum;
         plan.tile_words = tiles.words;
         plan.element = size_of::<E>();
+        plan.tensors = outputs + if train { plan.gradient_tensors() } else { 0 };
         let tensor = plan.tensor_bytes();
 
         let mut at = start.next_multiple_of(64);
@@ -279,40 +282,67 @@ impl Plan {
         plan
     }
 
-    /// Tensors kept to the end of the forward pass, and tensors that the segments between them share.
-    fn kept_tensors(&self) -> (u64, u64) {
-        let every = u64::from(self.request.keep_every);
-        let blocks = u64::from(self.request.blocks);
-        (blocks.div_ceil(every), every.min(blocks) - 1)
+    /// The blocks whose outputs are kept, a bit each.
+    fn kept(&self) -> u64 {
+        let r = &self.request;
+        u64::from(r.kept_low) | u64::from(r.kept_high) << 32 | 1 << (r.blocks - 1)
     }
 
-    /// The last block of the segment that a block belongs to: the one whose output is kept.
-    pub fn segment_end(&self, block: usize) -> usize {
-        let every = self.request.keep_every as usize;
-        ((block / every + 1) * every).min(self.blocks()) - 1
+    /// The first and the last block of the segment that a block belongs to; the output of the last one is kept.
+    pub fn segment(&self, block: usize) -> (usize, usize) {
+        let kept = self.kept();
+        let before = kept & ((1 << block) - 1);
+        (64 - before.leading_zeros() as usize, block + (kept >> block).trailing_zeros() as usize)
     }
 
-    /// Which tensor holds a block's output.
+    /// Which tensor holds a block's output. What a segment's way back computes again lies in the tensors of later segments, whose way
+    /// back is done.
     pub fn slot(&self, block: usize) -> usize {
         if self.request.mode != TRAIN {
             return block % 2;
         }
-        let every = self.request.keep_every as usize;
-        if block == self.segment_end(block) {
-            block / every
+        let segment = (self.kept() & ((1 << block) - 1)).count_ones() as usize;
+        let (first, last) = self.segment(block);
+        if block == last {
+            segment
         } else {
-            self.kept_tensors().0 as usize + block % every
+            segment + 1 + block - first
         }
     }
 
-    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, once the last block has been gone
-    /// through, that block's, in turns.
+    fn keeps_all(&self) -> bool {
+        (!self.kept()).trailing_zeros() as usize >= self.blocks()
+    }
+
+    /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through, in a
+    /// pass of its own. So it is for the last block: then there is a tensor free for the gradient that comes out. Where outputs
+    /// are computed again to save memory, it is so for all: a second tensor would be missing. Tensors of bf16 are small, and
+    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor, but for those that
+    /// `crate::bf16::backward` goes through, which settles all whatever the plan.
+    pub fn settles(&self, block: usize) -> bool {
+        block > 0 && (block + 1 == self.blocks() || self.shares_gradient())
+    }
+
+    /// Whether one tensor serves for the gradients by all blocks.
+    fn shares_gradient(&self) -> bool {
+        self.products != Products::Floats || (!self.keeps_all() && self.element == size_of::<f32>())
+    }
+
+    /// Tensors for gradients, beside those for outputs.
+    fn gradient_tensors(&self) -> usize {
+        1 + usize::from(!self.keeps_all() && !self.shares_gradient())
+    }
+
+    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, in turns, a second one; where all outputs
+    /// are kept that is the last block's, once it has been gone through.
     pub fn gradient_slot(&self, block: usize) -> usize {
         let last = self.blocks() - 1;
-        if (last - block) % 2 == 0 && block < last {
+        if self.shares_gradient() || block == last || (last - block) % 2 == 1 {
+            self.tensors - 1
+        } else if self.keeps_all() {
             self.slot(last)
         } else {
-            self.tensors - 1
+            self.tensors - 2
         }
     }
 

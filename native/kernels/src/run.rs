@@ -51,9 +51,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             return Some(());
         }
         for block in (0..plan.blocks()).rev() {
-            if block == plan.segment_end(block) && block + 1 < plan.blocks() {
-                let every = plan.request.keep_every as usize;
-                for again in block / every * every..block {
+            let (first, last) = plan.segment(block);
+            if block == last && block + 1 < plan.blocks() {
+                for again in first..block {
                     self.forward(again, false)?;
                 }
             }

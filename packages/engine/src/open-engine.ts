@@ -1,6 +1,6 @@
 import { MeshflError } from '@meshfl/core'
 import { fp32Only } from './check-inputs.js'
-import type { Engine, Precision } from './engine.js'
+import type { Engine, SessionDefaults } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
 import { loadWasmModule } from './wasm/module.js'
@@ -21,13 +21,9 @@ export interface EngineProbe {
   hint?: string
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends SessionDefaults {
   /** Default: the first available of cuda, cpu, wasm. */
   device?: EngineName
-  /** Default of its sessions; default: the machine's cores. */
-  threads?: number
-  /** Default of its sessions; default: fp32. */
-  precision?: Precision
 }
 
 async function probeCpu(): Promise<EngineProbe> {
@@ -102,9 +98,8 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
   const chosen = probes.find(({ name, available }) => (options.device ? name === options.device : available))
   if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
   if (!chosen.available) throw unavailable(chosen, 'cannot open')
-  const threads = options.threads === undefined ? {} : { threads: options.threads }
-  const { precision = 'fp32' } = options
-  if (chosen.name === 'cpu') return createCpuEngine({ ...threads, precision })
-  if (precision !== 'fp32') throw fp32Only(chosen.name)
-  return createWasmEngine(threads)
+  const { device: _, ...defaults } = options
+  if (chosen.name === 'cpu') return createCpuEngine(defaults)
+  if (defaults.precision === 'bf16') throw fp32Only(chosen.name)
+  return createWasmEngine(defaults)
 }

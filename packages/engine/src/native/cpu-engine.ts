@@ -1,6 +1,6 @@
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
-import type { DeviceInfo, Engine, Grid, Precision, Session, SessionOptions } from '../engine.js'
+import type { DeviceInfo, Engine, Grid, Precision, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { PRECISIONS } from '../session/request.js'
 import { MachineSession } from '../session/session.js'
 import { countThreads, processorName } from '../session/threads.js'
@@ -8,9 +8,7 @@ import { type Addon, loadAddon } from './addon.js'
 import { memoryBytes } from './memory-bytes.js'
 import { NativeMachine } from './native-machine.js'
 
-export interface CpuEngineOptions {
-  /** Default of its sessions; default: the machine's cores. */
-  threads?: number
+export interface CpuEngineOptions extends SessionDefaults {
   /** One of `cpuInstructionSets`. Default: MESHFL_CPU_ISA, else the best that this CPU has. */
   instructionSet?: string
   /** Default of its sessions; default: fp32. */
@@ -50,18 +48,18 @@ class CpuEngine implements Engine {
   readonly name = 'cpu'
   readonly device: DeviceInfo
   readonly #addon: Addon
-  readonly #threads: number | undefined
-  readonly #asked: string | undefined
   readonly precision: Precision
+  readonly #defaults: SessionDefaults
+  readonly #asked: string | undefined
 
-  constructor(addon: Addon, { threads, instructionSet, precision = 'fp32' }: CpuEngineOptions) {
+  constructor(addon: Addon, { instructionSet, ...defaults }: CpuEngineOptions) {
     this.#addon = addon
     this.#asked = instructionSet
-    this.precision = precision
-    this.#threads = threads
+    this.#defaults = defaults
+    this.precision = defaults.precision ?? 'fp32'
     this.device = {
-      name: processorName(countThreads(threads)),
-      instructionSet: chooseInstructionSet(addon, precision, instructionSet),
+      name: processorName(countThreads(defaults.threads)),
+      instructionSet: chooseInstructionSet(addon, this.precision, instructionSet),
       memoryBytes: memoryBytes(),
     }
   }
@@ -69,14 +67,14 @@ class CpuEngine implements Engine {
   async createSession(spec: MeshNetSpec, grid: Grid, options: SessionOptions = {}): Promise<Session> {
     const checked = MeshNetSpecSchema.parse(spec)
     checkGrid(grid)
-    const threads = countThreads(options.threads ?? this.#threads)
-    const { precision = this.precision } = options
+    const asked = { ...this.#defaults, precision: this.precision, ...options }
+    const threads = countThreads(asked.threads)
     const instructionSet =
-      precision === this.precision
+      asked.precision === this.precision
         ? this.device.instructionSet
-        : chooseInstructionSet(this.#addon, precision, this.#asked)
+        : chooseInstructionSet(this.#addon, asked.precision, this.#asked)
     const native = new this.#addon.Session('cpu', instructionSet, threads)
-    return new MachineSession(new NativeMachine(native, threads), checked, { ...grid }, { ...options, precision })
+    return new MachineSession(new NativeMachine(native, threads), checked, { ...grid }, asked)
   }
 }
 
