@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
 import type { Comparison } from '@meshfl/evaluation'
+import type { DataOptions } from './data-options.js'
 import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
 import { finishEvaluation } from './finish-evaluation.js'
@@ -32,6 +33,7 @@ export interface DemoRunOptions {
   rounds?: number
   seed: number
   engine: EngineOptions
+  data: DataOptions
   output: Output
   signal: AbortSignal
 }
@@ -77,6 +79,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     study,
     command: 'demo',
     engine: options.engine,
+    data: options.data,
     output,
     signal,
   })

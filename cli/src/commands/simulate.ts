@@ -1,18 +1,19 @@
 import { Command } from 'commander'
-import { type EngineOptions, engineChoice, withEngineOptions } from '../engine-options.js'
+import { type DataOptions, withTrainingOptions } from '../data-options.js'
+import { type EngineOptions, engineChoice } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions, TelemetryOptions {
+interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions, DataOptions, TelemetryOptions {
   out: string
 }
 
 export function simulateCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
-      withEngineOptions(
+      withTrainingOptions(
         withStudyOptions(
           new Command('simulate')
             .description(
@@ -48,6 +49,7 @@ export function simulateCommand(): Command {
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
         engine: engineChoice(options),
+        data: options,
         telemetry: options,
         output,
         signal,

@@ -22,6 +22,8 @@ export interface StepProgress {
   loss: number
   learningRate: number
   seconds: number
+  /** Of these, those in which the engine waited for the step's volumes. */
+  dataSeconds?: number
 }
 
 export interface TrainOutcome {

@@ -92,6 +92,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
   for (let round = resumedAt + 1; round <= rounds && !targetReached(study, checkpoint); round++) {
     signal.throwIfAborted()
     const roundBegun = performance.now()
+    let dataSeconds = 0
     const start = checkpoint?.model ?? options.initialModel ?? initializeModel(study.model, study.seed)
     emit({ type: 'round-started', time: now(), round, rounds, sites: [site] })
     const trained = await trainer.train({
@@ -100,8 +101,13 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       model: start,
       state: checkpoint?.state ?? null,
       signal,
-      onStep: (progress) => emit({ type: 'step', time: now(), site, round, ...progress }),
+      onStep: (progress) => {
+        dataSeconds += progress.dataSeconds ?? 0
+        emit({ type: 'step', time: now(), site, round, ...progress })
+      },
     })
+    const waited = `round ${round}: the engine waited ${dataSeconds.toFixed(3)} s for volumes in ${trained.metrics.seconds.toFixed(3)} s of training`
+    emit({ type: 'log', time: now(), level: 'debug', message: waited, site })
     const { model, state, samples, metrics } = trained
     const parametersSha256 = modelSha256(model)
     emit({ type: 'site-trained', time: now(), site, round, ...metrics, samples, updateSha256: parametersSha256 })
