@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
-import { type Coordinator, startCoordinator } from '@meshfl/federation'
+import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@meshfl/federation'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
 
@@ -13,7 +13,8 @@ export interface FederationRunOptions {
   advertise?: string
   sites: number
   minSites?: number
-  autoApprove: boolean
+  /** Decides about a site that asks to take part. */
+  approve: CoordinatorOptions['approve']
   /** How the events name what runs: serve, simulate, demo. */
   command: string
   /** Whether to print the unused invites: before all else, where scripts look for them. */
@@ -46,7 +47,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       initialModel: initializeModel(study.model, study.seed),
       sites: options.sites,
       ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
-      approve: async ({ site, fingerprint }) => options.autoApprove || output.ask(`admit ${site}, key ${fingerprint}?`),
+      approve: options.approve,
       events,
       signal,
     })

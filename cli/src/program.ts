@@ -7,6 +7,7 @@ import { joinCommand } from './commands/join.js'
 import { predictCommand } from './commands/predict.js'
 import { serveCommand } from './commands/serve.js'
 import { simulateCommand } from './commands/simulate.js'
+import { sitesCommand } from './commands/sites.js'
 import { splitCommand } from './commands/split.js'
 import { trainCommand } from './commands/train.js'
 
@@ -29,12 +30,13 @@ export function buildProgram(): Command {
     serveCommand(),
     joinCommand(),
     simulateCommand(),
+    sitesCommand(),
     predictCommand(),
     evalCommand(),
     doctorCommand(),
   ]) {
-    refuseOptionsAsValues(command)
-    program.addCommand(command.exitOverride())
+    for (const each of [command, ...command.commands]) refuseOptionsAsValues(each.exitOverride())
+    program.addCommand(command)
   }
   return program.addHelpText(
     'after',

@@ -33,7 +33,7 @@ export async function simulateFederation(options: SimulationOptions) {
     study: { ...study, federation: { ...study.federation, sites: sites.length } },
     bind: 'tcp://127.0.0.1:*',
     sites: sites.length,
-    autoApprove: true,
+    approve: async () => true,
     command: options.command,
     printInvites: false,
     output,

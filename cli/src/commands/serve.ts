@@ -1,6 +1,7 @@
+import type { CoordinatorOptions } from '@meshfl/federation'
 import { Command } from 'commander'
 import { positiveNumber, wholeNumber } from '../option-parsers.js'
-import { type OutputOptions, withOutputOptions } from '../output.js'
+import { type Output, type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 
@@ -46,8 +47,7 @@ export function serveCommand(): Command {
       onPause: (paused: boolean) => pause(paused),
     }
     await runCommand(options, request, async ({ output, signal }) => {
-      const [{ now }, { startFederationRun }, { studyForRun }, { describeResult }] = await Promise.all([
-        import('@meshfl/core'),
+      const [{ startFederationRun }, { studyForRun }, { describeResult }] = await Promise.all([
         import('../federation-run.js'),
         import('../study-for-run.js'),
         import('../describe-result.js'),
@@ -66,7 +66,11 @@ export function serveCommand(): Command {
         ...(options.advertise ? { advertise: options.advertise } : {}),
         sites: federation.sites,
         ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
-        autoApprove: options.autoApprove === true,
+        approve: options.autoApprove
+          ? async () => true
+          : options.json || !process.stdin.isTTY
+            ? askElsewhere(options.out, output)
+            : async ({ site, fingerprint }) => output.ask(`admit ${site}, key ${fingerprint}?`),
         command: 'serve',
         printInvites: true,
         output,
@@ -74,11 +78,6 @@ export function serveCommand(): Command {
       })
       pause = (paused) => (paused ? run.coordinator.pause() : run.coordinator.resume())
       try {
-        if (!options.autoApprove && (options.json || !process.stdin.isTTY)) {
-          const message =
-            'new sites will be refused: there is no terminal to ask for approval; --auto-approve admits them'
-          output.events({ type: 'log', time: now(), level: 'warn', message })
-        }
         const result = await run.coordinator.finished
         output.result(...describeResult(result, options.out))
       } finally {
@@ -87,4 +86,13 @@ export function serveCommand(): Command {
       }
     })
   })
+}
+
+/** Without a terminal to ask at, a site waits until `meshfl sites` decides. */
+function askElsewhere(run: string, output: Output): CoordinatorOptions['approve'] {
+  return ({ site, fingerprint, description }) => {
+    const message = `${site} (${description.trainCases} training cases, key ${fingerprint}) asks to take part: meshfl sites approve ${run} ${site}`
+    output.events({ type: 'log', time: new Date().toISOString(), level: 'warn', message, site })
+    return new Promise(() => undefined)
+  }
 }

@@ -120,6 +120,23 @@ export const EventSchema = z.discriminatedUnion('type', [
   }),
   // Results: the last line that a command prints with --json (specs: what scripts may rely on).
   z.object({ type: z.literal('invite'), invite: z.string(), expires: z.string().optional() }),
+  /** What `meshfl sites` answers: the sites that were asked about or changed, and invites. */
+  z.object({
+    type: z.literal('sites'),
+    action: z.string(),
+    sites: z.array(
+      z.object({
+        site,
+        state: z.string(),
+        fingerprint: z.string(),
+        since: z.string(),
+        trainCases: z.int().optional(),
+        validCases: z.int().optional(),
+        engine: z.string().optional(),
+      }),
+    ),
+    invites: z.array(z.object({ invite: z.string(), expires: z.string(), site: site.optional() })),
+  }),
   z.object({
     type: z.literal('dataset'),
     cases: z.int(),

@@ -1,7 +1,7 @@
 import { assertNever } from '@meshfl/core'
 import { journaled, takeEvaluation, takeResult } from './coordinator-answers.js'
 import { Draft } from './coordinator-draft.js'
-import { disconnected, heard, joined, leave, tick } from './coordinator-presence.js'
+import { disconnected, heard, joined, leave, revoked, tick } from './coordinator-presence.js'
 import { advance, committed, recorded } from './coordinator-rounds.js'
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState } from './coordinator-state.js'
 
@@ -44,6 +44,9 @@ export function coordinatorStep(
       break
     case 'failed':
       leave(draft, event.site, event.session, 'failed', event.reason)
+      break
+    case 'revoked':
+      revoked(draft, event.site)
       break
     case 'tick':
       tick(draft)

@@ -6,7 +6,8 @@ import {
   type SiteDescription,
   type Study,
 } from '@meshfl/core'
-import type { Admissions } from './admissions.js'
+import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import type { ControlFolder } from './control-folder.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'
 import { coordinatorStep } from './coordinator-machine.js'
@@ -24,6 +25,7 @@ import type { Identity } from './identity.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
+import { SitesDesk } from './sites-desk.js'
 import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
 import { Traffic } from './traffic.js'
@@ -46,6 +48,10 @@ export interface CoordinatorRunOptions {
   saved: { commit: Commit; model: ModelState }
   journal: readonly JournalEntry[]
   lock: { release(): void }
+  /** Where commands on the run's folder ask. */
+  control: ControlFolder
+  /** An invite as sites are given it. */
+  formatInvite(invite: IssuedInvite): string
   timing: Timing
   at(point: string): void
 }
@@ -62,6 +68,7 @@ export class CoordinatorRun {
   readonly #traffic = new Traffic()
   readonly #refusals = new Refusals()
   readonly #stacks = new Refusals()
+  readonly #twins = new Refusals()
   readonly #commits: Commits
   #transport: RouterTransport | undefined
   #state: CoordinatorState
@@ -73,6 +80,8 @@ export class CoordinatorRun {
   readonly #sentModels = new Map<string, string>()
   /** Writes that are under way. */
   readonly #pending = new Set<Promise<void>>()
+  readonly #desk: SitesDesk
+  #isAnswering = false
   #timers: NodeJS.Timeout[] = []
   #stopped: Promise<void> | undefined
 
@@ -125,8 +134,25 @@ export class CoordinatorRun {
         this.dispatch({ type: 'disconnected', session })
       },
       onMessage: (site, peer, message) => this.#receive(site, peer, message),
+      onTwice: (site) => this.#warnOfTwins(site),
       onRefused: (words, site) => this.#refused(words, site),
       onFailed: (error) => this.#fail(error),
+    })
+    const gate = this.#gate
+    this.#desk = new SitesDesk({
+      admissions,
+      format: options.formatInvite,
+      running: {
+        stateOf: (site) => {
+          const record = this.#state.sites.get(site)
+          return record?.reach === 'suspect' && record.session === null ? 'away' : record?.reach
+        },
+        get pending() {
+          return gate.pending
+        },
+        decide: (pending, isApproved) => gate.decide(pending, isApproved),
+        expel: (site, refusal, isGone) => this.#expel(site, refusal, isGone),
+      },
     })
   }
 
@@ -162,6 +188,11 @@ export class CoordinatorRun {
       this.#options.tell({ type: 'log', level: 'warn', message: words })
     }
     return endpoint
+  }
+
+  /** Begins to answer what commands on the run's folder ask. */
+  openDesk(): void {
+    this.#timers.push(setInterval(() => this.#answerRequests(), this.#options.timing.controlMs))
   }
 
   dispatch(event: WithoutAt<CoordinatorEvent>): void {
@@ -337,6 +368,37 @@ export class CoordinatorRun {
     if (isNew) this.#updates.set(site, entry)
     this.dispatch({ type: 'result', site, session: peer, round, base, update, samples, metrics })
     if (isNew && !this.#state.results.has(site)) this.#updates.delete(site)
+  }
+
+  /** Ends a site's connection; one that is gone for good takes what is not yet part of a round with it. */
+  async #expel(site: string, refusal: Refusal, isGone: boolean): Promise<void> {
+    const round = this.#state.round + 1
+    const isClosing = this.#state.phase === 'committing'
+    this.#gate.expel(site, refusal)
+    if (!isGone) return
+    this.dispatch({ type: 'revoked', site })
+    if (isClosing) return
+    this.#updates.delete(site)
+    await this.#options.store.clearJournal(round, [site])
+  }
+
+  /** One after the other; what was asked meanwhile is answered the next time. */
+  #answerRequests(): void {
+    if (this.#isAnswering || this.#stopped) return
+    this.#isAnswering = true
+    this.#run(async () => {
+      await this.#options.control.answerAll(
+        (request, id) => this.#desk.handle(request, id),
+        (words) => this.#refused(words),
+      )
+      this.#isAnswering = false
+    })
+  }
+
+  #warnOfTwins(site: string): void {
+    const words = `the keys of ${site} are used by two processes at the same time: stop one of them, or if it is not yours: meshfl sites rotate <run> ${site}`
+    for (const message of this.#twins.say(words, performance.now()))
+      this.#options.tell({ type: 'log', level: 'warn', message, site })
   }
 
   #send(peer: string, frames: readonly Uint8Array[]): void {

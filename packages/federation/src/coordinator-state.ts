@@ -101,6 +101,8 @@ export type CoordinatorEvent = { at: number } & (
   | { type: 'recorded'; round: number }
   | { type: 'bye'; site: string; session: string; reason: string }
   | { type: 'failed'; site: string; session: string; reason: string }
+  /** It takes part no more: nothing that it sent counts in a round that is not closed yet. */
+  | { type: 'revoked'; site: string }
   | { type: 'tick' }
   | { type: 'pause' }
   | { type: 'resume' }

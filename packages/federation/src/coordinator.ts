@@ -11,8 +11,11 @@ import {
   now,
   type SiteDescription,
   type Study,
+  writeFileAtomic,
 } from '@meshfl/core'
-import { Admissions } from './admissions.js'
+import { type Address, addressPath } from './administer-sites.js'
+import { Admissions, type IssuedInvite } from './admissions.js'
+import { ControlFolder } from './control-folder.js'
 import { CoordinatorRun } from './coordinator-run.js'
 import type { Best, Told } from './coordinator-state.js'
 import { CoordinatorStore } from './coordinator-store.js'
@@ -132,9 +135,21 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     }
     await store.derive(saved.commit, saved.model)
     const base = modelSha256(saved.model)
-    const journal = await store.readJournal(runId, saved.commit.round + 1, base)
+    const journal = (await store.readJournal(runId, saved.commit.round + 1, base)).filter(({ site, key }) =>
+      admissions.hadKey(site, key),
+    )
     await admissions.ensureInvites(options.sites, new Date(), options.inviteTtlSeconds ?? INVITE_TTL_SECONDS)
 
+    const control = new ControlFolder(folder)
+    control.prepare()
+    let address: Address | undefined
+    const format = ({ secret }: IssuedInvite): string =>
+      formatInvite({
+        ...address!,
+        curvePublic: identity.curvePublic,
+        signingPublic: identity.signingPublic,
+        secret,
+      })
     run = new CoordinatorRun({
       identity,
       admissions,
@@ -150,6 +165,8 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       saved,
       journal,
       lock,
+      control,
+      formatInvite: (invite) => format(invite),
       timing: { ...DEFAULT_TIMING, ...internals.timing },
       at: internals.at ?? (() => undefined),
     })
@@ -157,18 +174,16 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     const endpoint = await run.open(options.bind, preferredPort)
     const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1))
     if (port !== preferredPort) await store.writePort(port)
-    const address = parseAdvertised(options.advertise, endpoint)
-    const invites = admissions.unusedInvites(new Date()).map(({ secret, expires }) => ({
-      invite: formatInvite({
-        ...address,
-        curvePublic: identity.curvePublic,
-        signingPublic: identity.signingPublic,
-        secret,
-      }),
-      expires: expires.toISOString(),
-    }))
+    address = parseAdvertised(options.advertise, endpoint)
+    await writeFileAtomic(addressPath(folder), `${JSON.stringify(address)}\n`)
+    // What is for one site's change of keys was given to that site.
+    const invites = admissions
+      .unusedInvites(new Date())
+      .filter(({ site }) => site === undefined)
+      .map((invite) => ({ invite: format(invite), expires: invite.expires.toISOString() }))
     for (const { invite } of invites) parseInvite(invite)
     const started = run
+    started.openDesk()
     const onAbort = (): void => void started.stop()
     options.signal.addEventListener('abort', onAbort, { once: true })
     if (options.signal.aborted) onAbort()
@@ -215,7 +230,7 @@ class HeldEvents {
   }
 }
 
-function parseAdvertised(advertise: string | undefined, endpoint: string): { host: string; port: number } {
+function parseAdvertised(advertise: string | undefined, endpoint: string): Address {
   const bound = /^tcp:\/\/\[?(.*?)\]?:(\d+)$/.exec(endpoint)!
   const port = Number(bound[2])
   if (advertise === undefined) {

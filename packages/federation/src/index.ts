@@ -1,3 +1,4 @@
+export { administerSites } from './administer-sites.js'
 export { aggregate, type Contribution } from './aggregate.js'
 export {
   type Coordinator,
@@ -8,4 +9,5 @@ export {
 export { formatInvite, type Invite, parseInvite } from './invite.js'
 export { type LedgerEntry, type LedgerVerdict, verifyLedger } from './ledger.js'
 export { type JoinOptions, joinFederation } from './site.js'
+export type { SiteLine, SitesAnswer, SitesRequest } from './sites-request.js'
 export { transportVersion } from './transport-version.js'

@@ -41,7 +41,10 @@ export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTr
   invite: Invite
   identity: Identity
   store: SiteStore
-  membership: Membership | null
+  /** Whether the identity was approved before. */
+  isMember: boolean
+  /** What to write down when it is. */
+  enrolment: Pick<Membership, 'keys' | 'invites'>
   tell(event: Told): void
   timing: Timing
   at(point: string): void
@@ -79,11 +82,11 @@ export class SiteRun {
       this.#reject = reject
     })
     this.#state = siteStartState(options.timing, null)
-    const { identity, invite, membership } = options
+    const { identity, invite, isMember } = options
     this.#link = new SiteLink({
       identity,
       invite,
-      isMember: membership !== null,
+      isMember,
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
       onEnrolled: (welcome, site) => this.#enrolled(welcome, site),
@@ -143,13 +146,14 @@ export class SiteRun {
   }
 
   async #enrolled(welcome: Welcome, site: string): Promise<void> {
-    const { invite, store } = this.#options
+    const { invite, store, enrolment } = this.#options
     await store.writeMembership({
-      format: 'meshfl-membership/1',
+      format: 'meshfl-membership/2',
       curvePublic: invite.curvePublic.toString('base64url'),
       signingPublic: invite.signingPublic.toString('base64url'),
       run: welcome.run,
       site,
+      ...enrolment,
     })
     this.#options.at('enrolled')
     this.#options.tell({ type: 'log', level: 'info', message: `${site} is approved`, site })

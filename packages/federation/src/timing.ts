@@ -13,6 +13,8 @@ export interface Timing {
   firstStepMs: number
   /** How often each connection is tried: a peer that was killed is noticed by it. */
   probeMs: number
+  /** How often the coordinator looks for requests of commands on its folder. */
+  controlMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
 }
@@ -26,6 +28,7 @@ export const DEFAULT_TIMING: Timing = {
   stallMs: 120_000,
   firstStepMs: 1_800_000,
   probeMs: 500,
+  controlMs: 200,
   doneGraceMs: 3000,
 }
 

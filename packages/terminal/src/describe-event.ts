@@ -100,6 +100,7 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
     case 'traffic':
     case 'progress':
     case 'invite':
+    case 'sites':
       return null
     default:
       return null // an event of a newer version
