@@ -7,6 +7,7 @@ import { startFederationRun } from './federation-run.js'
 import { type LocalSite, startLocalSites } from './local-sites.js'
 import type { Output } from './output.js'
 import { siteDatasetFolder } from './site-trainer.js'
+import type { TelemetryOptions } from './telemetry-options.js'
 
 export interface SimulationOptions {
   dataset: string
@@ -15,6 +16,7 @@ export interface SimulationOptions {
   folder: string
   study: Study
   command: string
+  telemetry?: TelemetryOptions
   device?: string
   threads?: number
   output: Output
@@ -34,6 +36,7 @@ export async function simulateFederation(options: SimulationOptions) {
     bind: 'tcp://127.0.0.1:*',
     sites: sites.length,
     approve: async () => true,
+    telemetry: options.telemetry ?? {},
     command: options.command,
     printInvites: false,
     output,
@@ -52,8 +55,7 @@ export async function simulateFederation(options: SimulationOptions) {
     return result
   } finally {
     stopSites.abort()
-    await run.coordinator.stop()
-    run.close()
+    await run.close()
   }
 }
 

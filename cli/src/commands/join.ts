@@ -1,25 +1,28 @@
 import { Command } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
+import { type RouteOptions, withRouteOptions } from '../route-options.js'
 import { runCommand } from '../run-command.js'
 
-interface JoinOptions extends OutputOptions, EngineOptions {
+interface JoinOptions extends OutputOptions, EngineOptions, RouteOptions {
   data: string
   out?: string
 }
 
 export function joinCommand(): Command {
   return withOutputOptions(
-    withEngineOptions(
-      new Command('join')
-        .description(
-          'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
-        )
-        .argument('<invite>', 'what meshfl serve printed for this site: mfl1:...')
-        .requiredOption(
-          '--data <dataset>',
-          "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
-        ),
+    withRouteOptions(
+      withEngineOptions(
+        new Command('join')
+          .description(
+            'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
+          )
+          .argument('<invite>', 'what meshfl serve printed for this site: mfl1:...')
+          .requiredOption(
+            '--data <dataset>',
+            "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
+          ),
+      ),
     )
       .option(
         '--out <state>',
@@ -38,8 +41,9 @@ export function joinCommand(): Command {
         const [
           { MeshflError, now, studySha256 },
           { modelLayout },
-          { joinFederation },
+          { joinFederation, parseInvite },
           { engineFromOptions },
+          { relayFromOptions },
           { siteStateFolder },
           { createDatasetTrainer, describeSite, openTrainingDataset, siteName },
           { describeResult },
@@ -48,6 +52,7 @@ export function joinCommand(): Command {
           import('@meshfl/engine'),
           import('@meshfl/federation'),
           import('../engine-options.js'),
+          import('../route-options.js'),
           import('../state-folder.js'),
           import('../site-trainer.js'),
           import('../describe-result.js'),
@@ -56,9 +61,13 @@ export function joinCommand(): Command {
         const engine = await engineFromOptions(options)
         const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
         let dispose: () => void = () => undefined
+        const relay = await relayFromOptions(options, parseInvite(invite), (message) =>
+          output.events({ type: 'log', time: now(), level: 'info', message }),
+        )
         try {
           const result = await joinFederation({
             invite,
+            ...(relay ? { address: relay.endpoint } : {}),
             folder,
             describe: async () => describeSite(dataset, engine),
             createTrainer: async (study, layoutSha256) => {
@@ -93,6 +102,7 @@ export function joinCommand(): Command {
           output.result(...describeResult(result, folder))
         } finally {
           dispose()
+          await relay?.close()
         }
       },
     )

@@ -1,6 +1,7 @@
 //! The way back through a block: activation, normalisation, convolution.
 
 use crate::coefficients::Coefficients;
+use crate::element::Element;
 use crate::head::row_sum;
 use crate::items::item;
 use crate::lanes::Lanes;
@@ -14,7 +15,7 @@ use core::slice;
 /// Rows whose products are added in single precision before they join the double-precision sums.
 const ROWS_A_FLUSH: usize = 8;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// Turns the gradient by a block's normalised values into that by its convolution's output, in place of that output, and
     /// gathers the gradient by the convolution's weights.
     pub(crate) unsafe fn weight_gradient(&self, block: usize) -> Option<()> {
@@ -33,17 +34,19 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             partial[..columns + channels].fill(0.0);
             slice::from_raw_parts_mut(vectors, columns * L::N).fill(0.0);
             let (products, biases) = partial.split_at_mut(columns);
-            let mut gradient_row = |z: usize, y: usize| {
-                let gradient = self.row(plan.slot(block), item.volume, z, y);
+            let mut gradient_row = |z: usize, y: usize, which: usize| {
+                let row = self.row(plan.slot(block), item.volume, z, y);
                 let slope = self.row(plan.gradient_slot(), item.volume, z, y);
+                let gradient = self.floats_of(row, which);
                 for c in 0..channels {
                     let k = self.coefficients(block, item.volume, c);
-                    through_normalisation::<L>(slope.add(c * pitch), gradient.add(c * pitch), pitch, k);
+                    through_normalisation::<L, E>(slope.add(c * pitch), row.add(c * pitch), gradient.add(c * pitch), pitch, k);
                 }
                 self.clear_tail(gradient);
                 for c in 0..channels {
                     biases[c] += f64::from(row_sum::<L>(gradient.add(c * pitch), pitch));
                 }
+                self.keep(gradient, row);
                 gradient.cast_const()
             };
             let mut rows_since = 0;
@@ -56,20 +59,20 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
             if !plan.in_pairs(block) {
                 self.over_planes(block, &item, inputs, source, |z, y, rows| {
-                    accumulate_row::<L>(rows, gradient_row(z, y), woven, vectors, &shape);
+                    accumulate_row::<L>(rows, gradient_row(z, y, 0), woven, vectors, &shape);
                     flush_after_row();
                 });
                 return flush::<L>(vectors, products.as_mut_ptr(), columns);
             }
             self.over_pairs(block, &item, inputs, source, |z, next, y, [first, sum, difference, second]| {
-                let a = gradient_row(z, y);
+                let a = gradient_row(z, y, 0);
                 let Some(z) = next else {
                     for rows in [first, sum, difference] {
                         accumulate_row::<L>(rows, a, woven, vectors, &shape);
                     }
                     return flush_after_row();
                 };
-                let b = gradient_row(z, y);
+                let b = gradient_row(z, y, 1);
                 mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
                 accumulate_row::<L>(first, a, woven, vectors, &shape);
                 accumulate_row::<L>(sum, mixed, woven, vectors, &shape);
@@ -112,9 +115,9 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let item = item(plan.depth(), plan.dilation(block), index);
             let partial = &mut self.partial(index)[..2 * channels];
             partial.fill(0.0);
-            let source = |link: usize, y: usize, c: usize, _: *mut f32| {
+            let source = |link: usize, y: usize, c: usize, to: *mut f32| {
                 let z = item.residue + link * plan.dilation(block);
-                self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch).cast_const()
+                self.read_floats(self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch), to)
             };
             self.convolve(block, &item, plan.gradient_slot(), weights, &shape, source, |z, y, to| {
                 self.through_activation(to, block - 1, item.volume, z, y, partial);
@@ -147,7 +150,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                     let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
                     let mut x = 0;
                     while x < plan.pitch {
-                        let slope = A::slope(L::load(from.add(x)).fma(scale, shift)).mul(factor);
+                        let slope = A::slope(E::load::<L>(from.add(x)).fma(scale, shift)).mul(factor);
                         L::load(gradient.add(x)).mul(slope).store(gradient.add(x));
                         x += L::N;
                     }
@@ -165,7 +168,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                     while x < plan.pitch {
                         let g = L::load(gradient.add(x));
                         sum = sum.add(g);
-                        product = g.fma(L::load(from.add(x)).fma(inverse, center), product);
+                        product = g.fma(E::load::<L>(from.add(x)).fma(inverse, center), product);
                         x += L::N;
                     }
                     partial[c] += f64::from(sum.sum());
@@ -176,17 +179,23 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
     }
 }
 
-/// z = gradient by z: from `slope`, the gradient by the normalised, scaled values.
+/// to = gradient by z: from `slope`, the gradient by the normalised, scaled values. `to` may be z's place.
 #[inline(never)]
-unsafe fn through_normalisation<L: Lanes>(slope: *const f32, z: *mut f32, pitch: usize, k: &Coefficients) {
+unsafe fn through_normalisation<L: Lanes, E: Element>(
+    slope: *const E,
+    z: *const E,
+    to: *mut f32,
+    pitch: usize,
+    k: &Coefficients,
+) {
     L::enter(
         #[inline(always)]
         || {
             let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
             let mut x = 0;
             while x < pitch {
-                let rest = L::load(z.add(x)).fma(by_z, constant);
-                L::load(slope.add(x)).fma(by_slope, rest).store(z.add(x));
+                let rest = E::load::<L>(z.add(x)).fma(by_z, constant);
+                E::load::<L>(slope.add(x)).fma(by_slope, rest).store(to.add(x));
                 x += L::N;
             }
         },

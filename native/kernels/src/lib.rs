@@ -15,6 +15,7 @@
 mod backward;
 mod coefficients;
 mod conv;
+pub mod element;
 mod head;
 pub mod isa;
 mod items;

@@ -1,13 +1,14 @@
 //! From sums over items to coefficients: what a pass concludes with.
 
 use crate::coefficients::{moments, normalised, plain};
+use crate::element::Element;
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::plan::{Region, BATCH_NORM, NO_NORM};
 use crate::run::Program;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// With the sums of `through_activation`, which begin at `first` of every item's: the gradients by BatchNorm's weight and
     /// offset, and the coefficients of the way back.
     pub(crate) unsafe fn conclude_normalisation(&self, block: usize, items: usize, first: usize) {

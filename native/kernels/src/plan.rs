@@ -1,5 +1,6 @@
 //! What is asked for, and where everything lies in one stretch of memory.
 
+use crate::element::Element;
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
 use crate::pairs::in_pairs;
@@ -105,6 +106,8 @@ const HOST_REGIONS: usize = Region::Packed as usize;
 pub struct ThreadMemory {
     pub ring: u64,
     pub rows: u64,
+    /// Two rows of a tensor as floats, where a tensor holds something else.
+    pub floats: u64,
     pub sums: u64,
     pub counts: u64,
     pub size: u64,
@@ -119,6 +122,8 @@ pub struct Plan {
     pub pitch: usize,
     /// Doubles of an item's partial sums.
     pub partial: usize,
+    /// Bytes of an element of a tensor.
+    pub element: usize,
     pub tensors: usize,
 }
 
@@ -139,13 +144,14 @@ impl Plan {
     pub const EMPTY: Self = Self {
         request: Request::EMPTY,
         at: [0; REGIONS],
-        thread: ThreadMemory { ring: 0, rows: 0, sums: 0, counts: 0, size: 0 },
+        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, sums: 0, counts: 0, size: 0 },
         pitch: 0,
         partial: 0,
+        element: 4,
         tensors: 0,
     };
 
-    pub fn new<L: Lanes>(request: &Request, start: u64) -> Self {
+    pub fn new<L: Lanes, E: Element>(request: &Request, start: u64) -> Self {
         let mut plan = Self { request: *request, ..Self::EMPTY };
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
@@ -175,15 +181,17 @@ impl Plan {
         };
         let ring = take(4 * (ring as u64 + 2 * wide as u64));
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(4 * channels + 2));
+        let floats = take(if E::IS_FLOAT { 0 } else { 8 * pitch as u64 * channels });
         let sums = take(if train { 4 * L::N as u64 * 36 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
-        plan.thread = ThreadMemory { ring, rows, sums, counts, size };
+        plan.thread = ThreadMemory { ring, rows, floats, sums, counts, size };
 
         let (kept, scratch) = if train { plan.kept_tensors() } else { (0, blocks.min(2)) };
         plan.tensors = (kept + scratch) as usize + usize::from(train);
         plan.pitch = pitch;
         plan.partial = partial as usize;
+        plan.element = size_of::<E>();
         let tensor = plan.tensor_bytes();
 
         let mut at = start.next_multiple_of(64);
@@ -236,7 +244,8 @@ impl Plan {
 
     pub fn tensor_bytes(&self) -> u64 {
         let r = &self.request;
-        4 * u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels) * self.pitch as u64
+        let rows = u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels);
+        self.element as u64 * rows * self.pitch as u64
     }
 
     /// Bytes of the regions that the host fills in or reads out, in their order.

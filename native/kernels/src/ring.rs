@@ -2,6 +2,7 @@
 //! `crate::pairs`, four mixed planes and two that are kept for the next pair.
 
 use crate::coefficients::Coefficients;
+use crate::element::Element;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::pairs::mix_inputs;
@@ -140,14 +141,14 @@ impl Ring {
 /// # Safety
 /// Both rows hold `pitch` floats, a multiple of the lanes.
 #[inline(always)]
-pub unsafe fn activate_row<L: Lanes, A: Activation>(z: *const f32, to: *mut f32, pitch: usize, k: &Coefficients) {
+pub unsafe fn activate_row<L: Lanes, E: Element, A: Activation>(z: *const E, to: *mut f32, pitch: usize, k: &Coefficients) {
     L::enter(
         #[inline(always)]
         || {
             let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
             let mut x = 0;
             while x < pitch {
-                A::value(L::load(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
+                A::value(E::load::<L>(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
                 x += L::N;
             }
         },

@@ -2,6 +2,7 @@
 
 use crate::coefficients::Coefficients;
 use crate::conv::{pack, RowShape};
+use crate::element::Element;
 use crate::items::{item, items_per_volume};
 use crate::lanes::Lanes;
 use crate::math::{Activation, Elu, Gelu, Relu};
@@ -14,24 +15,24 @@ use core::slice;
 /// # Safety
 /// `base` is the address of the memory that the plan was made for, its input regions filled; every thread of the team, and no other code,
 /// works in it until all have returned.
-pub unsafe fn run<L: Lanes>(plan: &Plan, base: usize, team: &Team, thread: usize) -> u32 {
+pub unsafe fn run<L: Lanes, E: Element>(plan: &Plan, base: usize, team: &Team, thread: usize) -> u32 {
     match plan.request.activation {
-        ELU => Program::<L, Elu>::new(plan, base, team, thread).run(),
-        RELU => Program::<L, Relu>::new(plan, base, team, thread).run(),
-        _ => Program::<L, Gelu>::new(plan, base, team, thread).run(),
+        ELU => Program::<L, E, Elu>::new(plan, base, team, thread).run(),
+        RELU => Program::<L, E, Relu>::new(plan, base, team, thread).run(),
+        _ => Program::<L, E, Gelu>::new(plan, base, team, thread).run(),
     };
     team.outcome()
 }
 
-pub(crate) struct Program<'a, L, A> {
+pub(crate) struct Program<'a, L, E, A> {
     pub(crate) plan: &'a Plan,
     base: usize,
     pub(crate) team: &'a Team,
     pub(crate) thread: usize,
-    kind: PhantomData<(L, A)>,
+    kind: PhantomData<(L, E, A)>,
 }
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     fn new(plan: &'a Plan, base: usize, team: &'a Team, thread: usize) -> Self {
         Self { plan, base, team, thread, kind: PhantomData }
     }
@@ -233,11 +234,11 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         slice::from_raw_parts_mut(self.memory_of(thread, self.plan.thread.counts).cast(), count)
     }
 
-    pub(crate) unsafe fn row(&self, slot: usize, volume: usize, z: usize, y: usize) -> *mut f32 {
+    pub(crate) unsafe fn row(&self, slot: usize, volume: usize, z: usize, y: usize) -> *mut E {
         let plan = self.plan;
         let row = (volume * plan.depth() + z) * plan.height() + y;
         let tensor = self.at(Region::Tensors).add(slot * plan.tensor_bytes() as usize);
-        tensor.cast::<f32>().add(row * plan.channels() * plan.pitch)
+        tensor.cast::<E>().add(row * plan.channels() * plan.pitch)
     }
 }
 

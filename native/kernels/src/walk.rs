@@ -1,6 +1,7 @@
 //! A convolution's way through an item: plane by plane, or by pairs of planes.
 
 use crate::conv::{convolve_pair, convolve_row, RowShape, TapRow};
+use crate::element::Element;
 use crate::items::Item;
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -9,8 +10,8 @@ use crate::plan::Region;
 use crate::ring::{activate_row, Ring};
 use crate::run::Program;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
-    /// The convolution of an item's planes, into a tensor; `finish` gets z, y and every row of it.
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
+    /// The convolution of an item's planes, into a tensor; `finish` gets z, y and every row of it, as floats.
     #[allow(clippy::too_many_arguments)]
     pub(crate) unsafe fn convolve(
         &self,
@@ -25,27 +26,58 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let target = |z, y| self.row(slot, item.volume, z, y);
         if !self.plan.in_pairs(block) {
             return self.over_planes(block, item, shape.inputs, source, |z, y, rows| {
-                convolve_row::<L>(rows, weights, target(z, y), shape);
-                finish(z, y, target(z, y));
+                let to = self.floats_of(target(z, y), 0);
+                convolve_row::<L>(rows, weights, to, shape);
+                finish(z, y, to);
+                self.keep(to, target(z, y));
             });
         }
         let results = self.thread_memory(self.plan.thread.rows).add(2 * shape.pitch);
         let length = shape.outputs * shape.pitch;
         self.over_pairs(block, item, shape.inputs, source, |z, next, y, rows| {
+            let first = self.floats_of(target(z, y), 0);
+            let second = next.map(|z| self.floats_of(target(z, y), 1));
             if L::REGISTERS > 16 {
-                let second = next.map_or(results, |z| target(z, y));
-                convolve_pair::<L>(rows, weights, target(z, y), second, shape);
+                convolve_pair::<L>(rows, weights, first, second.unwrap_or(results), shape);
             } else {
                 for (plane, rows) in rows.iter().enumerate() {
                     convolve_row::<L>(rows, weights, results.add(plane * length), shape);
                 }
-                separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
+                separate::<L>(results, first, second, length);
             }
-            finish(z, y, target(z, y));
-            if let Some(z) = next {
-                finish(z, y, target(z, y));
+            finish(z, y, first);
+            self.keep(first, target(z, y));
+            if let (Some(z), Some(second)) = (next, second) {
+                finish(z, y, second);
+                self.keep(second, target(z, y));
             }
         })
+    }
+
+    /// Where floats of a tensor's row (C, pitch) are computed before `keep`: in the row, or in the thread's first or second such row.
+    pub(crate) unsafe fn floats_of(&self, row: *mut E, which: usize) -> *mut f32 {
+        if E::IS_FLOAT {
+            return row.cast();
+        }
+        self.thread_memory(self.plan.thread.floats).add(which * self.plan.channels() * self.plan.pitch)
+    }
+
+    /// Puts the floats of `floats_of` into their row.
+    #[inline(always)]
+    pub(crate) unsafe fn keep(&self, floats: *const f32, row: *mut E) {
+        if !E::IS_FLOAT {
+            copy_row::<L, f32, E>(floats, row, self.plan.channels() * self.plan.pitch);
+        }
+    }
+
+    /// A channel of a tensor's row as floats: where it lies, or written to `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn read_floats(&self, row: *const E, to: *mut f32) -> *const f32 {
+        if E::IS_FLOAT {
+            return row.cast();
+        }
+        copy_row::<L, E, f32>(row, to, self.plan.pitch);
+        to
     }
 
     pub(crate) fn ring(&self, block: usize, inputs: usize) -> Ring {
@@ -158,7 +190,7 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let (width, z) = (plan.width(), item.residue + link * plan.dilation(block));
         if block > 0 {
             let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
-            activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+            activate_row::<L, E, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
             return to;
         }
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
@@ -172,4 +204,18 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         }
         to
     }
+}
+
+/// # Safety
+/// Both rows hold `length` elements, a multiple of the lanes.
+#[inline(never)]
+unsafe fn copy_row<L: Lanes, F: Element, T: Element>(from: *const F, to: *mut T, length: usize) {
+    L::enter(
+        #[inline(always)]
+        || {
+            for x in (0..length).step_by(L::N) {
+                T::store(F::load::<L>(from.add(x)), to.add(x));
+            }
+        },
+    )
 }

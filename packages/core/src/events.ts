@@ -177,6 +177,16 @@ export const EventSchema = z.discriminatedUnion('type', [
     reason: z.string().optional(),
     hint: z.string().optional(),
   }),
+  z.object({
+    type: z.literal('connection'),
+    route: z.string(),
+    works: z.boolean(),
+    reason: z.string(),
+    milliseconds: z.int(),
+    /** Of `meshfl join`, to go this way. */
+    options: z.string(),
+    hint: z.string().optional(),
+  }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),
 ])
 export type MeshflEvent = z.infer<typeof EventSchema>

@@ -39,6 +39,7 @@ import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
   invite: Invite
+  address: string
   identity: Identity
   store: SiteStore
   /** Whether the identity was approved before. */
@@ -82,10 +83,11 @@ export class SiteRun {
       this.#reject = reject
     })
     this.#state = siteStartState(options.timing, null)
-    const { identity, invite, isMember } = options
+    const { identity, invite, address, isMember } = options
     this.#link = new SiteLink({
       identity,
       invite,
+      address,
       isMember,
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
