@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
-interface DemoOptions extends OutputOptions {
+interface DemoOptions extends OutputOptions, FederationOptions {
   out?: string
   sites: number
   rounds?: number
@@ -13,15 +14,17 @@ interface DemoOptions extends OutputOptions {
 
 export function demoCommand(): Command {
   return withOutputOptions(
-    new Command('demo')
-      .description(
-        'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
-      )
-      .option('--out <dir>', 'folder for everything (default: ./meshfl-demo, or the next free name)')
-      .option('--sites <n>', 'sites, each a process of its own', wholeNumber(1), 3)
-      .option('--rounds <n>', 'rounds (default: enough to learn fine detail)', wholeNumber(1))
-      .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
-      .addHelpText('after', '\nExample:\n  meshfl demo'),
+    withFederationOptions(
+      new Command('demo')
+        .description(
+          'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
+        )
+        .option('--out <dir>', 'folder for everything (default: ./meshfl-demo, or the next free name)')
+        .option('--sites <n>', 'sites, each a process of its own', wholeNumber(1), 3)
+        .option('--rounds <n>', 'rounds (default: enough to learn fine detail)', wholeNumber(1))
+        .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
+        .addHelpText('after', '\nExample:\n  meshfl demo'),
+    ),
   ).action(async (options: DemoOptions) => {
     const { sites, rounds, seed, out = freeFolder('meshfl-demo') } = options
     // Without --out the same command would begin in the next free folder.

@@ -1,12 +1,13 @@
 import type { CoordinatorOptions } from '@meshfl/federation'
 import { Command } from 'commander'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { positiveNumber, wholeNumber } from '../option-parsers.js'
 import { type Output, type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface ServeOptions extends OutputOptions, StudyOptions, TelemetryOptions {
+interface ServeOptions extends OutputOptions, StudyOptions, FederationOptions, TelemetryOptions {
   out: string
   sites?: number
   minSites?: number
@@ -20,12 +21,14 @@ interface ServeOptions extends OutputOptions, StudyOptions, TelemetryOptions {
 export function serveCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
-      withStudyOptions(
-        new Command('serve')
-          .description(
-            'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
-          )
-          .requiredOption('--out <run>', 'folder of the run'),
+      withFederationOptions(
+        withStudyOptions(
+          new Command('serve')
+            .description(
+              'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
+            )
+            .requiredOption('--out <run>', 'folder of the run'),
+        ),
       ),
     )
       .option('--sites <n>', 'sites to invite (default: 1)', wholeNumber(1))

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions, TelemetryOptions {
+interface SimulateOptions extends OutputOptions, StudyOptions, FederationOptions, EngineOptions, TelemetryOptions {
   out: string
 }
 
@@ -13,13 +14,15 @@ export function simulateCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
       withEngineOptions(
-        withStudyOptions(
-          new Command('simulate')
-            .description(
-              'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
-            )
-            .argument('<dataset>', 'a dataset made by meshfl split --sites N')
-            .requiredOption('--out <run>', 'folder of the run'),
+        withFederationOptions(
+          withStudyOptions(
+            new Command('simulate')
+              .description(
+                'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
+              )
+              .argument('<dataset>', 'a dataset made by meshfl split --sites N')
+              .requiredOption('--out <run>', 'folder of the run'),
+          ),
         ),
       ),
     ).addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),

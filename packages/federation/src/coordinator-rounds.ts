@@ -1,3 +1,4 @@
+import { riseAfter } from '@meshfl/core'
 import { accept } from './coordinator-answers.js'
 import type { Draft } from './coordinator-draft.js'
 import {
@@ -7,9 +8,12 @@ import {
   isAvailable,
   isFinal,
   isPending,
+  NOT_SAMPLED,
   purposeOf,
+  quorum,
   reachableSites,
   roundFinished,
+  roundMembers,
   waitingWords,
 } from './coordinator-view.js'
 import { begin } from './progress-clock.js'
@@ -81,23 +85,29 @@ function startRound(draft: Draft): void {
   state.isRunning = true
   state.roundSince = draft.at
   draft.enter('training')
-  state.members = new Set([...reachableSites(draft.state), ...state.results.keys()])
+  state.members = roundMembers(draft.state)
   const sites = [...state.members].sort()
   draft.tell({ type: 'round-started', round: state.round + 1, rounds: state.config.rounds, sites })
+  if (state.config.sampling) draft.log('info', `round ${state.round + 1} samples ${sites.join(', ')}`)
   sendTasks(draft)
 }
 
 /** With too few left in a phase, or too few in time, whoever else is there comes in. */
 function fillUp(draft: Draft): void {
-  const { members, sites, config } = draft.state
+  const { members, sites } = draft.state
   const isCounted = (site: string): boolean =>
     hasAnswered(draft.state, site) || (!isLate(draft) && isPending(draft.state, site))
-  if ([...members].filter(isCounted).length >= config.minSites) return
+  if ([...members].filter(isCounted).length >= needed(draft)) return
   for (const site of sites.keys()) {
     if (members.has(site) || !isAvailable(draft.state, site)) continue
     members.add(site)
     if (isPending(draft.state, site)) sendTask(draft, site)
   }
+}
+
+/** Answers without which this phase does not end. */
+function needed({ state }: Draft): number {
+  return state.phase === 'training' ? quorum(state) : state.config.minSites
 }
 
 function isLate(draft: Draft): boolean {
@@ -106,10 +116,10 @@ function isLate(draft: Draft): boolean {
 }
 
 function isPhaseOver(draft: Draft, count: number, what: string): boolean {
-  const { config, members } = draft.state
+  const { members } = draft.state
   const pending = [...members].filter((site) => isPending(draft.state, site)).sort()
   const late = isLate(draft)
-  if (count >= config.minSites) return pending.length === 0 || late
+  if (count >= needed(draft)) return pending.length === 0 || late
   if (late || pending.length === 0) draft.complain(waitingWords(draft.state, what, count))
   return false
 }
@@ -121,8 +131,9 @@ function commit(draft: Draft): void {
   const sites = [...state.results.keys()].sort()
   const leftOut = findLeftOut(state)
   state.leftOut = leftOut
-  if (leftOut.length > 0) {
-    const names = leftOut.map(({ site, reason }) => `${site} (${reason})`).join(', ')
+  const missed = leftOut.filter(({ reason }) => reason !== NOT_SAMPLED)
+  if (missed.length > 0) {
+    const names = missed.map(({ site, reason }) => `${site} (${reason})`).join(', ')
     draft.log('warn', `round ${state.round + 1} is closed without ${names}`)
   }
   draft.enter('committing')
@@ -146,8 +157,10 @@ function record(draft: Draft): void {
     state.best = { round: state.round, foregroundDice: dice }
   }
   state.evaluated = evaluated
+  state.rise = riseAfter(state.rise, state.round, dice, state.config.earlyStop?.minDelta ?? 0)
   draft.enter('recording')
-  draft.effects.push({ type: 'record', round: state.round, evaluated, best: state.best, final: isFinal(draft.state) })
+  const { round, best, rise } = state
+  draft.effects.push({ type: 'record', round, evaluated, best, rise, final: isFinal(draft.state) })
 }
 
 function sendTasks(draft: Draft): void {

@@ -1,11 +1,4 @@
-import {
-  MeshflError,
-  type ModelLayout,
-  type ModelState,
-  modelSha256,
-  type SiteDescription,
-  type Study,
-} from '@meshfl/core'
+import { MeshflError, type ModelLayout, modelSha256, type SiteDescription, type Study } from '@meshfl/core'
 import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
 import type { ControlFolder } from './control-folder.js'
 import type { FederationResult } from './coordinator.js'
@@ -18,13 +11,14 @@ import {
   startState,
   type Told,
 } from './coordinator-state.js'
-import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
+import type { CoordinatorStore, JournalEntry, Saved } from './coordinator-store.js'
 import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
+import { isSampled } from './sampling.js'
 import { SitesDesk } from './sites-desk.js'
 import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
@@ -45,7 +39,7 @@ export interface CoordinatorRunOptions {
   dataKeys(): DataKeys
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   tell(event: Told): void
-  saved: { commit: Commit; model: ModelState }
+  saved: Saved
   journal: readonly JournalEntry[]
   lock: { release(): void }
   /** Where commands on the run's folder ask. */
@@ -97,6 +91,8 @@ export class CoordinatorRun {
         deadlineMs:
           study.federation.roundDeadlineSeconds === undefined ? null : study.federation.roundDeadlineSeconds * 1000,
         targetDice: study.targetDice ?? null,
+        earlyStop: study.earlyStop,
+        sampling: isSampled(study.federation) ? { seed: study.seed, federation: study.federation } : undefined,
         suspectMs: timing.suspectMs,
         leaseMs: timing.leaseMs,
         resendMs: timing.resendMs,
@@ -105,6 +101,7 @@ export class CoordinatorRun {
       round: saved.commit.round,
       base: modelSha256(saved.model),
       best: saved.commit.best,
+      rise: saved.commit.rise,
       recorded: saved.commit.evaluated !== null,
       final: saved.commit.final,
       trained: saved.commit.trained,
@@ -248,10 +245,14 @@ export class CoordinatorRun {
         const isKnown = this.#sentModels.get(session) === base && !again
         this.#sentModels.set(session, base)
         const leaseSeconds = timing.leaseMs / 1000
+        const vector = purpose === 'train' ? this.#commits.vector : undefined
         this.#gate.send(
           session,
-          { v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
-          [isKnown ? new Uint8Array() : this.#commits.modelBody],
+          {
+            ...{ v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
+            ...(vector ? { vectorSha256: vector.vectorSha256 } : {}),
+          },
+          [isKnown ? new Uint8Array() : this.#commits.modelBody, ...(vector ? [vector.body] : [])],
         )
         break
       }

@@ -1,4 +1,4 @@
-import type { MeshflEvent, SiteState } from '@meshfl/core'
+import type { EarlyStop, Federation, MeshflEvent, Rise, SiteState } from '@meshfl/core'
 import type { Header, TrainMetrics, Work } from './messages.js'
 import { newProgress, type Progress, type ProgressConfig } from './progress-clock.js'
 import type { SiteMetrics, Summary } from './round-summary.js'
@@ -11,6 +11,9 @@ interface CoordinatorConfig {
   /** After which a round commits with `minSites`; null: it waits for all of its sites. */
   deadlineMs: number | null
   targetDice: number | null
+  earlyStop?: EarlyStop | undefined
+  /** How the sites of a round are drawn; absent: all train. */
+  sampling?: { seed: number; federation: Federation } | undefined
   /** Silence after which a site is suspect, and after which it is lost. */
   suspectMs: number
   leaseMs: number
@@ -54,6 +57,8 @@ export interface CoordinatorState {
   /** Hash of the model after it. */
   readonly base: string
   readonly best: Best | null
+  /** The last rise of the validation Dice: where early stop counts from. */
+  readonly rise: Rise | null
   readonly paused: boolean
   readonly sites: ReadonlyMap<string, SiteRecord>
   /** Who has a task of this phase. */
@@ -143,7 +148,7 @@ export type CoordinatorEffect =
   /** Average these sites' updates, write the commit, then tell `committed`. */
   | { type: 'commit'; round: number; base: string; sites: string[]; leftOut: LeftOut[]; trained: Summary }
   /** Write the scores of this round's model, then tell `recorded`. */
-  | { type: 'record'; round: number; evaluated: Summary; best: Best | null; final: boolean }
+  | { type: 'record'; round: number; evaluated: Summary; best: Best | null; rise: Rise | null; final: boolean }
   | { type: 'done'; session: string }
   /** A newer login of the same site took its place. */
   | { type: 'drop'; session: string }
@@ -156,6 +161,7 @@ export interface CoordinatorStart {
   round: number
   base: string
   best: Best | null
+  rise?: Rise | null
   /** Whether the scores of `round` are on disk too. */
   recorded: boolean
   final: boolean
@@ -178,6 +184,7 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     round: start.round,
     base: start.base,
     best: start.best,
+    rise: start.rise ?? null,
     paused: false,
     sites: new Map(
       start.sites.map((site) => [

@@ -9,12 +9,18 @@ import {
   type ModelLayout,
   type ModelState,
   modelSha256,
+  type NamedTensor,
+  RiseSchema,
+  sha256,
   TEMPORARY_PREFIX,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
 import { verifyUpdate } from './ledger.js'
 import { TrainMetricsSchema } from './messages.js'
+import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
+
+const SERVER_STATE = 'server.state'
 
 const SummarySchema = z.strictObject({
   cases: z.int(),
@@ -37,6 +43,8 @@ const CommitSchema = z.strictObject({
   /** Scores of this round's model; null until all are in. */
   evaluated: SummarySchema.nullable(),
   best: z.strictObject({ round: z.int().min(1), foregroundDice: z.number() }).nullable(),
+  /** The last rise of the validation Dice. */
+  rise: RiseSchema.nullable(),
   /** Whether the run ends with this round. */
   final: z.boolean(),
 })
@@ -49,12 +57,21 @@ const JournalEntrySchema = z.strictObject({
   base: z.string(),
   key: z.string(),
   update: z.string(),
+  vectorSha256: z.string().optional(),
   samples: z.int().min(1),
   signature: z.string(),
   metrics: TrainMetricsSchema,
 })
 /** A site's accepted update of the round in progress. */
-export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelState }
+export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelState; vector?: Float32Array }
+
+/** What one atomic write holds. */
+export interface Saved {
+  commit: Commit
+  model: ModelState
+  /** The strategy's server state. */
+  state: Uint8Array | null
+}
 
 /**
  * The run's folder. One file decides: state/commit.safetensors, replaced atomically. The ledger, rounds/, latest and best are
@@ -74,7 +91,7 @@ export class CoordinatorStore {
   }
 
   /** The last commit, or null in a new folder. @throws MeshflError `COMMIT_INVALID` */
-  async readCommit(): Promise<{ commit: Commit; model: ModelState } | null> {
+  async readCommit(): Promise<Saved | null> {
     const path = this.#path('state', 'commit.safetensors')
     if (!existsSync(path)) return null
     try {
@@ -82,6 +99,7 @@ export class CoordinatorStore {
       return {
         commit: CommitSchema.parse(JSON.parse(file.metadata.commit ?? '')),
         model: { parameters, statistics },
+        state: file.tensors.find(({ name }) => name === SERVER_STATE)?.data.slice() ?? null,
       }
     } catch (error) {
       throw new MeshflError('COMMIT_INVALID', `${path} is no commit of this run: ${(error as Error).message}`, {
@@ -92,8 +110,9 @@ export class CoordinatorStore {
     }
   }
 
-  async writeCommit(commit: Commit, model: ModelState): Promise<void> {
-    const bytes = encodeModel(this.#layout, model, { commit: JSON.stringify(commit) })
+  async writeCommit({ commit, model, state }: Saved): Promise<void> {
+    const server: NamedTensor[] = state ? [{ name: SERVER_STATE, dtype: 'U8', shape: [state.length], data: state }] : []
+    const bytes = encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, server)
     await writeFileAtomic(this.#path('state', 'commit.safetensors'), bytes)
   }
 
@@ -158,8 +177,9 @@ export class CoordinatorStore {
   }
 
   async writeJournal(entry: JournalEntry): Promise<void> {
-    const { model, ...result } = entry
-    const bytes = encodeModel(this.#layout, model, { result: JSON.stringify(result) })
+    const { model, vector, ...result } = entry
+    const extra: NamedTensor[] = vector ? [vectorTensor(vector)] : []
+    const bytes = encodeModel(this.#layout, model, { result: JSON.stringify(result) }, extra)
     // A single site's update tells more of its scans than the average does.
     const writing = writeFileAtomic(this.#journalPath(entry.round, entry.site), bytes, { mode: 0o600 })
     this.#journaling.add(writing)
@@ -184,9 +204,12 @@ export class CoordinatorStore {
       const { parameters, statistics, file } = decodeModel(this.#layout, await readFile(path), path)
       const model = { parameters, statistics }
       const entry = JournalEntrySchema.parse(JSON.parse(file.metadata.result ?? ''))
+      const data = file.tensors.find(({ name }) => name === VECTOR)?.data
+      if ((data && sha256(data)) !== entry.vectorSha256) return null
       const isRight =
         modelSha256(model) === entry.update && verifyUpdate(Buffer.from(entry.key, 'base64url'), entry, entry.signature)
-      return isRight ? { ...entry, model } : null
+      if (!isRight) return null
+      return { ...entry, model, ...(data ? { vector: floatsOf(data) } : {}) }
     } catch {
       return null // not ours, or damaged: its site is asked again
     }

@@ -1,5 +1,6 @@
-import type { SiteState } from '@meshfl/core'
+import { isStagnant, type SiteState } from '@meshfl/core'
 import type { CoordinatorState, LeftOut, Told } from './coordinator-state.js'
+import { drawOrder, fewestUpdates, sampleSize } from './sampling.js'
 
 /** What the tasks of this phase are for. */
 export function purposeOf({ phase }: CoordinatorState): 'train' | 'evaluate' | undefined {
@@ -38,21 +39,43 @@ export function reachableSites({ sites }: CoordinatorState): string[] {
   return [...sites].flatMap(([site, { reach }]) => (reach === 'online' || reach === 'suspect' ? [site] : []))
 }
 
+/** Updates that the round in progress needs. */
+export function quorum({ config, sites }: CoordinatorState): number {
+  return config.sampling ? fewestUpdates(config.sampling.federation, sites.size, config.minSites) : config.minSites
+}
+
+/** Who trains in the round after `round`: all that are there, or those that are drawn, and whoever has an update in already. */
+export function roundMembers(state: CoordinatorState): Set<string> {
+  const { config, sites, results, round } = state
+  const there = new Set([...reachableSites(state), ...results.keys()])
+  if (!config.sampling) return there
+  const { seed, federation } = config.sampling
+  const drawn = drawOrder(seed, round + 1, [...sites.keys()]).filter((site) => there.has(site))
+  return new Set([...drawn.slice(0, sampleSize(federation, sites.size)), ...results.keys()])
+}
+
+/** Why a site that was not drawn is not in a round. */
+export const NOT_SAMPLED = 'not sampled'
+
 /** Approved sites whose update is not in this round, and why. */
-export function findLeftOut({ sites, results, members }: CoordinatorState): LeftOut[] {
+export function findLeftOut({ sites, results, members, config }: CoordinatorState): LeftOut[] {
+  const absent = config.sampling ? NOT_SAMPLED : 'joined during the round'
   return [...sites]
     .filter(([site]) => !results.has(site))
     .map(([site, { reach }]) => ({
       site,
-      reason: reach !== 'online' ? reach : members.has(site) ? 'late' : 'joined during the round',
+      reason: reach !== 'online' ? reach : members.has(site) ? 'late' : absent,
     }))
     .sort((a, b) => (a.site < b.site ? -1 : 1))
 }
 
 /** Whether the run ends with the round that was just scored. */
-export function isFinal({ round, config, evaluated }: CoordinatorState): boolean {
+export function isFinal({ round, config, evaluated, rise }: CoordinatorState): boolean {
   const dice = evaluated?.dice.foregroundDice ?? null
-  return round >= config.rounds || (config.targetDice !== null && dice !== null && dice >= config.targetDice)
+  const isReached = config.targetDice !== null && dice !== null && dice >= config.targetDice
+  return (
+    round >= config.rounds || isReached || (config.earlyStop !== undefined && isStagnant(rise, round, config.earlyStop))
+  )
 }
 
 /** The figures of a round that is done; `roundMs` ends with its length. */
@@ -78,6 +101,6 @@ export function roundFinished(state: CoordinatorState): Told {
 export function waitingWords(state: CoordinatorState, what: string, count: number): string {
   const away = [...state.sites].filter(([site, { reach }]) => !hasAnswered(state, site) && reach !== 'online')
   const who = away.map(([site, { reach }]) => `${site} ${reach}`).sort()
-  const words = `${what} has ${count} of the ${state.config.minSites} sites it needs and waits`
+  const words = `${what} has ${count} of the ${state.phase === 'training' ? quorum(state) : state.config.minSites} sites it needs and waits`
   return who.length > 0 ? `${words}: ${who.join(', ')}` : words
 }

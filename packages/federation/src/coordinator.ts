@@ -23,6 +23,8 @@ import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
+import { fewestUpdates } from './sampling.js'
+import { checkStrategy } from './strategies/index.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
 
@@ -81,7 +83,7 @@ export interface Coordinator {
 
 /**
  * Starts a coordinator, or continues one where its folder stands: same keys, same sites, next round.
- * @throws MeshflError `MIN_SITES_TOO_MANY`, `OPEN_FILES_TOO_FEW`, `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
+ * @throws MeshflError `MIN_SITES_TOO_MANY`, `STRATEGY_TOO_FEW_SITES`, `OPEN_FILES_TOO_FEW`, `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
  * `KEY_FILE_MALFORMED`, `SITES_FILE_MALFORMED`, `COMMIT_INVALID`, `LEDGER_TRUNCATED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export async function startCoordinator(options: CoordinatorOptions, internals: Internals = {}): Promise<Coordinator> {
@@ -93,6 +95,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       hint: 'raise --sites or lower --min-sites',
     })
   }
+  checkStrategy(study.federation, fewestUpdates(study.federation, options.sites, minSites))
   // A mistake of the caller, not of a user: the run would go by a name that no study has.
   if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
   checkFileLimit(options.sites, openFileLimit())
@@ -128,10 +131,11 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         trained: null,
         evaluated: null,
         best: null,
+        rise: null,
         final: false,
       }
-      saved = { commit, model: options.initialModel }
-      await store.writeCommit(commit, options.initialModel)
+      saved = { commit, model: options.initialModel, state: null }
+      await store.writeCommit(saved)
     }
     await store.derive(saved.commit, saved.model)
     const base = modelSha256(saved.model)

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  bytesOf,
   decodeModel,
   decodeSafetensors,
   encodeModel,
@@ -16,6 +17,10 @@ import { z } from 'zod'
 import type { FederationResult } from './coordinator.js'
 import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
 import { type DataKeys, runMetadata } from './study-of-sites.js'
+import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
+
+const OWN_PARAMETERS = 'own.before.parameters'
+const OWN_STATISTICS = 'own.before.statistics'
 
 const MembershipSchema = z.strictObject({
   format: z.literal('meshfl-membership/2'),
@@ -36,6 +41,7 @@ const ResultSchema = z.strictObject({
   round: z.int().min(1),
   base: z.string(),
   update: z.string(),
+  vectorSha256: z.string().optional(),
   samples: z.int().min(1),
   metrics: TrainMetricsSchema,
 })
@@ -50,12 +56,16 @@ const FinishedSchema = z.strictObject({
 /** What a site keeps of its last round: one file, so that result and optimiser are always of the same round. */
 export interface SavedRound extends z.infer<typeof ResultSchema> {
   model: ModelState
+  /** What the strategy asked for beside the update. */
+  vector?: Float32Array
+  /** The site's own model of the round before; null where it keeps nothing of its own, or in the first round. */
+  ownBefore: ModelState | null
   /** The optimiser that the round began with (null in the first), and the one that it ended with. */
   stateBefore: Uint8Array | null
   stateAfter: Uint8Array
 }
 
-/** A site's state folder: keys (0600), membership, its last round, the final model. */
+/** A site's state folder: keys (0600), membership, its last round, the final model, and its own where it has one. */
 export class SiteStore {
   readonly #folder: string
 
@@ -97,16 +107,39 @@ export class SiteStore {
         file.tensors.find((item) => item.name === name)?.data.slice() ?? null
       const stateAfter = tensor('state.after')
       if (!stateAfter) throw new Error('it has no optimiser')
-      return { ...result, model: { parameters, statistics }, stateBefore: tensor('state.before'), stateAfter }
+      const floats = (name: string): Float32Array | null => {
+        const data = tensor(name)
+        return data && floatsOf(data)
+      }
+      const vector = floats(VECTOR)
+      const own = { parameters: floats(OWN_PARAMETERS), statistics: floats(OWN_STATISTICS) }
+      return {
+        ...result,
+        model: { parameters, statistics },
+        ...(vector ? { vector } : {}),
+        ownBefore: own.parameters && own.statistics ? (own as ModelState) : null,
+        stateBefore: tensor('state.before'),
+        stateAfter,
+      }
     } catch (error) {
       throw invalid(path, error)
     }
   }
 
   async writeRound(layout: ModelLayout, round: SavedRound): Promise<void> {
-    const { model, stateBefore, stateAfter, ...result } = round
+    const { model, vector, ownBefore, stateBefore, stateAfter, ...result } = round
     const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
-    const extra = [...(stateBefore ? [opaque('state.before', stateBefore)] : []), opaque('state.after', stateAfter)]
+    const floats = (name: string, values: Float32Array): NamedTensor => ({
+      ...{ name, dtype: 'F32', shape: [values.length], data: bytesOf(values) },
+    })
+    const extra = [
+      ...(vector ? [vectorTensor(vector)] : []),
+      ...(ownBefore
+        ? [floats(OWN_PARAMETERS, ownBefore.parameters), floats(OWN_STATISTICS, ownBefore.statistics)]
+        : []),
+      ...(stateBefore ? [opaque('state.before', stateBefore)] : []),
+      opaque('state.after', stateAfter),
+    ]
     const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
     await writeFileAtomic(this.#roundPath, bytes, { mode: 0o600 })
   }
@@ -148,6 +181,17 @@ export class SiteStore {
     }
     const metadata = { ...runMetadata(study, keys, rounds), 'meshfl.finished': JSON.stringify(finished) }
     await writeFileAtomic(this.#modelPath, encodeModel(layout, model, metadata))
+  }
+
+  /** The global model with the site's own part in it: what this site scores with. */
+  async writeOwnModel(
+    { study, layout }: { study: Study; layout: ModelLayout },
+    keys: DataKeys,
+    rounds: number,
+    model: ModelState,
+  ): Promise<void> {
+    const path = join(this.#folder, 'own.safetensors')
+    await writeFileAtomic(path, encodeModel(layout, model, runMetadata(study, keys, rounds)), { mode: 0o600 })
   }
 
   get #membershipPath(): string {
