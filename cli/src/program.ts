@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
+import { auditCommand } from './commands/audit.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
@@ -31,6 +32,7 @@ export function buildProgram(): Command {
     joinCommand(),
     simulateCommand(),
     sitesCommand(),
+    auditCommand(),
     predictCommand(),
     evalCommand(),
     doctorCommand(),

@@ -138,6 +138,19 @@ export const EventSchema = z.discriminatedUnion('type', [
     invites: z.array(z.object({ invite: z.string(), expires: z.string(), site: site.optional() })),
   }),
   z.object({
+    type: z.literal('audit'),
+    /** Rounds that are right, from the first on. */
+    rounds: z.int(),
+    ok: z.boolean(),
+    /** Rounds that were computed again, and model files that were found right. */
+    replayed: z.int(),
+    models: z.int(),
+    /** The coordinator's public key, base64url. */
+    key: z.string(),
+    problem: z.object({ round, what: z.string() }).optional(),
+    note: z.string().optional(),
+  }),
+  z.object({
     type: z.literal('dataset'),
     cases: z.int(),
     splits: z.object({ train: z.int(), valid: z.int(), test: z.int() }),

@@ -64,6 +64,8 @@ const FederationKeys = z.strictObject({
   sampleFraction: z.number().gt(0).lte(1).optional(),
   /** Whether every site's last model is scored on every site's validation cases at the end: sites then see each other's models. */
   crossSite: z.boolean().default(false),
+  /** Whether the coordinator keeps every site's update of every round, so that `meshfl audit` can compute the rounds again. */
+  keepUpdates: z.boolean().default(false),
   /** Seconds after which a round commits with at least `minSites`; absent: it waits for all of its sites. */
   roundDeadlineSeconds: z.number().positive().optional(),
 })

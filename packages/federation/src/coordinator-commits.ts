@@ -5,6 +5,7 @@ import type { CoordinatorEffect } from './coordinator-state.js'
 import type { Commit, CoordinatorStore, JournalEntry, Saved } from './coordinator-store.js'
 import { encodeModelBody, encodeVectorBody } from './frame.js'
 import type { Identity } from './identity.js'
+import { populationOf } from './kept-updates.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
@@ -125,7 +126,7 @@ export class Commits {
       batchNorm,
       options: strategyOptions,
       state: this.#state,
-      population: admissions.sites.reduce((sum, { description }) => sum + description.trainCases, 0),
+      population: populationOf(admissions.sites),
     })
     if (output.model.parameters.every(Number.isFinite) && output.model.statistics.every(Number.isFinite)) return output
     throw new MeshflError('AGGREGATE_NOT_FINITE', `${strategy} made a model of round ${round} that is not finite`, {

@@ -1,5 +1,5 @@
 import { MeshflError, type ModelLayout, modelSha256, type SiteDescription, type Study } from '@meshfl/core'
-import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissions.js'
 import type { ControlFolder } from './control-folder.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'
@@ -15,6 +15,7 @@ import type { CoordinatorStore, JournalEntry, Saved } from './coordinator-store.
 import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
+import { type KeptUpdates, populationOf } from './kept-updates.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
@@ -44,6 +45,8 @@ export interface CoordinatorRunOptions {
   lock: { release(): void }
   /** Where commands on the run's folder ask. */
   control: ControlFolder
+  /** Where the updates of every round are kept, if they are. */
+  keptUpdates: KeptUpdates | null
   /** An invite as sites are given it. */
   formatInvite(invite: IssuedInvite): string
   timing: Timing
@@ -64,6 +67,8 @@ export class CoordinatorRun {
   readonly #stacks = new Refusals()
   readonly #twins = new Refusals()
   readonly #commits: Commits
+  /** The approved sites when the last round began to close. */
+  readonly #counted: { sites: readonly ApprovedSite[] }
   #transport: RouterTransport | undefined
   #state: CoordinatorState
   /** The event at work and those that came meanwhile. */
@@ -82,7 +87,8 @@ export class CoordinatorRun {
   constructor(options: CoordinatorRunOptions) {
     this.#options = options
     const { saved, study, timing, journal, admissions } = options
-    this.#commits = new Commits({ ...options, onFailed: (error) => this.#fail(error) })
+    this.#counted = { sites: admissions.sites }
+    this.#commits = new Commits({ ...options, admissions: this.#counted, onFailed: (error) => this.#fail(error) })
     this.#updates = new Map(journal.map((entry) => [entry.site, entry]))
     this.#state = startState({
       config: {
@@ -305,6 +311,9 @@ export class CoordinatorRun {
 
   async #commitRound(effect: Extract<CoordinatorEffect, { type: 'commit' }>): Promise<void> {
     const entries = effect.sites.map((site) => this.#updates.get(site)!)
+    // What a round is computed from does not change while its updates are written.
+    this.#counted.sites = this.#options.admissions.sites
+    await this.#options.keptUpdates?.write(effect.round, entries, populationOf(this.#counted.sites))
     const result = await this.#commits.commitRound(effect, entries)
     if (result === null) return
     this.#updates.clear()
@@ -372,15 +381,12 @@ export class CoordinatorRun {
   }
 
   /** Ends a site's connection; one that is gone for good takes what is not yet part of a round with it. */
-  async #expel(site: string, refusal: Refusal, isGone: boolean): Promise<void> {
-    const round = this.#state.round + 1
+  #expel(site: string, refusal: Refusal, isGone: boolean): void {
     const isClosing = this.#state.phase === 'committing'
     this.#gate.expel(site, refusal)
     if (!isGone) return
     this.dispatch({ type: 'revoked', site })
-    if (isClosing) return
-    this.#updates.delete(site)
-    await this.#options.store.clearJournal(round, [site])
+    if (!isClosing) this.#updates.delete(site)
   }
 
   /** One after the other; what was asked meanwhile is answered the next time. */

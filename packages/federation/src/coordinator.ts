@@ -23,6 +23,7 @@ import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
+import { KeptUpdates } from './kept-updates.js'
 import { fewestUpdates } from './sampling.js'
 import { checkStrategy } from './strategies/index.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
@@ -170,6 +171,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       journal,
       lock,
       control,
+      keptUpdates: study.federation.keepUpdates ? new KeptUpdates(folder, layout) : null,
       formatInvite: (invite) => format(invite),
       timing: { ...DEFAULT_TIMING, ...internals.timing },
       at: internals.at ?? (() => undefined),

@@ -1,5 +1,6 @@
 export { administerSites } from './administer-sites.js'
 export { aggregate, type Contribution } from './aggregate.js'
+export { type AuditVerdict, auditRun } from './audit.js'
 export {
   type Coordinator,
   type CoordinatorOptions,

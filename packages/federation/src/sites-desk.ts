@@ -9,7 +9,7 @@ interface RunningSites {
   readonly pending: readonly PendingSite[]
   decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined>
   /** Ends the site's connection with these words; `isGone`: for good, with what it gave to the round in progress. */
-  expel(site: string, refusal: Refusal, isGone: boolean): Promise<void>
+  expel(site: string, refusal: Refusal, isGone: boolean): void
 }
 
 export interface SitesDeskOptions {
@@ -90,7 +90,7 @@ export class SitesDesk {
     const entry = this.#find(asked)
     if (entry) {
       await admissions.revoke(entry.site, now)
-      await running?.expel(entry.site, admissions.refuseKey(entry.signingKey), true)
+      running?.expel(entry.site, admissions.refuseKey(entry.signingKey), true)
     } else {
       const waiting = this.#pending(asked)
       if (waiting) {
@@ -112,7 +112,7 @@ export class SitesDesk {
     // The invite first: a crash between the two leaves a site that works and one invite more.
     const issued = await admissions.issueInvites(1, inSeconds(expiresSeconds), { site, request })
     await admissions.beginRotation(site)
-    await running?.expel(site, admissions.refuseKey(entry.signingKey), false)
+    running?.expel(site, admissions.refuseKey(entry.signingKey), false)
     return { sites: [this.#line(admissions.siteOf(site)!)], invites: this.#invites(issued) }
   }
 

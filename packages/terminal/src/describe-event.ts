@@ -101,6 +101,7 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
     case 'progress':
     case 'invite':
     case 'sites':
+    case 'audit':
       return null
     default:
       return null // an event of a newer version
