@@ -19,6 +19,7 @@ export interface FederationRunOptions {
   minSites?: number
   /** Decides about a site that asks to take part. */
   approve: CoordinatorOptions['approve']
+  sitesTakeTurns?: boolean
   /** How the events name what runs: serve, simulate, demo. */
   command: string
   /** Whether to print the unused invites: before all else, where scripts look for them. */
@@ -64,6 +65,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       sites: options.sites,
       ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
       approve: options.approve,
+      ...(options.sitesTakeTurns ? { sitesTakeTurns: true } : {}),
       events,
       signal,
     })

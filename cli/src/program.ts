@@ -4,6 +4,7 @@ import { auditCommand } from './commands/audit.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
+import { initCommand } from './commands/init.js'
 import { joinCommand } from './commands/join.js'
 import { predictCommand } from './commands/predict.js'
 import { serveCommand } from './commands/serve.js'
@@ -27,6 +28,7 @@ export function buildProgram(): Command {
   for (const command of [
     demoCommand(),
     splitCommand(),
+    initCommand(),
     trainCommand(),
     serveCommand(),
     joinCommand(),

@@ -73,7 +73,16 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     model: DEMO.model,
     recipe: DEMO.recipe,
   })
-  await simulateFederation({ dataset, sites: manifest.sites, folder, study, command: 'demo', output, signal })
+  await simulateFederation({
+    dataset,
+    sites: manifest.sites,
+    folder,
+    study,
+    command: 'demo',
+    inProcess: false,
+    output,
+    signal,
+  })
   const evaluation = await evaluateModel({
     model: await openTrainedModel(folder),
     dataset,

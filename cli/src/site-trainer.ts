@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
-import { LocalTrainer } from '@meshfl/training'
+import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
 export interface DatasetTrainer {
@@ -28,20 +28,28 @@ export async function openTrainingDataset(path: string): Promise<Dataset> {
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
-export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
+export function checkClasses(dataset: Dataset, study: Study): void {
   const classes = dataset.manifest.labelMap.classes.length
-  if (classes !== study.model.classes) {
-    throw new MeshflError(
-      'DATASET_STUDY_MISMATCH',
-      `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`,
-      {
-        hint: 'prepare the dataset with the label map of the study',
-      },
-    )
-  }
+  if (classes === study.model.classes) return
+  throw new MeshflError(
+    'DATASET_STUDY_MISMATCH',
+    `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`,
+    {
+      hint: 'prepare the dataset with the label map of the study',
+    },
+  )
+}
+
+/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
+export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
+  checkClasses(dataset, study)
   const session = await engine.createSession(study.model, dataset.grid)
-  const trainer = new LocalTrainer({
-    session,
+  return { trainer: new LocalTrainer({ ...trainerOptions(dataset, study), session }), session }
+}
+
+/** What of a trainer follows from the dataset and the study. */
+export function trainerOptions(dataset: Dataset, study: Study): Omit<LocalTrainerOptions, 'session'> {
+  return {
     spec: study.model,
     recipe: study.recipe,
     seed: study.seed,
@@ -50,8 +58,7 @@ export async function createDatasetTrainer(dataset: Dataset, study: Study, engin
     trainCases: dataset.cases('train'),
     validCases: dataset.cases('valid'),
     loadCase: (item) => dataset.loadCase(item),
-  })
-  return { trainer, session }
+  }
 }
 
 /** What a site tells the coordinator of its dataset and engine. */

@@ -8,7 +8,11 @@ import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-option
 
 interface SimulateOptions extends OutputOptions, StudyOptions, FederationOptions, EngineOptions, TelemetryOptions {
   out: string
+  inProcess?: boolean
 }
+
+/** More sites than this are not given a process each: every process holds an engine of its own. */
+const MOST_PROCESSES = 16
 
 export function simulateCommand(): Command {
   return withOutputOptions(
@@ -25,7 +29,10 @@ export function simulateCommand(): Command {
           ),
         ),
       ),
-    ).addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
+    )
+      .option('--in-process', 'run all sites in this process, with one engine (default: for more than 16 sites)')
+      .option('--no-in-process', 'give every site a process')
+      .addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
   ).action(async (path: string, options: SimulateOptions) => {
     const howToContinue = `go on with: meshfl simulate ${path} --out ${options.out}`
     await runCommand(options, { title: 'meshfl simulate', live: true, howToContinue }, async ({ output, signal }) => {
@@ -50,6 +57,7 @@ export function simulateCommand(): Command {
         folder: options.out,
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
+        inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
         telemetry: options,
         ...(options.device ? { device: options.device } : {}),
         ...(options.threads === undefined ? {} : { threads: options.threads }),

@@ -137,6 +137,7 @@ export const EventSchema = z.discriminatedUnion('type', [
     ),
     invites: z.array(z.object({ invite: z.string(), expires: z.string(), site: site.optional() })),
   }),
+  z.object({ type: z.literal('study'), path: z.string() }),
   z.object({
     type: z.literal('audit'),
     /** Rounds that are right, from the first on. */

@@ -27,7 +27,7 @@ import { KeptUpdates } from './kept-updates.js'
 import { fewestUpdates } from './sampling.js'
 import { checkStrategy } from './strategies/index.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
-import { DEFAULT_TIMING, type Internals } from './timing.js'
+import { DEFAULT_TIMING, type Internals, UNHURRIED } from './timing.js'
 
 const INVITE_TTL_SECONDS = 7 * 24 * 3600
 
@@ -54,6 +54,8 @@ export interface CoordinatorOptions {
   signal: AbortSignal
   /** Default: a week. */
   inviteTtlSeconds?: number
+  /** Whether the sites wait for one another to compute: then nobody is too slow. */
+  sitesTakeTurns?: boolean
 }
 
 export interface FederationResult {
@@ -173,7 +175,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       control,
       keptUpdates: study.federation.keepUpdates ? new KeptUpdates(folder, layout) : null,
       formatInvite: (invite) => format(invite),
-      timing: { ...DEFAULT_TIMING, ...internals.timing },
+      timing: { ...DEFAULT_TIMING, ...(options.sitesTakeTurns ? UNHURRIED : {}), ...internals.timing },
       at: internals.at ?? (() => undefined),
     })
     const preferredPort = store.lastPort()

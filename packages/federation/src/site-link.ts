@@ -23,6 +23,7 @@ import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
 import type { DealerTransport } from './transport.js'
+import type { TransportContext } from './transport-context.js'
 import { openDealer } from './zeromq-dealer.js'
 
 const MAX_MESSAGE_BYTES = 64 << 20
@@ -48,6 +49,7 @@ export interface SiteLinkOptions {
   invite: Invite
   /** The ZeroMQ address that leads to the invite's coordinator. */
   address: string
+  context: TransportContext | undefined
   /** Whether this site was approved before: it connects with its own key. */
   isMember: boolean
   /** Asked at every login. */
@@ -109,6 +111,7 @@ export class SiteLink {
       serverPublic: invite.curvePublic,
       curve: this.#isMember ? identity : this.#enrolment,
       maxMessageBytes: MAX_MESSAGE_BYTES,
+      context: this.#options.context,
       onConnected: current(() => this.#connected()),
       onDisconnected: current(() => this.#lost()),
       onUnsent: current(() => {

@@ -43,7 +43,7 @@ import { STRATEGIES } from './strategies/index.js'
 import { localRule } from './strategies/local-rule.js'
 import type { Timing } from './timing.js'
 
-export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
+export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal' | 'context'> {
   invite: Invite
   address: string
   identity: Identity
@@ -94,6 +94,7 @@ export class SiteRun {
       identity,
       invite,
       address,
+      context: options.context,
       isMember,
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),

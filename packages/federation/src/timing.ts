@@ -32,6 +32,15 @@ export const DEFAULT_TIMING: Timing = {
   doneGraceMs: 3000,
 }
 
+/** For sites that are not to be measured by their pace. */
+export const UNHURRIED: Partial<Timing> = {
+  stallMs: Number.POSITIVE_INFINITY,
+  firstStepMs: Number.POSITIVE_INFINITY,
+  // While a thousand sites log in or write their keys, the one event loop of all of them is late.
+  suspectMs: 60_000,
+  leaseMs: 600_000,
+}
+
 /** Where a test stops a process as a crash would: it throws there. */
 export interface Internals {
   timing?: Partial<Timing>

@@ -1,4 +1,5 @@
 import type { Identity } from './identity.js'
+import type { TransportContext } from './transport-context.js'
 
 /** The coordinator's end: one public port, many peers. Sockets only carry; what a message means is decided elsewhere. */
 export interface RouterTransport {
@@ -35,6 +36,8 @@ export interface DealerOptions {
   serverPublic: Buffer
   curve: { curvePublic: Buffer; curveSecret: Buffer }
   maxMessageBytes: number
+  /** Shared by the sites of one process. Default: one of its own. */
+  context?: TransportContext | undefined
   onConnected(): void
   onDisconnected(): void
   onMessage(frames: Uint8Array[]): void

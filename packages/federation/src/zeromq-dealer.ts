@@ -10,7 +10,7 @@ import { encodeZ85 } from './z85.js'
  */
 export function openDealer(options: DealerOptions): DealerTransport {
   const socket = new Dealer({
-    context: new Context({ blocky: false }),
+    context: options.context ?? new Context({ blocky: false }),
     linger: 500, // what was said last (BYE) still goes out
     sendTimeout: 0,
     immediate: true,

@@ -1,0 +1,47 @@
+import { MeshflError } from '@meshfl/core'
+import { Context } from 'zeromq'
+import { openFileLimit } from './file-limit.js'
+
+/** A site's end takes the socket, its mailbox, its monitor's two ends, the connection; the coordinator's end of that one more; files being written. */
+const FILES_A_SITE = 8
+const FILES_BESIDE = 256
+const SOCKETS_A_SITE = 4
+/** What libzmq allows one context. */
+const MOST_SOCKETS = 65_535
+
+/** The threads that carry messages: one for all sites that share it, where each site on a machine of its own has its own. */
+export type TransportContext = Context
+
+/**
+ * Opens what many sites in one process share.
+ * @throws MeshflError `SIMULATE_TOO_MANY_SITES`, `OPEN_FILES_TOO_FEW`
+ */
+export function openTransportContext(sites: number): TransportContext {
+  checkManySites(sites, openFileLimit())
+  const context = new Context({ blocky: false })
+  context.maxSockets = Math.min(MOST_SOCKETS, Math.max(context.maxSockets, SOCKETS_A_SITE * sites + 16))
+  return context
+}
+
+/** Whether one process can hold so many sites. */
+export function checkManySites(sites: number, limit: number | undefined): void {
+  const most = Math.floor((MOST_SOCKETS - 16) / SOCKETS_A_SITE)
+  if (sites > most) {
+    throw new MeshflError(
+      'SIMULATE_TOO_MANY_SITES',
+      `${sites} sites are more than the ${most} that one process can hold`,
+      {
+        kind: 'usage',
+        hint: 'deal the dataset to fewer sites',
+        data: { sites, most },
+      },
+    )
+  }
+  const needed = FILES_A_SITE * sites + FILES_BESIDE
+  if (limit === undefined || limit >= needed) return
+  throw new MeshflError(
+    'OPEN_FILES_TOO_FEW',
+    `${sites} sites in one process need ${needed} open files, it may have ${limit}`,
+    { hint: `raise the limit, for example with: ulimit -n ${needed}`, data: { sites, needed, limit } },
+  )
+}
