@@ -10,8 +10,8 @@ export interface EventLog {
 }
 
 /**
- * Opens events.jsonl for appending; a last line that a crash cut short is dropped. `step`, `progress` and `traffic` are not
- * kept: they are for who watches.
+ * Opens events.jsonl for appending; a last line that a crash cut short is dropped. `step`, `progress` and `traffic` within a round
+ * are not kept: they are for who watches.
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export function openEventLog(path: string): EventLog {
@@ -22,7 +22,8 @@ export function openEventLog(path: string): EventLog {
     let closed = false
     return {
       write(event) {
-        if (closed || event.type === 'step' || event.type === 'progress' || event.type === 'traffic') return
+        if (closed || event.type === 'step' || event.type === 'progress') return
+        if (event.type === 'traffic' && event.round === undefined) return
         try {
           writeSync(file, `${JSON.stringify(event)}\n`)
         } catch (error) {

@@ -102,7 +102,20 @@ export const EventSchema = z.discriminatedUnion('type', [
     secondsLeft: z.number().nullable(),
   }),
   z.object({ type: z.literal('best'), time, round, foregroundDice: z.number() }),
-  z.object({ type: z.literal('traffic'), time, site, bytesSent: z.int(), bytesReceived: z.int() }),
+  /**
+   * Bytes so far, seen from whoever tells it: in the TCP stream, with encryption and framing; and of them the payload (models,
+   * scores). With `round`: as it was at the end of that round.
+   */
+  z.object({
+    type: z.literal('traffic'),
+    time,
+    site,
+    round: round.optional(),
+    bytesSent: z.int(),
+    bytesReceived: z.int(),
+    payloadSent: z.int().optional(),
+    payloadReceived: z.int().optional(),
+  }),
   z.object({
     type: z.literal('log'),
     time,

@@ -170,7 +170,7 @@ export class CoordinatorRun {
       onMessage: (peer, frames) => {
         if (this.#stopped) return
         const site = this.#gate.siteOf(peer)
-        if (site) this.#traffic.count(site, 'bytesReceived', frames)
+        if (site) this.#traffic.count(site, 'received', frames)
         this.guard(() => this.#gate.receive(peer, frames))
       },
       // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
@@ -298,6 +298,8 @@ export class CoordinatorRun {
         break
       case 'tell':
         tell(effect.event)
+        if (effect.event.type === 'round-finished')
+          for (const event of this.#traffic.atEndOf(effect.event.round)) tell(event)
         break
       case 'finish': {
         const { round, best, base } = this.#state
@@ -337,7 +339,7 @@ export class CoordinatorRun {
       case 'ERROR': {
         const stack = Buffer.from(bodies[0]!).toString('utf8')
         for (const message of this.#stacks.say(stack, performance.now()))
-          this.#options.tell({ type: 'log', level: 'debug', message, site })
+          this.#options.tell({ type: 'log', level: 'error', message, site })
         this.dispatch({ type: 'failed', site, session: peer, reason: `${header.phase}: ${header.message}` })
         break
       }
@@ -410,7 +412,7 @@ export class CoordinatorRun {
 
   #send(peer: string, frames: readonly Uint8Array[]): void {
     const site = this.#gate.siteOf(peer)
-    if (site) this.#traffic.count(site, 'bytesSent', frames)
+    if (site) this.#traffic.count(site, 'sent', frames)
     this.#transport?.send(peer, frames)
   }
 

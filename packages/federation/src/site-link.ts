@@ -8,6 +8,7 @@ import {
   type Study,
   sha256,
 } from '@meshfl/core'
+import { z } from 'zod'
 import {
   decodeJsonBody,
   decodeSigned,
@@ -22,6 +23,7 @@ import {
 import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
+import { addTraffic, type TrafficFigures } from './traffic.js'
 import type { DealerTransport } from './transport.js'
 import type { TransportContext } from './transport-context.js'
 import { openDealer } from './zeromq-dealer.js'
@@ -85,7 +87,7 @@ export class SiteLink {
   #wasConnected = false
   #saidUnreachable = false
   #closed = false
-  readonly bytes = { sent: 0, received: 0 }
+  readonly traffic: TrafficFigures = { bytesSent: 0, bytesReceived: 0, payloadSent: 0, payloadReceived: 0 }
 
   constructor(options: SiteLinkOptions) {
     this.#options = options
@@ -121,7 +123,7 @@ export class SiteLink {
       onHandshakeFailed: current(() => this.#handshakeFailed()),
       onMessage: (frames) => {
         if (this.#dealer !== dealer) return
-        for (const frame of frames) this.bytes.received += frame.length
+        addTraffic(this.traffic, 'received', frames)
         this.#guard(() => this.#receive(frames))
       },
     })
@@ -285,11 +287,21 @@ export class SiteLink {
   }
 
   #welcomed({ header, bodies }: Message<'WELCOME'>): void {
-    const study = decodeJsonBody(StudyBodySchema, bodies[0]!)
+    // Hashed as it came: a study of another version may leave out a key that this one fills in.
+    const said = decodeJsonBody(z.unknown(), bodies[0]!)
     const tensors = decodeJsonBody(LayoutBodySchema, bodies[1]!)
-    const found = sha256(canonicalJson(study))
+    const found = sha256(canonicalJson(said))
     if (found !== header.study || header.study !== this.#studySha256 || header.run !== this.#run)
       throw new ProtocolError(`the study’s hash is ${found}, the coordinator says ${this.#studySha256}`)
+    const parsed = StudyBodySchema.safeParse(said)
+    if (!parsed.success) {
+      const words = z.prettifyError(parsed.error).slice(0, 300)
+      this.#fail('FEDERATION_VERSION', `this version of meshfl does not understand the study: ${words}`, {
+        hint: 'use the version of meshfl that the coordinator uses',
+      })
+      return
+    }
+    const study = parsed.data
     const layoutSha256 = sha256(canonicalJson(tensors))
     if (layoutSha256 !== header.layout)
       throw new ProtocolError(`the layout’s hash is ${layoutSha256}, the coordinator says ${header.layout}`)
@@ -342,7 +354,7 @@ export class SiteLink {
 
   #send(header: Header, bodies: readonly Uint8Array[] = []): void {
     const frames = encodeSigned(this.#options.identity, 'site', this.#transcript, header, bodies)
-    for (const frame of frames) this.bytes.sent += frame.length
+    addTraffic(this.traffic, 'sent', frames)
     this.#dealer?.send(frames)
   }
 

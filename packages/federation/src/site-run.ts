@@ -420,7 +420,6 @@ export class SiteRun {
   }
 
   #tellTraffic(): void {
-    const { sent, received } = this.#link.bytes
-    this.#options.tell({ type: 'traffic', site: this.#site, bytesSent: sent, bytesReceived: received })
+    this.#options.tell({ type: 'traffic', site: this.#site, ...this.#link.traffic })
   }
 }
