@@ -10,6 +10,7 @@ import {
 } from '@meshfl/core'
 import { z } from 'zod'
 import {
+  checkSignature,
   decodeJsonBody,
   decodeSigned,
   encodeJsonBody,
@@ -264,6 +265,7 @@ export class SiteLink {
     this.#transcript = transcriptHash(this.#hello, isDenial ? new Uint8Array() : frames[0]!)
     let header: Header<'CHALLENGE' | 'DENY'>
     try {
+      if (this.#speaksAnother(frames)) return
       header = this.#read(frames, ['CHALLENGE', 'DENY']).header
     } catch (error) {
       // With one greeting out, this cannot be the answer to another: it is signed by another key than the invite names.
@@ -284,6 +286,19 @@ export class SiteLink {
     const proof = this.#isMember ? {} : { proof: this.#enrolment.prove(this.#transcript).toString('hex') }
     this.#enter('auth')
     this.#send({ v: PROTOCOL_VERSION, type: 'AUTH', ...proof })
+  }
+
+  /** Another major version: nothing of what it says is read but that its signature is right. */
+  #speaksAnother(frames: readonly Uint8Array[]): boolean {
+    const { version } = peekType(frames)
+    if (version === PROTOCOL_VERSION) return false
+    const { signingPublic } = this.#options.invite
+    checkSignature(frames, { signingPublic, sender: 'coordinator', session: this.#transcript })
+    const theirs = String(version).slice(0, 8)
+    this.#fail('FEDERATION_VERSION', `the coordinator speaks MFP/${theirs}, this site MFP/${PROTOCOL_VERSION}`, {
+      hint: 'use the version of meshfl that the coordinator uses',
+    })
+    return true
   }
 
   #welcomed({ header, bodies }: Message<'WELCOME'>): void {
