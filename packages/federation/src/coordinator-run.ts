@@ -16,6 +16,7 @@ import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
 import { type KeptUpdates, populationOf } from './kept-updates.js'
+import { MemoryGuard } from './memory-guard.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
@@ -45,6 +46,8 @@ export interface CoordinatorRunOptions {
   lock: { release(): void }
   /** Where commands on the run's folder ask. */
   control: ControlFolder
+  /** Memory that unfinished messages may take; null: as much as there is. */
+  floodBytes: number | null
   /** Where the updates of every round are kept, if they are. */
   keptUpdates: KeptUpdates | null
   /** An invite as sites are given it. */
@@ -52,6 +55,8 @@ export interface CoordinatorRunOptions {
   timing: Timing
   at(point: string): void
 }
+
+const MEMORY_LOOK_MS = 200
 
 type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
 
@@ -183,6 +188,7 @@ export class CoordinatorRun {
       setInterval(() => this.dispatch({ type: 'tick' }), Math.min(250, timing.suspectMs / 4)),
       setInterval(() => this.#probe(), timing.probeMs),
       setInterval(() => this.guard(() => this.#tellTraffic()), timing.pingMs),
+      ...(this.#options.floodBytes === null ? [] : [this.#guardMemory(this.#options.floodBytes)]),
     ]
     this.dispatch({ type: 'tick' })
     const { endpoint } = this.#transport
@@ -389,6 +395,17 @@ export class CoordinatorRun {
     if (!isGone) return
     this.dispatch({ type: 'revoked', site })
     if (!isClosing) this.#updates.delete(site)
+  }
+
+  #guardMemory(limitBytes: number): NodeJS.Timeout {
+    const guard = new MemoryGuard({
+      limitBytes,
+      relieve: async () => this.#transport?.hangUp(),
+      onRelieved: (message) => this.#options.tell({ type: 'log', level: 'warn', message }),
+    })
+    return setInterval(() => {
+      if (!this.#stopped) this.#run(() => guard.look())
+    }, MEMORY_LOOK_MS)
   }
 
   /** One after the other; what was asked meanwhile is answered the next time. */

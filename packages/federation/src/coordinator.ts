@@ -29,6 +29,9 @@ import { checkStrategy } from './strategies/index.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
 import { DEFAULT_TIMING, type Internals, UNHURRIED } from './timing.js'
 
+/** What unfinished messages may take: a real site's is the larger of a megabyte and four models. */
+const FLOOD_BYTES = 2 ** 29
+const FLOOD_BYTES_A_SITE = 2 ** 20
 const INVITE_TTL_SECONDS = 7 * 24 * 3600
 
 export interface CoordinatorOptions {
@@ -173,6 +176,10 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       journal,
       lock,
       control,
+      // Sites that compute in this process take memory of their own, and nobody else is there.
+      floodBytes: options.sitesTakeTurns
+        ? null
+        : (internals.floodBytes ?? FLOOD_BYTES + options.sites * FLOOD_BYTES_A_SITE),
       keptUpdates: study.federation.keepUpdates ? new KeptUpdates(folder, layout) : null,
       formatInvite: (invite) => format(invite),
       timing: { ...DEFAULT_TIMING, ...(options.sitesTakeTurns ? UNHURRIED : {}), ...internals.timing },

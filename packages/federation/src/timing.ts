@@ -44,5 +44,7 @@ export const UNHURRIED: Partial<Timing> = {
 /** Where a test stops a process as a crash would: it throws there. */
 export interface Internals {
   timing?: Partial<Timing>
+  /** Memory that unfinished messages may take. */
+  floodBytes?: number
   at?(point: string): void
 }
