@@ -25,6 +25,8 @@ export interface FederationRunOptions {
   /** Whether to print the unused invites: before all else, where scripts look for them. */
   printInvites: boolean
   output: Output
+  /** Told of every event as well. */
+  onEvent?: EventSink
   signal: AbortSignal
 }
 
@@ -43,6 +45,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     output.events(event)
     run.log.write(event)
     telemetry(event)
+    options.onEvent?.(event)
   }
   const say = (level: 'info' | 'warn', message: string): void => events({ type: 'log', time: now(), level, message })
   let close = async (): Promise<void> => run.log.close()

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import { auditCommand } from './commands/audit.js'
+import { canaryCommand } from './commands/canary.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
@@ -30,6 +31,7 @@ export function buildProgram(): Command {
     splitCommand(),
     initCommand(),
     trainCommand(),
+    canaryCommand(),
     serveCommand(),
     joinCommand(),
     simulateCommand(),

@@ -1,8 +1,10 @@
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
+import { VERSION } from './program.js'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
 export interface DatasetTrainer {
@@ -61,8 +63,11 @@ export function trainerOptions(dataset: Dataset, study: Study): Omit<LocalTraine
   }
 }
 
-/** What a site tells the coordinator of its dataset and engine. */
-export function describeSite(dataset: Dataset, engine: Engine): SiteDescription {
+/**
+ * What a site tells the coordinator of its dataset, engine and machine.
+ * @param plannedBytes of the session that it will train in, where that is known
+ */
+export function describeSite(dataset: Dataset, engine: Engine, plannedBytes?: number): SiteDescription {
   const { manifest } = dataset
   const { classes, name } = manifest.labelMap
   const { mode, shape, voxelSizeMm } = manifest.conform
@@ -77,6 +82,10 @@ export function describeSite(dataset: Dataset, engine: Engine): SiteDescription 
     conform: { mode, shape },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
+    version: VERSION,
+    findings: manifest.findings.length,
+    plannedBytes,
+    memoryBytes: totalmem(),
   }
 }
 

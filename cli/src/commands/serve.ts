@@ -1,50 +1,29 @@
-import type { CoordinatorOptions } from '@meshfl/federation'
 import { Command } from 'commander'
-import { type FederationOptions, withFederationOptions } from '../federation-options.js'
-import { positiveNumber, wholeNumber } from '../option-parsers.js'
-import { type Output, type OutputOptions, withOutputOptions } from '../output.js'
+import { approval, type CoordinatorCommandOptions, withCoordinatorOptions } from '../coordinator-options.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
-import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface ServeOptions extends OutputOptions, StudyOptions, FederationOptions, TelemetryOptions {
+interface ServeOptions extends OutputOptions, CoordinatorCommandOptions, TelemetryOptions {
   out: string
-  sites?: number
-  minSites?: number
-  deadline?: number
-  bind: string
-  advertise?: string
   tunnel?: string
-  autoApprove?: boolean
 }
 
 export function serveCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
-      withFederationOptions(
-        withStudyOptions(
-          new Command('serve')
-            .description(
-              'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
-            )
-            .requiredOption('--out <run>', 'folder of the run'),
-        ),
+      withCoordinatorOptions(
+        new Command('serve')
+          .description(
+            'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
+          )
+          .requiredOption('--out <run>', 'folder of the run'),
       ),
     )
-      .option('--sites <n>', 'sites to invite (default: 1)', wholeNumber(1))
-      .option('--min-sites <n>', 'sites that a round needs (default: all)', wholeNumber(1))
-      .option(
-        '--deadline <seconds>',
-        'commit a round after this time with at least --min-sites (default: wait for all)',
-        positiveNumber,
-      )
-      .option('--bind <endpoint>', 'where to listen', 'tcp://*:5555')
-      .option('--advertise <host:port>', 'the address that invites name (default: this host and the bound port)')
       .option(
         '--tunnel <host:port>',
         'listen there for sites that can only leave by HTTPS: put a reverse proxy with TLS before it',
       )
-      .option('--auto-approve', 'admit every site that has a valid invite without asking')
       .addHelpText(
         'after',
         '\nExample:\n  meshfl serve --out ./run --rounds 50 --sites 3 --advertise trainer.example.org:5555',
@@ -79,11 +58,7 @@ export function serveCommand(): Command {
         telemetry: options,
         sites: federation.sites,
         ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
-        approve: options.autoApprove
-          ? async () => true
-          : options.json || !process.stdin.isTTY
-            ? askElsewhere(options.out, output)
-            : async ({ site, fingerprint }) => output.ask(`admit ${site}, key ${fingerprint}?`),
+        approve: approval(options.out, options, output),
         command: 'serve',
         printInvites: true,
         output,
@@ -98,13 +73,4 @@ export function serveCommand(): Command {
       }
     })
   })
-}
-
-/** Without a terminal to ask at, a site waits until `meshfl sites` decides. */
-function askElsewhere(run: string, output: Output): CoordinatorOptions['approve'] {
-  return ({ site, fingerprint, description }) => {
-    const message = `${site} (${description.trainCases} training cases, key ${fingerprint}) asks to take part: meshfl sites approve ${run} ${site}`
-    output.events({ type: 'log', time: new Date().toISOString(), level: 'warn', message, site })
-    return new Promise(() => undefined)
-  }
 }

@@ -150,6 +150,32 @@ export const EventSchema = z.discriminatedUnion('type', [
     ),
     invites: z.array(z.object({ invite: z.string(), expires: z.string(), site: site.optional() })),
   }),
+  /** One round on all sites, and what it says of the run to come. */
+  z.object({
+    type: z.literal('canary'),
+    /** Whether there is nothing to look at. */
+    ok: z.boolean(),
+    rounds: z.int(),
+    roundSeconds: z.number(),
+    runSeconds: z.number(),
+    sites: z.array(
+      z.object({
+        site,
+        engine: z.string(),
+        version: z.string().optional(),
+        trainCases: z.int(),
+        validCases: z.int(),
+        findings: z.int().optional(),
+        /** Memory of a training step, and of the machine. */
+        plannedBytes: z.int().optional(),
+        memoryBytes: z.int().optional(),
+        stepSeconds: z.number().optional(),
+        trainSeconds: z.number().optional(),
+        evaluateSeconds: z.number().optional(),
+        warnings: z.array(z.string()),
+      }),
+    ),
+  }),
   z.object({ type: z.literal('study'), path: z.string() }),
   z.object({
     type: z.literal('audit'),

@@ -102,6 +102,7 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
     case 'invite':
     case 'sites':
     case 'audit':
+    case 'canary':
     case 'study':
       return null
     default:
