@@ -1,5 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path'
-import { canonicalJson, MeshflError, readEventLog, sha256 } from '@meshfl/core'
+import { canonicalJson, type EventSink, MeshflError, readEventLog, sha256 } from '@meshfl/core'
 import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
 import {
@@ -8,10 +8,12 @@ import {
   checkGate,
   curvesFromEvents,
   evaluateCase,
+  siteCurvesFromEvents,
   sliceImages,
 } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
+import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
 import type { TrainedModel } from './trained-model.js'
 
@@ -21,6 +23,8 @@ export interface ModelEvaluationOptions extends EvaluationOptions {
   split: Split
   engine: Engine
   comparisons?: readonly Comparison[]
+  /** Told what the engine's buffers will take. */
+  onSession: EventSink
 }
 
 /**
@@ -59,7 +63,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   for (const gate of options.gates) checkGate(gate, classNames)
   const notes = preparationNotes(model, dataset)
   for (const note of notes) options.onNote(note, 'warn')
-  const session = await engine.createSession(model.spec, dataset.grid)
+  const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
+  options.onSession(memoryEvent(engine, session, model.spec, 'predict'))
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
   try {
@@ -91,6 +96,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   } finally {
     session.dispose()
   }
+  const events = model.run ? readEventLog(join(model.run, 'events.jsonl')) : []
   return {
     input: {
       tool: `meshfl ${VERSION}`,
@@ -109,7 +115,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       gates: options.gates,
       comparisons: options.comparisons,
       notes,
-      curves: model.run ? curvesFromEvents(readEventLog(join(model.run, 'events.jsonl'))) : undefined,
+      curves: curvesFromEvents(events),
+      siteCurves: siteCurvesFromEvents(events),
     },
     slices: slices.worst(),
     leftOut: [],

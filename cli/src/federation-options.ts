@@ -6,9 +6,9 @@ export interface FederationOptions {
   strategyOption?: Record<string, number>
   sync?: string
   batchNorm?: string
-  sample?: { sampleCount: number } | { sampleFraction: number }
   crossSite?: boolean
   keepUpdates?: boolean
+  sample?: { sampleCount: number } | { sampleFraction: number }
 }
 
 /** The names are written out: the schemas of core are not loaded for --help. A test compares. */

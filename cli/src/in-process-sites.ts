@@ -59,7 +59,9 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
           const dataset = await openTrainingDataset(site.dataset)
           checkClasses(dataset, study)
           const grid = JSON.stringify(dataset.grid)
-          const session = sessions.get(grid) ?? engine.createSession(study.model, dataset.grid)
+          const session =
+            sessions.get(grid) ??
+            engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize: study.recipe.batchSize })
           sessions.set(grid, session)
           const cacheBytes = Math.floor(CACHE_BYTES / sites.length)
           return inTurn(
@@ -92,7 +94,7 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
 }
 
 /** A trainer that waits for its turn at the engine. */
-function inTurn(trainer: SiteTrainer, turnstile: Turnstile): SiteTrainer {
+function inTurn(trainer: LocalTrainer, turnstile: Turnstile): SiteTrainer {
   return {
     train: (task) => turnstile.pass(() => trainer.train(task), task.signal),
     evaluate: (task) => turnstile.pass(() => trainer.evaluate(task), task.signal),

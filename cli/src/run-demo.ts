@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
-import { openEngine } from '@meshfl/engine'
 import type { Comparison } from '@meshfl/evaluation'
+import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
 import type { FederationOptions } from './federation-options.js'
 import { finishEvaluation } from './finish-evaluation.js'
@@ -32,6 +32,7 @@ export interface DemoRunOptions extends FederationOptions {
   sites: number
   rounds?: number
   seed: number
+  engine: EngineOptions
   output: Output
   signal: AbortSignal
 }
@@ -80,6 +81,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     study,
     command: 'demo',
     inProcess: false,
+    engine: options.engine,
     output,
     signal,
   })
@@ -87,12 +89,13 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     model: await openTrainedModel(folder),
     dataset,
     split: 'test',
-    engine: await openEngine(),
+    engine: await engineFromOptions(options.engine),
     empty: 'nan',
     gates: [],
     comparisons: [await thresholds(dataset, study.classNames)],
     signal,
     onCase: (done, total) => output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+    onSession: output.events,
     onNote: (message, level) => output.events({ type: 'log', time: now(), level, message }),
   })
   await finishEvaluation(evaluation, undefined, output)

@@ -18,10 +18,10 @@ export interface SimulationOptions {
   study: Study
   command: string
   telemetry?: TelemetryOptions
-  device?: NonNullable<EngineOptions['device']>
-  threads?: number
   /** Whether all sites run in this process. */
   inProcess: boolean
+  /** Of every site. Default threads: the machine's cores, shared out. */
+  engine: EngineOptions
   output: Output
   signal: AbortSignal
 }
@@ -62,8 +62,7 @@ export async function simulateFederation(options: SimulationOptions) {
 function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: AbortSignal): LocalSites {
   return startLocalSites({
     sites,
-    ...(options.device ? { device: options.device } : {}),
-    threads: options.threads ?? Math.max(1, Math.floor(cpus().length / sites.length)),
+    engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
     signal,
     onRestart: (site, reason) => warn(options.output.events, site, `${reason}; started again`),
   })
@@ -74,7 +73,7 @@ async function startHere(sites: LocalSite[], options: SimulationOptions, signal:
     import('./engine-options.js'),
     import('./in-process-sites.js'),
   ])
-  const engine = await engineFromOptions(options)
+  const engine = await engineFromOptions(options.engine)
   return startSitesInProcess({ sites, engine, signal, onLog: options.output.events })
 }
 

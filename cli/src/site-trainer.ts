@@ -1,15 +1,18 @@
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
-import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
+import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
+import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
 export interface DatasetTrainer {
   trainer: LocalTrainer
   session: Session
+  /** What the session's buffers will take. */
+  memory: EventOf<'memory-planned'>
 }
 
 /** The name by which a dataset's random draws are made: its site's, or its own when it was not dealt to sites. */
@@ -42,11 +45,13 @@ export function checkClasses(dataset: Dataset, study: Study): void {
   )
 }
 
-/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
+/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's; `ENGINE_MEMORY` when a step does not fit */
 export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
   checkClasses(dataset, study)
-  const session = await engine.createSession(study.model, dataset.grid)
-  return { trainer: new LocalTrainer({ ...trainerOptions(dataset, study), session }), session }
+  const { batchSize } = study.recipe
+  const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
+  const trainer = new LocalTrainer({ ...trainerOptions(dataset, study), session })
+  return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
 }
 
 /** What of a trainer follows from the dataset and the study. */

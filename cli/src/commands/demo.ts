@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { type EngineOptions, engineArguments, engineChoice, withEngineOptions } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
-interface DemoOptions extends OutputOptions, FederationOptions {
+interface DemoOptions extends OutputOptions, FederationOptions, EngineOptions {
   out?: string
   sites: number
   rounds?: number
@@ -14,24 +15,23 @@ interface DemoOptions extends OutputOptions, FederationOptions {
 
 export function demoCommand(): Command {
   return withOutputOptions(
-    withFederationOptions(
-      new Command('demo')
-        .description(
-          'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
-        )
-        .option('--out <dir>', 'folder for everything (default: ./meshfl-demo, or the next free name)')
-        .option('--sites <n>', 'sites, each a process of its own', wholeNumber(1), 3)
-        .option('--rounds <n>', 'rounds (default: enough to learn fine detail)', wholeNumber(1))
-        .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
-        .addHelpText('after', '\nExample:\n  meshfl demo'),
-    ),
+    withEngineOptions(withFederationOptions(new Command('demo')))
+      .description(
+        'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
+      )
+      .option('--out <dir>', 'folder for everything (default: ./meshfl-demo, or the next free name)')
+      .option('--sites <n>', 'sites, each a process of its own', wholeNumber(1), 3)
+      .option('--rounds <n>', 'rounds (default: enough to learn fine detail)', wholeNumber(1))
+      .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
+      .addHelpText('after', '\nExample:\n  meshfl demo'),
   ).action(async (options: DemoOptions) => {
     const { sites, rounds, seed, out = freeFolder('meshfl-demo') } = options
+    const engine = engineArguments(options)
     // Without --out the same command would begin in the next free folder.
-    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}`
+    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}${engine.map((word) => ` ${word}`).join('')}`
     await runCommand(options, { title: 'meshfl demo', live: true, howToContinue }, async ({ output, signal }) => {
       const { runDemo } = await import('../run-demo.js')
-      await runDemo({ ...options, out, output, signal })
+      await runDemo({ ...options, engine: engineChoice(options), out, output, signal })
     })
   })
 }

@@ -15,7 +15,7 @@ export function doctorCommand(): Command {
         .description('Show which engines are there, why others are not, and what limits this machine has')
         .option(
           '--connect <invite>',
-          'try every way to the coordinator of an invite (direct, proxies of --proxy and the environment, --tunnel); the invite stays unused',
+          'try every way to the coordinator of an invite, or of @file that holds one (direct, proxies of --proxy and the environment, --tunnel); the invite stays unused',
         ),
     ).addHelpText(
       'after',
@@ -59,13 +59,15 @@ async function examineConnection(
   options: DoctorOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const [{ parseInvite }, { formatRoute }, { MeshflError }, { joinOptionsOf, tryConnections }] = await Promise.all([
-    import('@meshfl/federation'),
-    import('@meshfl/reach'),
-    import('@meshfl/core'),
-    import('../connection-ladder.js'),
-  ])
-  const invite = parseInvite(text)
+  const [{ parseInvite }, { formatRoute }, { MeshflError }, { joinOptionsOf, tryConnections }, { readInvite }] =
+    await Promise.all([
+      import('@meshfl/federation'),
+      import('@meshfl/reach'),
+      import('@meshfl/core'),
+      import('../connection-ladder.js'),
+      import('../read-invite.js'),
+    ])
+  const invite = parseInvite(await readInvite(text))
   const rungs = await tryConnections(invite, options, signal)
   for (const { route, works, words, hint, milliseconds } of rungs) {
     const name = formatRoute(route)

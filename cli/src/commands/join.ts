@@ -19,7 +19,7 @@ export function joinCommand(): Command {
           .description(
             'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
           )
-          .argument('<invite>', 'what meshfl serve printed for this site: mfl1:...')
+          .argument('<invite>', 'what meshfl serve printed for this site: mfl1:..., or @file that holds it')
           .requiredOption(
             '--data <dataset>',
             "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
@@ -34,8 +34,8 @@ export function joinCommand(): Command {
         'after',
         '\nExample:\n  meshfl join mfl1:trainer.example.org:5555/... --data ./dataset/sites/site-1',
       ),
-  ).action(async (invite: string, options: JoinOptions) => {
-    const coordinator = /^mfl1:([^/]+)/.exec(invite)?.[1]
+  ).action(async (words: string, options: JoinOptions) => {
+    const coordinator = /^mfl1:([^/]+)/.exec(words)?.[1]
     await runCommand(
       options,
       { title: 'meshfl join', live: true, ...(coordinator ? { coordinator } : {}) },
@@ -46,6 +46,7 @@ export function joinCommand(): Command {
           { joinFederation, parseInvite },
           { engineFromOptions },
           { relayFromOptions },
+          { readInvite },
           { siteStateFolder },
           { createDatasetTrainer, describeSite, openTrainingDataset, siteName },
           { describeResult },
@@ -55,10 +56,12 @@ export function joinCommand(): Command {
           import('@meshfl/federation'),
           import('../engine-options.js'),
           import('../route-options.js'),
+          import('../read-invite.js'),
           import('../state-folder.js'),
           import('../site-trainer.js'),
           import('../describe-result.js'),
         ])
+        const invite = await readInvite(words)
         const dataset = await openTrainingDataset(options.data)
         const engine = await engineFromOptions(options)
         const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
@@ -93,7 +96,7 @@ export function joinCommand(): Command {
                   },
                 )
               }
-              const { trainer } = await prepare(study)
+              const { trainer, memory } = await prepare(study)
               output.events({
                 type: 'run-started',
                 time: now(),
@@ -105,6 +108,7 @@ export function joinCommand(): Command {
                 device: `${engine.device.name} (${engine.device.instructionSet})`,
                 path: folder,
               })
+              output.events(memory)
               return trainer
             },
             events: output.events,

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type EngineOptions, engineChoice, withEngineOptions } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
@@ -18,15 +18,13 @@ export function simulateCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
       withEngineOptions(
-        withFederationOptions(
-          withStudyOptions(
-            new Command('simulate')
-              .description(
-                'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
-              )
-              .argument('<dataset>', 'a dataset made by meshfl split --sites N')
-              .requiredOption('--out <run>', 'folder of the run'),
-          ),
+        withStudyOptions(
+          withFederationOptions(new Command('simulate'))
+            .description(
+              'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
+            )
+            .argument('<dataset>', 'a dataset made by meshfl split --sites N')
+            .requiredOption('--out <run>', 'folder of the run'),
         ),
       ),
     )
@@ -58,9 +56,8 @@ export function simulateCommand(): Command {
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
         inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
+        engine: engineChoice(options),
         telemetry: options,
-        ...(options.device ? { device: options.device } : {}),
-        ...(options.threads === undefined ? {} : { threads: options.threads }),
         output,
         signal,
       })

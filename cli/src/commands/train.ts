@@ -50,7 +50,7 @@ export function trainCommand(): Command {
       const dataset = await openTrainingDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
-      const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
+      const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
       let run: RunFolder | undefined
       let telemetry: Telemetry | undefined
       try {
@@ -79,6 +79,7 @@ export function trainCommand(): Command {
           ...(resumedAtRound === undefined ? {} : { resumedAtRound }),
           path: options.out,
         })
+        events(memory)
         const result = await trainCentral({ ...resumable, trainer, emit: events, signal })
         output.result(...describeResult(result, options.out))
       } finally {

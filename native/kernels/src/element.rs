@@ -3,7 +3,7 @@
 use crate::lanes::Lanes;
 
 pub trait Element: Copy {
-    /// Whether it is a float, so that arithmetic is done in the tensor's own rows.
+    /// Whether it is a float, so that rows of a tensor can be read where they lie.
     const IS_FLOAT: bool;
 
     /// # Safety
@@ -12,6 +12,13 @@ pub trait Element: Copy {
     /// # Safety
     /// `to` points to a register's worth of writable elements; no alignment is needed.
     unsafe fn store<L: Lanes>(value: L, to: *mut Self);
+    /// As `Lanes::stream`.
+    /// # Safety
+    /// As `store`; `to` is a multiple of the bytes stored.
+    #[inline(always)]
+    unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
+        Self::store(value, to);
+    }
 }
 
 impl Element for f32 {
@@ -24,5 +31,9 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn store<L: Lanes>(value: L, to: *mut Self) {
         value.store(to);
+    }
+    #[inline(always)]
+    unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
+        value.stream(to);
     }
 }

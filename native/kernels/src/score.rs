@@ -51,6 +51,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                             inputs.add(c * pitch),
                             pitch,
                             self.coefficients(last, item.volume, c),
+                            channels * pitch,
                         );
                     }
                     head.logits::<L>(inputs, logits);
@@ -79,13 +80,25 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     let (bias_sums, rest) = rest.split_at_mut(by_biases);
                     rest[0] += f64::from(row_sum::<L>(losses, pitch));
                     if mode == TRAIN {
-                        let row = self.row(plan.gradient_slot(), item.volume, z, y);
-                        let gradient = self.floats_of(row, 0);
+                        let row = self.row(plan.gradient_slot(last), item.volume, z, y);
+                        let gradient = self.floats(0);
                         head.backward::<L>(inputs, slopes, gradient, weight_sums, bias_sums);
-                        self.through_activation(gradient, last, item.volume, z, y, &mut rest[1..]);
+                        self.through_activation(
+                            gradient,
+                            core::ptr::null_mut(),
+                            last,
+                            item.volume,
+                            z,
+                            y,
+                            &mut rest[1..],
+                            channels * pitch,
+                        );
                         self.keep(gradient, row);
                     }
                 }
+            }
+            if mode == TRAIN {
+                L::end_streams();
             }
         };
         self.pass(self.items(1), work, || {

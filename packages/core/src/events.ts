@@ -7,6 +7,16 @@ export const DiceSchema = z.strictObject({
 })
 export type Dice = z.infer<typeof DiceSchema>
 
+/** A model, by the site that trained it, on the validation cases of a site. */
+export const CrossScoreSchema = z.strictObject({
+  model: z.string(),
+  site: z.string(),
+  cases: z.int(),
+  loss: z.number().nullable(),
+  dice: DiceSchema,
+})
+export type CrossScore = z.infer<typeof CrossScoreSchema>
+
 const SiteStateSchema = z.enum([
   'joining',
   'online',
@@ -42,6 +52,21 @@ export const EventSchema = z.discriminatedUnion('type', [
     device: z.string(),
     resumedAtRound: round.optional(),
     path: z.string(),
+  }),
+  /** What the engine's buffers take, as planned when a session is opened. */
+  z.object({
+    type: z.literal('memory-planned'),
+    time,
+    engine: z.string(),
+    purpose: z.enum(['train', 'predict']),
+    /** Voxels along x, y, z. */
+    shape: z.tuple([z.int(), z.int(), z.int()]),
+    batchSize: z.int(),
+    plannedBytes: z.int(),
+    limitBytes: z.int(),
+    /** Blocks of the model, and those, counted from 0, that a training step computes again. */
+    blocks: z.int(),
+    recomputedBlocks: z.array(z.int()),
   }),
   z.object({ type: z.literal('site-state'), time, site, state: SiteStateSchema, reason: z.string().optional() }),
   z.object({ type: z.literal('round-started'), time, round, rounds: z.int(), sites: z.array(site) }),
@@ -101,6 +126,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     seconds: z.number(),
     secondsLeft: z.number().nullable(),
   }),
+  /** Every site's last model, and the global one, on every site's validation cases. */
+  z.object({ type: z.literal('cross-site'), time, round, scores: z.array(CrossScoreSchema) }),
   z.object({ type: z.literal('best'), time, round, foregroundDice: z.number() }),
   /**
    * Bytes so far, seen from whoever tells it: in the TCP stream, with encryption and framing; and of them the payload (models,

@@ -71,12 +71,12 @@ export interface GradientOutcome {
 
 /** The optimiser of a federation that synchronises every step. It runs at the coordinator. */
 export interface StepOptimizer {
-  /** Learning rate of a step. @param position steps before this one, of all rounds @param total steps of all rounds */
-  learningRate(position: number, total: number): number
   /**
    * One step from a model; nothing given is changed.
    * @param update gradient, batch statistics and voxels of all sites together
    * @param state what the last step returned; null before the first
+   * @param position steps before this one, of all rounds
+   * @param total steps of all rounds
    */
   step(
     model: ModelState,
@@ -103,7 +103,8 @@ export interface EvaluateOutcome {
 /** The port through which a federation trains: neither it nor the training package knows the other. */
 export interface SiteTrainer {
   train(task: TrainTask): Promise<TrainOutcome>
-  gradient(task: GradientTask): Promise<GradientOutcome>
+  /** For a federation that synchronises every step; a trainer without it cannot take part in one. */
+  gradient?(task: GradientTask): Promise<GradientOutcome>
   evaluate(task: EvaluateTask): Promise<EvaluateOutcome>
 }
 

@@ -71,7 +71,7 @@ const FederationKeys = z.strictObject({
 })
 
 export const FederationSchema = FederationKeys.superRefine((federation, context) => {
-  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction, crossSite } = federation
+  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction, crossSite, keepUpdates } = federation
   const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
   const known = Object.keys(STRATEGY_DEFAULTS[strategy])
   for (const option of Object.keys(strategyOptions)) {
@@ -88,8 +88,9 @@ export const FederationSchema = FederationKeys.superRefine((federation, context)
   if (sync === 'round') return
   if (strategy !== 'fedavg') refuse(['sync'], `with sync: step there are no updates for ${strategy} to combine`)
   if (batchNorm !== 'pooled') refuse(['batchNorm'], 'with sync: step the normalisation is pooled')
-  if (isSampled) refuse(['sync'], 'with sync: step every site takes part in every round')
+  if (keepUpdates) refuse(['keepUpdates'], 'with sync: step there are no updates of rounds to keep')
   if (crossSite) refuse(['crossSite'], 'with sync: step no site has a model of its own')
+  if (isSampled) refuse(['sync'], 'with sync: step every site takes part in every round')
 })
 export type Federation = z.infer<typeof FederationSchema>
 

@@ -1,5 +1,5 @@
 import { MeshflError } from '@meshfl/core'
-import type { Engine } from './engine.js'
+import type { Engine, SessionDefaults } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
 import { loadWasmModule } from './wasm/module.js'
@@ -20,11 +20,9 @@ export interface EngineProbe {
   hint?: string
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends SessionDefaults {
   /** Default: the first available of cuda, cpu, wasm. */
   device?: EngineName
-  /** Default of its sessions; default: the machine's cores. */
-  threads?: number
   precision?: 'fp32' | 'bf16'
 }
 
@@ -105,6 +103,6 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
       hint: "leave precision out, or ask for 'fp32'",
     })
   }
-  const threads = options.threads === undefined ? {} : { threads: options.threads }
-  return chosen.name === 'cpu' ? createCpuEngine(threads) : createWasmEngine(threads)
+  const { device: _, precision: __, ...defaults } = options
+  return chosen.name === 'cpu' ? createCpuEngine(defaults) : createWasmEngine(defaults)
 }

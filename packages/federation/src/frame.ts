@@ -32,8 +32,20 @@ export function transcriptHash(hello: Uint8Array, challenge: Uint8Array): Buffer
 /** What a frame's signature is over: domain, sender, login, and the hash of every frame with its length. */
 function signedDigest(sender: Sender, session: Uint8Array, frames: readonly Uint8Array[]): Buffer {
   const hash = createHash('sha256').update(`meshfl/1 frame ${sender}\0`).update(session)
-  for (const frame of frames) hash.update(`${frame.length}\0`).update(createHash('sha256').update(frame).digest())
+  for (const frame of frames) hash.update(`${frame.length}\0`).update(frameDigest(frame))
   return hash.digest()
+}
+
+/** One model goes to every site: what was hashed for the first need not be for the others. No frame is changed once it is made. */
+const digests = new WeakMap<Uint8Array, Buffer>()
+const REMEMBERED_BYTES = 4096
+
+function frameDigest(frame: Uint8Array): Buffer {
+  const known = digests.get(frame)
+  if (known) return known
+  const digest = createHash('sha256').update(frame).digest()
+  if (frame.length >= REMEMBERED_BYTES) digests.set(frame, digest)
+  return digest
 }
 
 /** Header and bodies without a signature: HELLO and WHO, and what is signed next. */

@@ -127,6 +127,9 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
   }
 }
 
+/** Writes that wait for nothing and say nothing. */
+export const SILENT = { tell: () => undefined, retryMs: 10 }
+
 const FAST = {
   pingMs: 200,
   progressMs: 20,
@@ -136,6 +139,7 @@ const FAST = {
   probeMs: 30,
   controlMs: 20,
   doneGraceMs: 300,
+  writeRetryMs: 20,
 }
 
 function makeStudy(change: Record<string, unknown> = {}): Study {

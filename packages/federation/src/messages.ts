@@ -60,6 +60,8 @@ const ProgressSchema = z.object({
   seconds: z.number().min(0),
 })
 
+const PlaceSchema = z.object({ round, step: count, steps: count })
+
 /** Every message's header. Bodies follow in frames of their own; see `BODIES`. */
 export const HEADERS = {
   HELLO: z.object({
@@ -102,6 +104,10 @@ export const HEADERS = {
     attempt: count,
     base: hash,
     leaseSeconds: z.number().positive(),
+    /** With `sync: step`: where `round`, which then counts steps, stands. */
+    place: PlaceSchema.optional(),
+    /** Of an evaluation: the model is scored as it is, without what the site keeps of its own. */
+    asIs: z.boolean().optional(),
     /** Of the vector behind the model, where the strategy sends one. */
     vectorSha256: hash.optional(),
   }),
@@ -186,6 +192,8 @@ export const TrainMetricsSchema = z.object({
   loss: z.number().nullable(),
   dice: DiceSchema,
   seconds: z.number().min(0),
+  /** With `sync: step`: voxels that the batch statistics were taken over. */
+  voxels: z.int().min(1).optional(),
 })
 export type TrainMetrics = z.infer<typeof TrainMetricsSchema>
 

@@ -30,7 +30,9 @@ export function readUpdate(
   }
   if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
     throw new ProtocolError('the update’s signature is wrong')
-  checkWeight('training volumes', samples, description.trainCases)
+  const isStep = study.federation.sync === 'step'
+  if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')
+  checkWeight('training volumes', samples, isStep ? study.recipe.batchSize : description.trainCases)
   return entry
 }
 

@@ -1,6 +1,7 @@
 import {
   bytesOf,
   type EvaluateOutcome,
+  type GradientOutcome,
   MeshflError,
   type ModelState,
   modelSha256,
@@ -11,6 +12,7 @@ import {
 } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
+import type { StepPlace } from './coordinator-steps.js'
 import {
   decodeJsonBody,
   decodeModelBody,
@@ -24,8 +26,9 @@ import {
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
-import { DataKeysSchema, type Header, PROTOCOL_VERSION, type Work } from './messages.js'
+import { DataKeysSchema, type Header, PROTOCOL_VERSION, type TrainMetrics, type Work } from './messages.js'
 import { ownPartOf, withOwnPart } from './own-part.js'
+import type { PatientWrites } from './patient-writes.js'
 import { reportError } from './reported-error.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
@@ -52,6 +55,7 @@ export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTr
   isMember: boolean
   /** What to write down when it is. */
   enrolment: Pick<Membership, 'keys' | 'invites'>
+  patience: PatientWrites
   tell(event: Told): void
   timing: Timing
   at(point: string): void
@@ -74,7 +78,9 @@ export class SiteRun {
   /** What tasks came with, by the model's hash: of the task at work and of the next. */
   #received = new Map<string, { model: ModelState; vector?: Float32Array }>()
   #saved: SavedRound | null = null
-  #outcome: TrainOutcome | undefined
+  #outcome: (TrainOutcome & { metrics: TrainMetrics }) | undefined
+  /** Of the task at work, with `sync: step`. */
+  #place: StepPlace | undefined
   #evaluation: EvaluateOutcome | undefined
   #progress: StepProgress | undefined
   #working: AbortController | undefined
@@ -132,14 +138,19 @@ export class SiteRun {
     try {
       signal.addEventListener('abort', onAbort, { once: true })
       if (signal.aborted) onAbort()
-      else this.#link.open()
+      else {
+        this.#options.patience.begin()
+        this.#link.open()
+      }
       return await this.#result
     } finally {
       this.#ended = true
       clearInterval(timer)
       signal.removeEventListener('abort', onAbort)
       this.#working?.abort()
+      this.#options.patience.close()
       await Promise.all([this.#link.close(), this.#busy])
+      await this.#options.store.close()
     }
   }
 
@@ -180,7 +191,7 @@ export class SiteRun {
   #receive({ header, bodies }: Message<CoordinatorMessage>): void {
     switch (header.type) {
       case 'TASK': {
-        const { purpose, round, base, rounds, attempt } = header
+        const { purpose, round, base, rounds, attempt, place, asIs } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
         if (!this.#received.has(base)) {
           // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
@@ -192,7 +203,7 @@ export class SiteRun {
           this.#received.get(base)!.vector = decodeVectorBody(bodies[1]!, header.vectorSha256)
         else if (purpose === 'train' && STRATEGIES[this.#welcome.study.federation.strategy].taskVector)
           throw new ProtocolError('a task without its vector')
-        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt } })
+        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place, asIs } })
         break
       }
       case 'ACK': {
@@ -272,27 +283,34 @@ export class SiteRun {
     }
   }
 
-  async #start({ purpose, round, rounds, base }: Task): Promise<void> {
+  async #start({ purpose, round, rounds, base, place, asIs }: Task): Promise<void> {
+    this.#place = place
+    const shown = place?.round ?? round
     const work = { purpose, round, base }
     const { model: received, vector } = this.#received.get(base)!
     for (const known of this.#received.keys()) if (known !== base) this.#received.delete(known)
     const { study, layout } = this.#welcome!
-    const own = purpose === 'train' ? this.#ownBefore(round, base) : (this.#saved?.model ?? null)
+    const last = asIs ? null : (this.#saved?.model ?? null)
+    const own = purpose === 'train' ? this.#ownBefore(round, base) : last
     const model = withOwnPart(layout, received, own, ownPartOf(study.federation))
     const working = new AbortController()
     this.#working = working
     this.#progress = undefined
     this.#tellState(purpose === 'train' ? 'training' : 'evaluating')
-    if (purpose === 'train') {
-      this.#options.tell({ type: 'round-started', round, rounds, sites: [this.#site] })
+    if (purpose === 'train' && (place?.step ?? 1) === 1) {
+      this.#options.tell({ type: 'round-started', round: shown, rounds: study.rounds, sites: [this.#site] })
     }
     try {
       const trainer = await this.#trainer!
       const { signal } = working
       if (purpose === 'evaluate') {
-        this.#evaluation = await trainer.evaluate({ round, model, signal })
+        this.#evaluation = await trainer.evaluate({ round: shown, model, signal })
         const { cases, loss, dice } = this.#evaluation
-        if (!signal.aborted) this.#options.tell({ type: 'site-evaluated', site: this.#site, round, loss, dice, cases })
+        if (!signal.aborted && !asIs)
+          this.#options.tell({ type: 'site-evaluated', site: this.#site, round: shown, loss, dice, cases })
+      } else if (place) {
+        if (!trainer.gradient) throw new TypeError('this trainer takes no single steps')
+        this.#outcome = asUpdate(await trainer.gradient({ ...place, model, signal }))
       } else {
         const state = this.#stateBefore(round, base)
         const onStep = (progress: StepProgress): void => this.#stepped(work, working, progress)
@@ -331,8 +349,8 @@ export class SiteRun {
   async #save(work: Work): Promise<void> {
     const { model, samples, state, metrics, vector } = this.#outcome!
     const { run, layout, study } = this.#welcome!
-    const values = [...model.parameters, ...model.statistics, ...(vector ?? [])]
-    const notFinite = values.filter((value) => !Number.isFinite(value)).length
+    const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
+    const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
     if (notFinite > 0) {
       const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
       return this.#failed(
@@ -358,6 +376,12 @@ export class SiteRun {
     this.#saved = saved
     const { dice, seconds } = metrics
     const loss = Number.isFinite(metrics.loss) ? metrics.loss : null
+    const place = this.#place
+    if (place) {
+      if (loss !== null) this.#options.tell({ type: 'step', site: this.#site, ...place, loss, seconds })
+      this.#dispatch({ type: 'saved', work })
+      return
+    }
     this.#options.tell({
       type: 'site-trained',
       site: this.#site,
@@ -422,4 +446,14 @@ export class SiteRun {
   #tellTraffic(): void {
     this.#options.tell({ type: 'traffic', site: this.#site, ...this.#link.traffic })
   }
+}
+
+/** A step's gradient and batch statistics, laid out as a model: what a RESULT carries with `sync: step`. */
+function asUpdate({ gradients, batchStatistics, voxels, samples, metrics }: GradientOutcome) {
+  const model = { parameters: gradients, statistics: batchStatistics }
+  return { model, samples, state: new Uint8Array(), metrics: { ...metrics, voxels } }
+}
+
+function countNotFinite(values: Float32Array): number {
+  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }

@@ -10,12 +10,15 @@ import {
   type ModelLayout,
   type ModelState,
   type NamedTensor,
+  removeTemporaryFiles,
   type Study,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
 import type { FederationResult } from './coordinator.js'
+import { DurableLog } from './durable-log.js'
 import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
 import { type DataKeys, runMetadata } from './study-of-sites.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
@@ -65,12 +68,23 @@ export interface SavedRound extends z.infer<typeof ResultSchema> {
   stateAfter: Uint8Array
 }
 
-/** A site's state folder: keys (0600), membership, its last round, the final model, and its own where it has one. */
+/** The kind of the only record in the log. */
+const ROUND = 1
+
+/** A site's state folder: keys (0600), membership, its last round (state/round), the final model, and its own where it has one. */
 export class SiteStore {
   readonly #folder: string
+  readonly #patience: PatientWrites
+  #log: DurableLog | undefined
 
-  constructor(folder: string) {
+  constructor(folder: string, patience: PatientWrites) {
     this.#folder = folder
+    this.#patience = patience
+  }
+
+  /** Removes what a crash left half-written. */
+  async sweep(): Promise<void> {
+    for (const name of ['.', 'keys', 'state']) await removeTemporaryFiles(join(this.#folder, name))
   }
 
   keysPath(name: string): string {
@@ -91,16 +105,21 @@ export class SiteStore {
   /** From here on the site goes by the keys that this names; those before them are worth nothing, and removed. */
   async writeMembership(membership: Membership): Promise<void> {
     const before = this.readMembership()
-    await writeFileAtomic(this.#membershipPath, `${JSON.stringify(membership, null, 2)}\n`, { mode: 0o600 })
+    const text = `${JSON.stringify(membership, null, 2)}\n`
+    await this.#patience.run(this.#membershipPath, () => writeFileAtomic(this.#membershipPath, text, { mode: 0o600 }))
     if (before && before.keys !== membership.keys) await rm(this.keysPath(before.keys), { force: true })
   }
 
   /** The last round that was trained in this run, or null. @throws MeshflError `SITE_STATE_INVALID` */
   async readRound(run: string, layout: ModelLayout): Promise<SavedRound | null> {
-    const path = this.#roundPath
-    if (!existsSync(path)) return null
+    const path = join(this.#folder, 'state', 'round')
+    await this.#log?.close()
+    const { log, records } = await DurableLog.open(path, this.#patience)
+    this.#log = log
+    const bytes = records.at(-1)?.bytes
+    if (!bytes) return null
     try {
-      const { parameters, statistics, file } = decodeModel(layout, await readFile(path), path)
+      const { parameters, statistics, file } = decodeModel(layout, bytes, path)
       const result = ResultSchema.parse(JSON.parse(file.metadata.result ?? ''))
       if (result.run !== run) return null
       const tensor = (name: string): Uint8Array | null =>
@@ -126,6 +145,7 @@ export class SiteStore {
     }
   }
 
+  /** Keeps a round in place of the one before; when it resolves, it is on disk. */
   async writeRound(layout: ModelLayout, round: SavedRound): Promise<void> {
     const { model, vector, ownBefore, stateBefore, stateAfter, ...result } = round
     const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
@@ -141,7 +161,12 @@ export class SiteStore {
       opaque('state.after', stateAfter),
     ]
     const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
-    await writeFileAtomic(this.#roundPath, bytes, { mode: 0o600 })
+    await this.#log!.restart([{ kind: ROUND, bytes }])
+  }
+
+  /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
+  async close(): Promise<void> {
+    await this.#log?.close()
   }
 
   /** The final model, where this run has ended already. */
@@ -180,7 +205,8 @@ export class SiteStore {
       },
     }
     const metadata = { ...runMetadata(study, keys, rounds), 'meshfl.finished': JSON.stringify(finished) }
-    await writeFileAtomic(this.#modelPath, encodeModel(layout, model, metadata))
+    const bytes = encodeModel(layout, model, metadata)
+    await this.#patience.run(this.#modelPath, () => writeFileAtomic(this.#modelPath, bytes))
   }
 
   /** The global model with the site's own part in it: what this site scores with. */
@@ -191,15 +217,12 @@ export class SiteStore {
     model: ModelState,
   ): Promise<void> {
     const path = join(this.#folder, 'own.safetensors')
-    await writeFileAtomic(path, encodeModel(layout, model, runMetadata(study, keys, rounds)), { mode: 0o600 })
+    const bytes = encodeModel(layout, model, runMetadata(study, keys, rounds))
+    await this.#patience.run(path, () => writeFileAtomic(path, bytes, { mode: 0o600 }))
   }
 
   get #membershipPath(): string {
     return join(this.#folder, 'keys', 'membership.json')
-  }
-
-  get #roundPath(): string {
-    return join(this.#folder, 'state', 'round.safetensors')
   }
 
   get #modelPath(): string {

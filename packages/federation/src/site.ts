@@ -12,6 +12,7 @@ import type { Told } from './coordinator-state.js'
 import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
 import { enrolmentKeys, inviteAddress, parseInvite } from './invite.js'
+import { PatientWrites } from './patient-writes.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
@@ -51,7 +52,13 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
   const lock = lockFolder(options.folder)
   const tell = (event: Told): void => options.events({ ...event, time: now() } as MeshflEvent)
   try {
-    const store = new SiteStore(options.folder)
+    const timing = { ...DEFAULT_TIMING, ...internals.timing }
+    const patience = new PatientWrites({
+      tell: (level, message) => tell({ type: 'log', level, message }),
+      retryMs: timing.writeRetryMs,
+    })
+    const store = new SiteStore(options.folder, patience)
+    await store.sweep()
     const membership = store.readMembership()
     if (
       membership &&
@@ -80,6 +87,7 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
         address: options.address ?? inviteAddress(invite),
         identity,
         store,
+        patience,
         isMember,
         enrolment: { keys, invites: [...(membership?.invites ?? []), id] },
         describe: options.describe,
@@ -87,7 +95,7 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
         context: options.context,
         tell,
         signal: options.signal,
-        timing: { ...DEFAULT_TIMING, ...internals.timing },
+        timing,
         at: internals.at ?? (() => undefined),
       }).finish()
     }

@@ -17,6 +17,8 @@ export interface Timing {
   controlMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
+  /** A write for which there was no room is tried again after this. */
+  writeRetryMs: number
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -30,6 +32,7 @@ export const DEFAULT_TIMING: Timing = {
   probeMs: 500,
   controlMs: 200,
   doneGraceMs: 3000,
+  writeRetryMs: 1000,
 }
 
 /** For sites that are not to be measured by their pace. */
@@ -38,7 +41,7 @@ export const UNHURRIED: Partial<Timing> = {
   firstStepMs: Number.POSITIVE_INFINITY,
   // While a thousand sites log in or write their keys, the one event loop of all of them is late.
   suspectMs: 60_000,
-  leaseMs: 600_000,
+  leaseMs: 120_000,
 }
 
 /** Where a test stops a process as a crash would: it throws there. */

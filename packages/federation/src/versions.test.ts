@@ -140,7 +140,7 @@ test('a coordinator works with a site of the next version, and warns of nothing'
     raw.send({ v: 1, type: 'SOMEDAY', round: 1 } as unknown as Header, [new Uint8Array(9)])
     const { header, bodies } = raw.result(task, randomModel('x'), 3)
     raw.send({ ...header, someday: { more: [1, 2] } } as unknown as Header, bodies)
-    await until(() => raw.of('ACK').some(({ status }) => status === 'accepted'))
+    await until(() => raw.of('TASK').some(({ purpose }) => purpose === 'evaluate')) // the task says that it was accepted
     expect(loopback.logs('warn').filter((line) => /refused/.test(line))).toEqual([])
   } finally {
     await raw.close()

@@ -1,5 +1,6 @@
 import type { MeshflEvent, SiteState } from '@meshfl/core'
 import { formatDuration } from '@meshfl/core'
+import { describeMemory } from './describe-memory.js'
 import { formatFigure, formatSpan } from './figures.js'
 import { cleanText } from './text.js'
 
@@ -27,6 +28,8 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
         `${event.command} ${event.run}: ${plural(event.rounds, 'round')}${sites}${resumed}; ${engine}; ${event.path}`,
       )
     }
+    case 'memory-planned':
+      return info(describeMemory(event))
     case 'site-state': {
       if (ROUTINE.includes(event.state)) return null
       const reason = event.reason ? `: ${event.reason}` : ''
@@ -60,6 +63,11 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
       return sentence(
         'debug',
         `best so far: foreground Dice ${formatFigure(event.foregroundDice, 4)} at round ${event.round}`,
+      )
+    case 'cross-site':
+      return sentence(
+        'info',
+        `every site's model is scored at every site: ${event.scores.length} figures in events.jsonl`,
       )
     case 'log':
       return sentence(event.level, event.site === undefined ? event.message : `${event.site}: ${event.message}`)

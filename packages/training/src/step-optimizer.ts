@@ -8,7 +8,6 @@ import { updateRunningStatistics } from './running-statistics.js'
 export function createStepOptimizer(spec: MeshNetSpec, recipe: Recipe): StepOptimizer {
   const layout = modelLayout(spec)
   return {
-    learningRate: (position, total) => oneCycle(position, total, recipe).learningRate,
     step(model, { gradients, batchStatistics, voxels }, state, position, total) {
       const parameters = model.parameters.slice()
       const statistics = model.statistics.slice()

@@ -18,7 +18,7 @@ import { type Engine, initializeModel, modelLayout } from '@meshfl/engine'
 import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, writeModels } from './checkpoint.js'
 
 /** What trains: a LocalTrainer. */
-export interface CentralTrainer extends SiteTrainer {
+export interface CentralTrainer extends Pick<SiteTrainer, 'train' | 'evaluate'> {
   readonly site: string
 }
 

@@ -6,7 +6,7 @@ import type { Contribution } from '../aggregate.js'
  * too, or they could carry what the parameters may not.
  * Blanchard et al. (2017), Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, section 4.
  */
-export function krumScores(contributions: readonly Contribution[], f: number): number[] {
+function krumScores(contributions: readonly Contribution[], f: number): number[] {
   const count = contributions.length
   const nearest = Math.max(1, count - f - 2)
   const distances = contributions.map(() => new Float64Array(count))
