@@ -13,6 +13,7 @@ const description = (site: string, change: Partial<SiteDescription> = {}): SiteD
   conform: { mode: 'freesurfer', shape: [256, 256, 256] },
   engine: 'cpu',
   instructionSet: 'avx2',
+  precision: 'fp32',
   version: '1.0.0',
   findings: 0,
   plannedBytes: 3e9,

@@ -104,7 +104,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
         name: engine.name,
         device: engine.device.name,
         instructionSet: engine.device.instructionSet,
-        precision: 'fp32',
+        precision: engine.precision,
       },
       model: { name: basename(resolve(model.run ?? model.file)), sha256: model.sha256 },
       dataset: { name: dataset.manifest.name, sha256: datasetHash(dataset) },

@@ -57,3 +57,17 @@ export function splitRatios(text: string): [number, number, number] {
   }
   return [parts[0]! / sum, parts[1]! / sum, parts[2]! / sum]
 }
+
+/** Words with commas between them, each read by `parse`: `5,15`. */
+export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
+  return (text) => [...new Set(text.split(',').map((word) => parse(word.trim())))]
+}
+
+/** One of some words. */
+export function oneOf<T extends string>(...words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = words.find((word) => word === text)
+    if (found === undefined) throw new InvalidArgumentError(`expected ${words.join(' or ')}`)
+    return found
+  }
+}

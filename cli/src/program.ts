@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import { auditCommand } from './commands/audit.js'
+import { benchCommand } from './commands/bench.js'
 import { canaryCommand } from './commands/canary.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
@@ -40,6 +41,7 @@ export function buildProgram(): Command {
     predictCommand(),
     evalCommand(),
     doctorCommand(),
+    benchCommand(),
   ]) {
     for (const each of [command, ...command.commands]) refuseOptionsAsValues(each.exitOverride())
     program.addCommand(command)

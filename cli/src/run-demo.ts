@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
 import type { Comparison } from '@meshfl/evaluation'
+import type { DataOptions } from './data-options.js'
 import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
 import type { FederationOptions } from './federation-options.js'
@@ -33,6 +34,7 @@ export interface DemoRunOptions extends FederationOptions {
   rounds?: number
   seed: number
   engine: EngineOptions
+  data: DataOptions
   output: Output
   signal: AbortSignal
 }
@@ -82,6 +84,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     command: 'demo',
     inProcess: false,
     engine: options.engine,
+    data: options.data,
     output,
     signal,
   })

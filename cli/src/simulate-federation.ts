@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
+import type { DataOptions } from './data-options.js'
 import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
 import { type LocalSite, type LocalSites, startLocalSites } from './local-sites.js'
@@ -22,6 +23,7 @@ export interface SimulationOptions {
   inProcess: boolean
   /** Of every site. Default threads: the machine's cores, shared out. */
   engine: EngineOptions
+  data: DataOptions
   output: Output
   signal: AbortSignal
 }
@@ -63,6 +65,7 @@ function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: 
   return startLocalSites({
     sites,
     engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
+    data: options.data,
     signal,
     onRestart: (site, reason) => warn(options.output.events, site, `${reason}; started again`),
   })

@@ -1,9 +1,10 @@
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
-import { type Dataset, openDataset } from '@meshfl/dataset'
+import { createVolumeReader, type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
+import { type DataOptions, dataCacheBytes } from './data-options.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
 
@@ -25,7 +26,7 @@ export function siteName(dataset: Dataset): string {
  * @throws MeshflError `TRAINING_NO_CASES` and those of `openDataset`
  */
 export async function openTrainingDataset(path: string): Promise<Dataset> {
-  const dataset = await openDataset(path)
+  const dataset = await openDataset(path, createVolumeReader())
   if (dataset.cases('train').length > 0) return dataset
   throw new MeshflError('TRAINING_NO_CASES', `${path} has no case in its train split`, {
     hint: 'prepare it with other --ratios or fewer --sites, or add scans',
@@ -46,11 +47,21 @@ export function checkClasses(dataset: Dataset, study: Study): void {
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's; `ENGINE_MEMORY` when a step does not fit */
-export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
+export async function createDatasetTrainer(
+  dataset: Dataset,
+  study: Study,
+  engine: Engine,
+  data: DataOptions = {},
+): Promise<DatasetTrainer> {
   checkClasses(dataset, study)
   const { batchSize } = study.recipe
+  const cacheBytes = await dataCacheBytes(data)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
-  const trainer = new LocalTrainer({ ...trainerOptions(dataset, study), session })
+  const trainer = new LocalTrainer({
+    ...trainerOptions(dataset, study),
+    session,
+    ...(cacheBytes === undefined ? {} : { cacheBytes }),
+  })
   return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
 }
 
@@ -91,6 +102,7 @@ export function describeSite(dataset: Dataset, engine: Engine, plannedBytes?: nu
     findings: manifest.findings.length,
     plannedBytes,
     memoryBytes: totalmem(),
+    precision: engine.precision,
   }
 }
 

@@ -6,12 +6,13 @@ namespace {
 
 using namespace meshfl;
 
-/// instructionSets(backend): those that this machine can run, best first; none for a backend that is not here.
+/// instructionSets(backend, precision): those of this machine that compute in it, best first; none for a backend that is not here.
 Napi::Value instruction_sets(const Napi::CallbackInfo &info) {
   Napi::Array names = Napi::Array::New(info.Env());
   const mfl_backend *backend = info[0].IsString() ? find_backend(info[0].As<Napi::String>()) : nullptr;
-  for (uint32_t index = 0; backend && backend->instruction_set(index); index++) {
-    names[index] = Napi::String::New(info.Env(), backend->instruction_set(index));
+  const uint32_t precision = info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : MFL_FP32;
+  for (uint32_t index = 0; backend && backend->instruction_set(precision, index); index++) {
+    names[index] = Napi::String::New(info.Env(), backend->instruction_set(precision, index));
   }
   return names;
 }

@@ -99,6 +99,7 @@ function describeTinySite(site: string): SiteDescription {
     conform: { mode: 'freesurfer', shape: [256, 256, 256] },
     engine: 'none',
     instructionSet: 'none',
+    precision: 'fp32',
   }
 }
 

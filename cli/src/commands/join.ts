@@ -1,12 +1,13 @@
 import type { Study } from '@meshfl/core'
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type DataOptions, withTrainingOptions } from '../data-options.js'
+import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { type RouteOptions, withRouteOptions } from '../route-options.js'
 import { runCommand } from '../run-command.js'
 import type { DatasetTrainer } from '../site-trainer.js'
 
-interface JoinOptions extends OutputOptions, EngineOptions, RouteOptions {
+interface JoinOptions extends OutputOptions, EngineOptions, DataOptions, RouteOptions {
   data: string
   out?: string
 }
@@ -14,7 +15,7 @@ interface JoinOptions extends OutputOptions, EngineOptions, RouteOptions {
 export function joinCommand(): Command {
   return withOutputOptions(
     withRouteOptions(
-      withEngineOptions(
+      withTrainingOptions(
         new Command('join')
           .description(
             'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
@@ -67,7 +68,7 @@ export function joinCommand(): Command {
         const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
         let prepared: Promise<DatasetTrainer> | undefined
         const prepare = (study: Study): Promise<DatasetTrainer> => {
-          prepared ??= createDatasetTrainer(dataset, study, engine)
+          prepared ??= createDatasetTrainer(dataset, study, engine, options)
           return prepared
         }
         const relay = await relayFromOptions(options, parseInvite(invite), (message) =>
@@ -105,7 +106,7 @@ export function joinCommand(): Command {
                 rounds: study.rounds,
                 sites: 1,
                 engine: engine.name,
-                device: `${engine.device.name} (${engine.device.instructionSet})`,
+                device: `${engine.device.name} (${engine.device.instructionSet}, ${engine.precision})`,
                 path: folder,
               })
               output.events(memory)

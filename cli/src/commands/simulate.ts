@@ -1,12 +1,19 @@
 import { Command } from 'commander'
-import { type EngineOptions, engineChoice, withEngineOptions } from '../engine-options.js'
+import { type DataOptions, withTrainingOptions } from '../data-options.js'
+import { type EngineOptions, engineChoice } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface SimulateOptions extends OutputOptions, StudyOptions, FederationOptions, EngineOptions, TelemetryOptions {
+interface SimulateOptions
+  extends OutputOptions,
+    FederationOptions,
+    StudyOptions,
+    EngineOptions,
+    DataOptions,
+    TelemetryOptions {
   out: string
   inProcess?: boolean
 }
@@ -17,7 +24,7 @@ const MOST_PROCESSES = 16
 export function simulateCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
-      withEngineOptions(
+      withTrainingOptions(
         withStudyOptions(
           withFederationOptions(new Command('simulate'))
             .description(
@@ -57,6 +64,7 @@ export function simulateCommand(): Command {
         command: 'simulate',
         inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
         engine: engineChoice(options),
+        data: options,
         telemetry: options,
         output,
         signal,

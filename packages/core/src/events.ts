@@ -80,6 +80,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     loss: z.number(),
     learningRate: z.number().optional(),
     seconds: z.number().optional(),
+    /** Of these, those in which the engine waited for the step's volumes. */
+    dataSeconds: z.number().optional(),
   }),
   /** A site has finished its local training of a round. */
   z.object({
@@ -254,6 +256,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     name: z.string(),
     available: z.boolean(),
     device: z.string(),
+    /** What a training step takes there, a line a precision. */
+    memory: z.array(z.string()).optional(),
     reason: z.string().optional(),
     hint: z.string().optional(),
   }),
@@ -266,6 +270,17 @@ export const EventSchema = z.discriminatedUnion('type', [
     /** Of `meshfl join`, to go this way. */
     options: z.string(),
     hint: z.string().optional(),
+  }),
+  /** Where the figures of `meshfl bench` are measured: its first line. */
+  z.looseObject({ type: z.literal('bench-machine'), time, processor: z.string(), threads: z.int() }),
+  /** A figure: how long a case takes, or why it was not measured. */
+  z.looseObject({
+    type: z.literal('bench'),
+    case: z.string(),
+    engine: z.string(),
+    threads: z.int().optional(),
+    medianSeconds: z.number().optional(),
+    skipped: z.string().optional(),
   }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),
 ])

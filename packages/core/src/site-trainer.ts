@@ -34,6 +34,8 @@ export interface StepProgress {
   loss: number
   learningRate: number
   seconds: number
+  /** Of these, those in which the engine waited for the step's volumes. */
+  dataSeconds?: number
 }
 
 export interface TrainOutcome {
@@ -124,6 +126,8 @@ export interface SiteDescription {
   /** Of the engine that computes, for the record. */
   engine: string
   instructionSet: string
+  /** `fp32` or `bf16`. */
+  precision: string
   /** Of meshfl. */
   version?: string | undefined
   /** What was found when the dataset was prepared and is still to be looked at. */

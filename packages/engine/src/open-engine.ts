@@ -1,4 +1,5 @@
 import { MeshflError } from '@meshfl/core'
+import { fp32Only } from './check-inputs.js'
 import type { Engine, SessionDefaults } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
@@ -23,14 +24,13 @@ export interface EngineProbe {
 export interface OpenOptions extends SessionDefaults {
   /** Default: the first available of cuda, cpu, wasm. */
   device?: EngineName
-  precision?: 'fp32' | 'bf16'
 }
 
 async function probeCpu(): Promise<EngineProbe> {
   const found = await loadAddon()
   if (!('addon' in found)) return { name: 'cpu', available: false, ...found }
   try {
-    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon)}` }
+    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon, 'fp32')}` }
   } catch (error) {
     if (!(error instanceof MeshflError)) throw error
     const { message, hint } = error
@@ -98,11 +98,8 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
   const chosen = probes.find(({ name, available }) => (options.device ? name === options.device : available))
   if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
   if (!chosen.available) throw unavailable(chosen, 'cannot open')
-  if (options.precision === 'bf16') {
-    throw new MeshflError('MODEL_UNSUPPORTED', `the ${chosen.name} engine computes in fp32 only`, {
-      hint: "leave precision out, or ask for 'fp32'",
-    })
-  }
-  const { device: _, precision: __, ...defaults } = options
-  return chosen.name === 'cpu' ? createCpuEngine(defaults) : createWasmEngine(defaults)
+  const { device: _, ...defaults } = options
+  if (chosen.name === 'cpu') return createCpuEngine(defaults)
+  if (defaults.precision === 'bf16') throw fp32Only(chosen.name)
+  return createWasmEngine(defaults)
 }

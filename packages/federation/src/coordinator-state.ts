@@ -129,8 +129,8 @@ export type CoordinatorEvent = { at: number } & (
 )
 
 type WithoutTime<E> = E extends unknown ? Omit<E, 'time'> : never
-/** An event of the run, before it is told with the time of day. */
-export type Told = WithoutTime<MeshflEvent>
+/** An event of the run, before it is told with the time of day. (A benchmark's figures have free keys, and tell of no run.) */
+export type Told = WithoutTime<Exclude<MeshflEvent, { type: 'bench' | 'bench-machine' }>>
 
 export interface LeftOut {
   site: string

@@ -123,6 +123,7 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
     conform: { mode: 'freesurfer', shape: [256, 256, 256] },
     engine: 'test',
     instructionSet: 'none',
+    precision: 'fp32',
     ...change,
   }
 }

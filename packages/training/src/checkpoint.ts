@@ -32,6 +32,7 @@ const ProgressSchema = z.strictObject({
   studySha256: z.string(),
   engine: z.string(),
   instructionSet: z.string(),
+  precision: z.enum(['fp32', 'bf16']),
   best: BestSchema,
   /** The last rise of the validation Dice: where early stop counts from. */
   rise: RiseSchema.nullable(),

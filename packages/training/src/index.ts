@@ -1,4 +1,5 @@
 export * from './adam.js'
+export * from './batch-feed.js'
 export * from './case-loader.js'
 export * from './checkpoint.js'
 export * from './local-trainer.js'

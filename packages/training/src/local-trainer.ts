@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import {
   createRandom,
   type EvaluateOutcome,
@@ -16,14 +17,17 @@ import type { Case } from '@meshfl/dataset'
 import { type Batch, type LossSpec, modelLayout, type Session, type Step } from '@meshfl/engine'
 import { diceFromConfusion } from '@meshfl/evaluation'
 import { type AdamState, adamStep, createAdamState, decodeAdamState, encodeAdamState } from './adam.js'
+import { createBatchFeed } from './batch-feed.js'
 import { type CaseLoader, createCaseLoader, type LoadCase } from './case-loader.js'
 import { beginRule } from './local-rule.js'
 import { meanOverCases, type ScoredCase } from './mean-over-cases.js'
 import { oneCycle } from './one-cycle.js'
 import { updateRunningStatistics } from './running-statistics.js'
 
-/** Decoded volumes that a trainer keeps when its user does not say: 64 cases of 256^3, image and label. */
-export const DEFAULT_CACHE_BYTES = 2 ** 31
+/** Decoded volumes that a trainer keeps when its user does not say: 64 cases of 256^3, image and label, or an eighth of the memory. */
+export const DEFAULT_CACHE_BYTES = Math.min(2 ** 31, Math.floor(totalmem() / 8))
+/** Batches that are read and put together beyond the one that is computed. */
+const BATCHES_AHEAD = 2
 
 export interface LocalTrainerOptions {
   /** Made for `spec` on the grid of the cases. The caller disposes of it. */
@@ -115,11 +119,13 @@ export class LocalTrainer implements SiteTrainer {
     const atWork = beginRule(rule, current.parameters, state)
     let lossSum = 0
     let volumes = 0
+    const feed = createBatchFeed(steps, BATCHES_AHEAD, (batch) => this.assemble(batch))
     for (const [index, batch] of steps.entries()) {
       signal.throwIfAborted()
       const stepBegun = performance.now()
-      const { images, labels } = await this.assemble(batch)
-      for (const item of steps[index + 1] ?? this.options.validCases.slice(0, 1)) this.cases.prefetch(item)
+      const { images, labels } = await feed.next()
+      const dataSeconds = (performance.now() - stepBegun) / 1000
+      if (index + 1 === steps.length) this.prefetchAfterTraining(round, rounds)
       const step = await session.forwardBackward(current, images, labels, this.loss, {
         signal,
         seed: this.dropout(round, index),
@@ -139,6 +145,7 @@ export class LocalTrainer implements SiteTrainer {
         loss: step.loss,
         learningRate: point.learningRate,
         seconds: (performance.now() - stepBegun) / 1000,
+        dataSeconds,
       })
     }
     if (!current.parameters.every(Number.isFinite) || !current.statistics.every(Number.isFinite)) {
@@ -195,16 +202,24 @@ export class LocalTrainer implements SiteTrainer {
   async evaluate({ round, model, signal }: EvaluateTask): Promise<EvaluateOutcome> {
     const { session, validCases, classNames } = this.options
     const scored: ScoredCase[] = []
+    const feed = createBatchFeed(validCases, BATCHES_AHEAD, (item) => this.assemble([item]))
     for (const [index, item] of validCases.entries()) {
       signal.throwIfAborted()
-      const { images, labels } = await this.assemble([item])
-      const next = validCases[index + 1]
-      if (next) this.cases.prefetch(next)
+      const { images, labels } = await feed.next()
+      if (index + 1 === validCases.length)
+        for (const first of this.batches(round + 1)[0] ?? []) this.cases.prefetch(first)
       const { loss, confusion } = await session.evaluate(model, images, labels, this.loss, { signal })
       if (!Number.isFinite(loss)) throw diverged(round, null, [item], `the loss is ${loss}`)
       scored.push({ loss, dice: diceFromConfusion(confusion, classNames) })
     }
     return meanOverCases(scored, classNames)
+  }
+
+  /** What comes after a round's last step: its validation, or without that the next round. */
+  private prefetchAfterTraining(round: number, rounds: number): void {
+    const [first] = this.options.validCases
+    if (first) this.cases.prefetch(first)
+    else if (round < rounds) for (const item of this.batches(round + 1)[0] ?? []) this.cases.prefetch(item)
   }
 
   private openState(state: Uint8Array | null): AdamState {

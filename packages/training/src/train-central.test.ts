@@ -247,7 +247,9 @@ describe('a run that was stopped', () => {
     ]) {
       await expect(train({ study: other })).rejects.toMatchObject({ code: 'RUN_STUDY_MISMATCH' })
     }
-    const elsewhere = { name: 'cuda', device: { instructionSet: 'sm_90' } } as const
+    const elsewhere = { name: 'cuda', precision: 'fp32', device: { instructionSet: 'sm_90' } } as const
+    const coarser = { ...engine, precision: 'bf16' } as const
+    await expect(train({ engine: coarser })).rejects.toMatchObject({ code: 'RUN_ENGINE_CHANGED' })
     await expect(train({ engine: elsewhere })).rejects.toMatchObject({ code: 'RUN_ENGINE_CHANGED' })
     const allowed = await train({ engine: elsewhere, allowEngineChange: true })
     expect(allowed.parametersSha256).toBe(parametersSha256)

@@ -27,11 +27,11 @@ export interface CentralOptions {
   /** The run's folder. */
   run: string
   trainer: CentralTrainer
-  /** Recorded in the checkpoint: bits are equal only on the same engine and instruction set. */
-  engine: { name: Engine['name']; device: { instructionSet: string } }
+  /** Recorded in the checkpoint: bits are equal only on the same engine, instruction set and precision. */
+  engine: Pick<Engine, 'name' | 'precision'> & { device: { instructionSet: string } }
   emit: EventSink
   signal: AbortSignal
-  /** Continues on another engine or instruction set; the result is then that of neither alone. */
+  /** Continues on another engine or instruction set, or in another precision; the result is then that of neither alone. */
   allowEngineChange?: boolean
   /** Where a new run starts; absent: initialised from the study's seed. */
   initialModel?: ModelState
@@ -64,8 +64,8 @@ export async function openCheckpoint(
   if (!checkpoint) return null
   const { progress } = checkpoint
   if (progress.studySha256 !== studySha256(study)) throw otherStudy(run)
-  const had = `${progress.engine} (${progress.instructionSet})`
-  const has = `${engine.name} (${engine.device.instructionSet})`
+  const had = `${progress.engine} (${progress.instructionSet}, ${progress.precision})`
+  const has = `${engine.name} (${engine.device.instructionSet}, ${engine.precision})`
   if (had !== has && !allowEngineChange) {
     throw new MeshflError('RUN_ENGINE_CHANGED', `${run} was trained on ${had}, this is ${has}`, {
       hint: `use the engine that it was started with, or pass --allow-engine-change and lose bit-for-bit reproducibility`,
@@ -94,6 +94,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
   for (let round = resumedAt + 1; round <= rounds && !isOver(study, checkpoint); round++) {
     signal.throwIfAborted()
     const roundBegun = performance.now()
+    let dataSeconds = 0
     const start = checkpoint?.model ?? options.initialModel ?? initializeModel(study.model, study.seed)
     emit({ type: 'round-started', time: now(), round, rounds, sites: [site] })
     const trained = await trainer.train({
@@ -102,8 +103,13 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       model: start,
       state: checkpoint?.state ?? null,
       signal,
-      onStep: (progress) => emit({ type: 'step', time: now(), site, round, ...progress }),
+      onStep: (progress) => {
+        dataSeconds += progress.dataSeconds ?? 0
+        emit({ type: 'step', time: now(), site, round, ...progress })
+      },
     })
+    const waited = `round ${round}: the engine waited ${dataSeconds.toFixed(3)} s for volumes in ${trained.metrics.seconds.toFixed(3)} s of training`
+    emit({ type: 'log', time: now(), level: 'debug', message: waited, site })
     const { model, state, samples, metrics } = trained
     const parametersSha256 = modelSha256(model)
     emit({ type: 'site-trained', time: now(), site, round, ...metrics, samples, updateSha256: parametersSha256 })
@@ -118,6 +124,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       studySha256: studySha256(study),
       engine: options.engine.name,
       instructionSet: options.engine.device.instructionSet,
+      precision: options.engine.precision,
       best: better || !before ? { round, foregroundDice } : before.progress.best,
       rise: riseAfter(before?.progress.rise ?? null, round, foregroundDice, study.earlyStop?.minDelta ?? 0),
       metrics: {

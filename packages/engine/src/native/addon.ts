@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { REQUEST_BYTES } from '../session/request.js'
 
-export const NATIVE_ABI_VERSION = 1
+export const NATIVE_ABI_VERSION = 2
 
 /** `mfl_status` of meshfl.h. */
 export const STATUS = {
@@ -39,8 +39,8 @@ export interface NativeSession {
 export interface Addon {
   readonly abiVersion: number
   readonly requestBytes: number
-  /** Best first; none for a backend that was not built. */
-  instructionSets(backend: string): string[]
+  /** Those that compute in one of `PRECISIONS`, best first; none for a backend that was not built. */
+  instructionSets(backend: string, precision: number): string[]
   /** Floating-point operations a second that the threads can do in multiply-adds. Blocks for a quarter of a second. */
   measurePeak(backend: string, instructionSet: string, threads: number): number
   Session: new (backend: string, instructionSet: string | null, threads: number) => NativeSession
