@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { MeshflError, type MeshflEvent, type SiteTrainer } from '@meshfl/core'
 import type { Engine, Session } from '@meshfl/engine'
-import { joinFederation, openTransportContext } from '@meshfl/federation'
+import { checkSitesOfProcess, joinFederation } from '@meshfl/federation'
 import { LocalTrainer } from '@meshfl/training'
 import type { LocalSite, LocalSites } from './local-sites.js'
 import { checkClasses, describeSite, openTrainingDataset, trainerOptions } from './site-trainer.js'
@@ -31,7 +31,7 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
     fail = reject
   })
   failed.catch(() => undefined)
-  const context = openTransportContext(sites.length)
+  checkSitesOfProcess(sites.length)
   const turnstile = new Turnstile()
   const sessions = new Map<string, Promise<Session>>()
   setMaxListeners(0, signal) // one a site
@@ -53,7 +53,6 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
       await joinFederation({
         invite: site.invite,
         folder: site.state,
-        context,
         describe: async () => describeSite(await openTrainingDataset(site.dataset), engine),
         createTrainer: async (study) => {
           const dataset = await openTrainingDataset(site.dataset)

@@ -46,7 +46,7 @@ import { STRATEGIES } from './strategies/index.js'
 import { localRule } from './strategies/local-rule.js'
 import type { Timing } from './timing.js'
 
-export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal' | 'context'> {
+export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
   invite: Invite
   address: string
   identity: Identity
@@ -100,8 +100,8 @@ export class SiteRun {
       identity,
       invite,
       address,
-      context: options.context,
       isMember,
+      heartbeat: { intervalMs: options.timing.heartbeatMs, timeoutMs: options.timing.heartbeatTimeoutMs },
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
       onEnrolled: (welcome, site) => this.#enrolled(welcome, site),

@@ -16,7 +16,6 @@ import { PatientWrites } from './patient-writes.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
-import type { TransportContext } from './transport-context.js'
 
 /** What a coordinator says to keys that it does not take any more. A new invite then brings new ones; the site's state stays. */
 const KEYS_DO_NOT_COUNT = ['FEDERATION_REFUSED', 'SITE_REVOKED', 'SITE_KEYS_REPLACED']
@@ -33,8 +32,6 @@ export interface JoinOptions {
   /** Called once, when the study is known and this site is admitted. */
   createTrainer(study: Study, layoutSha256: string): Promise<SiteTrainer>
   events: EventSink
-  /** Where many sites run in one process: what they share. */
-  context?: TransportContext | undefined
   /** Leaves the federation, saying so; the folder keeps everything. */
   signal: AbortSignal
 }
@@ -92,7 +89,6 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
         enrolment: { keys, invites: [...(membership?.invites ?? []), id] },
         describe: options.describe,
         createTrainer: options.createTrainer,
-        context: options.context,
         tell,
         signal: options.signal,
         timing,

@@ -1,3 +1,5 @@
+import { DEFAULT_HEARTBEAT } from './transport.js'
+
 /** The clocks of the protocol, in milliseconds. Each has a default that works; tests make them shorter. */
 export interface Timing {
   /** A site's sign of life, and the shortest time between two reports of progress. */
@@ -17,6 +19,9 @@ export interface Timing {
   controlMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
+  /** See `Heartbeat`. */
+  heartbeatMs: number
+  heartbeatTimeoutMs: number
   /** A write for which there was no room is tried again after this. */
   writeRetryMs: number
 }
@@ -32,6 +37,8 @@ export const DEFAULT_TIMING: Timing = {
   probeMs: 500,
   controlMs: 200,
   doneGraceMs: 3000,
+  heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
+  heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
   writeRetryMs: 1000,
 }
 

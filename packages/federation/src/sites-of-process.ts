@@ -1,5 +1,4 @@
 import { MeshflError } from '@meshfl/core'
-import { Context } from 'zeromq'
 import { openFileLimit } from './file-limit.js'
 
 /** A site's end takes the socket, its mailbox, its monitor's two ends, the connection; the coordinator's end of that one more; files being written. */
@@ -9,22 +8,12 @@ const SOCKETS_A_SITE = 4
 /** What libzmq allows one context. */
 const MOST_SOCKETS = 65_535
 
-/** The threads that carry messages: one for all sites that share it, where each site on a machine of its own has its own. */
-export type TransportContext = Context
-
 /**
- * Opens what many sites in one process share.
+ * Whether this process can hold so many sites and their coordinator.
+ * @param limit files that it may have open; undefined where the system does not say
  * @throws MeshflError `SIMULATE_TOO_MANY_SITES`, `OPEN_FILES_TOO_FEW`
  */
-export function openTransportContext(sites: number): TransportContext {
-  checkManySites(sites, openFileLimit())
-  const context = new Context({ blocky: false })
-  context.maxSockets = Math.min(MOST_SOCKETS, Math.max(context.maxSockets, SOCKETS_A_SITE * sites + 16))
-  return context
-}
-
-/** Whether one process can hold so many sites. */
-export function checkManySites(sites: number, limit: number | undefined): void {
+export function checkSitesOfProcess(sites: number, limit: number | undefined = openFileLimit()): void {
   const most = Math.floor((MOST_SOCKETS - 16) / SOCKETS_A_SITE)
   if (sites > most) {
     throw new MeshflError(
