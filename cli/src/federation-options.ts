@@ -7,6 +7,7 @@ export interface FederationOptions {
   sync?: string
   batchNorm?: string
   crossSite?: boolean
+  keepUpdates?: boolean
   sample?: { sampleCount: number } | { sampleFraction: number }
 }
 
@@ -54,17 +55,22 @@ export function withFederationOptions(command: Command): Command {
     )
     .option('--sample <n or fraction>', 'sites that train in a round: 5, 0.2 or 20% (default: all)', countOrFraction)
     .option('--cross-site', "at the end, score every site's model on every site's cases: sites see each other's models")
+    .option(
+      '--keep-updates',
+      'keep every update, so that meshfl audit can compute the rounds again (see docs/security.md)',
+    )
 }
 
 /** The keys of a study's `federation` that the options give. */
 export function federationKeys(options: FederationOptions): Record<string, unknown> {
-  const { strategy, strategyOption, sync, batchNorm, sample, crossSite } = options
+  const { strategy, strategyOption, sync, batchNorm, sample, crossSite, keepUpdates } = options
   return {
     ...(strategy === undefined ? {} : { strategy }),
     ...(strategyOption === undefined ? {} : { strategyOptions: strategyOption }),
     ...(sync === undefined ? {} : { sync }),
     ...(batchNorm === undefined ? {} : { batchNorm }),
     ...(crossSite === undefined ? {} : { crossSite }),
+    ...(keepUpdates === undefined ? {} : { keepUpdates }),
     ...sample,
   }
 }

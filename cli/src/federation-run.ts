@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
-import { type Coordinator, startCoordinator } from '@meshfl/federation'
+import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@meshfl/federation'
 import { createStepOptimizer } from '@meshfl/training'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
@@ -18,12 +18,16 @@ export interface FederationRunOptions {
   telemetry: TelemetryOptions
   sites: number
   minSites?: number
-  autoApprove: boolean
+  /** Decides about a site that asks to take part. */
+  approve: CoordinatorOptions['approve']
+  sitesTakeTurns?: boolean
   /** How the events name what runs: serve, simulate, demo. */
   command: string
   /** Whether to print the unused invites: before all else, where scripts look for them. */
   printInvites: boolean
   output: Output
+  /** Told of every event as well. */
+  onEvent?: EventSink
   signal: AbortSignal
 }
 
@@ -42,6 +46,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     output.events(event)
     run.log.write(event)
     telemetry(event)
+    options.onEvent?.(event)
   }
   const say = (level: 'info' | 'warn', message: string): void => events({ type: 'log', time: now(), level, message })
   let close = async (): Promise<void> => run.log.close()
@@ -64,7 +69,8 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       stepOptimizer: createStepOptimizer(study.model, study.recipe),
       sites: options.sites,
       ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
-      approve: async ({ site, fingerprint }) => options.autoApprove || output.ask(`admit ${site}, key ${fingerprint}?`),
+      approve: options.approve,
+      ...(options.sitesTakeTurns ? { sitesTakeTurns: true } : {}),
       events,
       signal,
     })

@@ -27,6 +27,17 @@ export function positiveNumber(text: string): number {
   return value
 }
 
+const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 } as const
+
+/** A length of time in seconds: `90s`, `45m`, `12h`, `3d`, `1w`. */
+export function timeSpan(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text.trim())
+  const seconds = match ? Number(match[1]) * SECONDS[match[2] as keyof typeof SECONDS] : 0
+  if (!(seconds > 0) || seconds > 10 * 366 * SECONDS.d)
+    throw new InvalidArgumentError('expected a time as 45m, 12h, 3d or 1w, of ten years at most')
+  return seconds
+}
+
 /** `128`, or `96,112,88`: voxels along x, y and z. */
 export function volumeShape(text: string): [number, number, number] {
   const parts = text.split(/[,x]/).map(Number)

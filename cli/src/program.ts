@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
+import { auditCommand } from './commands/audit.js'
 import { benchCommand } from './commands/bench.js'
+import { canaryCommand } from './commands/canary.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
+import { initCommand } from './commands/init.js'
 import { joinCommand } from './commands/join.js'
 import { predictCommand } from './commands/predict.js'
 import { serveCommand } from './commands/serve.js'
 import { simulateCommand } from './commands/simulate.js'
+import { sitesCommand } from './commands/sites.js'
 import { splitCommand } from './commands/split.js'
 import { trainCommand } from './commands/train.js'
 
@@ -26,17 +30,21 @@ export function buildProgram(): Command {
   for (const command of [
     demoCommand(),
     splitCommand(),
+    initCommand(),
     trainCommand(),
+    canaryCommand(),
     serveCommand(),
     joinCommand(),
     simulateCommand(),
+    sitesCommand(),
+    auditCommand(),
     predictCommand(),
     evalCommand(),
     doctorCommand(),
     benchCommand(),
   ]) {
-    refuseOptionsAsValues(command)
-    program.addCommand(command.exitOverride())
+    for (const each of [command, ...command.commands]) refuseOptionsAsValues(each.exitOverride())
+    program.addCommand(command)
   }
   return program.addHelpText(
     'after',

@@ -82,6 +82,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     folder,
     study,
     command: 'demo',
+    inProcess: false,
     engine: options.engine,
     data: options.data,
     output,

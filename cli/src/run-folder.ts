@@ -44,8 +44,8 @@ export async function openRunFolder(path: string, asked: Study): Promise<RunFold
   return { studySha256: studySha256(asked), resumed, log: openEventLog(join(path, 'events.jsonl')) }
 }
 
-/** The study of a run. */
-async function readRunStudy(path: string): Promise<Study> {
+/** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
+export async function readRunStudy(path: string): Promise<Study> {
   const file = join(path, 'study.yaml')
   return parseStudy(await readStudyYaml(file), file)
 }

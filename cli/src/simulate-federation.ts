@@ -6,7 +6,7 @@ import type { Coordinator } from '@meshfl/federation'
 import type { DataOptions } from './data-options.js'
 import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
-import { type LocalSite, startLocalSites } from './local-sites.js'
+import { type LocalSite, type LocalSites, startLocalSites } from './local-sites.js'
 import type { Output } from './output.js'
 import { siteDatasetFolder } from './site-trainer.js'
 import type { TelemetryOptions } from './telemetry-options.js'
@@ -19,6 +19,8 @@ export interface SimulationOptions {
   study: Study
   command: string
   telemetry?: TelemetryOptions
+  /** Whether all sites run in this process. */
+  inProcess: boolean
   /** Of every site. Default threads: the machine's cores, shared out. */
   engine: EngineOptions
   data: DataOptions
@@ -27,18 +29,19 @@ export interface SimulationOptions {
 }
 
 /**
- * The whole federation on one machine: a coordinator here, every site as `meshfl join` in a process of its own, over the same
- * encrypted sockets as between hospitals.
+ * The whole federation on one machine, over the same encrypted sockets as between hospitals: a coordinator here, every site as
+ * `meshfl join` in a process of its own, or, where there are many, all of them in this process.
  */
 export async function simulateFederation(options: SimulationOptions) {
-  const { sites, folder, study, output, signal } = options
+  const { folder, study, output, signal } = options
   const stopSites = new AbortController()
   const run = await startFederationRun({
     folder,
-    study: { ...study, federation: { ...study.federation, sites: sites.length } },
+    study: { ...study, federation: { ...study.federation, sites: options.sites.length } },
     bind: 'tcp://127.0.0.1:*',
-    sites: sites.length,
-    autoApprove: true,
+    sites: options.sites.length,
+    approve: async () => true,
+    sitesTakeTurns: options.inProcess,
     telemetry: options.telemetry ?? {},
     command: options.command,
     printInvites: false,
@@ -46,13 +49,9 @@ export async function simulateFederation(options: SimulationOptions) {
     signal,
   })
   try {
-    const local = startLocalSites({
-      sites: await inviteSites(run.coordinator, options),
-      engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
-      data: options.data,
-      signal: AbortSignal.any([signal, stopSites.signal]),
-      onRestart: (site, reason) => warn(output.events, site, `${reason}; started again`),
-    })
+    const sites = await inviteSites(run.coordinator, options)
+    const stop = AbortSignal.any([signal, stopSites.signal])
+    const local = options.inProcess ? await startHere(sites, options, stop) : startProcesses(sites, options, stop)
     const result = await Promise.race([run.coordinator.finished, local.failed])
     await Promise.race([local.ended, local.failed])
     return result
@@ -60,6 +59,25 @@ export async function simulateFederation(options: SimulationOptions) {
     stopSites.abort()
     await run.close()
   }
+}
+
+function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: AbortSignal): LocalSites {
+  return startLocalSites({
+    sites,
+    engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
+    data: options.data,
+    signal,
+    onRestart: (site, reason) => warn(options.output.events, site, `${reason}; started again`),
+  })
+}
+
+async function startHere(sites: LocalSite[], options: SimulationOptions, signal: AbortSignal): Promise<LocalSites> {
+  const [{ engineFromOptions }, { startSitesInProcess }] = await Promise.all([
+    import('./engine-options.js'),
+    import('./in-process-sites.js'),
+  ])
+  const engine = await engineFromOptions(options.engine)
+  return startSitesInProcess({ sites, engine, signal, onLog: options.output.events })
 }
 
 /**
@@ -70,27 +88,33 @@ async function inviteSites(
   coordinator: Coordinator,
   { sites, dataset, folder }: SimulationOptions,
 ): Promise<LocalSite[]> {
-  const unused = coordinator.invites.map(({ invite }) => invite)
   const address = coordinator.endpoint.replace('tcp://', '')
-  const invited: LocalSite[] = []
-  for (const name of sites) {
+  const places = sites.map((name) => {
     const state = join(folder, 'sites', name)
     const file = join(state, 'invite.txt')
-    const kept = existsSync(file) ? readFileSync(file, 'utf8') : unused.pop()
-    if (kept === undefined) {
-      throw new MeshflError('SIMULATE_NO_INVITE', `there is no invite left for ${name}`, {
-        hint: 'start the run in an empty folder',
-      })
-    }
-    await writeFileAtomic(file, kept, { mode: 0o600 })
-    invited.push({
-      name,
-      invite: kept.replace(/^mfl1:[^/]+/, `mfl1:${address}`),
-      dataset: siteDatasetFolder(dataset, name),
-      state,
-    })
-  }
-  return invited
+    return { name, state, file, kept: existsSync(file) ? readFileSync(file, 'utf8') : undefined }
+  })
+  // One that a site was given before a crash is that site's, used or not.
+  const secretOf = (invite: string): string => invite.slice(invite.lastIndexOf('/'))
+  const given = new Set(places.flatMap(({ kept }) => (kept === undefined ? [] : [secretOf(kept)])))
+  const unused = coordinator.invites.map(({ invite }) => invite).filter((invite) => !given.has(secretOf(invite)))
+  return Promise.all(
+    places.map(async ({ name, state, file, kept }) => {
+      const invite = kept ?? unused.pop()
+      if (invite === undefined) {
+        throw new MeshflError('SIMULATE_NO_INVITE', `there is no invite left for ${name}`, {
+          hint: 'start the run in an empty folder',
+        })
+      }
+      if (kept === undefined) await writeFileAtomic(file, invite, { mode: 0o600 })
+      return {
+        name,
+        invite: invite.replace(/^mfl1:[^/]+/, `mfl1:${address}`),
+        dataset: siteDatasetFolder(dataset, name),
+        state,
+      }
+    }),
+  )
 }
 
 function warn(events: EventSink, site: string, message: string): void {

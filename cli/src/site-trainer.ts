@@ -1,10 +1,12 @@
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { createVolumeReader, type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
-import { LocalTrainer } from '@meshfl/training'
+import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
 import { type DataOptions, dataCacheBytes } from './data-options.js'
 import { memoryEvent } from './memory-event.js'
+import { VERSION } from './program.js'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
 export interface DatasetTrainer {
@@ -31,6 +33,19 @@ export async function openTrainingDataset(path: string): Promise<Dataset> {
   })
 }
 
+/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
+export function checkClasses(dataset: Dataset, study: Study): void {
+  const classes = dataset.manifest.labelMap.classes.length
+  if (classes === study.model.classes) return
+  throw new MeshflError(
+    'DATASET_STUDY_MISMATCH',
+    `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`,
+    {
+      hint: 'prepare the dataset with the label map of the study',
+    },
+  )
+}
+
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's; `ENGINE_MEMORY` when a step does not fit */
 export async function createDatasetTrainer(
   dataset: Dataset,
@@ -38,21 +53,21 @@ export async function createDatasetTrainer(
   engine: Engine,
   data: DataOptions = {},
 ): Promise<DatasetTrainer> {
-  const classes = dataset.manifest.labelMap.classes.length
-  if (classes !== study.model.classes) {
-    throw new MeshflError(
-      'DATASET_STUDY_MISMATCH',
-      `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`,
-      {
-        hint: 'prepare the dataset with the label map of the study',
-      },
-    )
-  }
+  checkClasses(dataset, study)
   const { batchSize } = study.recipe
   const cacheBytes = await dataCacheBytes(data)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
   const trainer = new LocalTrainer({
+    ...trainerOptions(dataset, study),
     session,
+    ...(cacheBytes === undefined ? {} : { cacheBytes }),
+  })
+  return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
+}
+
+/** What of a trainer follows from the dataset and the study. */
+export function trainerOptions(dataset: Dataset, study: Study): Omit<LocalTrainerOptions, 'session'> {
+  return {
     spec: study.model,
     recipe: study.recipe,
     seed: study.seed,
@@ -61,13 +76,14 @@ export async function createDatasetTrainer(
     trainCases: dataset.cases('train'),
     validCases: dataset.cases('valid'),
     loadCase: (item) => dataset.loadCase(item),
-    ...(cacheBytes === undefined ? {} : { cacheBytes }),
-  })
-  return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
+  }
 }
 
-/** What a site tells the coordinator of its dataset and engine. */
-export function describeSite(dataset: Dataset, engine: Engine): SiteDescription {
+/**
+ * What a site tells the coordinator of its dataset, engine and machine.
+ * @param plannedBytes of the session that it will train in, where that is known
+ */
+export function describeSite(dataset: Dataset, engine: Engine, plannedBytes?: number): SiteDescription {
   const { manifest } = dataset
   const { classes, name } = manifest.labelMap
   const { mode, shape, voxelSizeMm } = manifest.conform
@@ -82,6 +98,10 @@ export function describeSite(dataset: Dataset, engine: Engine): SiteDescription 
     conform: { mode, shape },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
+    version: VERSION,
+    findings: manifest.findings.length,
+    plannedBytes,
+    memoryBytes: totalmem(),
     precision: engine.precision,
   }
 }

@@ -1,14 +1,14 @@
 import { StudySchema } from '@meshfl/core'
 
 /** What of a zod schema its keys are read from. */
-interface Schema {
+export interface Schema {
   shape?: Record<string, Schema>
   /** What lies within `.optional()`, `.default()` and `.prefault()`. */
   unwrap?(): Schema
 }
 
 /** Every key of a study by its path: `rounds`, `model`, `model.channels`. */
-function keysOf(schema: Schema, prefix = ''): string[] {
+export function keysOf(schema: Schema, prefix = ''): string[] {
   if (schema.unwrap) return keysOf(schema.unwrap(), prefix)
   return Object.entries(schema.shape ?? {}).flatMap(([key, value]) => [
     `${prefix}${key}`,

@@ -1,9 +1,11 @@
+import type { Study } from '@meshfl/core'
 import { Command } from 'commander'
 import { type DataOptions, withTrainingOptions } from '../data-options.js'
 import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { type RouteOptions, withRouteOptions } from '../route-options.js'
 import { runCommand } from '../run-command.js'
+import type { DatasetTrainer } from '../site-trainer.js'
 
 interface JoinOptions extends OutputOptions, EngineOptions, DataOptions, RouteOptions {
   data: string
@@ -64,7 +66,11 @@ export function joinCommand(): Command {
         const dataset = await openTrainingDataset(options.data)
         const engine = await engineFromOptions(options)
         const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
-        let dispose: () => void = () => undefined
+        let prepared: Promise<DatasetTrainer> | undefined
+        const prepare = (study: Study): Promise<DatasetTrainer> => {
+          prepared ??= createDatasetTrainer(dataset, study, engine, options)
+          return prepared
+        }
         const relay = await relayFromOptions(options, parseInvite(invite), (message) =>
           output.events({ type: 'log', time: now(), level: 'info', message }),
         )
@@ -73,7 +79,14 @@ export function joinCommand(): Command {
             invite,
             ...(relay ? { address: relay.endpoint } : {}),
             folder,
-            describe: async () => describeSite(dataset, engine),
+            describe: async (study) => {
+              // Where it cannot be made, the coordinator hears why when the site is to train.
+              const plan = await prepare(study).then(
+                ({ session }) => session.memory.plannedBytes,
+                () => undefined,
+              )
+              return describeSite(dataset, engine, plan)
+            },
             createTrainer: async (study, layoutSha256) => {
               if (modelLayout(study.model).sha256 !== layoutSha256) {
                 throw new MeshflError(
@@ -84,9 +97,7 @@ export function joinCommand(): Command {
                   },
                 )
               }
-              dispose()
-              const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
-              dispose = () => session.dispose()
+              const { trainer, memory } = await prepare(study)
               output.events({
                 type: 'run-started',
                 time: now(),
@@ -106,7 +117,10 @@ export function joinCommand(): Command {
           })
           output.result(...describeResult(result, folder))
         } finally {
-          dispose()
+          await prepared?.then(
+            ({ session }) => session.dispose(),
+            () => undefined,
+          )
           await relay?.close()
         }
       },

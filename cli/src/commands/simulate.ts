@@ -15,7 +15,11 @@ interface SimulateOptions
     DataOptions,
     TelemetryOptions {
   out: string
+  inProcess?: boolean
 }
+
+/** More sites than this are not given a process each: every process holds an engine of its own. */
+const MOST_PROCESSES = 16
 
 export function simulateCommand(): Command {
   return withOutputOptions(
@@ -30,7 +34,10 @@ export function simulateCommand(): Command {
             .requiredOption('--out <run>', 'folder of the run'),
         ),
       ),
-    ).addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
+    )
+      .option('--in-process', 'run all sites in this process, with one engine (default: for more than 16 sites)')
+      .option('--no-in-process', 'give every site a process')
+      .addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
   ).action(async (path: string, options: SimulateOptions) => {
     const howToContinue = `go on with: meshfl simulate ${path} --out ${options.out}`
     await runCommand(options, { title: 'meshfl simulate', live: true, howToContinue }, async ({ output, signal }) => {
@@ -55,6 +62,7 @@ export function simulateCommand(): Command {
         folder: options.out,
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
+        inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
         engine: engineChoice(options),
         data: options,
         telemetry: options,

@@ -16,8 +16,8 @@ export interface EventLog {
 const MAX_WAITING_BYTES = 16 << 20
 
 /**
- * Opens events.jsonl for appending; a last line that a crash cut short is dropped. `step`, `progress` and `traffic` are not
- * kept: they are for who watches. Where the disk is full, lines wait for the next write: a run need not end for its log.
+ * Opens events.jsonl for appending; a last line that a crash cut short is dropped. `step`, `progress` and `traffic` within a round
+ * are not kept: they are for who watches. Where the disk is full, lines wait for the next write: a run need not end for its log.
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export function openEventLog(path: string): EventLog {
@@ -44,7 +44,8 @@ export function openEventLog(path: string): EventLog {
     const isFull = (): boolean => failure instanceof MeshflError && failure.code === 'DISK_FULL'
     return {
       write(event) {
-        if (closed || event.type === 'step' || event.type === 'progress' || event.type === 'traffic') return
+        if (closed || event.type === 'step' || event.type === 'progress') return
+        if (event.type === 'traffic' && event.round === undefined) return
         if (failure !== undefined && !isFull()) throw failure
         failure = undefined
         const line = Buffer.from(`${JSON.stringify(event)}\n`)

@@ -131,7 +131,20 @@ export const EventSchema = z.discriminatedUnion('type', [
   /** Every site's last model, and the global one, on every site's validation cases. */
   z.object({ type: z.literal('cross-site'), time, round, scores: z.array(CrossScoreSchema) }),
   z.object({ type: z.literal('best'), time, round, foregroundDice: z.number() }),
-  z.object({ type: z.literal('traffic'), time, site, bytesSent: z.int(), bytesReceived: z.int() }),
+  /**
+   * Bytes so far, seen from whoever tells it: in the TCP stream, with encryption and framing; and of them the payload (models,
+   * scores). With `round`: as it was at the end of that round.
+   */
+  z.object({
+    type: z.literal('traffic'),
+    time,
+    site,
+    round: round.optional(),
+    bytesSent: z.int(),
+    bytesReceived: z.int(),
+    payloadSent: z.int().optional(),
+    payloadReceived: z.int().optional(),
+  }),
   z.object({
     type: z.literal('log'),
     time,
@@ -149,6 +162,63 @@ export const EventSchema = z.discriminatedUnion('type', [
   }),
   // Results: the last line that a command prints with --json (specs: what scripts may rely on).
   z.object({ type: z.literal('invite'), invite: z.string(), expires: z.string().optional() }),
+  /** What `meshfl sites` answers: the sites that were asked about or changed, and invites. */
+  z.object({
+    type: z.literal('sites'),
+    action: z.string(),
+    sites: z.array(
+      z.object({
+        site,
+        state: z.string(),
+        fingerprint: z.string(),
+        since: z.string(),
+        trainCases: z.int().optional(),
+        validCases: z.int().optional(),
+        engine: z.string().optional(),
+      }),
+    ),
+    invites: z.array(z.object({ invite: z.string(), expires: z.string(), site: site.optional() })),
+  }),
+  /** One round on all sites, and what it says of the run to come. */
+  z.object({
+    type: z.literal('canary'),
+    /** Whether there is nothing to look at. */
+    ok: z.boolean(),
+    rounds: z.int(),
+    roundSeconds: z.number(),
+    runSeconds: z.number(),
+    sites: z.array(
+      z.object({
+        site,
+        engine: z.string(),
+        version: z.string().optional(),
+        trainCases: z.int(),
+        validCases: z.int(),
+        findings: z.int().optional(),
+        /** Memory of a training step, and of the machine. */
+        plannedBytes: z.int().optional(),
+        memoryBytes: z.int().optional(),
+        stepSeconds: z.number().optional(),
+        trainSeconds: z.number().optional(),
+        evaluateSeconds: z.number().optional(),
+        warnings: z.array(z.string()),
+      }),
+    ),
+  }),
+  z.object({ type: z.literal('study'), path: z.string() }),
+  z.object({
+    type: z.literal('audit'),
+    /** Rounds that are right, from the first on. */
+    rounds: z.int(),
+    ok: z.boolean(),
+    /** Rounds that were computed again, and model files that were found right. */
+    replayed: z.int(),
+    models: z.int(),
+    /** The coordinator's public key, base64url. */
+    key: z.string(),
+    problem: z.object({ round, what: z.string() }).optional(),
+    note: z.string().optional(),
+  }),
   z.object({
     type: z.literal('dataset'),
     cases: z.int(),

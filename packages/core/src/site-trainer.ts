@@ -128,4 +128,11 @@ export interface SiteDescription {
   instructionSet: string
   /** `fp32` or `bf16`. */
   precision: string
+  /** Of meshfl. */
+  version?: string | undefined
+  /** What was found when the dataset was prepared and is still to be looked at. */
+  findings?: number | undefined
+  /** Memory that a training step takes, and that the machine has, in bytes. */
+  plannedBytes?: number | undefined
+  memoryBytes?: number | undefined
 }

@@ -1,36 +1,61 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { canonicalJson, MeshflError, type SiteDescription, type Study, writeFileAtomic } from '@meshfl/core'
+import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { z } from 'zod'
+import { CoalescedFile } from './coalesced-file.js'
 import { fingerprint } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys } from './invite.js'
 import { SiteDescriptionSchema, SiteNameSchema } from './messages.js'
+import { refuseDescription } from './refuse-description.js'
 
 /** So long after its end an invite still opens a connection, on which its owner is told so; nothing else. */
 const EXPLAIN_MS = 24 * 3600 * 1000
 
-const SiteEntrySchema = z.strictObject({
-  site: SiteNameSchema,
+const KeysSchema = z.strictObject({
   fingerprint: z.string(),
   signingKey: z.string(),
   curveKey: z.string(),
-  /** The invite that it came with: used by that. */
+  /** The invite that they came with: used by that. */
   invite: z.string(),
+})
+const SiteEntrySchema = KeysSchema.extend({
+  site: SiteNameSchema,
   approved: z.string(),
   description: SiteDescriptionSchema,
+  /** Set while the site is to come with new keys: its own do not count any more. */
+  rotating: z.boolean().optional(),
+  /** Those that it had before: they sign nothing new. */
+  formerKeys: z.array(KeysSchema).optional(),
 })
-const SitesFileSchema = z.strictObject({ format: z.literal('meshfl-sites/1'), sites: z.array(SiteEntrySchema) })
+const RevokedSchema = KeysSchema.extend({ site: SiteNameSchema, revoked: z.string() })
+const SitesFileSchema = z.strictObject({
+  format: z.literal('meshfl-sites/2'),
+  sites: z.array(SiteEntrySchema),
+  revoked: z.array(RevokedSchema),
+})
 const InvitesFileSchema = z.strictObject({
-  format: z.literal('meshfl-invites/1'),
-  invites: z.array(z.strictObject({ secret: z.string(), expires: z.string() })),
+  format: z.literal('meshfl-invites/2'),
+  invites: z.array(
+    z.strictObject({
+      secret: z.string(),
+      expires: z.string(),
+      /** The site whose keys it replaces. */
+      site: SiteNameSchema.optional(),
+      /** The request that asked for it: asked again after a crash, it gets the same. */
+      request: z.string().optional(),
+    }),
+  ),
 })
 export type ApprovedSite = z.infer<typeof SiteEntrySchema>
+export type RevokedKeys = z.infer<typeof RevokedSchema>
 
 export interface IssuedInvite {
   secret: Buffer
   keys: EnrolmentKeys
   expires: Date
+  site: string | undefined
+  request: string | undefined
 }
 
 /** A refusal in words that the site shows to its user. */
@@ -39,23 +64,38 @@ export interface Refusal {
   reason: string
 }
 
-/** Who may come in: sites.json (approved sites, by their keys) and keys/invites.json (secrets, readable by the owner only). */
+interface KeyOwner {
+  readonly site: string
+  readonly fingerprint: string
+  readonly signingKey: string
+}
+
+/** Who may come in: sites.json (approved and revoked sites, by their keys) and keys/invites.json (secrets, readable by the owner only). */
 export class Admissions {
-  readonly #folder: string
+  readonly #sitesFile: CoalescedFile
+  readonly #invitesFile: CoalescedFile
+  /** Sorted by name. */
   #sites: ApprovedSite[] = []
+  #revoked: RevokedKeys[] = []
   #invites: IssuedInvite[] = []
-  #written: Promise<void> = Promise.resolve()
+  // What is looked up for every connection and message, made anew with each change.
+  #byKey = new Map<string, ApprovedSite>()
+  #curveKeys = new Set<string>()
+  #users = new Map<string, KeyOwner>()
+  #revokedInvites = new Set<string>()
 
   private constructor(folder: string) {
-    this.#folder = folder
+    this.#sitesFile = new CoalescedFile(join(folder, 'sites.json'), {})
+    this.#invitesFile = new CoalescedFile(join(folder, 'keys', 'invites.json'), { mode: 0o600 })
   }
 
   /** @throws MeshflError `SITES_FILE_MALFORMED` */
   static open(folder: string): Admissions {
     const admissions = new Admissions(folder)
-    admissions.#sites = readJson(admissions.#sitesPath, SitesFileSchema)?.sites ?? []
-    const invites = readJson(admissions.#invitesPath, InvitesFileSchema)?.invites ?? []
-    admissions.#invites = invites.map(({ secret, expires }) => issue(Buffer.from(secret, 'base64url'), expires))
+    const { sites = [], revoked = [] } = readJson(admissions.#sitesFile.path, SitesFileSchema) ?? {}
+    admissions.#change(sites, revoked)
+    const { invites = [] } = readJson(admissions.#invitesFile.path, InvitesFileSchema) ?? {}
+    admissions.#invites = invites.map(issue)
     return admissions
   }
 
@@ -63,32 +103,63 @@ export class Admissions {
     return this.#sites
   }
 
+  get revoked(): readonly RevokedKeys[] {
+    return this.#revoked
+  }
+
   /** Invites that nobody has used and that still hold. */
   unusedInvites(now: Date): IssuedInvite[] {
-    return this.#invites.filter((invite) => invite.expires > now && !this.#userOf(invite.keys.id))
+    return this.#invites.filter((invite) => invite.expires > now && !this.#users.has(invite.keys.id))
   }
 
   /** Issues invites until there is one for each of `sites` that is not approved yet. */
   async ensureInvites(sites: number, now: Date, ttlSeconds: number): Promise<void> {
-    const missing = sites - this.#sites.length - this.unusedInvites(now).length
-    if (missing <= 0) return
-    const expires = new Date(now.getTime() + ttlSeconds * 1000).toISOString()
-    for (let i = 0; i < missing; i++) this.#invites.push(issue(randomBytes(16), expires))
-    const invites = this.#invites.map((invite) => ({
-      secret: invite.secret.toString('base64url'),
-      expires: invite.expires.toISOString(),
-    }))
-    const file = { format: 'meshfl-invites/1', invites }
-    await writeFileAtomic(this.#invitesPath, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 })
+    const open = this.unusedInvites(now).filter(({ site }) => site === undefined)
+    const missing = sites - this.#sites.length - open.length
+    if (missing > 0) await this.issueInvites(missing, new Date(now.getTime() + ttlSeconds * 1000))
+  }
+
+  /**
+   * Issues invites, for any site or for one that changes its keys. When it resolves, they are on disk.
+   * @param request names who asked: asked again, the same are handed out
+   */
+  async issueInvites(
+    count: number,
+    expires: Date,
+    { site, request }: { site?: string; request?: string } = {},
+  ): Promise<IssuedInvite[]> {
+    const known = request === undefined ? [] : this.#invites.filter((invite) => invite.request === request)
+    if (known.length > 0) return known
+    const issued = Array.from({ length: count }, () =>
+      issue({
+        secret: randomBytes(16).toString('base64url'),
+        expires: expires.toISOString(),
+        ...(site === undefined ? {} : { site }),
+        ...(request === undefined ? {} : { request }),
+      }),
+    )
+    // A site changes its keys with the newest invite only.
+    const others = this.#invites.filter((invite) => site === undefined || invite.site !== site || this.#isUsed(invite))
+    this.#invites = [...others, ...issued]
+    await this.#invitesFile.write(() => {
+      const invites = this.#invites.map(({ secret, expires, site, request }) => ({
+        secret: secret.toString('base64url'),
+        expires: expires.toISOString(),
+        site,
+        request,
+      }))
+      return { format: 'meshfl-invites/2', invites }
+    })
+    return issued
   }
 
   /** Whether a CURVE key may connect: an approved site's, or one derived from an invite (which may only enrol). */
   admits(curvePublic: Buffer, now: Date): boolean {
-    const key = curvePublic.toString('base64url')
     return (
-      this.#sites.some((site) => site.curveKey === key) ||
+      this.#curveKeys.has(curvePublic.toString('base64url')) ||
       this.#invites.some(({ keys, expires }) => {
-        return now.getTime() < expires.getTime() + EXPLAIN_MS && keys.curvePublic.equals(curvePublic)
+        const isFresh = now.getTime() < expires.getTime() + EXPLAIN_MS
+        return isFresh && keys.curvePublic.equals(curvePublic) && !this.#revokedInvites.has(keys.id)
       })
     )
   }
@@ -97,103 +168,134 @@ export class Admissions {
     return this.#sites.find((known) => known.site === site)
   }
 
+  /** The site whose key this is and counts. */
   siteOfKey(signingKey: string): ApprovedSite | undefined {
-    return this.#sites.find((site) => site.signingKey === signingKey)
+    return this.#byKey.get(signingKey)
+  }
+
+  /** Whether a site had this key when it signed an update that was accepted then. */
+  hadKey(site: string, signingKey: string): boolean {
+    const known = this.siteOf(site)
+    return [known, ...(known?.formerKeys ?? [])].some((keys) => keys?.signingKey === signingKey)
   }
 
   invite(id: string | undefined): IssuedInvite | undefined {
     return this.#invites.find((invite) => invite.keys.id === id)
   }
 
+  /** Why a key that is no site's does not count, where it once did. */
+  refuseKey(signingKey: string): Refusal {
+    const revoked = this.#revoked.find((keys) => keys.signingKey === signingKey)
+    if (revoked)
+      return {
+        code: 'SITE_REVOKED',
+        reason: `${revoked.site} (${revoked.fingerprint}) was revoked at ${revoked.revoked}`,
+      }
+    const former = this.#sites.find(({ site }) => this.hadKey(site, signingKey))
+    const mark = fingerprint(Buffer.from(signingKey, 'base64url'))
+    if (former)
+      return { code: 'SITE_KEYS_REPLACED', reason: `${former.site} changes its keys: ${mark} does not count any more` }
+    return { code: 'FEDERATION_REFUSED', reason: `the coordinator does not know the key ${mark}` }
+  }
+
   /** Why an invite does not hold for this key, if so. */
   refuseInvite(invite: IssuedInvite, signingKey: string, now: Date): Refusal | undefined {
-    const user = this.#userOf(invite.keys.id)
+    const user = this.#users.get(invite.keys.id)
     if (user) {
-      if (user.signingKey === signingKey) return undefined
+      if (user.signingKey === signingKey) return this.siteOfKey(signingKey) ? undefined : this.refuseKey(signingKey)
       return { code: 'INVITE_USED', reason: `the invite was used by ${user.site} (${user.fingerprint})` }
     }
     if (invite.expires > now) return undefined
     return { code: 'INVITE_EXPIRED', reason: `the invite expired at ${invite.expires.toISOString()}` }
   }
 
-  /** Why a site with this key and description cannot take part, if so: both values are named. */
-  refuseDescription(description: SiteDescription, signingKey: string, study: Study): Refusal | undefined {
-    const refuse = (reason: string): Refusal => ({ code: 'FEDERATION_DENIED', reason })
+  /** Why a site with this key, this description and this invite (where it comes with one) cannot take part, if so. */
+  refuse(description: SiteDescription, signingKey: string, study: Study, invite?: IssuedInvite): Refusal | undefined {
     const { site } = description
+    const known = this.siteOfKey(signingKey) ?? (invite?.site === undefined ? undefined : this.siteOf(invite.site))
     // The name becomes a file's: where a file system does not tell cases apart, two such sites would write the same one.
     const namesake = this.#sites.find((other) => other.site.toLowerCase() === site.toLowerCase())
-    if (namesake && namesake.signingKey !== signingKey)
-      return refuse(
-        `another site is called ${namesake.site} (${namesake.fingerprint}): every site needs a name of its own (meshfl split --name)`,
-      )
-    const known = this.siteOfKey(signingKey)
-    if (known && known.site !== site) return refuse(`this key was approved as ${known.site}, it now says ${site}`)
-    const { trainCases, validCases } = description
-    const was = known?.description
-    // They are its weight in the average, and that was approved.
-    if (was && (trainCases > was.trainCases || validCases > was.validCases))
-      return refuse(
-        `${site} has ${trainCases} training and ${validCases} validation cases, it was admitted with ${was.trainCases} and ${was.validCases}`,
-      )
-    if (trainCases < 1) return refuse(`${site} has no training cases`)
-    if (description.classes !== study.model.classes)
-      return refuse(`${site} has ${description.classes} classes, the study ${study.model.classes}`)
-    const names = description.classNames
-    if (canonicalJson(names) !== canonicalJson(study.classNames))
-      return refuse(`${site} has the classes ${names.join(', ')}, the study ${study.classNames.join(', ')}`)
-    // What the study leaves out is as at the first admitted site: for that site too, should its dataset have changed.
-    const first = this.#sites[0]
-    const whose = (asked: unknown): string =>
-      asked !== undefined ? 'the study has' : first?.site === site ? 'it was admitted with' : `${first?.site} has`
-    const labelMap = study.labelMap ?? first?.description.labelMap ?? description.labelMap
-    if (description.labelMap !== labelMap)
-      return refuse(`${site} has the label map ${description.labelMap}, ${whose(study.labelMap)} ${labelMap}`)
-    const voxelSize = study.voxelSizeMm ?? first?.description.voxelSizeMm ?? description.voxelSizeMm
-    if (Math.abs(description.voxelSizeMm - voxelSize) > 1e-6 * voxelSize)
-      return refuse(`${site} has voxels of ${description.voxelSizeMm} mm, ${whose(study.voxelSizeMm)} ${voxelSize} mm`)
-    const { mode } = study.conform ?? first?.description.conform ?? description.conform
-    if (description.conform.mode !== mode)
-      return refuse(`${site} was conformed with ${description.conform.mode}, ${whose(study.conform)} ${mode}`)
-    return undefined
+    if (namesake && namesake !== known) {
+      const reason = `another site is called ${namesake.site} (${namesake.fingerprint}): every site needs a name of its own (meshfl split --name)`
+      return { code: 'FEDERATION_DENIED', reason }
+    }
+    return refuseDescription(this.#sites, description, known, study)
   }
 
-  /** Writes an approved site down; when it resolves, it is on disk. */
+  /** Writes an approved site down, or the new keys of one; when it resolves, it is on disk. */
   async approve(
-    keys: { signingKey: string; curveKey: string },
-    invite: string,
+    { signingKey, curveKey }: { signingKey: string; curveKey: string },
+    invite: IssuedInvite,
     description: SiteDescription,
     now: Date,
   ): Promise<void> {
+    const old = invite.site === undefined ? undefined : this.siteOf(invite.site)
     const entry: ApprovedSite = {
       site: description.site,
-      fingerprint: fingerprint(Buffer.from(keys.signingKey, 'base64url')),
-      ...keys,
-      invite,
+      ...keysOf({
+        fingerprint: fingerprint(Buffer.from(signingKey, 'base64url')),
+        signingKey,
+        curveKey,
+        invite: invite.keys.id,
+      }),
       approved: now.toISOString(),
       description,
+      ...(old ? { formerKeys: [...(old.formerKeys ?? []), keysOf(old)] } : {}),
     }
-    this.#sites = [...this.#sites, entry].sort((a, b) => (a.site < b.site ? -1 : 1))
-    const file = { format: 'meshfl-sites/1', sites: this.#sites }
-    // One after the other: two renames may not change places.
-    this.#written = this.#written.then(() => writeFileAtomic(this.#sitesPath, `${JSON.stringify(file, null, 2)}\n`))
-    await this.#written
+    await this.#write([...this.#sites.filter((site) => site !== old), entry])
   }
 
-  #userOf(invite: string): ApprovedSite | undefined {
-    return this.#sites.find((site) => site.invite === invite)
+  /** From now on a site's keys do not count, and its name is free; when it resolves, that is on disk. */
+  async revoke(site: string, now: Date): Promise<void> {
+    const entry = this.siteOf(site)
+    if (!entry) return
+    const revoked = [entry, ...(entry.formerKeys ?? [])].map((keys) => ({
+      site,
+      ...keysOf(keys),
+      revoked: now.toISOString(),
+    }))
+    await this.#write(
+      this.#sites.filter((known) => known !== entry),
+      [...this.#revoked, ...revoked],
+    )
   }
 
-  get #sitesPath(): string {
-    return join(this.#folder, 'sites.json')
+  /** From now on a site's keys do not count, and it is to come with others; when it resolves, that is on disk. */
+  async beginRotation(site: string): Promise<void> {
+    await this.#write(this.#sites.map((entry) => (entry.site === site ? { ...entry, rotating: true } : entry)))
   }
 
-  get #invitesPath(): string {
-    return join(this.#folder, 'keys', 'invites.json')
+  async #write(sites: ApprovedSite[], revoked = this.#revoked): Promise<void> {
+    this.#change(sites, revoked)
+    await this.#sitesFile.write(() => ({ format: 'meshfl-sites/2', sites: this.#sites, revoked: this.#revoked }))
+  }
+
+  #change(sites: ApprovedSite[], revoked: RevokedKeys[]): void {
+    this.#sites = [...sites].sort((a, b) => (a.site < b.site ? -1 : 1))
+    this.#revoked = revoked
+    const counting = sites.filter(({ rotating }) => !rotating)
+    this.#byKey = new Map(counting.map((entry) => [entry.signingKey, entry]))
+    this.#curveKeys = new Set(counting.map(({ curveKey }) => curveKey))
+    const owned = sites.flatMap((entry) => [
+      entry,
+      ...(entry.formerKeys ?? []).map((keys) => ({ ...keys, site: entry.site })),
+    ])
+    this.#users = new Map([...revoked, ...owned].map((keys) => [keys.invite, keys]))
+    this.#revokedInvites = new Set(revoked.map(({ invite }) => invite))
+  }
+
+  #isUsed(invite: IssuedInvite): boolean {
+    return this.#users.has(invite.keys.id)
   }
 }
 
-function issue(secret: Buffer, expires: string): IssuedInvite {
-  return { secret, keys: enrolmentKeys(secret), expires: new Date(expires) }
+function keysOf({ fingerprint, signingKey, curveKey, invite }: z.infer<typeof KeysSchema>): z.infer<typeof KeysSchema> {
+  return { fingerprint, signingKey, curveKey, invite }
+}
+
+function issue({ secret, expires, site, request }: z.infer<typeof InvitesFileSchema>['invites'][number]): IssuedInvite {
+  const bytes = Buffer.from(secret, 'base64url')
+  return { secret: bytes, keys: enrolmentKeys(bytes), expires: new Date(expires), site, request }
 }
 
 function readJson<S extends z.ZodType>(path: string, schema: S): z.infer<S> | undefined {

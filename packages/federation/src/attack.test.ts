@@ -95,6 +95,7 @@ test('a coordinator that shows a site the run of another does not get its login'
     onJoined: () => undefined,
     onMessage: () => undefined,
     onClosed: () => undefined,
+    onTwice: () => undefined,
     onRefused: () => undefined,
     onFailed: () => undefined,
   })

@@ -15,6 +15,7 @@ import type { Commit, CoordinatorStore, JournalEntry, SavedCommit } from './coor
 import type { DerivedFiles } from './derived-files.js'
 import { encodeModelBody, encodeVectorBody } from './frame.js'
 import type { Identity } from './identity.js'
+import { populationOf } from './kept-updates.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
 import type { PatientWrites } from './patient-writes.js'
 import { combineSteps } from './step-update.js'
@@ -191,7 +192,7 @@ export class Commits {
       batchNorm,
       options: strategyOptions,
       state: this.#state,
-      population: admissions.sites.reduce((sum, { description }) => sum + description.trainCases, 0),
+      population: populationOf(admissions.sites),
     })
     if (output.model.parameters.every(Number.isFinite) && output.model.statistics.every(Number.isFinite)) return output
     throw new MeshflError('AGGREGATE_NOT_FINITE', `${strategy} made a model of round ${round} that is not finite`, {

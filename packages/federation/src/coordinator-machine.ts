@@ -1,7 +1,7 @@
 import { assertNever } from '@meshfl/core'
 import { journaled, takeEvaluation, takeResult } from './coordinator-answers.js'
 import { Draft } from './coordinator-draft.js'
-import { disconnected, heard, joined, leave, tick } from './coordinator-presence.js'
+import { disconnected, heard, joined, leave, revoked, tick } from './coordinator-presence.js'
 import { advance, committed, end, recorded } from './coordinator-rounds.js'
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState } from './coordinator-state.js'
 
@@ -58,6 +58,9 @@ function take(draft: Draft, event: CoordinatorEvent): void {
       break
     case 'failed':
       leave(draft, event.site, event.session, 'failed', event.reason)
+      break
+    case 'revoked':
+      revoked(draft, event.site)
       break
     case 'tick':
       tick(draft)

@@ -89,6 +89,18 @@ export function leave(
   if (reach === 'failed') draft.log('error', `${site}: ${reason}`, site)
 }
 
+/** Its operator or ours has thrown a site out; the round that is being closed just now keeps what it gave. */
+export function revoked(draft: Draft, site: string): void {
+  const record = draft.state.sites.get(site)
+  if (!record) return
+  if (record.session) draft.effects.push({ type: 'drop', session: record.session })
+  draft.reach(site, 'left', 'revoked')
+  draft.state.sites.delete(site)
+  draft.state.members.delete(site)
+  draft.state.evaluations.delete(site)
+  if (draft.state.phase !== 'committing') draft.state.results.delete(site)
+}
+
 /** Silent sites are suspect, then lost; so are those that ping and do not go on. */
 export function tick(draft: Draft): void {
   const { suspectMs, leaseMs } = draft.state.config

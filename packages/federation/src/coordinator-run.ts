@@ -6,7 +6,8 @@ import {
   type StepOptimizer,
   type Study,
 } from '@meshfl/core'
-import type { Admissions } from './admissions.js'
+import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissions.js'
+import type { ControlFolder } from './control-folder.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'
 import { coordinatorStep } from './coordinator-machine.js'
@@ -23,11 +24,14 @@ import type { DerivedFiles } from './derived-files.js'
 import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
+import { type KeptUpdates, populationOf } from './kept-updates.js'
+import { MemoryGuard } from './memory-guard.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
 import { isSampled } from './sampling.js'
+import { SitesDesk } from './sites-desk.js'
 import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
 import { Traffic } from './traffic.js'
@@ -53,10 +57,19 @@ export interface CoordinatorRunOptions {
   saved: SavedCommit
   journal: readonly JournalEntry[]
   lock: { release(): void }
+  /** Where commands on the run's folder ask. */
+  control: ControlFolder
+  /** Memory that unfinished messages may take; null: as much as there is. */
+  floodBytes: number | null
+  /** Where the updates of every round are kept, if they are. */
+  keptUpdates: KeptUpdates | null
+  /** An invite as sites are given it. */
+  formatInvite(invite: IssuedInvite): string
   timing: Timing
   at(point: string): void
 }
 
+const MEMORY_LOOK_MS = 200
 /** So long an acknowledgement waits for a task to the same site, which makes it needless. */
 const ACK_PATIENCE_MS = 50
 
@@ -72,7 +85,10 @@ export class CoordinatorRun {
   readonly #traffic = new Traffic()
   readonly #refusals = new Refusals()
   readonly #stacks = new Refusals()
+  readonly #twins = new Refusals()
   readonly #commits: Commits
+  /** The approved sites when the last round began to close. */
+  readonly #counted: { sites: readonly ApprovedSite[] }
   #transport: RouterTransport | undefined
   #state: CoordinatorState
   /** What came in this turn. */
@@ -87,13 +103,16 @@ export class CoordinatorRun {
   readonly #sentModels = new Map<string, string>()
   /** Writes that are under way. */
   readonly #pending = new Set<Promise<void>>()
+  readonly #desk: SitesDesk
+  #isAnswering = false
   #timers: NodeJS.Timeout[] = []
   #stopped: Promise<void> | undefined
 
   constructor(options: CoordinatorRunOptions) {
     this.#options = options
     const { saved, study, timing, journal, admissions } = options
-    this.#commits = new Commits({ ...options, onFailed: (error) => this.#fail(error) })
+    this.#counted = { sites: admissions.sites }
+    this.#commits = new Commits({ ...options, admissions: this.#counted, onFailed: (error) => this.#fail(error) })
     this.#updates = new Map(journal.map((entry) => [entry.site, entry]))
     this.#state = startState({
       config: {
@@ -149,8 +168,25 @@ export class CoordinatorRun {
         this.dispatch({ type: 'disconnected', session })
       },
       onMessage: (site, peer, message) => this.#receive(site, peer, message),
+      onTwice: (site) => this.#warnOfTwins(site),
       onRefused: (words, site) => this.#refused(words, site),
       onFailed: (error) => this.#fail(error),
+    })
+    const gate = this.#gate
+    this.#desk = new SitesDesk({
+      admissions,
+      format: options.formatInvite,
+      running: {
+        stateOf: (site) => {
+          const record = this.#state.sites.get(site)
+          return record?.reach === 'suspect' && record.session === null ? 'away' : record?.reach
+        },
+        get pending() {
+          return gate.pending
+        },
+        decide: (pending, isApproved) => gate.decide(pending, isApproved),
+        expel: (site, refusal, isGone) => this.#expel(site, refusal, isGone),
+      },
     })
   }
 
@@ -166,7 +202,7 @@ export class CoordinatorRun {
       onMessage: (peer, frames) => {
         if (this.#stopped) return
         const site = this.#gate.siteOf(peer)
-        if (site) this.#traffic.count(site, 'bytesReceived', frames)
+        if (site) this.#traffic.count(site, 'received', frames)
         this.guard(() => this.#gate.receive(peer, frames))
       },
       // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
@@ -179,6 +215,7 @@ export class CoordinatorRun {
       setInterval(() => this.dispatch({ type: 'tick' }), Math.min(250, timing.suspectMs / 4)),
       setInterval(() => this.#probe(), timing.probeMs),
       setInterval(() => this.guard(() => this.#tellTraffic()), timing.pingMs),
+      ...(this.#options.floodBytes === null ? [] : [this.#guardMemory(this.#options.floodBytes)]),
     ]
     this.dispatch({ type: 'tick' })
     const { endpoint } = this.#transport
@@ -187,6 +224,11 @@ export class CoordinatorRun {
       this.#options.tell({ type: 'log', level: 'warn', message: words })
     }
     return endpoint
+  }
+
+  /** Begins to answer what commands on the run's folder ask. */
+  openDesk(): void {
+    this.#timers.push(setInterval(() => this.#answerRequests(), this.#options.timing.controlMs))
   }
 
   /** What comes in one turn of the event loop goes through the machine together, and to the disk with one sync. */
@@ -307,6 +349,8 @@ export class CoordinatorRun {
         break
       case 'tell':
         tell(effect.event)
+        if (effect.event.type === 'round-finished')
+          for (const event of this.#traffic.atEndOf(effect.event.round)) tell(event)
         break
       case 'finish': {
         const { best, base } = this.#state
@@ -336,6 +380,11 @@ export class CoordinatorRun {
 
   async #commitRound(effect: Extract<CoordinatorEffect, { type: 'commit' }>): Promise<void> {
     const entries = effect.sites.map((site) => this.#updates.get(site)!)
+    // What a round is computed from does not change while its updates are written.
+    this.#counted.sites = this.#options.admissions.sites
+    const { keptUpdates, patience } = this.#options
+    const population = populationOf(this.#counted.sites)
+    if (keptUpdates) await patience.run('', () => keptUpdates.write(effect.round, entries, population))
     const result = await this.#commits.commitRound(effect, entries)
     if (result === null) return
     this.#updates.clear()
@@ -359,7 +408,7 @@ export class CoordinatorRun {
       case 'ERROR': {
         const stack = Buffer.from(bodies[0]!).toString('utf8')
         for (const message of this.#stacks.say(stack, performance.now()))
-          this.#options.tell({ type: 'log', level: 'debug', message, site })
+          this.#options.tell({ type: 'log', level: 'error', message, site })
         this.dispatch({ type: 'failed', site, session: peer, reason: `${header.phase}: ${header.message}` })
         break
       }
@@ -403,9 +452,54 @@ export class CoordinatorRun {
     return batchesOf(this.#options.study, this.#options.admissions.siteOf(site)!.description)
   }
 
+  /** Ends a site's connection; one that is gone for good takes what is not yet part of a round with it. */
+  #expel(site: string, refusal: Refusal, isGone: boolean): void {
+    const isClosing = this.#state.phase === 'committing'
+    this.#gate.expel(site, refusal)
+    if (!isGone) return
+    this.dispatch({ type: 'revoked', site })
+    if (!isClosing) this.#updates.delete(site)
+  }
+
+  #guardMemory(limitBytes: number): NodeJS.Timeout {
+    const guard = new MemoryGuard({
+      limitBytes,
+      relieve: async () => this.#transport?.hangUp(),
+      onRelieved: (message) => this.#options.tell({ type: 'log', level: 'warn', message }),
+    })
+    return setInterval(() => {
+      if (!this.#stopped) this.#run(() => guard.look())
+    }, MEMORY_LOOK_MS)
+  }
+
+  /** One after the other; what was asked meanwhile is answered the next time. */
+  #answerRequests(): void {
+    if (this.#isAnswering || this.#stopped) return
+    this.#isAnswering = true
+    this.#run(async () => {
+      try {
+        await this.#options.control.answerAll(
+          (request, id) => this.#desk.handle(request, id),
+          (words) => this.#refused(words),
+        )
+      } catch (error) {
+        if (!(error instanceof MeshflError)) throw error
+        this.#refused(`a request of meshfl sites waits: ${error.message}`) // a full disk is no end of a run
+      } finally {
+        this.#isAnswering = false
+      }
+    })
+  }
+
+  #warnOfTwins(site: string): void {
+    const words = `the keys of ${site} are used by two processes at the same time: stop one of them, or if it is not yours: meshfl sites rotate <run> ${site}`
+    for (const message of this.#twins.say(words, performance.now()))
+      this.#options.tell({ type: 'log', level: 'warn', message, site })
+  }
+
   #send(peer: string, frames: readonly Uint8Array[]): void {
     const site = this.#gate.siteOf(peer)
-    if (site) this.#traffic.count(site, 'bytesSent', frames)
+    if (site) this.#traffic.count(site, 'sent', frames)
     this.#transport?.send(peer, frames)
   }
 

@@ -121,14 +121,16 @@ export type CoordinatorEvent = { at: number } & (
   | { type: 'compared' }
   | { type: 'bye'; site: string; session: string; reason: string }
   | { type: 'failed'; site: string; session: string; reason: string }
+  /** It takes part no more: nothing that it sent counts in a round that is not closed yet. */
+  | { type: 'revoked'; site: string }
   | { type: 'tick' }
   | { type: 'pause' }
   | { type: 'resume' }
 )
 
 type WithoutTime<E> = E extends unknown ? Omit<E, 'time'> : never
-/** An event of the run, before it is told with the time of day. */
-export type Told = WithoutTime<MeshflEvent>
+/** An event of the run, before it is told with the time of day. (A benchmark's figures have free keys, and tell of no run.) */
+export type Told = WithoutTime<Exclude<MeshflEvent, { type: 'bench' | 'bench-machine' }>>
 
 export interface LeftOut {
   site: string

@@ -12,8 +12,11 @@ import {
   type SiteDescription,
   type StepOptimizer,
   type Study,
+  writeFileAtomic,
 } from '@meshfl/core'
-import { Admissions } from './admissions.js'
+import { type Address, addressPath } from './administer-sites.js'
+import { Admissions, type IssuedInvite } from './admissions.js'
+import { ControlFolder } from './control-folder.js'
 import { CoordinatorRun } from './coordinator-run.js'
 import type { Best, Told } from './coordinator-state.js'
 import { type Commit, CoordinatorStore, type SavedCommit } from './coordinator-store.js'
@@ -22,12 +25,16 @@ import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
+import { KeptUpdates } from './kept-updates.js'
 import { PatientWrites } from './patient-writes.js'
 import { fewestUpdates } from './sampling.js'
 import { checkStrategy } from './strategies/index.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
-import { DEFAULT_TIMING, type Internals } from './timing.js'
+import { DEFAULT_TIMING, type Internals, UNHURRIED } from './timing.js'
 
+/** What unfinished messages may take: a real site's is the larger of a megabyte and four models. */
+const FLOOD_BYTES = 2 ** 29
+const FLOOD_BYTES_A_SITE = 2 ** 20
 const INVITE_TTL_SECONDS = 7 * 24 * 3600
 
 export interface CoordinatorOptions {
@@ -55,6 +62,8 @@ export interface CoordinatorOptions {
   stepOptimizer?: StepOptimizer
   /** Default: a week. */
   inviteTtlSeconds?: number
+  /** Whether the sites wait for one another to compute: then nobody is too slow. */
+  sitesTakeTurns?: boolean
 }
 
 export interface FederationResult {
@@ -115,7 +124,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         study,
         admissions.sites.map(({ description }) => description),
       )
-    const timing = { ...DEFAULT_TIMING, ...internals.timing }
+    const timing = { ...DEFAULT_TIMING, ...(options.sitesTakeTurns ? UNHURRIED : {}), ...internals.timing }
     const patience = new PatientWrites({
       tell: (level, message) => told.tell({ type: 'log', level, message }),
       retryMs: timing.writeRetryMs,
@@ -141,11 +150,25 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     await deriveAll(derived, commits)
     const base = modelSha256(saved.model)
     const journal = (found?.journal ?? []).filter(
-      (entry) => entry.run === runId && entry.round === saved.commit.round + 1 && entry.base === base,
+      (entry) =>
+        entry.run === runId &&
+        entry.round === saved.commit.round + 1 &&
+        entry.base === base &&
+        admissions.hadKey(entry.site, entry.key), // a site that was revoked since takes its update with it
     )
     await store.begin(saved, journal)
     await admissions.ensureInvites(options.sites, new Date(), options.inviteTtlSeconds ?? INVITE_TTL_SECONDS)
 
+    const control = new ControlFolder(folder)
+    control.prepare()
+    let address: Address | undefined
+    const format = ({ secret }: IssuedInvite): string =>
+      formatInvite({
+        ...address!,
+        curvePublic: identity.curvePublic,
+        signingPublic: identity.signingPublic,
+        secret,
+      })
     run = new CoordinatorRun({
       identity,
       admissions,
@@ -164,6 +187,13 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       saved,
       journal,
       lock,
+      control,
+      // Sites that compute in this process take memory of their own, and nobody else is there.
+      floodBytes: options.sitesTakeTurns
+        ? null
+        : (internals.floodBytes ?? FLOOD_BYTES + options.sites * FLOOD_BYTES_A_SITE),
+      keptUpdates: study.federation.keepUpdates ? new KeptUpdates(folder, layout) : null,
+      formatInvite: (invite) => format(invite),
       timing,
       at: internals.at ?? (() => undefined),
     })
@@ -171,18 +201,16 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     const endpoint = await run.open(options.bind, preferredPort)
     const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1))
     if (port !== preferredPort) await store.writePort(port)
-    const address = parseAdvertised(options.advertise, endpoint)
-    const invites = admissions.unusedInvites(new Date()).map(({ secret, expires }) => ({
-      invite: formatInvite({
-        ...address,
-        curvePublic: identity.curvePublic,
-        signingPublic: identity.signingPublic,
-        secret,
-      }),
-      expires: expires.toISOString(),
-    }))
+    address = parseAdvertised(options.advertise, endpoint)
+    await writeFileAtomic(addressPath(folder), `${JSON.stringify(address)}\n`)
+    // What is for one site's change of keys was given to that site.
+    const invites = admissions
+      .unusedInvites(new Date())
+      .filter(({ site }) => site === undefined)
+      .map((invite) => ({ invite: format(invite), expires: invite.expires.toISOString() }))
     for (const { invite } of invites) parseInvite(invite)
     const started = run
+    started.openDesk()
     patience.begin()
     const onAbort = (): void => void started.stop()
     options.signal.addEventListener('abort', onAbort, { once: true })
@@ -275,7 +303,7 @@ class HeldEvents {
   }
 }
 
-function parseAdvertised(advertise: string | undefined, endpoint: string): { host: string; port: number } {
+function parseAdvertised(advertise: string | undefined, endpoint: string): Address {
   const bound = /^tcp:\/\/\[?(.*?)\]?:(\d+)$/.exec(endpoint)!
   const port = Number(bound[2])
   if (advertise === undefined) {

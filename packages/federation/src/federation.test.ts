@@ -197,7 +197,15 @@ test('an exception of a trainer reaches the coordinator’s log, and its own cal
   }
   const site = loopback.join('site-1', { createTrainer: async () => trainer })
   await expect(site.finished).rejects.toThrow('out of memory')
-  await until(() => loopback.logs('error').includes('site-1: training: out of memory'))
+  await until(() => loopback.logs('error').includes('site-1: training: out of memory'), 1000)
+  // With the place in the program, at the level that a terminal shows.
+  expect(
+    loopback
+      .logs('error')
+      .some(
+        (line) => /^Error: out of memory|^out of memory/.test(line) && /\n\s+at .*federation\.test\.ts:\d+/.test(line),
+      ),
+  ).toBe(true)
   expect(loopback.events.some(isState('site-1', 'failed'))).toBe(true)
 })
 

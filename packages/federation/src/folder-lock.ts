@@ -1,4 +1,5 @@
 import { linkSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { explainWriteError, MeshflError, makeFolder } from '@meshfl/core'
 
@@ -10,7 +11,7 @@ const held = new Set<string>()
  * @throws MeshflError `RUN_LOCKED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export function lockFolder(folder: string): { release(): void } {
-  const content = JSON.stringify({ pid: process.pid, started: processStart(process.pid) })
+  const content = JSON.stringify({ pid: process.pid, started: processStart(process.pid), host: hostname() })
   let path: string
   try {
     makeFolder(folder)
@@ -44,6 +45,15 @@ export function lockFolder(folder: string): { release(): void } {
   }
 }
 
+/**
+ * Whether a process of another machine, or of another container, has locked a folder on a file system that both see. Whether it
+ * lives cannot be told from here.
+ */
+export function isLockedElsewhere(folder: string): boolean {
+  const host = readOwner(join(folder, '.lock'))?.host
+  return host !== undefined && host !== hostname()
+}
+
 /** Between two claimants of a dead lock, the slower one may rename the faster one's living lock: then it puts it back. */
 function discardDeadLock(path: string, aside: string): void {
   try {
@@ -60,12 +70,15 @@ function discardDeadLock(path: string, aside: string): void {
 interface Owner {
   pid: number
   started: string | null
+  host: string | undefined
 }
 
 function readOwner(path: string): Owner | undefined {
   try {
     const value = JSON.parse(readFileSync(path, 'utf8')) as Partial<Owner>
-    return Number.isInteger(value.pid) ? { pid: value.pid!, started: value.started ?? null } : undefined
+    return Number.isInteger(value.pid)
+      ? { pid: value.pid!, started: value.started ?? null, host: value.host }
+      : undefined
   } catch {
     return undefined // gone meanwhile, or cut short by a crash
   }

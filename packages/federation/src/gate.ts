@@ -34,6 +34,20 @@ interface Session {
   site: string
 }
 
+/** A site that asks to take part, until someone has decided. */
+export interface PendingSite {
+  readonly site: string
+  readonly fingerprint: string
+  readonly description: SiteDescription
+  readonly since: Date
+}
+
+interface Approval extends PendingSite {
+  readonly invite: string | undefined
+  readonly verdict: Promise<Refusal | undefined>
+  decide(isApproved: boolean): void
+}
+
 /** What a site may say once it has joined. */
 export type SiteMessage = 'RESULT' | 'PING' | 'ERROR' | 'BYE'
 const SITE_MESSAGES: readonly SiteMessage[] = ['RESULT', 'PING', 'ERROR', 'BYE']
@@ -50,6 +64,8 @@ export interface GateOptions {
   onJoined(site: string, peer: string, working: Work | null): void
   onMessage(site: string, peer: string, message: Message<SiteMessage>): void
   onClosed(peer: string): void
+  /** A site's keys are used by two processes at the same time. */
+  onTwice(site: string): void
   /** Something was refused; `site` where a login had told who it is. */
   onRefused(words: string, site?: string): void
   onFailed(error: unknown): void
@@ -64,7 +80,11 @@ export class Gate {
   readonly #options: GateOptions
   readonly #sessions = new Map<string, Session>()
   /** Sites that are being asked about, by signing key. */
-  readonly #approvals = new Map<string, { invite: string | undefined; verdict: Promise<Refusal | undefined> }>()
+  readonly #approvals = new Map<string, Approval>()
+  /** The connection at which each site is. */
+  readonly #peerOf = new Map<string, string>()
+  /** Connections whose site logged in at another one meanwhile. Whoever comes back there is a second process with the same keys. */
+  readonly #superseded = new Map<string, string>()
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -72,6 +92,23 @@ export class Gate {
 
   get peers(): IterableIterator<string> {
     return this.#sessions.keys()
+  }
+
+  /** Sites that wait for someone to decide. */
+  get pending(): readonly PendingSite[] {
+    return [...this.#approvals.values()]
+  }
+
+  /** Decides about a site that waits; resolves when that is on disk. */
+  async decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined> {
+    const approval = [...this.#approvals.values()].find((known) => known === pending)
+    approval?.decide(isApproved)
+    return approval?.verdict
+  }
+
+  /** Ends what a site has said and may say at its connection, with a reason. */
+  expel(site: string, refusal: Refusal): void {
+    for (const session of [...this.#sessions.values()]) if (session.site === site) this.#deny(session, refusal)
   }
 
   siteOf(peer: string): string | undefined {
@@ -91,7 +128,9 @@ export class Gate {
     const session = this.#sessions.get(peer)
     if (!session) return
     this.#sessions.delete(peer)
-    if (session.stage === 'joined') this.#options.onClosed(peer)
+    if (session.stage !== 'joined') return
+    if (this.#peerOf.get(session.site) === peer) this.#peerOf.delete(session.site)
+    this.#options.onClosed(peer)
   }
 
   /** Takes whatever came in on a connection; what is wrong is dropped, said, and harms nothing. */
@@ -191,8 +230,7 @@ export class Gate {
     } else {
       const known = admissions.siteOfKey(signingKey)
       if (!known) {
-        const reason = `the coordinator does not know the key ${fingerprint(session.signingPublic)}`
-        this.#deny(session, { code: 'FEDERATION_REFUSED', reason })
+        this.#deny(session, admissions.refuseKey(signingKey))
         return
       }
       session.site = known.site
@@ -219,7 +257,8 @@ export class Gate {
       })
       return
     }
-    const refusal = admissions.refuseDescription(description, signingKey, study)
+    const invite = session.purpose === 'enrol' ? admissions.invite(session.invite) : undefined
+    const refusal = admissions.refuse(description, signingKey, study, invite)
     if (refusal) {
       this.#deny(session, refusal)
       return
@@ -228,11 +267,12 @@ export class Gate {
     session.site = site
     if (session.purpose === 'work') {
       session.stage = 'joined'
+      this.#lookForTwins(site, session.peer)
       this.send(session.peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
       this.#options.onJoined(site, session.peer, header.working)
       return
     }
-    const asked = [...this.#approvals].find(([, { invite }]) => invite === session.invite)?.[0]
+    const asked = [...this.#approvals].find(([, approval]) => approval.invite === session.invite)?.[0]
     if (asked !== undefined && asked !== signingKey) {
       this.#deny(session, {
         code: 'INVITE_USED',
@@ -241,10 +281,8 @@ export class Gate {
       return
     }
     session.stage = 'approving'
-    const approval = this.#approvals.get(signingKey)?.verdict ?? this.#approve(session, description)
-    this.#approvals.set(signingKey, { invite: session.invite, verdict: approval })
-    approval
-      .finally(() => this.#approvals.delete(signingKey))
+    const approval = this.#approvals.get(signingKey) ?? this.#ask(session, description, invite!)
+    approval.verdict
       .then((refused) => {
         if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
         if (refused) this.#deny(session, refused)
@@ -253,25 +291,53 @@ export class Gate {
       .catch((error) => this.#options.onFailed(error))
   }
 
-  async #approve(session: Session, description: SiteDescription): Promise<Refusal | undefined> {
-    const { admissions, study } = this.#options
+  #ask(session: Session, description: SiteDescription, invite: IssuedInvite): Approval {
     const { site } = description
     const signingKey = session.signingPublic.toString('base64url')
-    if (admissions.siteOfKey(signingKey)) return undefined // approved before its answer was lost
-    const isApproved = await this.#options.approve({
-      site,
-      fingerprint: fingerprint(session.signingPublic),
-      description,
+    const request = { site, fingerprint: fingerprint(session.signingPublic), description }
+    let decide!: (isApproved: boolean) => void
+    const decided = new Promise<boolean>((resolve) => {
+      decide = resolve
     })
-    if (!isApproved) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
+    const verdict = (async (): Promise<Refusal | undefined> => {
+      if (this.#options.admissions.siteOfKey(signingKey)) return undefined // approved before its answer was lost
+      this.#options.approve(request).then(decide, (error) => this.#options.onFailed(error))
+      if (!(await decided)) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
+      return this.#admit(session, description, invite)
+    })()
+    const approval = { ...request, since: new Date(), invite: session.invite, decide, verdict }
+    this.#approvals.set(signingKey, approval)
+    const forget = (): void => void this.#approvals.delete(signingKey)
+    verdict.then(forget, forget)
+    return approval
+  }
+
+  async #admit(session: Session, description: SiteDescription, invite: IssuedInvite): Promise<Refusal | undefined> {
+    const { admissions, study } = this.#options
+    const signingKey = session.signingPublic.toString('base64url')
     // Asking takes time: what was right before may not be now.
-    const invite = admissions.invite(session.invite)!
     const refusal =
       admissions.refuseInvite(invite, signingKey, new Date(0)) ??
-      admissions.refuseDescription(description, signingKey, study)
+      admissions.refuse(description, signingKey, study, invite)
     if (refusal) return refusal
-    await admissions.approve({ signingKey, curveKey: session.curveKey }, invite.keys.id, description, new Date())
+    if (admissions.invite(invite.keys.id) !== invite)
+      return { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
+    await admissions.approve({ signingKey, curveKey: session.curveKey }, invite, description, new Date())
     return undefined
+  }
+
+  /** One process that lost its connection comes back at another one, and never at the old one. */
+  #lookForTwins(site: string, peer: string): void {
+    if (this.#superseded.get(peer) === site) {
+      this.#superseded.delete(peer)
+      this.#options.onTwice(site)
+    }
+    const other = this.#peerOf.get(site)
+    if (other !== undefined && other !== peer) {
+      if (this.#superseded.size >= MAX_SESSIONS) this.#superseded.clear()
+      this.#superseded.set(other, site)
+    }
+    this.#peerOf.set(site, peer)
   }
 
   #deny(session: Session, { code, reason }: Refusal): void {

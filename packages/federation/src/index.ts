@@ -1,4 +1,6 @@
+export { administerSites } from './administer-sites.js'
 export { aggregate, type Contribution } from './aggregate.js'
+export { type AuditVerdict, auditRun } from './audit.js'
 export {
   type Coordinator,
   type CoordinatorOptions,
@@ -9,4 +11,6 @@ export { formatInvite, type Invite, parseInvite } from './invite.js'
 export { type KnockOutcome, knockAtCoordinator } from './knock.js'
 export { type LedgerEntry, type LedgerVerdict, verifyLedger } from './ledger.js'
 export { type JoinOptions, joinFederation } from './site.js'
+export { checkSitesOfProcess } from './sites-of-process.js'
+export type { SiteLine, SitesAnswer, SitesRequest } from './sites-request.js'
 export { transportVersion } from './transport-version.js'

@@ -76,3 +76,25 @@ test('a site’s update that it did not sign is found, though the coordinator di
 test('another coordinator’s key does not verify it', () => {
   expect(verifyLedger(makeLedger(1), createIdentity().signingPublic).ok).toBe(false)
 })
+
+test('whichever byte of whichever field of a ledger is changed, the verdict names its round', () => {
+  const lines = makeLedger(3)
+  for (const [index, line] of lines.entries()) {
+    for (let at = 0; at < line.length; at++) {
+      // The lowest bit, and the case of a letter: what passes for the same in hexadecimal, base64 and JSON.
+      for (const bit of [1, 0x20]) {
+        const bytes = Buffer.from(line)
+        bytes[at]! ^= bit
+        const spoiled = lines.with(index, bytes.toString('utf8'))
+        const verdict = verifyLedger(spoiled, coordinator.signingPublic)
+        expect(verdict, `bit ${bit} of byte ${at} of line ${index + 1}`).toMatchObject({ ok: false, round: index + 1 })
+      }
+    }
+  }
+})
+
+test('a space that JSON does not see is seen', () => {
+  const [line] = makeLedger(1)
+  const verdict = verifyLedger([line!.replace('{', '{ ')], coordinator.signingPublic)
+  expect(verdict.problem).toMatch(/line 1: it is not as the coordinator writes it/)
+})

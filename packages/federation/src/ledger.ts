@@ -71,8 +71,9 @@ export interface LedgerVerdict {
   ok: boolean
   /** Rounds that are right, from the first on. */
   rounds: number
-  /** What is wrong with the first line that is. */
+  /** What is wrong with the first line that is, and which round it should be. */
   problem?: string
+  round?: number
 }
 
 /**
@@ -83,7 +84,12 @@ export function verifyLedger(lines: readonly string[], coordinatorPublicKey: Uin
   let previous = NO_PREVIOUS
   let last: LedgerEntry | undefined
   for (const [rounds, line] of lines.entries()) {
-    const problem = (what: string): LedgerVerdict => ({ ok: false, rounds, problem: `line ${rounds + 1}: ${what}` })
+    const problem = (what: string): LedgerVerdict => ({
+      ok: false,
+      rounds,
+      problem: `line ${rounds + 1}: ${what}`,
+      round: rounds + 1,
+    })
     let value: unknown
     try {
       value = JSON.parse(line)
@@ -93,6 +99,8 @@ export function verifyLedger(lines: readonly string[], coordinatorPublicKey: Uin
     const parsed = LedgerEntrySchema.safeParse(value)
     if (!parsed.success) return problem(z.prettifyError(parsed.error))
     const { signature: signed, ...entry } = parsed.data
+    // One round, one line: other spaces, an order of keys or a second spelling of a signature's last letter are no other ledger.
+    if (canonicalJson(value) !== line || !isCanonical(signed)) return problem('it is not as the coordinator writes it')
     if (!verifySignature(coordinatorPublicKey, entryBytes(entry), Buffer.from(signed, 'base64url')))
       return problem('the coordinator’s signature is wrong')
     if (entry.previous !== previous) return problem('it does not follow the line before')
@@ -109,4 +117,14 @@ export function verifyLedger(lines: readonly string[], coordinatorPublicKey: Uin
     last = parsed.data
   }
   return { ok: true, rounds: lines.length }
+}
+
+/** Whether base64url has one spelling only: the bits that its last letter holds too many are 0. */
+function isCanonical(text: string): boolean {
+  return Buffer.from(text, 'base64url').toString('base64url') === text
+}
+
+/** The rounds of a ledger that was verified. */
+export function readLedger(lines: readonly string[]): LedgerEntry[] {
+  return lines.map((line) => LedgerEntrySchema.parse(JSON.parse(line)))
 }

@@ -138,6 +138,7 @@ const FAST = {
   leaseMs: 1000,
   resendMs: 150,
   probeMs: 30,
+  controlMs: 20,
   doneGraceMs: 300,
   writeRetryMs: 20,
 }

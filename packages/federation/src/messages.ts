@@ -43,6 +43,10 @@ export const SiteDescriptionSchema = z.object({
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
   precision: z.string().max(20),
+  version: z.string().max(64).optional(),
+  findings: count.optional(),
+  plannedBytes: z.int().min(0).optional(),
+  memoryBytes: z.int().min(0).optional(),
 })
 
 /** What a site works on. */

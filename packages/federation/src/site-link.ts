@@ -8,7 +8,9 @@ import {
   type Study,
   sha256,
 } from '@meshfl/core'
+import { z } from 'zod'
 import {
+  checkSignature,
   decodeJsonBody,
   decodeSigned,
   encodeJsonBody,
@@ -22,6 +24,7 @@ import {
 import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
+import { addTraffic, type TrafficFigures } from './traffic.js'
 import type { DealerTransport, Heartbeat } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
 
@@ -85,7 +88,7 @@ export class SiteLink {
   #wasConnected = false
   #saidUnreachable = false
   #closed = false
-  readonly bytes = { sent: 0, received: 0 }
+  readonly traffic: TrafficFigures = { bytesSent: 0, bytesReceived: 0, payloadSent: 0, payloadReceived: 0 }
 
   constructor(options: SiteLinkOptions) {
     this.#options = options
@@ -121,7 +124,7 @@ export class SiteLink {
       onHandshakeFailed: current(() => this.#handshakeFailed()),
       onMessage: (frames) => {
         if (this.#dealer !== dealer) return
-        for (const frame of frames) this.bytes.received += frame.length
+        addTraffic(this.traffic, 'received', frames)
         this.#guard(() => this.#receive(frames))
       },
     })
@@ -264,6 +267,7 @@ export class SiteLink {
     this.#transcript = transcriptHash(this.#hello, isDenial ? new Uint8Array() : frames[0]!)
     let header: Header<'CHALLENGE' | 'DENY'>
     try {
+      if (this.#speaksAnother(frames)) return
       header = this.#read(frames, ['CHALLENGE', 'DENY']).header
     } catch (error) {
       // With one greeting out, this cannot be the answer to another: it is signed by another key than the invite names.
@@ -286,12 +290,35 @@ export class SiteLink {
     this.#send({ v: PROTOCOL_VERSION, type: 'AUTH', ...proof })
   }
 
+  /** Another major version: nothing of what it says is read but that its signature is right. */
+  #speaksAnother(frames: readonly Uint8Array[]): boolean {
+    const { version } = peekType(frames)
+    if (version === PROTOCOL_VERSION) return false
+    const { signingPublic } = this.#options.invite
+    checkSignature(frames, { signingPublic, sender: 'coordinator', session: this.#transcript })
+    const theirs = String(version).slice(0, 8)
+    this.#fail('FEDERATION_VERSION', `the coordinator speaks MFP/${theirs}, this site MFP/${PROTOCOL_VERSION}`, {
+      hint: 'use the version of meshfl that the coordinator uses',
+    })
+    return true
+  }
+
   #welcomed({ header, bodies }: Message<'WELCOME'>): void {
-    const study = decodeJsonBody(StudyBodySchema, bodies[0]!)
+    // Hashed as it came: a study of another version may leave out a key that this one fills in.
+    const said = decodeJsonBody(z.unknown(), bodies[0]!)
     const tensors = decodeJsonBody(LayoutBodySchema, bodies[1]!)
-    const found = sha256(canonicalJson(study))
+    const found = sha256(canonicalJson(said))
     if (found !== header.study || header.study !== this.#studySha256 || header.run !== this.#run)
       throw new ProtocolError(`the study’s hash is ${found}, the coordinator says ${this.#studySha256}`)
+    const parsed = StudyBodySchema.safeParse(said)
+    if (!parsed.success) {
+      const words = z.prettifyError(parsed.error).slice(0, 300)
+      this.#fail('FEDERATION_VERSION', `this version of meshfl does not understand the study: ${words}`, {
+        hint: 'use the version of meshfl that the coordinator uses',
+      })
+      return
+    }
+    const study = parsed.data
     const layoutSha256 = sha256(canonicalJson(tensors))
     if (layoutSha256 !== header.layout)
       throw new ProtocolError(`the layout’s hash is ${layoutSha256}, the coordinator says ${header.layout}`)
@@ -344,7 +371,7 @@ export class SiteLink {
 
   #send(header: Header, bodies: readonly Uint8Array[] = []): void {
     const frames = encodeSigned(this.#options.identity, 'site', this.#transcript, header, bodies)
-    for (const frame of frames) this.bytes.sent += frame.length
+    addTraffic(this.traffic, 'sent', frames)
     this.#dealer?.send(frames)
   }
 

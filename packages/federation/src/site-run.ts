@@ -51,8 +51,11 @@ export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTr
   address: string
   identity: Identity
   store: SiteStore
+  /** Whether the identity was approved before. */
+  isMember: boolean
+  /** What to write down when it is. */
+  enrolment: Pick<Membership, 'keys' | 'invites'>
   patience: PatientWrites
-  membership: Membership | null
   tell(event: Told): void
   timing: Timing
   at(point: string): void
@@ -92,12 +95,12 @@ export class SiteRun {
       this.#reject = reject
     })
     this.#state = siteStartState(options.timing, null)
-    const { identity, invite, address, membership } = options
+    const { identity, invite, address, isMember } = options
     this.#link = new SiteLink({
       identity,
       invite,
       address,
-      isMember: membership !== null,
+      isMember,
       heartbeat: { intervalMs: options.timing.heartbeatMs, timeoutMs: options.timing.heartbeatTimeoutMs },
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
@@ -163,13 +166,14 @@ export class SiteRun {
   }
 
   async #enrolled(welcome: Welcome, site: string): Promise<void> {
-    const { invite, store } = this.#options
+    const { invite, store, enrolment } = this.#options
     await store.writeMembership({
-      format: 'meshfl-membership/1',
+      format: 'meshfl-membership/2',
       curvePublic: invite.curvePublic.toString('base64url'),
       signingPublic: invite.signingPublic.toString('base64url'),
       run: welcome.run,
       site,
+      ...enrolment,
     })
     this.#options.at('enrolled')
     this.#options.tell({ type: 'log', level: 'info', message: `${site} is approved`, site })
@@ -440,8 +444,7 @@ export class SiteRun {
   }
 
   #tellTraffic(): void {
-    const { sent, received } = this.#link.bytes
-    this.#options.tell({ type: 'traffic', site: this.#site, bytesSent: sent, bytesReceived: received })
+    this.#options.tell({ type: 'traffic', site: this.#site, ...this.#link.traffic })
   }
 }
 

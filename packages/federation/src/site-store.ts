@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   bytesOf,
@@ -26,12 +26,16 @@ const OWN_PARAMETERS = 'own.before.parameters'
 const OWN_STATISTICS = 'own.before.statistics'
 
 const MembershipSchema = z.strictObject({
-  format: z.literal('meshfl-membership/1'),
+  format: z.literal('meshfl-membership/2'),
   /** Both keys of the coordinator, base64url. */
   curvePublic: z.string(),
   signingPublic: z.string(),
   run: z.string(),
   site: z.string(),
+  /** The file of the keys that were approved, beside this one. */
+  keys: z.string().regex(/^[\w-]+\.json$/),
+  /** Ids of the invites that it came with. */
+  invites: z.array(z.string()),
 })
 export type Membership = z.infer<typeof MembershipSchema>
 
@@ -83,8 +87,8 @@ export class SiteStore {
     for (const name of ['.', 'keys', 'state']) await removeTemporaryFiles(join(this.#folder, name))
   }
 
-  get keysPath(): string {
-    return join(this.#folder, 'keys', 'site.json')
+  keysPath(name: string): string {
+    return join(this.#folder, 'keys', name)
   }
 
   /** Whose site this is; null before it was approved. @throws MeshflError `SITE_STATE_INVALID` */
@@ -98,9 +102,12 @@ export class SiteStore {
     }
   }
 
+  /** From here on the site goes by the keys that this names; those before them are worth nothing, and removed. */
   async writeMembership(membership: Membership): Promise<void> {
+    const before = this.readMembership()
     const text = `${JSON.stringify(membership, null, 2)}\n`
     await this.#patience.run(this.#membershipPath, () => writeFileAtomic(this.#membershipPath, text, { mode: 0o600 }))
+    if (before && before.keys !== membership.keys) await rm(this.keysPath(before.keys), { force: true })
   }
 
   /** The last round that was trained in this run, or null. @throws MeshflError `SITE_STATE_INVALID` */

@@ -11,11 +11,14 @@ import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
 import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
-import { inviteAddress, parseInvite } from './invite.js'
+import { enrolmentKeys, inviteAddress, parseInvite } from './invite.js'
 import { PatientWrites } from './patient-writes.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
+
+/** What a coordinator says to keys that it does not take any more. A new invite then brings new ones; the site's state stays. */
+const KEYS_DO_NOT_COUNT = ['FEDERATION_REFUSED', 'SITE_REVOKED', 'SITE_KEYS_REPLACED']
 
 export interface JoinOptions {
   /** The line that the coordinator printed: `mfl1:...`. */
@@ -37,7 +40,7 @@ export interface JoinOptions {
  * Takes part in a federation until it ends: enrols with the invite (the first time), trains and scores what the coordinator asks
  * for, reconnects for ever, and goes on where its folder stands. Resolves with the final global model, which is in
  * `<folder>/model.safetensors` too.
- * @throws MeshflError `INVITE_MALFORMED`, `INVITE_EXPIRED`, `INVITE_USED`, `FEDERATION_DENIED`, `FEDERATION_REFUSED`,
+ * @throws MeshflError `INVITE_MALFORMED`, `INVITE_EXPIRED`, `INVITE_USED`, `SITE_REVOKED`, `SITE_KEYS_REPLACED`, `FEDERATION_DENIED`, `FEDERATION_REFUSED`,
  * `FEDERATION_SERVER_KEY`, `FEDERATION_VERSION`, `RUN_LOCKED`, `SITE_STATE_MISMATCH`, `SITE_STATE_INVALID`, `UPDATE_NOT_FINITE`,
  * `INTERRUPTED`, and whatever the trainer throws
  */
@@ -53,7 +56,6 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
     })
     const store = new SiteStore(options.folder, patience)
     await store.sweep()
-    const identity = await loadIdentity(store.keysPath)
     const membership = store.readMembership()
     if (
       membership &&
@@ -70,25 +72,38 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
       tell({ type: 'log', level: 'info', message: 'this site has the final model already' })
       return finished
     }
-    if (!membership) {
-      const words = `joining ${invite.host}:${invite.port} with the key ${fingerprint(identity.signingPublic)}`
-      tell({ type: 'log', level: 'info', message: words })
+    const { id } = enrolmentKeys(invite.secret)
+    const run = async (keys: string, isMember: boolean): Promise<FederationResult> => {
+      const identity = await loadIdentity(store.keysPath(keys))
+      if (!isMember) {
+        const words = `joining ${invite.host}:${invite.port} with the key ${fingerprint(identity.signingPublic)}`
+        tell({ type: 'log', level: 'info', message: words })
+      }
+      return new SiteRun({
+        invite,
+        address: options.address ?? inviteAddress(invite),
+        identity,
+        store,
+        patience,
+        isMember,
+        enrolment: { keys, invites: [...(membership?.invites ?? []), id] },
+        describe: options.describe,
+        createTrainer: options.createTrainer,
+        tell,
+        signal: options.signal,
+        timing,
+        at: internals.at ?? (() => undefined),
+      }).finish()
     }
-    const run = new SiteRun({
-      invite,
-      address: options.address ?? inviteAddress(invite),
-      identity,
-      store,
-      patience,
-      membership,
-      describe: options.describe,
-      createTrainer: options.createTrainer,
-      tell,
-      signal: options.signal,
-      timing,
-      at: internals.at ?? (() => undefined),
-    })
-    return await run.finish()
+    if (!membership) return await run('site.json', false)
+    try {
+      return await run(membership.keys, true)
+    } catch (error) {
+      const isKnown = membership.invites.includes(id)
+      if (isKnown || !(error instanceof MeshflError) || !KEYS_DO_NOT_COUNT.includes(error.code)) throw error
+      tell({ type: 'log', level: 'info', message: `${error.message}: coming with new keys and the new invite` })
+      return await run(`site-${id}.json`, false)
+    }
   } finally {
     lock.release()
   }

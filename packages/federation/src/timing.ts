@@ -15,6 +15,8 @@ export interface Timing {
   firstStepMs: number
   /** How often each connection is tried: a peer that was killed is noticed by it. */
   probeMs: number
+  /** How often the coordinator looks for requests of commands on its folder. */
+  controlMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
   /** See `Heartbeat`. */
@@ -33,14 +35,26 @@ export const DEFAULT_TIMING: Timing = {
   stallMs: 120_000,
   firstStepMs: 1_800_000,
   probeMs: 500,
+  controlMs: 200,
   doneGraceMs: 3000,
   heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
   heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
   writeRetryMs: 1000,
 }
 
+/** For sites that are not to be measured by their pace. */
+export const UNHURRIED: Partial<Timing> = {
+  stallMs: Number.POSITIVE_INFINITY,
+  firstStepMs: Number.POSITIVE_INFINITY,
+  // While a thousand sites log in or write their keys, the one event loop of all of them is late.
+  suspectMs: 60_000,
+  leaseMs: 120_000,
+}
+
 /** Where a test stops a process as a crash would: it throws there. */
 export interface Internals {
   timing?: Partial<Timing>
+  /** Memory that unfinished messages may take. */
+  floodBytes?: number
   at?(point: string): void
 }

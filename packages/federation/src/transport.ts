@@ -16,6 +16,8 @@ export interface RouterTransport {
   readonly endpoint: string
   /** Queues a message; a peer that is gone is told to `onUnreachable`. */
   send(peer: string, frames: readonly Uint8Array[]): void
+  /** Ends every connection, and listens again. */
+  hangUp(): Promise<void>
   /** Sends what is queued, then closes. */
   close(): Promise<void>
 }

@@ -65,14 +65,45 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     const queue = new SendQueue(socket, (frames, code) => {
       if (code !== 'ENOTSOCK' && code !== 'EBADF') options.onUnreachable(Buffer.from(frames[0]!).toString('hex'))
     })
+    let hangingUp: Promise<void> | undefined
+    let closed = false
     const receive = async (): Promise<void> => {
-      for await (const [peer, ...frames] of socket) options.onMessage(peer!.toString('hex'), frames)
+      for (;;) {
+        try {
+          for await (const [peer, ...frames] of socket) options.onMessage(peer!.toString('hex'), frames)
+          return
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || !hangingUp) throw error
+          await hangingUp // nothing can be read while the socket is unbound and bound again
+        }
+      }
     }
     const received = receive()
+    const rebind = async (): Promise<void> => {
+      await socket.unbind(endpoint) // ends the connections that came by it, and frees what was kept of their messages
+      const until = performance.now() + PORT_PATIENCE_MS
+      for (;;) {
+        try {
+          return await socket.bind(endpoint)
+        } catch (error) {
+          if (closed) return
+          if (performance.now() > until) throw error
+          await sleep(50)
+        }
+      }
+    }
     return {
       endpoint,
       send: (peer, frames) => queue.push([Buffer.from(peer, 'hex'), ...frames]),
+      hangUp() {
+        hangingUp ??= rebind().finally(() => {
+          hangingUp = undefined
+        })
+        return hangingUp
+      },
       async close() {
+        closed = true
+        await hangingUp
         await queue.close()
         socket.close()
         handler.close()

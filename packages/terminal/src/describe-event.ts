@@ -108,6 +108,10 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
     case 'traffic':
     case 'progress':
     case 'invite':
+    case 'sites':
+    case 'audit':
+    case 'canary':
+    case 'study':
       return null
     default:
       return null // an event of a newer version

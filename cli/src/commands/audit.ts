@@ -1,0 +1,67 @@
+import { Command, InvalidArgumentError } from 'commander'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+
+interface AuditCommandOptions extends OutputOptions {
+  key?: Buffer
+}
+
+export function auditCommand(): Command {
+  return withOutputOptions(
+    new Command('audit')
+      .description(
+        'Verify the ledger of a federation offline: signatures, chain, models; with kept updates every round is computed again',
+      )
+      .argument('<run>', 'folder that was given to meshfl serve or simulate as --out')
+      .option(
+        '--key <key>',
+        "the coordinator's public key, which an earlier audit printed (default: from the folder's own keys)",
+        publicKey,
+      )
+      .addHelpText('after', '\nExample:\n  meshfl audit ./run\nExit code 4: something is not as it was signed.'),
+  ).action(async (folder: string, options: AuditCommandOptions) => {
+    await runCommand(options, { title: 'meshfl audit' }, async ({ output }) => {
+      const [{ initializeModel, modelLayout }, { auditRun }, { readRunStudy }] = await Promise.all([
+        import('@meshfl/engine'),
+        import('@meshfl/federation'),
+        import('../run-folder.js'),
+      ])
+      const study = await readRunStudy(folder)
+      const { ok, rounds, replayed, models, signingPublic, problem, note } = await auditRun({
+        folder,
+        study,
+        layout: modelLayout(study.model),
+        initialModel: initializeModel(study.model, study.seed),
+        ...(options.key ? { signingPublic: options.key } : {}),
+      })
+      const key = Buffer.from(signingPublic).toString('base64url')
+      const counts = `${rounds} rounds are right (${models} model files, ${replayed} rounds computed again)`
+      output.result(
+        {
+          type: 'audit',
+          rounds,
+          ok,
+          replayed,
+          models,
+          key,
+          ...(problem ? { problem } : {}),
+          ...(note === undefined ? {} : { note }),
+        },
+        [
+          ...(problem ? [`round ${problem.round} is broken: ${problem.what}`] : []),
+          counts,
+          ...(note === undefined ? [] : [note]),
+          `key of the coordinator: ${key}`,
+        ].join('\n'),
+      )
+      if (!ok) process.exitCode = 4
+    })
+  })
+}
+
+function publicKey(text: string): Buffer {
+  const key = Buffer.from(text, 'base64url')
+  if (!/^[A-Za-z0-9_-]{43}$/.test(text) || key.length !== 32)
+    throw new InvalidArgumentError('expected 43 letters, digits, - or _, as meshfl audit prints it')
+  return key
+}

@@ -1,0 +1,32 @@
+import { writeFileAtomic } from '@meshfl/core'
+
+/**
+ * A JSON file that is written whole. Changes that come while it is being written wait for one more write that holds all of them:
+ * a thousand sites that are approved at once are not a thousand files. Writes never overtake one another.
+ */
+export class CoalescedFile {
+  readonly path: string
+  readonly #options: { mode?: number }
+  #writing: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
+
+  constructor(path: string, options: { mode?: number }) {
+    this.path = path
+    this.#options = options
+  }
+
+  /**
+   * Resolves when what `content` gives, now or a little later, is on disk.
+   * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
+   */
+  write(content: () => unknown): Promise<void> {
+    this.#next ??= this.#writing
+      .catch(() => undefined) // told to whoever asked for that write
+      .then(() => {
+        this.#next = undefined
+        this.#writing = writeFileAtomic(this.path, `${JSON.stringify(content(), null, 2)}\n`, this.#options)
+        return this.#writing
+      })
+    return this.#next
+  }
+}

@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { SiteNameSchema } from './messages.js'
+
+const seconds = z.number().positive()
+
+/** What the operator of a coordinator asks about its sites. */
+export const SitesRequestSchema = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.literal('list') }),
+  z.strictObject({ action: z.literal('invite'), count: z.int().min(1).max(10_000), expiresSeconds: seconds }),
+  /** `site`: the name or the fingerprint of a site that waits. */
+  z.strictObject({ action: z.literal('approve'), site: z.string() }),
+  z.strictObject({ action: z.literal('revoke'), site: z.string() }),
+  z.strictObject({ action: z.literal('rotate'), site: SiteNameSchema, expiresSeconds: seconds }),
+])
+export type SitesRequest = z.infer<typeof SitesRequestSchema>
+
+const SiteLineSchema = z.strictObject({
+  site: SiteNameSchema,
+  /** `asking`: waits for approval. `rotating`: waits for its new keys. `away`: approved; no coordinator runs, or it is not there. */
+  state: z.enum(['asking', 'online', 'suspect', 'lost', 'left', 'failed', 'done', 'away', 'rotating', 'revoked']),
+  fingerprint: z.string(),
+  /** When it was approved or revoked, or began to ask. */
+  since: z.string(),
+  trainCases: z.int().optional(),
+  validCases: z.int().optional(),
+  engine: z.string().optional(),
+})
+export type SiteLine = z.infer<typeof SiteLineSchema>
+
+export const SitesAnswerSchema = z.strictObject({
+  /** All of them after `list`; else the one that changed. */
+  sites: z.array(SiteLineSchema),
+  /** Those that hold and that nobody has used after `list`; else the new ones. `site`: whose keys it replaces. */
+  invites: z.array(z.strictObject({ invite: z.string(), expires: z.string(), site: SiteNameSchema.optional() })),
+})
+export type SitesAnswer = z.infer<typeof SitesAnswerSchema>

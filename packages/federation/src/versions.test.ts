@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto'
+import { canonicalJson, modelSha256, type Study, sha256 } from '@meshfl/core'
+import { afterEach, expect, test } from 'vitest'
+import { encodeJsonBody, encodeModelBody, encodeSigned, transcriptHash } from './frame.js'
+import { createIdentity, runName } from './identity.js'
+import { enrolmentKeys, formatInvite } from './invite.js'
+import { LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
+import type { Header } from './messages.js'
+import { admitRawSite } from './raw-site.fixture.js'
+import type { RouterTransport } from './transport.js'
+import { openRouter } from './zeromq-router.js'
+
+/** A coordinator of another version: its headers have more keys, it says more, and its study is as the test says. */
+class OtherCoordinator {
+  readonly #identity = createIdentity()
+  readonly #secret = randomBytes(16)
+  readonly #known = new Set([enrolmentKeys(this.#secret).curvePublic.toString('hex')])
+  readonly #study: unknown
+  readonly #version: number
+  readonly #logins = new Map<string, { purpose: string; transcript: Buffer }>()
+  readonly heard: string[] = []
+  readonly model = randomModel('initial')
+  router!: RouterTransport
+
+  constructor(study: unknown, version = 1) {
+    this.#study = study
+    this.#version = version
+  }
+
+  async open(): Promise<string> {
+    this.router = await openRouter({
+      bind: 'tcp://127.0.0.1:*',
+      identity: this.#identity,
+      admits: (key) => this.#known.has(key.toString('hex')),
+      onMessage: (peer, frames) => this.#receive(peer, frames),
+      onUnreachable: () => undefined,
+      onRefused: () => undefined,
+      maxMessageBytes: 1 << 20,
+    })
+    const port = Number(this.router.endpoint.split(':').at(-1))
+    return formatInvite({ host: '127.0.0.1', port, ...this.#identity, secret: this.#secret })
+  }
+
+  #receive(peer: string, frames: readonly Uint8Array[]): void {
+    const header = JSON.parse(Buffer.from(frames[0]!).toString()) as Header
+    const study = sha256(canonicalJson(this.#study))
+    const run = runName(study, this.#identity.signingPublic)
+    const base = modelSha256(this.model)
+    const say = (type: string, fields: object, bodies: Uint8Array[] = []): void => {
+      const said = { v: this.#version, type, ...fields, someday: { more: [1, 2] } } as unknown as Header
+      const { transcript } = this.#logins.get(peer)!
+      this.router.send(peer, encodeSigned(this.#identity, 'coordinator', transcript, said, bodies))
+    }
+    const task = { run, round: 1, rounds: 1, attempt: 1, base, leaseSeconds: 60 }
+    if (header.type !== 'PING') this.heard.push(header.type)
+    switch (header.type) {
+      case 'HELLO': {
+        this.#known.add(Buffer.from(header.curveKey, 'base64url').toString('hex'))
+        const challenge = { nonce: randomBytes(32).toString('base64url'), session: peer, run, study }
+        const words = { v: this.#version, type: 'CHALLENGE', ...challenge, someday: { more: [1, 2] } }
+        const transcript = transcriptHash(frames[0]!, Buffer.from(JSON.stringify(words)))
+        this.#logins.set(peer, { purpose: header.purpose, transcript })
+        say('CHALLENGE', challenge)
+        break
+      }
+      case 'AUTH': {
+        const { parameters, statistics } = LAYOUT
+        const bodies = [encodeJsonBody(this.#study), encodeJsonBody({ parameters, statistics })]
+        say('WELCOME', { run, study, layout: LAYOUT.sha256 }, bodies)
+        break
+      }
+      case 'JOIN': {
+        const reconnect = this.#logins.get(peer)!.purpose === 'enrol'
+        say('ADMIT', { site: 'site-1', reconnect })
+        if (reconnect) break
+        say('SOMEDAY', { round: 1 })
+        say('TASK', { ...task, purpose: 'train' }, [encodeModelBody(this.model)])
+        break
+      }
+      case 'RESULT':
+        say('ACK', { purpose: header.purpose, round: header.round, base, status: 'accepted' })
+        say('SOMEDAY', { round: 1 })
+        say('DONE', { run, rounds: 1, result: base, best: null }, [encodeModelBody(this.model), encodeJsonBody({})])
+        break
+    }
+  }
+}
+
+let loopback: Loopback
+let other: OtherCoordinator | undefined
+afterEach(async () => {
+  await loopback?.close()
+  await other?.router.close()
+  other = undefined
+})
+
+async function joinOther(study: (study: Study) => unknown, version?: number) {
+  loopback = new Loopback(1, { rounds: 1 })
+  other = new OtherCoordinator(study(loopback.study), version)
+  return loopback.join('site-1', { invite: await other.open() })
+}
+
+test('a site works with a coordinator of the next version, which says more, in more keys', async () => {
+  const site = await joinOther((study) => study)
+  expect((await site.finished).parametersSha256).toBe(modelSha256(other!.model))
+  expect(other!.heard.filter((type) => type === 'RESULT')).toHaveLength(1)
+  expect(loopback.siteEvents.get('site-1')).not.toContainEqual(expect.objectContaining({ type: 'log', level: 'warn' }))
+})
+
+test('a site works with a coordinator of the version before, whose study lacks a key that has a default now', async () => {
+  const site = await joinOther((study) => {
+    const { keepUpdates: _, ...federation } = study.federation
+    return { ...study, federation }
+  })
+  expect((await site.finished).rounds).toBe(1)
+})
+
+test('a study with a key that this version does not know is refused in words, not tried for ever', async () => {
+  const site = await joinOther((study) => ({ ...study, someday: true }))
+  await expect(site.finished).rejects.toMatchObject({
+    code: 'FEDERATION_VERSION',
+    message: expect.stringMatching(/does not understand the study.*someday/s),
+  })
+})
+
+test('a coordinator of another major version is named', async () => {
+  const site = await joinOther((study) => study, 2)
+  await expect(site.finished).rejects.toMatchObject({
+    code: 'FEDERATION_VERSION',
+    message: 'the coordinator speaks MFP/2, this site MFP/1',
+  })
+})
+
+test('a coordinator works with a site of the next version, and warns of nothing', async () => {
+  loopback = new Loopback(1, { rounds: 1 })
+  const { raw } = await admitRawSite(loopback)
+  try {
+    await until(() => raw.of('TASK').length > 0)
+    const task = raw.of('TASK')[0]!
+    raw.send({ v: 1, type: 'SOMEDAY', round: 1 } as unknown as Header, [new Uint8Array(9)])
+    const { header, bodies } = raw.result(task, randomModel('x'), 3)
+    raw.send({ ...header, someday: { more: [1, 2] } } as unknown as Header, bodies)
+    await until(() => raw.of('TASK').some(({ purpose }) => purpose === 'evaluate')) // the task says that it was accepted
+    expect(loopback.logs('warn').filter((line) => /refused/.test(line))).toEqual([])
+  } finally {
+    await raw.close()
+  }
+})

@@ -1,0 +1,19 @@
+/** What CurveZMQ puts around a frame: the command's name, a nonce, the authenticator, the frame's flags. */
+const CURVE_BYTES = 8 + 8 + 16 + 1
+/** ZMTP 3.1: flags and a length of one byte, or of eight. */
+const SHORT_HEADER = 2
+const LONG_HEADER = 9
+const LONGEST_SHORT = 255
+
+/** Bytes of a message in the TCP stream: https://rfc.zeromq.org/spec/23/ and /26/. What IP and TCP add is not in it. */
+export function wireBytes(frames: readonly Uint8Array[]): number {
+  return frames.reduce((sum, { length }) => {
+    const body = length + CURVE_BYTES
+    return sum + body + (body > LONGEST_SHORT ? LONG_HEADER : SHORT_HEADER)
+  }, 0)
+}
+
+/** Bytes of a message that are models, scores, and descriptions: all but its header and signature. */
+export function payloadBytes(frames: readonly Uint8Array[]): number {
+  return frames.slice(1, -1).reduce((sum, { length }) => sum + length, 0)
+}
