@@ -2,6 +2,7 @@ import { MeshflError } from '@meshfl/core'
 import type { Engine } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
+import { createCudaEngine } from './native/cuda-engine.js'
 import { loadWasmModule } from './wasm/module.js'
 import { createWasmEngine } from './wasm/wasm-engine.js'
 
@@ -21,15 +22,24 @@ export interface EngineProbe {
 }
 
 export interface OpenOptions {
-  /** Default: the first available of cuda, cpu, wasm. */
-  device?: EngineName
+  /** An engine, or one of several GPUs: `cuda:1`. Default: the first available of cuda, cpu, wasm. */
+  device?: EngineName | `cuda:${number}`
   /** Default of its sessions; default: the machine's cores. */
   threads?: number
   precision?: 'fp32' | 'bf16'
 }
 
+async function probeCuda(): Promise<EngineProbe> {
+  const found = await loadAddon('cuda')
+  if (!('addon' in found)) return { name: 'cuda', available: false, ...found }
+  const gpus = (found.addon.devices('cuda') ?? []).map(
+    ({ name, instructionSet }, index) => `cuda:${index} ${name} (${instructionSet})`,
+  )
+  return { name: 'cuda', available: true, reason: gpus.join(', ') }
+}
+
 async function probeCpu(): Promise<EngineProbe> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   if (!('addon' in found)) return { name: 'cpu', available: false, ...found }
   try {
     return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon)}` }
@@ -51,12 +61,7 @@ async function probeWasm(): Promise<EngineProbe> {
 }
 
 const PROBES: Record<EngineName, () => Promise<EngineProbe>> = {
-  cuda: async () => ({
-    name: 'cuda',
-    available: false,
-    reason: 'the cuda engine is not part of this version',
-    hint: 'use the cpu or the wasm engine',
-  }),
+  cuda: probeCuda,
   cpu: probeCpu,
   wasm: probeWasm,
 }
@@ -97,7 +102,8 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
     const found = probes.find((entry) => entry.name === name)
     if (found && !found.available) throw unavailable(found, 'MESHFL_REQUIRE asks for')
   }
-  const chosen = probes.find(({ name, available }) => (options.device ? name === options.device : available))
+  const [asked, index] = options.device?.split(':') ?? []
+  const chosen = probes.find(({ name, available }) => (asked === undefined ? available : name === asked))
   if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
   if (!chosen.available) throw unavailable(chosen, 'cannot open')
   if (options.precision === 'bf16') {
@@ -105,6 +111,7 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
       hint: "leave precision out, or ask for 'fp32'",
     })
   }
+  if (chosen.name === 'cuda') return createCudaEngine(index === undefined ? {} : { device: Number(index) })
   const threads = options.threads === undefined ? {} : { threads: options.threads }
   return chosen.name === 'cpu' ? createCpuEngine(threads) : createWasmEngine(threads)
 }

@@ -16,13 +16,13 @@ export interface CpuEngineOptions {
 
 /** The instruction sets that `createCpuEngine` can be asked for on this machine, best first; none without the addon. */
 export async function cpuInstructionSets(): Promise<string[]> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   return 'addon' in found ? found.addon.instructionSets('cpu') : []
 }
 
 /** Floating-point operations a second that so many threads can do in multiply-adds; undefined without the addon. Blocks for a quarter of a second. */
 export async function measureCpuPeak(threads: number): Promise<number | undefined> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   if (!('addon' in found)) return undefined
   return found.addon.measurePeak('cpu', chooseInstructionSet(found.addon), threads)
 }
@@ -69,7 +69,12 @@ class CpuEngine implements Engine {
     checkGrid(grid)
     const threads = countThreads(options.threads ?? this.#threads)
     const native = new this.#addon.Session('cpu', this.device.instructionSet, threads)
-    return new MachineSession(new NativeMachine(native, threads), checked, { ...grid }, options)
+    return new MachineSession(
+      new NativeMachine(native, threads, { mostBytes: memoryBytes() }),
+      checked,
+      { ...grid },
+      options,
+    )
   }
 }
 
@@ -78,7 +83,7 @@ class CpuEngine implements Engine {
  * @throws MeshflError `ENGINE_UNAVAILABLE` when the addon is not built, or lacks the instruction set asked for
  */
 export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<Engine> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   if ('addon' in found) return new CpuEngine(found.addon, options)
   throw new MeshflError('ENGINE_UNAVAILABLE', found.reason, { hint: found.hint, data: { engine: 'cpu' } })
 }
