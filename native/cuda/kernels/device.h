@@ -61,6 +61,6 @@ Status launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes, v
 #endif
 }
 
-inline uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+__host__ __device__ inline uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 }  // namespace mfl::cuda
