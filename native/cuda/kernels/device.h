@@ -36,9 +36,13 @@ __device__ __forceinline__ float multiply_add(float a, float b, float c) {
 /** The sum over the lanes of a warp, the same bits in all of them. All lanes must call it. */
 template <class N>
 __device__ __forceinline__ N warp_sum(N value) {
+#ifdef MFL_CUDA_SHIM
+  return shim::sum_lanes(value);
+#else
 #pragma unroll
   for (int mask = warp_size / 2; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffffu, value, mask);
   return value;
+#endif
 }
 
 /** Puts a kernel on a stream. */

@@ -40,13 +40,21 @@ struct alignas(8) uint2 {
 
 inline void __syncthreads() { mfl::shim::wait_for_block(); }
 
-template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask) {
-  const char *slots = mfl::shim::exchange(&value, sizeof value);
-  T other;
-  std::memcpy(&other, slots + ((mfl::shim::thread_index.x % 32) ^ mask) * 64, sizeof other);
-  return other;
+namespace mfl::shim {
+
+/** What a butterfly of five __shfl_xor_sync sums up to, with one exchange: switching fibres is what takes the time here. */
+template <class N>
+N sum_lanes(N value) {
+  const char *slots = exchange(&value, sizeof value);
+  N sums[32];
+  for (int lane = 0; lane < 32; lane++) std::memcpy(&sums[lane], slots + lane * 64, sizeof(N));
+  for (int half = 16; half > 0; half /= 2) {
+    for (int lane = 0; lane < half; lane++) sums[lane] += sums[lane + half];
+  }
+  return sums[0];
 }
+
+}  // namespace mfl::shim
 
 inline void __syncwarp() {
   char nothing = 0;
