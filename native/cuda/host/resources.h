@@ -45,7 +45,7 @@ using OwnExecutable = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 /** Nothing when the device has not so much. */
 inline DeviceMemory try_device_memory(uint64_t bytes) {
   char *memory = nullptr;
-  const cudaError_t error = cudaMalloc(&memory, bytes);
+  const cudaError_t error = cudaMalloc(reinterpret_cast<void **>(&memory), bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     return {};
@@ -56,7 +56,7 @@ inline DeviceMemory try_device_memory(uint64_t bytes) {
 
 inline PinnedMemory pinned_memory(uint64_t bytes) {
   char *memory = nullptr;
-  check(cudaMallocHost(&memory, bytes), "allocating pinned memory");
+  check(cudaMallocHost(reinterpret_cast<void **>(&memory), bytes), "allocating pinned memory");
   return PinnedMemory(memory);
 }
 
