@@ -5,6 +5,8 @@ import { deviceName, wholeNumber } from './option-parsers.js'
 export interface EngineOptions {
   device?: 'cuda' | 'cpu' | 'wasm' | `cuda:${number}`
   threads?: number
+  checkpointing?: 'none' | 'auto' | 'layer'
+  maxMemory?: string
 }
 
 /** Adds the options that choose what computes. */
@@ -20,14 +22,47 @@ export function withEngineOptions(command: Command): Command {
       'threads of the engine (default: all cores); the result does not depend on it',
       wholeNumber(1),
     )
+    .option(
+      '--max-memory <bytes>',
+      "most that the engine's buffers may take: 2GB, 512MB, 1.5GiB (default: the machine's)",
+    )
+    .addOption(
+      new Option(
+        '--checkpointing <how>',
+        'layers that a training step computes again to save memory: as few as fit, none, or as many as help; the result does not depend on it (default: auto)',
+      ).choices(['auto', 'none', 'layer']),
+    )
 }
 
-/** Opens the engine that the options ask for. @throws MeshflError `ENGINE_UNAVAILABLE` */
+/** Opens the engine that the options ask for. @throws MeshflError `ENGINE_UNAVAILABLE`, `USAGE_BYTES` */
 export async function engineFromOptions(options: EngineOptions): Promise<Engine> {
-  const { openEngine } = await import('@meshfl/engine')
-  const { device } = options
+  const [{ parseBytes }, { openEngine }] = await Promise.all([import('@meshfl/core'), import('@meshfl/engine')])
+  const { device, threads, checkpointing, maxMemory } = options
   return openEngine({
     ...(device ? { device } : {}),
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(checkpointing ? { checkpointing } : {}),
+    ...(maxMemory === undefined ? {} : { maxMemoryBytes: parseBytes(maxMemory) }),
   })
+}
+
+/** The engine's part of a command's options. */
+export function engineChoice({ device, threads, checkpointing, maxMemory }: EngineOptions): EngineOptions {
+  return {
+    ...(device ? { device } : {}),
+    ...(threads === undefined ? {} : { threads }),
+    ...(checkpointing ? { checkpointing } : {}),
+    ...(maxMemory === undefined ? {} : { maxMemory }),
+  }
+}
+
+/** The same options as words, for a process that is to compute in the same way. */
+export function engineArguments(options: EngineOptions): string[] {
+  const { device, threads, checkpointing, maxMemory } = options
+  return [
+    ...(device ? ['--device', device] : []),
+    ...(threads === undefined ? [] : ['--threads', String(threads)]),
+    ...(checkpointing ? ['--checkpointing', checkpointing] : []),
+    ...(maxMemory === undefined ? [] : ['--max-memory', maxMemory]),
+  ]
 }

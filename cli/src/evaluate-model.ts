@@ -1,5 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path'
-import { canonicalJson, MeshflError, readEventLog, sha256 } from '@meshfl/core'
+import { canonicalJson, type EventSink, MeshflError, readEventLog, sha256 } from '@meshfl/core'
 import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
 import {
@@ -12,6 +12,7 @@ import {
 } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
+import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
 import type { TrainedModel } from './trained-model.js'
 
@@ -21,6 +22,8 @@ export interface ModelEvaluationOptions extends EvaluationOptions {
   split: Split
   engine: Engine
   comparisons?: readonly Comparison[]
+  /** Told what the engine's buffers will take. */
+  onSession: EventSink
 }
 
 /**
@@ -59,7 +62,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   for (const gate of options.gates) checkGate(gate, classNames)
   const notes = preparationNotes(model, dataset)
   for (const note of notes) options.onNote(note, 'warn')
-  const session = await engine.createSession(model.spec, dataset.grid)
+  const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
+  options.onSession(memoryEvent(engine, session, model.spec, 'predict'))
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
   try {

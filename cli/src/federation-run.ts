@@ -5,12 +5,16 @@ import { initializeModel, modelLayout } from '@meshfl/engine'
 import { type Coordinator, startCoordinator } from '@meshfl/federation'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
+import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
 
 export interface FederationRunOptions {
   folder: string
   study: Study
   bind: string
   advertise?: string
+  /** Where to listen for tunnels as well: `host:port`. */
+  tunnel?: string
+  telemetry: TelemetryOptions
   sites: number
   minSites?: number
   autoApprove: boolean
@@ -24,18 +28,30 @@ export interface FederationRunOptions {
 
 export interface FederationRun {
   coordinator: Coordinator
-  close(): void
+  /** Stops the coordinator and gives everything back. */
+  close(): Promise<void>
 }
 
 /** A coordinator on a run's folder, its events in the folder's log and on the output. */
 export async function startFederationRun(options: FederationRunOptions): Promise<FederationRun> {
   const { folder, study, output, signal } = options
   const run = await openRunFolder(folder, study)
+  let telemetry: EventSink = () => undefined
   const events: EventSink = (event) => {
     output.events(event)
     run.log.write(event)
+    telemetry(event)
+  }
+  const say = (level: 'info' | 'warn', message: string): void => events({ type: 'log', time: now(), level, message })
+  let close = async (): Promise<void> => run.log.close()
+  const closeFirst = (first: () => Promise<void>): void => {
+    const rest = close
+    close = () => first().finally(rest)
   }
   try {
+    const opened = await openTelemetry(options.telemetry, folder, study, (message) => say('warn', message))
+    closeFirst(() => opened.close())
+    telemetry = opened.events
     const coordinator = await startCoordinator({
       folder,
       bind: options.bind,
@@ -50,9 +66,17 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       events,
       signal,
     })
+    closeFirst(() => coordinator.stop())
     if (options.printInvites) {
       for (const { invite, expires } of coordinator.invites) output.events({ type: 'invite', invite, expires })
     }
+    if (options.tunnel !== undefined) {
+      const { startTunnels } = await import('./tunnels.js')
+      const tunnels = await startTunnels(options.tunnel, coordinator.endpoint, options.sites)
+      closeFirst(() => tunnels.close())
+      say('info', tunnels.words)
+    }
+    if (opened.listening) say('info', opened.listening)
     events({
       type: 'run-started',
       time: now(),
@@ -65,9 +89,9 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       ...(coordinator.resumedAtRound > 0 ? { resumedAtRound: coordinator.resumedAtRound } : {}),
       path: folder,
     })
-    return { coordinator, close: () => run.log.close() }
+    return { coordinator, close }
   } catch (error) {
-    run.log.close()
+    await close()
     // A start that failed does not bind the next one to its options.
     if (!run.resumed && error instanceof MeshflError) await rm(join(folder, 'study.yaml'))
     throw error

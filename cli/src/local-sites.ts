@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { MeshflError, makeFolder } from '@meshfl/core'
+import { type EngineOptions, engineArguments } from './engine-options.js'
 
 export interface LocalSite {
   name: string
@@ -15,8 +16,7 @@ export interface LocalSite {
 
 export interface LocalSitesOptions {
   sites: LocalSite[]
-  device?: string
-  threads: number
+  engine: EngineOptions
   signal: AbortSignal
   onRestart(site: string, reason: string): void
 }
@@ -81,10 +81,8 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     '--out',
     site.state,
     '--json',
-    '--threads',
-    String(options.threads),
+    ...engineArguments(options.engine),
   ]
-  if (options.device) args.push('--device', options.device)
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     // A process group of its own: Ctrl-C reaches the coordinator first, which then ends its sites.

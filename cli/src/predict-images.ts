@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path'
-import { writeFileAtomic } from '@meshfl/core'
+import { type EventSink, writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
   type ConformOptions,
@@ -13,6 +13,7 @@ import {
   type Shape,
   voxelVolumeMl,
 } from '@meshfl/volume'
+import { memoryEvent } from './memory-event.js'
 import { predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
 
@@ -28,6 +29,8 @@ export interface PredictOptions {
   nanToZero: boolean
   probabilities: boolean
   signal: AbortSignal
+  /** Told what the engine's buffers will take, whenever the grid changes. */
+  onSession: EventSink
 }
 
 export interface Prediction {
@@ -96,14 +99,15 @@ function conformOptions({ model, mode, shape, voxelSizeMm }: PredictOptions, sca
 }
 
 /** One session is kept for as long as the grid stays the same. */
-function createSessionCache({ engine, model, signal }: PredictOptions) {
+function createSessionCache({ engine, model, signal, onSession }: PredictOptions) {
   let held: { key: string; session: Session } | undefined
   return {
     async on(grid: Grid) {
       const key = JSON.stringify(grid)
       if (held?.key !== key) {
         held?.session.dispose()
-        held = { key, session: await engine.createSession(model.spec, grid) }
+        held = { key, session: await engine.createSession(model.spec, grid, { purpose: 'predict' }) }
+        onSession(memoryEvent(engine, held.session, model.spec, 'predict'))
       }
       const { session } = held
       return {

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
-import { openEngine } from '@meshfl/engine'
 import type { Comparison } from '@meshfl/evaluation'
+import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
 import { finishEvaluation } from './finish-evaluation.js'
 import type { Output } from './output.js'
@@ -31,6 +31,7 @@ export interface DemoRunOptions {
   sites: number
   rounds?: number
   seed: number
+  engine: EngineOptions
   output: Output
   signal: AbortSignal
 }
@@ -69,17 +70,27 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
   })
   const { rounds = DEMO.rounds } = options
   const study = await studyForRun(folder, { rounds, seed }, manifest, { model: DEMO.model, recipe: DEMO.recipe })
-  await simulateFederation({ dataset, sites: manifest.sites, folder, study, command: 'demo', output, signal })
+  await simulateFederation({
+    dataset,
+    sites: manifest.sites,
+    folder,
+    study,
+    command: 'demo',
+    engine: options.engine,
+    output,
+    signal,
+  })
   const evaluation = await evaluateModel({
     model: await openTrainedModel(folder),
     dataset,
     split: 'test',
-    engine: await openEngine(),
+    engine: await engineFromOptions(options.engine),
     empty: 'nan',
     gates: [],
     comparisons: [await thresholds(dataset, study.classNames)],
     signal,
     onCase: (done, total) => output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
+    onSession: output.events,
     onNote: (message, level) => output.events({ type: 'log', time: now(), level, message }),
   })
   await finishEvaluation(evaluation, undefined, output)

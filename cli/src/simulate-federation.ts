@@ -3,10 +3,12 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
+import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
 import { type LocalSite, startLocalSites } from './local-sites.js'
 import type { Output } from './output.js'
 import { siteDatasetFolder } from './site-trainer.js'
+import type { TelemetryOptions } from './telemetry-options.js'
 
 export interface SimulationOptions {
   dataset: string
@@ -15,8 +17,9 @@ export interface SimulationOptions {
   folder: string
   study: Study
   command: string
-  device?: string
-  threads?: number
+  telemetry?: TelemetryOptions
+  /** Of every site. Default threads: the machine's cores, shared out. */
+  engine: EngineOptions
   output: Output
   signal: AbortSignal
 }
@@ -34,6 +37,7 @@ export async function simulateFederation(options: SimulationOptions) {
     bind: 'tcp://127.0.0.1:*',
     sites: sites.length,
     autoApprove: true,
+    telemetry: options.telemetry ?? {},
     command: options.command,
     printInvites: false,
     output,
@@ -42,8 +46,7 @@ export async function simulateFederation(options: SimulationOptions) {
   try {
     const local = startLocalSites({
       sites: await inviteSites(run.coordinator, options),
-      ...(options.device ? { device: options.device } : {}),
-      threads: options.threads ?? Math.max(1, Math.floor(cpus().length / sites.length)),
+      engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
       signal: AbortSignal.any([signal, stopSites.signal]),
       onRestart: (site, reason) => warn(output.events, site, `${reason}; started again`),
     })
@@ -52,8 +55,7 @@ export async function simulateFederation(options: SimulationOptions) {
     return result
   } finally {
     stopSites.abort()
-    await run.coordinator.stop()
-    run.close()
+    await run.close()
   }
 }
 

@@ -1,13 +1,16 @@
 import { join } from 'node:path'
-import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
+import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer } from '@meshfl/training'
+import { memoryEvent } from './memory-event.js'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
 export interface DatasetTrainer {
   trainer: LocalTrainer
   session: Session
+  /** What the session's buffers will take. */
+  memory: EventOf<'memory-planned'>
 }
 
 /** The name by which a dataset's random draws are made: its site's, or its own when it was not dealt to sites. */
@@ -27,7 +30,7 @@ export async function openTrainingDataset(path: string): Promise<Dataset> {
   })
 }
 
-/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
+/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's; `ENGINE_MEMORY` when a step does not fit */
 export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
   const classes = dataset.manifest.labelMap.classes.length
   if (classes !== study.model.classes) {
@@ -39,7 +42,8 @@ export async function createDatasetTrainer(dataset: Dataset, study: Study, engin
       },
     )
   }
-  const session = await engine.createSession(study.model, dataset.grid)
+  const { batchSize } = study.recipe
+  const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
   const trainer = new LocalTrainer({
     session,
     spec: study.model,
@@ -51,7 +55,7 @@ export async function createDatasetTrainer(dataset: Dataset, study: Study, engin
     validCases: dataset.cases('valid'),
     loadCase: (item) => dataset.loadCase(item),
   })
-  return { trainer, session }
+  return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
 }
 
 /** What a site tells the coordinator of its dataset and engine. */

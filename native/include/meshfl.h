@@ -54,8 +54,10 @@ typedef struct mfl_request {
   uint32_t want_logits;
   /* The session's own number stands. */
   uint32_t threads;
-  /* Training: the output of every k-th block and of the last is kept, the others are computed again. 1 keeps all. */
-  uint32_t keep_every;
+  /* Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
+   * always is. The others are computed again, in the tensors of later blocks, which are free by then. */
+  uint32_t kept_low;
+  uint32_t kept_high;
   uint32_t dilations[MFL_MAX_BLOCKS];
 } mfl_request;
 

@@ -14,6 +14,8 @@ const ARROWS: Record<string, string[]> = {
   evaluation: ['volume'],
   training: ['engine', 'dataset', 'evaluation'],
   federation: ['core'],
+  reach: ['core'],
+  telemetry: ['core'],
   terminal: ['core'],
   testkit: ['engine', 'federation'],
 }

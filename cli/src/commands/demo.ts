@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { type EngineOptions, engineArguments, engineChoice, withEngineOptions } from '../engine-options.js'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
-interface DemoOptions extends OutputOptions {
+interface DemoOptions extends OutputOptions, EngineOptions {
   out?: string
   sites: number
   rounds?: number
@@ -13,7 +14,7 @@ interface DemoOptions extends OutputOptions {
 
 export function demoCommand(): Command {
   return withOutputOptions(
-    new Command('demo')
+    withEngineOptions(new Command('demo'))
       .description(
         'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
       )
@@ -24,11 +25,12 @@ export function demoCommand(): Command {
       .addHelpText('after', '\nExample:\n  meshfl demo'),
   ).action(async (options: DemoOptions) => {
     const { sites, rounds, seed, out = freeFolder('meshfl-demo') } = options
+    const engine = engineArguments(options)
     // Without --out the same command would begin in the next free folder.
-    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}`
+    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}${engine.map((word) => ` ${word}`).join('')}`
     await runCommand(options, { title: 'meshfl demo', live: true, howToContinue }, async ({ output, signal }) => {
       const { runDemo } = await import('../run-demo.js')
-      await runDemo({ ...options, out, output, signal })
+      await runDemo({ ...options, engine: engineChoice(options), out, output, signal })
     })
   })
 }

@@ -93,6 +93,7 @@ export function evalCommand(): Command {
           dataset: options.data,
           split: options.split,
           engine: await engineFromOptions(options),
+          onSession: output.events,
         })
       } else {
         throw usage('eval needs a model and --data, or --pred and --truth', 'meshfl eval ./run --data ./dataset')

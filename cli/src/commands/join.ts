@@ -1,25 +1,28 @@
 import { Command } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
+import { type RouteOptions, withRouteOptions } from '../route-options.js'
 import { runCommand } from '../run-command.js'
 
-interface JoinOptions extends OutputOptions, EngineOptions {
+interface JoinOptions extends OutputOptions, EngineOptions, RouteOptions {
   data: string
   out?: string
 }
 
 export function joinCommand(): Command {
   return withOutputOptions(
-    withEngineOptions(
-      new Command('join')
-        .description(
-          'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
-        )
-        .argument('<invite>', 'what meshfl serve printed for this site: mfl1:...')
-        .requiredOption(
-          '--data <dataset>',
-          "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
-        ),
+    withRouteOptions(
+      withEngineOptions(
+        new Command('join')
+          .description(
+            'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
+          )
+          .argument('<invite>', 'what meshfl serve printed for this site: mfl1:..., or @file that holds it')
+          .requiredOption(
+            '--data <dataset>',
+            "the site's dataset: a folder under sites/ made by meshfl split, or a whole dataset",
+          ),
+      ),
     )
       .option(
         '--out <state>',
@@ -29,8 +32,8 @@ export function joinCommand(): Command {
         'after',
         '\nExample:\n  meshfl join mfl1:trainer.example.org:5555/... --data ./dataset/sites/site-1',
       ),
-  ).action(async (invite: string, options: JoinOptions) => {
-    const coordinator = /^mfl1:([^/]+)/.exec(invite)?.[1]
+  ).action(async (words: string, options: JoinOptions) => {
+    const coordinator = /^mfl1:([^/]+)/.exec(words)?.[1]
     await runCommand(
       options,
       { title: 'meshfl join', live: true, ...(coordinator ? { coordinator } : {}) },
@@ -38,8 +41,10 @@ export function joinCommand(): Command {
         const [
           { MeshflError, now, studySha256 },
           { modelLayout },
-          { joinFederation },
+          { joinFederation, parseInvite },
           { engineFromOptions },
+          { relayFromOptions },
+          { readInvite },
           { siteStateFolder },
           { createDatasetTrainer, describeSite, openTrainingDataset, siteName },
           { describeResult },
@@ -48,17 +53,24 @@ export function joinCommand(): Command {
           import('@meshfl/engine'),
           import('@meshfl/federation'),
           import('../engine-options.js'),
+          import('../route-options.js'),
+          import('../read-invite.js'),
           import('../state-folder.js'),
           import('../site-trainer.js'),
           import('../describe-result.js'),
         ])
+        const invite = await readInvite(words)
         const dataset = await openTrainingDataset(options.data)
         const engine = await engineFromOptions(options)
         const folder = options.out ?? siteStateFolder(invite, siteName(dataset))
         let dispose: () => void = () => undefined
+        const relay = await relayFromOptions(options, parseInvite(invite), (message) =>
+          output.events({ type: 'log', time: now(), level: 'info', message }),
+        )
         try {
           const result = await joinFederation({
             invite,
+            ...(relay ? { address: relay.endpoint } : {}),
             folder,
             describe: async () => describeSite(dataset, engine),
             createTrainer: async (study, layoutSha256) => {
@@ -72,7 +84,7 @@ export function joinCommand(): Command {
                 )
               }
               dispose()
-              const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
+              const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
               dispose = () => session.dispose()
               output.events({
                 type: 'run-started',
@@ -85,6 +97,7 @@ export function joinCommand(): Command {
                 device: `${engine.device.name} (${engine.device.instructionSet})`,
                 path: folder,
               })
+              output.events(memory)
               return trainer
             },
             events: output.events,
@@ -93,6 +106,7 @@ export function joinCommand(): Command {
           output.result(...describeResult(result, folder))
         } finally {
           dispose()
+          await relay?.close()
         }
       },
     )

@@ -58,6 +58,7 @@ export function predictCommand(): Command {
         nanToZero: options.nanToZero === true,
         probabilities: options.probabilities === true,
         signal,
+        onSession: output.events,
       })
       let done = 0
       for await (const { image, label, volumesMl } of predictions) {

@@ -3,25 +3,29 @@ import { positiveNumber, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
+import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface ServeOptions extends OutputOptions, StudyOptions {
+interface ServeOptions extends OutputOptions, StudyOptions, TelemetryOptions {
   out: string
   sites?: number
   minSites?: number
   deadline?: number
   bind: string
   advertise?: string
+  tunnel?: string
   autoApprove?: boolean
 }
 
 export function serveCommand(): Command {
   return withOutputOptions(
-    withStudyOptions(
-      new Command('serve')
-        .description(
-          'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
-        )
-        .requiredOption('--out <run>', 'folder of the run'),
+    withTelemetryOptions(
+      withStudyOptions(
+        new Command('serve')
+          .description(
+            'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
+          )
+          .requiredOption('--out <run>', 'folder of the run'),
+      ),
     )
       .option('--sites <n>', 'sites to invite (default: 1)', wholeNumber(1))
       .option('--min-sites <n>', 'sites that a round needs (default: all)', wholeNumber(1))
@@ -32,6 +36,10 @@ export function serveCommand(): Command {
       )
       .option('--bind <endpoint>', 'where to listen', 'tcp://*:5555')
       .option('--advertise <host:port>', 'the address that invites name (default: this host and the bound port)')
+      .option(
+        '--tunnel <host:port>',
+        'listen there for sites that can only leave by HTTPS: put a reverse proxy with TLS before it',
+      )
       .option('--auto-approve', 'admit every site that has a valid invite without asking')
       .addHelpText(
         'after',
@@ -64,6 +72,8 @@ export function serveCommand(): Command {
         study: { ...study, federation },
         bind: options.bind,
         ...(options.advertise ? { advertise: options.advertise } : {}),
+        ...(options.tunnel ? { tunnel: options.tunnel } : {}),
+        telemetry: options,
         sites: federation.sites,
         ...(federation.minSites === undefined ? {} : { minSites: federation.minSites }),
         autoApprove: options.autoApprove === true,
@@ -82,8 +92,7 @@ export function serveCommand(): Command {
         const result = await run.coordinator.finished
         output.result(...describeResult(result, options.out))
       } finally {
-        await run.coordinator.stop()
-        run.close()
+        await run.close()
       }
     })
   })

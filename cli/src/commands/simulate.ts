@@ -1,23 +1,26 @@
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type EngineOptions, engineChoice, withEngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
+import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions {
+interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions, TelemetryOptions {
   out: string
 }
 
 export function simulateCommand(): Command {
   return withOutputOptions(
-    withEngineOptions(
-      withStudyOptions(
-        new Command('simulate')
-          .description(
-            'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
-          )
-          .argument('<dataset>', 'a dataset made by meshfl split --sites N')
-          .requiredOption('--out <run>', 'folder of the run'),
+    withTelemetryOptions(
+      withEngineOptions(
+        withStudyOptions(
+          new Command('simulate')
+            .description(
+              'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
+            )
+            .argument('<dataset>', 'a dataset made by meshfl split --sites N')
+            .requiredOption('--out <run>', 'folder of the run'),
+        ),
       ),
     ).addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
   ).action(async (path: string, options: SimulateOptions) => {
@@ -44,8 +47,8 @@ export function simulateCommand(): Command {
         folder: options.out,
         study: await studyForRun(options.out, options, manifest),
         command: 'simulate',
-        ...(options.device ? { device: options.device } : {}),
-        ...(options.threads === undefined ? {} : { threads: options.threads }),
+        engine: engineChoice(options),
+        telemetry: options,
         output,
         signal,
       })

@@ -4,20 +4,23 @@ import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import type { RunFolder } from '../run-folder.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
+import { type Telemetry, type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions {
+interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions, TelemetryOptions {
   out: string
   allowEngineChange?: boolean
 }
 
 export function trainCommand(): Command {
   return withOutputOptions(
-    withEngineOptions(
-      withStudyOptions(
-        new Command('train')
-          .description('Train on one machine: the centralised baseline. Run it again with the same --out to go on')
-          .argument('<dataset>', 'a dataset made by meshfl split')
-          .requiredOption('--out <run>', 'folder of the run'),
+    withTelemetryOptions(
+      withEngineOptions(
+        withStudyOptions(
+          new Command('train')
+            .description('Train on one machine: the centralised baseline. Run it again with the same --out to go on')
+            .argument('<dataset>', 'a dataset made by meshfl split')
+            .requiredOption('--out <run>', 'folder of the run'),
+        ),
       ),
     )
       .option('--allow-engine-change', 'go on with a run that another engine or instruction set began')
@@ -33,6 +36,7 @@ export function trainCommand(): Command {
         { studyForRun },
         { createDatasetTrainer, openTrainingDataset },
         { describeResult },
+        { openTelemetry },
       ] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/training'),
@@ -41,19 +45,26 @@ export function trainCommand(): Command {
         import('../study-for-run.js'),
         import('../site-trainer.js'),
         import('../describe-result.js'),
+        import('../telemetry-options.js'),
       ])
       const dataset = await openTrainingDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
-      const { trainer, session } = await createDatasetTrainer(dataset, study, engine)
+      const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
       let run: RunFolder | undefined
+      let telemetry: Telemetry | undefined
       try {
         run = await openRunFolder(options.out, study)
         const { log } = run
         const events: typeof output.events = (event) => {
           output.events(event)
           log.write(event)
+          telemetry?.events(event)
         }
+        const say = (level: 'info' | 'warn', message: string): void =>
+          events({ type: 'log', time: now(), level, message })
+        telemetry = await openTelemetry(options, options.out, study, (message) => say('warn', message))
+        if (telemetry.listening) say('info', telemetry.listening)
         const resumable = { study, run: options.out, engine, allowEngineChange: options.allowEngineChange === true }
         const resumedAtRound = (await openCheckpoint(resumable))?.progress.round
         events({
@@ -68,10 +79,12 @@ export function trainCommand(): Command {
           ...(resumedAtRound === undefined ? {} : { resumedAtRound }),
           path: options.out,
         })
+        events(memory)
         const result = await trainCentral({ ...resumable, trainer, emit: events, signal })
         output.result(...describeResult(result, options.out))
       } finally {
         session.dispose()
+        await telemetry?.close()
         run?.log.close()
       }
     })

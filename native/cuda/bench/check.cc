@@ -208,7 +208,7 @@ void memory(uint32_t device, uint32_t edge) {
   std::vector<mfl_request> requests = checkpointed(problem.request);
   requests.insert(requests.begin(), problem.request);
   for (const mfl_request &request : requests) {
-    const std::string name = std::to_string(edge) + "^3, keep_every " + std::to_string(request.keep_every);
+    const std::string name = std::to_string(edge) + "^3, kept blocks " + std::to_string(request.kept_low & 0x1ff);
     attempt("memory", name, [&] {
       Runner runner(device);
       const double planned = static_cast<double>(runner.plan(request)), before = free_bytes();

@@ -38,7 +38,7 @@ mfl_request request_of(const Json &json) {
   r.height = static_cast<uint32_t>(grid["height"].number());
   r.width = static_cast<uint32_t>(grid["width"].number());
   r.threads = 1;
-  r.keep_every = 1;
+  r.kept_low = r.kept_high = UINT32_MAX;
   for (uint32_t block = 0; block < r.blocks; block++) {
     r.dilations[block] = static_cast<uint32_t>(spec["dilations"].elements()[block].number());
   }

@@ -38,7 +38,7 @@ void time_runs(Runner &runner, const Problem &problem, const mfl_request &reques
       .text("what", what)
       .number("channels", request.channels)
       .number("edge", request.width)
-      .number("keepEvery", request.keep_every)
+      .number("keptBlocks", request.kept_low & 0x1ff)
       .number("medianSeconds", median(seconds))
       .number("bytes", static_cast<double>(runner.plan(request)))
       .numbers("seconds", seconds)

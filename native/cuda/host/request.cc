@@ -1,5 +1,6 @@
 #include "request.h"
 
+#include <algorithm>
 #include <string>
 
 #include "error.h"
@@ -34,7 +35,6 @@ void check_request(const mfl_request &r) {
   within("depth", r.depth, 1, most_edge);
   within("height", r.height, 1, most_edge);
   within("width", r.width, 1, most_edge);
-  within("keep_every", r.keep_every, 1, MFL_MAX_BLOCKS);
   for (uint32_t block = 0; block < r.blocks; block++) within("a dilation", r.dilations[block], 1, 1 << 16);
   if (r.mode == MFL_TRAIN && r.normalization == MFL_INSTANCE_NORM) {
     throw Failure(MFL_INVALID_ARGUMENT, "models with instance normalisation do not train");
@@ -83,16 +83,24 @@ uint64_t parameter_count(const mfl_request &r) {
 uint64_t statistic_count(const mfl_request &r) { return has_batch_norm(r) ? uint64_t{2} * r.channels * r.blocks : 0; }
 
 uint64_t kept_of(const mfl_request &r) {
-  uint64_t kept = uint64_t{1} << (r.blocks - 1);
-  for (uint32_t block = r.keep_every - 1; block < r.blocks; block += r.keep_every) kept |= uint64_t{1} << block;
-  return kept;
+  return r.kept_low | uint64_t{r.kept_high} << 32 | uint64_t{1} << (r.blocks - 1);
 }
 
 std::vector<mfl_request> with_fewer_kept(const mfl_request &r) {
   std::vector<mfl_request> requests;
   if (!is_train(r)) return requests;
-  mfl_request other = r;
-  for (other.keep_every = r.keep_every + 1; other.keep_every <= r.blocks; other.keep_every++) requests.push_back(other);
+  // As packages/engine/src/session/kept-blocks.ts plans: long segments in front, short ones behind, where most is kept already.
+  for (uint32_t tensors = r.blocks - 1; tensors * (tensors + 1) / 2 >= r.blocks; tensors--) {
+    uint64_t kept = 0;
+    for (uint32_t next = 0, i = 1; i <= tensors; i++) {
+      next += std::min(tensors - i + 1, r.blocks - next - (tensors - i));
+      kept |= uint64_t{1} << (next - 1);
+    }
+    mfl_request other = r;
+    other.kept_low = static_cast<uint32_t>(kept);
+    other.kept_high = static_cast<uint32_t>(kept >> 32);
+    requests.push_back(other);
+  }
   return requests;
 }
 

@@ -1,194 +1,205 @@
-//! The way back through a block: activation, normalisation, convolution.
+//! The way back through a block: normalisation, convolution and the activation before it, in one pass over the volume. The rows of
+//! the gradient by the convolution's output, gathered in a ring, serve twice: convolved, they are the gradient by the block's
+//! input; against the input's own rows, the gradient by the weights.
 
-use crate::coefficients::Coefficients;
-use crate::head::row_sum;
-use crate::items::item;
+use crate::activation::through_normalisation;
+use crate::conv::RowShape;
+use crate::element::Element;
+use crate::fours::{mix_gradients, unmix, MIXED, TOGETHER};
+use crate::items::{item, Item};
 use crate::lanes::Lanes;
+use crate::line::Line;
 use crate::math::Activation;
-use crate::pairs::{mix_gradients, unmix};
-use crate::plan::BATCH_NORM;
 use crate::run::Program;
-use crate::weight_gradient::{accumulate_row, flush};
+use crate::weight_gradient::{accumulate_row, flush, weave};
 use core::slice;
 
-/// Rows whose products are added in single precision before they join the double-precision sums.
-const ROWS_A_FLUSH: usize = 8;
+/// Lines whose products are added in single precision before they join the double-precision sums.
+const LINES_A_FLUSH: usize = 32;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
-    /// Turns the gradient by a block's normalised values into that by its convolution's output, in place of that output, and
-    /// gathers the gradient by the convolution's weights.
-    pub(crate) unsafe fn weight_gradient(&self, block: usize) -> Option<()> {
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
+    /// From the gradient by a block's normalised values: that by its convolution's weights, and that by the normalised values of the
+    /// block before.
+    pub(crate) unsafe fn backward(&self, block: usize) -> Option<()> {
+        if block == 0 {
+            return self.first_weights();
+        }
+        if self.is_settled(block) {
+            self.settle(block)?;
+        }
         let plan = self.plan;
-        let (channels, inputs, pitch) = (plan.channels(), plan.inputs(block), plan.pitch);
-        let shape = self.shape(block, inputs, channels);
-        let planes = shape.planes;
-        let columns = 9 * planes * inputs * channels;
-        let vectors = self.thread_memory(plan.thread.sums);
-        let mixed = self.thread_memory(plan.thread.rows).add(2 * pitch);
-        let length = channels * pitch;
-        let woven = mixed.add(2 * length);
+        let (channels, length) = (plan.channels(), plan.channels() * plan.pitch);
+        let shape = self.shape(block, channels, channels);
+        let columns = 9 * shape.planes * channels * channels;
+        let weights = self.packed(block, true);
+        let plain = self.rows_at(|rows| rows.plain);
         let work = |index: usize| {
             let item = item(plan.depth(), plan.dilation(block), index);
-            let partial = self.partial(index);
-            partial[..columns + channels].fill(0.0);
-            slice::from_raw_parts_mut(vectors, columns * L::N).fill(0.0);
-            let (products, biases) = partial.split_at_mut(columns);
-            let mut gradient_row = |z: usize, y: usize| {
-                let gradient = self.row(plan.slot(block), item.volume, z, y);
-                let slope = self.row(plan.gradient_slot(), item.volume, z, y);
-                for c in 0..channels {
-                    let k = self.coefficients(block, item.volume, c);
-                    through_normalisation::<L>(slope.add(c * pitch), gradient.add(c * pitch), pitch, k);
-                }
-                self.clear_tail(gradient);
-                for c in 0..channels {
-                    biases[c] += f64::from(row_sum::<L>(gradient.add(c * pitch), pitch));
-                }
-                gradient.cast_const()
+            let (products, sums) = self.cleared_sums(index, columns, 2 * channels);
+            let source = |link, y, c, to| {
+                let z = item.residue + link * plan.dilation(block);
+                self.gradient_row(block, item.volume, z, y, c, to)
             };
-            let mut rows_since = 0;
-            let mut flush_after_row = || {
-                rows_since = (rows_since + 1) % ROWS_A_FLUSH;
-                if rows_since == 0 {
-                    flush::<L>(vectors, products.as_mut_ptr(), columns);
+            let target = |z, y| self.row(plan.gradient_slot(block - 1), item.volume, z, y);
+            let mut lines = 0;
+            self.convolve(block, &item, weights, &shape, source, target, |line, to| {
+                for (i, z) in line.planes() {
+                    let values = plain.add(i * length);
+                    self.through_activation(to[i], values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
+                    self.clear_tail(values);
                 }
-            };
-            let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            if !plan.in_pairs(block) {
-                self.over_planes(block, &item, inputs, source, |z, y, rows| {
-                    accumulate_row::<L>(rows, gradient_row(z, y), woven, vectors, &shape);
-                    flush_after_row();
-                });
-                return flush::<L>(vectors, products.as_mut_ptr(), columns);
-            }
-            self.over_pairs(block, &item, inputs, source, |z, next, y, [first, sum, difference, second]| {
-                let a = gradient_row(z, y);
-                let Some(z) = next else {
-                    for rows in [first, sum, difference] {
-                        accumulate_row::<L>(rows, a, woven, vectors, &shape);
-                    }
-                    return flush_after_row();
-                };
-                let b = gradient_row(z, y);
-                mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
-                accumulate_row::<L>(first, a, woven, vectors, &shape);
-                accumulate_row::<L>(sum, mixed, woven, vectors, &shape);
-                accumulate_row::<L>(difference, mixed.add(length), woven, vectors, &shape);
-                accumulate_row::<L>(second, b, woven, vectors, &shape);
-                flush_after_row();
+                self.accumulate(line, &shape);
+                lines += 1;
+                if lines % LINES_A_FLUSH == 0 {
+                    self.flush(products);
+                }
             });
-            flush::<L>(vectors, products.as_mut_ptr(), columns);
+            self.flush(products);
         };
         let items = self.items(plan.dilation(block));
         self.pass(items, work, || {
-            let gradients = self.gradients().add(plan.parameters_of(block));
-            for input in 0..inputs {
-                for tap in 0..27 {
-                    // Columns are (planes, 3, Ci, 3), weights (Co, Ci, 3, 3, 3).
-                    let (kz, ky, kx) = (tap / 9, tap / 3 % 3, tap % 3);
-                    for output in 0..channels {
-                        let column =
-                            |plane: usize| self.total(items, (((plane * 3 + ky) * inputs + input) * 3 + kx) * channels + output);
-                        let gradient = if planes == 3 { column(kz) } else { unmix(kz, column) };
-                        *gradients.add((output * inputs + input) * 27 + tap) = gradient as f32;
-                    }
-                }
-            }
-            if let Some(bias) = plan.block_parameters(block).bias {
-                for c in 0..channels {
-                    *self.gradients().add(bias + c) = self.total(items, columns + c) as f32;
-                }
-            }
+            self.conclude_weights(block, items, &shape, true);
+            self.conclude_normalisation(block - 1, items, columns);
         })
     }
 
-    /// The gradient by the normalised values of the block before, from the gradient by this block's convolution's output.
-    pub(crate) unsafe fn input_gradient(&self, block: usize) -> Option<()> {
+    /// The gradient by the weights of the first block, whose input has none: the image's rows in a ring, against those of the
+    /// gradient.
+    unsafe fn first_weights(&self) -> Option<()> {
         let plan = self.plan;
-        let channels = plan.channels();
-        let shape = self.shape(block, channels, channels);
-        let weights = self.packed(block, true);
+        let (channels, pitch) = (plan.channels(), plan.pitch);
+        let shape = self.shape(0, 1, channels);
+        let columns = 9 * shape.planes * channels;
+        let plain = self.rows_at(|rows| rows.plain);
         let work = |index: usize| {
-            let item = item(plan.depth(), plan.dilation(block), index);
-            let partial = &mut self.partial(index)[..2 * channels];
-            partial.fill(0.0);
-            let source = |link: usize, y: usize, c: usize, _: *mut f32| {
-                let z = item.residue + link * plan.dilation(block);
-                self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch).cast_const()
-            };
-            self.convolve(block, &item, plan.gradient_slot(), weights, &shape, source, |z, y, to| {
-                self.through_activation(to, block - 1, item.volume, z, y, partial);
+            let item: Item = item(plan.depth(), plan.dilation(0), index);
+            let (products, _) = self.cleared_sums(index, columns, 0);
+            let source = |link, y, c, to| self.read_input(0, &item, link, y, c, to);
+            let mut lines = 0;
+            self.walk(0, &item, 1, source, |line| {
+                for (i, z) in line.planes() {
+                    let to = plain.add(i * channels * pitch);
+                    for c in 0..channels {
+                        self.gradient_row(0, item.volume, z, line.y, c, to.add(c * pitch));
+                    }
+                    self.clear_tail(to);
+                }
+                self.accumulate(line, &shape);
+                lines += 1;
+                if lines % LINES_A_FLUSH == 0 {
+                    self.flush(products);
+                }
             });
+            self.flush(products);
         };
-        let items = self.items(plan.dilation(block));
-        self.pass(items, work, || self.conclude_normalisation(block - 1, items, 0))
+        let items = self.items(plan.dilation(0));
+        self.pass(items, work, || self.conclude_weights(0, items, &shape, false))
     }
 
-    /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums of it, then of its
-    /// products with the normalised values, are added to `partial`.
-    #[inline(never)]
-    pub(crate) unsafe fn through_activation(
-        &self,
-        gradient: *mut f32,
-        block: usize,
-        volume: usize,
-        z: usize,
-        y: usize,
-        partial: &mut [f64],
-    ) {
-        L::enter(
-            #[inline(always)]
-            || {
-                let plan = self.plan;
-                let from = self.row(plan.slot(block), volume, z, y);
-                for c in 0..plan.channels() {
-                    let k = self.coefficients(block, volume, c);
-                    let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-                    let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
-                    let mut x = 0;
-                    while x < plan.pitch {
-                        let slope = A::slope(L::load(from.add(x)).fma(scale, shift)).mul(factor);
-                        L::load(gradient.add(x)).mul(slope).store(gradient.add(x));
-                        x += L::N;
-                    }
-                }
-                self.clear_tail(gradient);
-                if plan.request.normalization != BATCH_NORM {
-                    return;
-                }
-                for c in 0..plan.channels() {
-                    let k = self.coefficients(block, volume, c);
-                    let (gradient, from) = (gradient.add(c * plan.pitch), from.add(c * plan.pitch));
-                    let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
-                    let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-                    let mut x = 0;
-                    while x < plan.pitch {
-                        let g = L::load(gradient.add(x));
-                        sum = sum.add(g);
-                        product = g.fma(L::load(from.add(x)).fma(inverse, center), product);
-                        x += L::N;
-                    }
-                    partial[c] += f64::from(sum.sum());
-                    partial[plan.channels() + c] += f64::from(product.sum());
-                }
-            },
-        )
+    /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through. So it
+    /// is for the last block: then there is a tensor free for the gradient that comes out.
+    fn is_settled(&self, block: usize) -> bool {
+        block > 0 && block + 1 == self.plan.blocks()
     }
-}
 
-/// z = gradient by z: from `slope`, the gradient by the normalised, scaled values.
-#[inline(never)]
-unsafe fn through_normalisation<L: Lanes>(slope: *const f32, z: *mut f32, pitch: usize, k: &Coefficients) {
-    L::enter(
-        #[inline(always)]
-        || {
-            let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
-            let mut x = 0;
-            while x < pitch {
-                let rest = L::load(z.add(x)).fma(by_z, constant);
-                L::load(slope.add(x)).fma(by_slope, rest).store(z.add(x));
-                x += L::N;
+    unsafe fn settle(&self, block: usize) -> Option<()> {
+        let plan = self.plan;
+        let work = |index: usize| {
+            let item = item(plan.depth(), 1, index);
+            for z in item.first..item.end {
+                for y in 0..plan.height() {
+                    let row = self.row(plan.slot(block), item.volume, z, y);
+                    let slope = self.row(plan.gradient_slot(block), item.volume, z, y);
+                    let to = self.floats(0);
+                    for c in 0..plan.channels() {
+                        let (k, at) = (self.coefficients(block, item.volume, c), c * plan.pitch);
+                        through_normalisation::<L, E>(slope.add(at), row.add(at), to.add(at), plan.pitch, k, plan.ahead(block));
+                    }
+                    self.clear_tail(to);
+                    self.keep(to, row);
+                }
             }
-        },
-    )
+            L::end_streams();
+        };
+        self.pass(self.items(1), work, || ())
+    }
+
+    /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`.
+    #[inline(always)]
+    unsafe fn gradient_row(&self, block: usize, volume: usize, z: usize, y: usize, c: usize, to: *mut f32) -> *const f32 {
+        let plan = self.plan;
+        let row = self.row(plan.slot(block), volume, z, y).add(c * plan.pitch);
+        if self.is_settled(block) {
+            return self.read_floats(row, to);
+        }
+        let slope = self.row(plan.gradient_slot(block), volume, z, y).add(c * plan.pitch);
+        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c), plan.ahead(block));
+        to
+    }
+
+    /// An item's sums of products, and `more` others, all zero; as are the thread's vectors.
+    unsafe fn cleared_sums(&self, index: usize, columns: usize, more: usize) -> (&mut [f64], &mut [f64]) {
+        let partial = &mut self.partial(index)[..columns + more];
+        partial.fill(0.0);
+        slice::from_raw_parts_mut(self.thread_memory(self.plan.thread.sums), columns * L::N).fill(0.0);
+        partial.split_at_mut(columns)
+    }
+
+    /// Adds the products of a line's tap rows with the rows in `Rows::plain` to the thread's vectors.
+    unsafe fn accumulate(&self, line: &Line, shape: &RowShape) {
+        let (plain, woven) = (self.rows_at(|rows| rows.plain), self.rows_at(|rows| rows.woven));
+        let vectors = self.thread_memory(self.plan.thread.sums);
+        let length = shape.outputs * shape.pitch;
+        if !line.mixed {
+            weave::<L, 1, 1>(
+                plain,
+                woven,
+                shape.outputs,
+                shape.pitch,
+                #[inline(always)]
+                |rows| rows,
+            );
+            return accumulate_row::<L>(line.all_rows(), woven, vectors, shape);
+        }
+        let count = line.planes().count();
+        slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
+        weave::<L, TOGETHER, MIXED>(
+            plain,
+            woven,
+            shape.outputs,
+            shape.pitch,
+            #[inline(always)]
+            |rows| mix_gradients(rows),
+        );
+        for plane in 0..MIXED {
+            accumulate_row::<L>(line.rows(plane), woven.add(plane * length), vectors, shape);
+        }
+    }
+
+    unsafe fn flush(&self, products: &mut [f64]) {
+        flush::<L>(self.thread_memory(self.plan.thread.sums), products.as_mut_ptr(), products.len());
+    }
+
+    /// The gradient by a block's weights from the items' sums of products. `mirrored`: their columns are of the convolution that
+    /// carries gradients back.
+    unsafe fn conclude_weights(&self, block: usize, items: usize, s: &RowShape, mirrored: bool) {
+        let gradients = self.gradients().add(self.plan.parameters_of(block));
+        for input in 0..s.inputs {
+            for tap in 0..27 {
+                // Columns are (planes, 3, Ci, 3, Co), weights (Co, Ci, 3, 3, 3).
+                let (kz, ky, kx) = (tap / 9, tap / 3 % 3, tap % 3);
+                for output in 0..s.outputs {
+                    let column =
+                        |plane: usize| self.total(items, (((plane * 3 + ky) * s.inputs + input) * 3 + kx) * s.outputs + output);
+                    let gradient = if s.planes == 3 { column(kz) } else { unmix(kz, column) };
+                    let at = if mirrored {
+                        (input * s.outputs + output) * 27 + 26 - tap
+                    } else {
+                        (output * s.inputs + input) * 27 + tap
+                    };
+                    *gradients.add(at) = gradient as f32;
+                }
+            }
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The 3x3x3 convolution of a row, and its weights in the order in which it reads them.
 
+use crate::fours::{separate, MIXED, TOGETHER};
 use crate::lanes::Lanes;
+use core::mem::MaybeUninit;
 
-/// Output channels computed together: with two vectors of each, the accumulators fit the registers.
+/// Output channels computed together: with two vectors of each, the accumulators fit sixteen registers, with four thirty-two.
 pub const MOST_TOGETHER: usize = 5;
 
 pub const MOST_CHANNELS: usize = 64;
@@ -19,8 +21,8 @@ pub fn channel_groups(channels: usize, mut each: impl FnMut(usize, usize)) {
     }
 }
 
-/// to = the weights (Co, Ci, 3, 3, 3) by groups of output channels, each (planes, 3, Ci, 3, group); `planes` is 3, or 4 for
-/// `crate::pairs`. `backward`: of the convolution that carries gradients back: inputs and outputs swapped, taps mirrored.
+/// to = the weights (Co, Ci, 3, 3, 3) by groups of output channels, each (planes, 3, Ci, 3, group); `planes` is 3, or 6 for
+/// `crate::fours`. `backward`: of the convolution that carries gradients back: inputs and outputs swapped, taps mirrored.
 /// # Safety
 /// `from` holds 27 * outputs * inputs floats, `to` 9 * planes * outputs * inputs.
 pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize, planes: usize, backward: bool) {
@@ -39,7 +41,7 @@ pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize
                                     (output * inputs + input) * 27 + tap
                                 })
                             };
-                            *next = if planes == 3 { weight(plane) } else { crate::pairs::weight(plane, weight) };
+                            *next = if planes == 3 { weight(plane) } else { crate::fours::weight(plane, weight) };
                             next = next.add(1);
                         }
                     }
@@ -59,7 +61,7 @@ pub struct TapRow {
 }
 
 pub struct RowShape {
-    /// Planes of the packed weights: 3 or 4.
+    /// Planes of the packed weights: 3 or 6.
     pub planes: usize,
     pub inputs: usize,
     pub outputs: usize,
@@ -75,21 +77,60 @@ pub struct RowShape {
 /// Tap rows hold `inputs` rows of pitch + 2 * dilation readable floats; `to` holds outputs * pitch.
 #[inline(never)]
 pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
+    by_groups::<L, 1, 1>(
+        [rows],
+        weights,
+        [to],
+        s,
+        #[inline(always)]
+        |sums| sums,
+    );
+}
+
+/// The rows of four planes from the tap rows of their six mixed planes (see `crate::fours`). Overwrites.
+/// # Safety
+/// As `convolve_row`, for every row.
+#[inline(never)]
+pub unsafe fn convolve_four<L: Lanes>(rows: [&[TapRow]; MIXED], weights: *const f32, to: [*mut f32; TOGETHER], s: &RowShape) {
+    by_groups::<L, MIXED, TOGETHER>(
+        rows,
+        weights,
+        to,
+        s,
+        #[inline(always)]
+        |sums| separate(sums),
+    );
+}
+
+/// Every group of output channels: what `combine` makes of the sums over each of M lists of tap rows goes to T rows.
+#[inline(always)]
+unsafe fn by_groups<L: Lanes, const M: usize, const T: usize>(
+    rows: [&[TapRow]; M],
+    weights: *const f32,
+    to: [*mut f32; T],
+    s: &RowShape,
+    combine: impl Fn([L; M]) -> [L; T],
+) {
     L::enter(
         #[inline(always)]
         || {
+            let mut taps = [0; 3 * MOST_CHANNELS];
+            let taps = tap_offsets(&mut taps, s);
             channel_groups(
                 s.outputs,
                 #[inline(always)]
                 |first, count| {
                     let weights = weights.add(9 * s.planes * s.inputs * first);
-                    let to = to.add(first * s.pitch);
+                    let mut to = to;
+                    for to in &mut to {
+                        *to = to.add(first * s.pitch);
+                    }
                     match count {
-                        1 => convolve_group::<L, 1>(rows, weights, to, s),
-                        2 => convolve_group::<L, 2>(rows, weights, to, s),
-                        3 => convolve_group::<L, 3>(rows, weights, to, s),
-                        4 => convolve_group::<L, 4>(rows, weights, to, s),
-                        _ => convolve_group::<L, 5>(rows, weights, to, s),
+                        1 => convolve_group::<L, M, T, 1>(rows, weights, to, taps, s.pitch, &combine),
+                        2 => convolve_group::<L, M, T, 2>(rows, weights, to, taps, s.pitch, &combine),
+                        3 => convolve_group::<L, M, T, 3>(rows, weights, to, taps, s.pitch, &combine),
+                        4 => convolve_group::<L, M, T, 4>(rows, weights, to, taps, s.pitch, &combine),
+                        _ => convolve_group::<L, M, T, 5>(rows, weights, to, taps, s.pitch, &combine),
                     }
                 },
             );
@@ -108,26 +149,62 @@ fn tap_offsets<'a>(to: &'a mut [usize; 3 * MOST_CHANNELS], s: &RowShape) -> &'a 
 }
 
 #[inline(always)]
-unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
-    let mut taps = [0; 3 * MOST_CHANNELS];
-    let taps = tap_offsets(&mut taps, s);
+unsafe fn convolve_group<L: Lanes, const M: usize, const T: usize, const C: usize>(
+    rows: [&[TapRow]; M],
+    weights: *const f32,
+    to: [*mut f32; T],
+    taps: &[usize],
+    pitch: usize,
+    combine: &impl Fn([L; M]) -> [L; T],
+) {
     let mut x = 0;
-    while x < s.pitch {
-        let mut sums = [[L::splat(0.0); 2]; C];
-        add_rows::<L, C>(&mut sums, rows, taps, weights, x);
-        for (c, [a, b]) in sums.into_iter().enumerate() {
-            a.store(to.add(c * s.pitch + x));
-            b.store(to.add(c * s.pitch + x + L::N));
-        }
+    while L::REGISTERS > 16 && x + 4 * L::N <= pitch {
+        convolve_vectors::<L, M, T, C, 4>(rows, weights, to, taps, pitch, x, combine);
+        x += 4 * L::N;
+    }
+    while x < pitch {
+        convolve_vectors::<L, M, T, C, 2>(rows, weights, to, taps, pitch, x, combine);
         x += 2 * L::N;
     }
 }
 
-/// sums += the products of two vectors of each tap row with its weights. A tap an iteration, not unrolled: accumulators, two
-/// inputs and a weight just fit sixteen registers.
+/// V vectors of C output channels. The sums of one list of tap rows fill the registers, so they wait in the first-level cache for
+/// the others.
 #[inline(always)]
-unsafe fn add_rows<L: Lanes, const C: usize>(
-    sums: &mut [[L; 2]; C],
+unsafe fn convolve_vectors<L: Lanes, const M: usize, const T: usize, const C: usize, const V: usize>(
+    rows: [&[TapRow]; M],
+    weights: *const f32,
+    to: [*mut f32; T],
+    taps: &[usize],
+    pitch: usize,
+    x: usize,
+    combine: &impl Fn([L; M]) -> [L; T],
+) {
+    let mut waiting = [MaybeUninit::<[[L; V]; C]>::uninit(); M];
+    for plane in 0..M {
+        let mut sums = [[L::splat(0.0); V]; C];
+        add_rows::<L, C, V>(&mut sums, rows[plane], taps, weights, x);
+        waiting[plane].write(sums);
+    }
+    for c in 0..C {
+        for v in 0..V {
+            let mut sums = [L::splat(0.0); M];
+            for plane in 0..M {
+                sums[plane] = (*waiting[plane].as_ptr())[c][v];
+            }
+            let results = combine(sums);
+            for t in 0..T {
+                results[t].store(to[t].add(c * pitch + x + v * L::N));
+            }
+        }
+    }
+}
+
+/// sums += the products of V vectors of each tap row with its weights. A tap an iteration, not unrolled: accumulators, inputs and
+/// a weight just fit the registers.
+#[inline(always)]
+unsafe fn add_rows<L: Lanes, const C: usize, const V: usize>(
+    sums: &mut [[L; V]; C],
     rows: &[TapRow],
     taps: &[usize],
     weights: *const f32,
@@ -137,87 +214,22 @@ unsafe fn add_rows<L: Lanes, const C: usize>(
         let mut w = weights.add(row.index * taps.len() * C);
         let from = row.from.add(x);
         for &tap in taps {
-            multiply::<L, C>(sums, from.add(tap), w);
+            multiply::<L, C, V>(sums, from.add(tap), w);
             w = w.add(C);
         }
     }
 }
 
-/// The two rows of a pair of planes from the tap rows of its four mixed planes (see `crate::pairs`), their results added in
-/// registers, which takes more of them than sixteen. Overwrites.
-/// # Safety
-/// As `convolve_row`, for both.
-#[inline(never)]
-pub unsafe fn convolve_pair<L: Lanes>(
-    rows: [&[TapRow]; 4],
-    weights: *const f32,
-    first: *mut f32,
-    second: *mut f32,
-    s: &RowShape,
-) {
-    L::enter(
-        #[inline(always)]
-        || {
-            channel_groups(
-                s.outputs,
-                #[inline(always)]
-                |at, count| {
-                    let weights = weights.add(9 * s.planes * s.inputs * at);
-                    let (first, second) = (first.add(at * s.pitch), second.add(at * s.pitch));
-                    match count {
-                        1 => convolve_pair_group::<L, 1>(rows, weights, first, second, s),
-                        2 => convolve_pair_group::<L, 2>(rows, weights, first, second, s),
-                        3 => convolve_pair_group::<L, 3>(rows, weights, first, second, s),
-                        4 => convolve_pair_group::<L, 4>(rows, weights, first, second, s),
-                        _ => convolve_pair_group::<L, 5>(rows, weights, first, second, s),
-                    }
-                },
-            );
-        },
-    )
-}
-
 #[inline(always)]
-unsafe fn convolve_pair_group<L: Lanes, const C: usize>(
-    [d0, d1, d2, d3]: [&[TapRow]; 4],
-    weights: *const f32,
-    first: *mut f32,
-    second: *mut f32,
-    s: &RowShape,
-) {
-    let mut taps = [0; 3 * MOST_CHANNELS];
-    let taps = tap_offsets(&mut taps, s);
-    let zero = L::splat(0.0);
-    let mut x = 0;
-    while x < s.pitch {
-        // a is the first plane's sum, b the second's with its sign changed.
-        let (mut a, mut b) = ([[zero; 2]; C], [[zero; 2]; C]);
-        add_rows::<L, C>(&mut a, d1, taps, weights, x);
-        add_rows::<L, C>(&mut b, d2, taps, weights, x);
-        for c in 0..C {
-            for v in 0..2 {
-                (a[c][v], b[c][v]) = (a[c][v].add(b[c][v]), b[c][v].sub(a[c][v]));
-            }
-        }
-        add_rows::<L, C>(&mut a, d0, taps, weights, x);
-        add_rows::<L, C>(&mut b, d3, taps, weights, x);
-        for c in 0..C {
-            for v in 0..2 {
-                let at = c * s.pitch + x + v * L::N;
-                a[c][v].store(first.add(at));
-                zero.sub(b[c][v]).store(second.add(at));
-            }
-        }
-        x += 2 * L::N;
+unsafe fn multiply<L: Lanes, const C: usize, const V: usize>(sums: &mut [[L; V]; C], from: *const f32, weights: *const f32) {
+    let mut inputs = [L::splat(0.0); V];
+    for v in 0..V {
+        inputs[v] = L::load(from.add(v * L::N));
     }
-}
-
-#[inline(always)]
-unsafe fn multiply<L: Lanes, const C: usize>(sums: &mut [[L; 2]; C], from: *const f32, weights: *const f32) {
-    let (a, b) = (L::load(from), L::load(from.add(L::N)));
-    for (c, [sum_a, sum_b]) in sums.iter_mut().enumerate() {
+    for c in 0..C {
         let w = L::splat(*weights.add(c));
-        *sum_a = a.fma(w, *sum_a);
-        *sum_b = b.fma(w, *sum_b);
+        for v in 0..V {
+            sums[c][v] = inputs[v].fma(w, sums[c][v]);
+        }
     }
 }

@@ -18,6 +18,18 @@ pub trait Lanes: Copy {
     /// # Safety
     /// `to` points to N writable floats; no alignment is needed.
     unsafe fn store(self, to: *mut f32);
+    /// Stores what will not be read soon, past the caches where the instruction set can. `end_streams` before another thread reads it.
+    /// # Safety
+    /// As `store`; `to` is a multiple of the register's size.
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        self.store(to);
+    }
+    #[inline(always)]
+    fn end_streams() {}
+    /// Brings what will be read soon into the second-level cache; any address will do.
+    #[inline(always)]
+    fn prefetch<T>(_from: *const T) {}
     fn splat(value: f32) -> Self;
 
     fn add(self, other: Self) -> Self;
@@ -42,6 +54,11 @@ pub trait Lanes: Copy {
 
     /// 2^self of integers in [-126, 127].
     fn exp2_integer(self) -> Self;
+    /// self * 2^power for self near 1 and an integer power up to 127; below -126 it may stop falling.
+    #[inline(always)]
+    fn times_power(self, power: Self) -> Self {
+        self.mul(power.max(Self::splat(-126.0)).exp2_integer())
+    }
     /// (m, e) with self = m * 2^e and m in [0.5, 1), for normal positive numbers.
     fn split_exponent(self) -> (Self, Self);
     /// The sum of the lanes, in a fixed order.

@@ -12,16 +12,19 @@
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 
+mod activation;
 mod backward;
 mod coefficients;
 mod conv;
+pub mod element;
+mod fours;
 mod head;
 pub mod isa;
 mod items;
 pub mod lanes;
+mod line;
 mod math;
 mod normalise;
-mod pairs;
 pub mod plan;
 mod ring;
 pub mod run;

@@ -1,23 +1,29 @@
 //! From sums over items to coefficients: what a pass concludes with.
 
 use crate::coefficients::{moments, normalised, plain};
+use crate::element::Element;
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::plan::{Region, BATCH_NORM, NO_NORM};
 use crate::run::Program;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
-    /// With the sums of `through_activation`, which begin at `first` of every item's: the gradients by BatchNorm's weight and
-    /// offset, and the coefficients of the way back.
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
+    /// With the sums of `through_activation`, which begin at `first` of every item's: the gradients by the convolution's bias, by
+    /// BatchNorm's weight and offset, and the coefficients of the way back.
     pub(crate) unsafe fn conclude_normalisation(&self, block: usize, items: usize, first: usize) {
         let plan = self.plan;
-        if plan.request.normalization != BATCH_NORM {
-            return;
-        }
         let at = plan.block_parameters(block);
+        let normalised = plan.request.normalization == BATCH_NORM;
         for c in 0..plan.channels() {
             let gradient = self.total(items, first + c);
+            if let Some(bias) = at.bias {
+                // BatchNorm takes a bias away again.
+                *self.gradients().add(bias + c) = if normalised { 0.0 } else { gradient as f32 };
+            }
+            if !normalised {
+                continue;
+            }
             let product = self.total(items, first + plan.channels() + c);
             *self.gradients().add(at.weight + c) = product as f32;
             *self.gradients().add(at.offset + c) = gradient as f32;

@@ -1,8 +1,9 @@
 //! What is asked for, and where everything lies in one stretch of memory.
 
+use crate::element::Element;
+use crate::fours::{in_fours, MIXED, TOGETHER};
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
-use crate::pairs::in_pairs;
 
 pub const MAX_BLOCKS: usize = 64;
 
@@ -37,8 +38,10 @@ pub struct Request {
     pub float_images: u32,
     pub want_logits: u32,
     pub threads: u32,
-    /// Training: the output of every k-th block and of the last is kept, the others are computed again. 1 keeps all.
-    pub keep_every: u32,
+    /// Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
+    /// always is. The others are computed again, in the tensors of later blocks, which are free by then.
+    pub kept_low: u32,
+    pub kept_high: u32,
     pub dilations: [u32; MAX_BLOCKS],
 }
 
@@ -58,7 +61,8 @@ impl Request {
         float_images: 0,
         want_logits: 0,
         threads: 1,
-        keep_every: 1,
+        kept_low: u32::MAX,
+        kept_high: u32::MAX,
         dilations: [1; MAX_BLOCKS],
     };
 }
@@ -105,6 +109,8 @@ const HOST_REGIONS: usize = Region::Packed as usize;
 pub struct ThreadMemory {
     pub ring: u64,
     pub rows: u64,
+    /// Four rows of a tensor, before they are stored in it.
+    pub floats: u64,
     pub sums: u64,
     pub counts: u64,
     pub size: u64,
@@ -119,8 +125,13 @@ pub struct Plan {
     pub pitch: usize,
     /// Doubles of an item's partial sums.
     pub partial: usize,
+    /// Bytes of an element of a tensor.
+    pub element: usize,
     pub tensors: usize,
 }
+
+/// Smaller tensors are stored through the caches.
+const STREAMED_BYTES: u64 = 16 << 20;
 
 /// Floats of a row of one channel in a ring, for a dilation: zeros on both sides, an odd number of cache lines so that rows do
 /// not compete for the same cache sets.
@@ -129,7 +140,27 @@ pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
 }
 
 /// Lines of a mixed plane in a ring: a line of the output and its two neighbours.
-pub const PAIRED_LINES: usize = 3;
+pub const MIXED_LINES: usize = 3;
+
+/// Where a convolution's rows lie in `ThreadMemory::rows`, in floats.
+#[derive(Clone, Copy)]
+pub struct Rows {
+    /// (C, pitch): an output row that is not there.
+    pub spare: usize,
+    /// (4, C, pitch): the rows that the gradient by the weights is made with.
+    pub plain: usize,
+    /// (6, C, pitch): those, mixed and woven.
+    pub woven: usize,
+    pub end: usize,
+}
+
+impl Rows {
+    pub fn new(channels: usize, pitch: usize) -> Self {
+        let (lines, row) = (TOGETHER * pitch, channels * pitch);
+        let (spare, plain, woven) = (lines, lines + row, lines + (1 + TOGETHER) * row);
+        Self { spare, plain, woven, end: woven + MIXED * row }
+    }
+}
 
 pub fn ring_padding(dilation: usize) -> usize {
     dilation.next_multiple_of(4)
@@ -139,13 +170,14 @@ impl Plan {
     pub const EMPTY: Self = Self {
         request: Request::EMPTY,
         at: [0; REGIONS],
-        thread: ThreadMemory { ring: 0, rows: 0, sums: 0, counts: 0, size: 0 },
+        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, sums: 0, counts: 0, size: 0 },
         pitch: 0,
         partial: 0,
+        element: 4,
         tensors: 0,
     };
 
-    pub fn new<L: Lanes>(request: &Request, start: u64) -> Self {
+    pub fn new<L: Lanes, E: Element>(request: &Request, start: u64) -> Self {
         let mut plan = Self { request: *request, ..Self::EMPTY };
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
@@ -157,7 +189,7 @@ impl Plan {
         let items = (0..p.blocks()).map(|block| items_per_volume(p.depth(), p.dilation(block))).max().unwrap_or(1);
         let items = items.max(items_per_volume(p.depth(), 1)) as u64 * volumes;
 
-        let convolution = channels * (channels * 36 + 1);
+        let convolution = channels * (channels * 54 + 2);
         let head = classes * (channels + 1) + 1 + 2 * channels;
         let partial = match (request.mode, request.normalization) {
             (TRAIN, _) => convolution.max(head),
@@ -167,6 +199,8 @@ impl Plan {
         let parameters = p.parameter_count() as u64;
 
         let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
+        // Of a convolution: the rows that become a line of mixed planes, a row that is not there, and what `Rows` lists.
+        let own_rows = Rows::new(p.channels(), 1).end as u64;
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
@@ -174,16 +208,18 @@ impl Plan {
             offset
         };
         let ring = take(4 * (ring as u64 + 2 * wide as u64));
-        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(4 * channels + 2));
-        let sums = take(if train { 4 * L::N as u64 * 36 * channels * channels } else { 0 });
+        let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(own_rows));
+        let floats = take(4 * TOGETHER as u64 * pitch as u64 * channels);
+        let sums = take(if train { 4 * L::N as u64 * 54 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
-        plan.thread = ThreadMemory { ring, rows, sums, counts, size };
+        plan.thread = ThreadMemory { ring, rows, floats, sums, counts, size };
 
-        let (kept, scratch) = if train { plan.kept_tensors() } else { (0, blocks.min(2)) };
-        plan.tensors = (kept + scratch) as usize + usize::from(train);
+        let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
+        plan.tensors = outputs + usize::from(train);
         plan.pitch = pitch;
         plan.partial = partial as usize;
+        plan.element = size_of::<E>();
         let tensor = plan.tensor_bytes();
 
         let mut at = start.next_multiple_of(64);
@@ -195,7 +231,7 @@ impl Plan {
             plan.at[region as usize] = at;
             at += bytes.next_multiple_of(64);
         };
-        take(Region::Packed, 8 * (parameters + parameters / 3 + 1));
+        take(Region::Packed, 16 * parameters);
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
         take(Region::Threads, threads * size);
@@ -204,39 +240,59 @@ impl Plan {
         plan
     }
 
-    /// Tensors kept to the end of the forward pass, and tensors that the segments between them share.
-    fn kept_tensors(&self) -> (u64, u64) {
-        let every = u64::from(self.request.keep_every);
-        let blocks = u64::from(self.request.blocks);
-        (blocks.div_ceil(every), every.min(blocks) - 1)
+    /// The blocks whose outputs are kept, a bit each.
+    fn kept(&self) -> u64 {
+        let r = &self.request;
+        u64::from(r.kept_low) | u64::from(r.kept_high) << 32 | 1 << (r.blocks - 1)
     }
 
-    /// The last block of the segment that a block belongs to: the one whose output is kept.
-    pub fn segment_end(&self, block: usize) -> usize {
-        let every = self.request.keep_every as usize;
-        ((block / every + 1) * every).min(self.blocks()) - 1
+    /// The first and the last block of the segment that a block belongs to; the output of the last one is kept.
+    pub fn segment(&self, block: usize) -> (usize, usize) {
+        let kept = self.kept();
+        let before = kept & ((1 << block) - 1);
+        (64 - before.leading_zeros() as usize, block + (kept >> block).trailing_zeros() as usize)
     }
 
-    /// Which tensor holds a block's output.
+    /// Which tensor holds a block's output. What a segment's way back computes again lies in the tensors of later segments, whose way
+    /// back is done.
     pub fn slot(&self, block: usize) -> usize {
         if self.request.mode != TRAIN {
             return block % 2;
         }
-        let every = self.request.keep_every as usize;
-        if block == self.segment_end(block) {
-            block / every
+        let segment = (self.kept() & ((1 << block) - 1)).count_ones() as usize;
+        let (first, last) = self.segment(block);
+        if block == last {
+            segment
         } else {
-            self.kept_tensors().0 as usize + block % every
+            segment + 1 + block - first
         }
     }
 
-    pub fn gradient_slot(&self) -> usize {
-        self.tensors - 1
+    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, once the last block has been gone
+    /// through, that block's, in turns.
+    pub fn gradient_slot(&self, block: usize) -> usize {
+        let last = self.blocks() - 1;
+        if (last - block) % 2 == 0 && block < last {
+            self.slot(last)
+        } else {
+            self.tensors - 1
+        }
     }
 
     pub fn tensor_bytes(&self) -> u64 {
         let r = &self.request;
-        4 * u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels) * self.pitch as u64
+        let rows = u64::from(r.volumes) * u64::from(r.depth) * u64::from(r.height) * u64::from(r.channels);
+        self.element as u64 * rows * self.pitch as u64
+    }
+
+    /// Whether a tensor is so large that what is written into it has left the caches before it is read.
+    pub fn streams(&self) -> bool {
+        self.tensor_bytes() >= STREAMED_BYTES
+    }
+
+    /// Floats from a row of a tensor to the next that a convolution reads.
+    pub fn ahead(&self, block: usize) -> usize {
+        self.dilation(block) * self.channels() * self.pitch
     }
 
     /// Bytes of the regions that the host fills in or reads out, in their order.
@@ -297,19 +353,19 @@ impl Plan {
     pub fn voxels(&self) -> usize {
         self.depth() * self.height() * self.width()
     }
-    /// Whether a block's convolutions are done in pairs of planes.
-    pub fn in_pairs(&self, block: usize) -> bool {
-        in_pairs(self.depth(), self.dilation(block))
+    /// Whether a block's convolutions are done in fours of planes.
+    pub fn in_fours(&self, block: usize) -> bool {
+        in_fours(self.depth(), self.dilation(block))
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
-        let rows = if self.in_pairs(block) { 4 * PAIRED_LINES * padded + 2 * height * pitch } else { 3 * height * padded };
+        let rows = if self.in_fours(block) { MIXED * MIXED_LINES * padded + 2 * height * pitch } else { 3 * height * padded };
         rows * self.channels()
     }
     /// Planes of a block's packed weights.
     pub fn weight_planes(&self, block: usize) -> usize {
-        if self.in_pairs(block) {
-            4
+        if self.in_fours(block) {
+            MIXED
         } else {
             3
         }

@@ -1,14 +1,15 @@
-//! The planes that a convolution reads: activated once, with zeros to the left and right. Three neighbours of a chain; or, for
-//! `crate::pairs`, four mixed planes and two that are kept for the next pair.
+//! The planes that a convolution reads: made once, with zeros to the left and right. Three neighbours of a chain; or, for
+//! `crate::fours`, six mixed planes and two that are kept for the next four.
 
 use crate::coefficients::Coefficients;
+use crate::element::Element;
+use crate::fours::{mix_inputs, MIXED, TOGETHER};
 use crate::lanes::Lanes;
 use crate::math::Activation;
-use crate::pairs::mix_inputs;
-use crate::plan::{ring_padding, ring_pitch, Plan, PAIRED_LINES};
+use crate::plan::{ring_padding, ring_pitch, Plan, MIXED_LINES};
 use core::slice;
 
-/// A thread's ring: planes (lines, C, pitch), a row's first voxel `padding` floats after the row's start. In pairs, a plane holds
+/// A thread's ring: planes (lines, C, pitch), a row's first voxel `padding` floats after the row's start. In fours, a plane holds
 /// only the lines that a line of the output reaches, and two kept planes (H, C, row) follow.
 #[derive(Clone, Copy)]
 pub struct Ring {
@@ -27,7 +28,7 @@ pub struct Ring {
 impl Ring {
     pub fn new(start: *mut f32, channels: usize, plan: &Plan, block: usize) -> Self {
         let (height, row, dilation) = (plan.height(), plan.pitch, plan.dilation(block));
-        let lines = if plan.in_pairs(block) { PAIRED_LINES } else { height };
+        let lines = if plan.in_fours(block) { MIXED_LINES } else { height };
         Self { start, channels, height, width: plan.width(), dilation, pitch: ring_pitch(row, dilation), row, lines }
     }
 
@@ -53,10 +54,10 @@ impl Ring {
         slice::from_raw_parts_mut(self.start, planes * self.lines * self.channels * self.pitch).fill(0.0);
     }
 
-    /// A row of one of the two planes that a pair leaves for the next.
+    /// A row of one of the two planes that a four leaves for the next.
     #[inline(always)]
     unsafe fn kept(&self, plane: usize, y: usize, c: usize) -> *mut f32 {
-        let kept = self.start.add(4 * self.lines * self.channels * self.pitch);
+        let kept = self.start.add(MIXED * self.lines * self.channels * self.pitch);
         kept.add(((plane * self.height + y) * self.channels + c) * self.row)
     }
 
@@ -109,23 +110,25 @@ impl Ring {
         }
     }
 
-    /// Line y of planes 0 to 3 = the mixed planes of a pair, from the kept planes and two new ones, which take their place; a plane
-    /// that is not there is zero. `rows`: room for two rows.
+    /// Line y of the mixed planes, from the kept planes and four new ones, of which the last two take their place; a plane that is
+    /// not there is zero. `rows`: room for four rows.
     /// # Safety
     /// As `fill`.
     #[inline(never)]
     pub unsafe fn fill_line<L: Lanes>(
         &self,
         y: usize,
-        new: [Option<usize>; 2],
+        new: [Option<usize>; TOGETHER],
         rows: *mut f32,
         write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
     ) {
         for c in 0..self.channels {
-            let first = self.write_row(new[0], y, c, rows, &write);
-            let second = self.write_row(new[1], y, c, rows.add(self.row), &write);
+            let mut from = [rows.cast_const(); TOGETHER];
+            for (i, link) in new.into_iter().enumerate() {
+                from[i] = self.write_row(link, y, c, rows.add(i * self.row), &write);
+            }
             let mixed = core::array::from_fn(|plane| self.voxels(plane, y, c));
-            mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], [first, second], mixed, self.row);
+            mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], from, mixed, self.row);
         }
     }
 
@@ -136,19 +139,27 @@ impl Ring {
     }
 }
 
-/// to = factor * activation(scale * z + shift) of one row.
+/// to = factor * activation(scale * z + shift) of one row; the row `ahead` elements further will be read soon.
 /// # Safety
 /// Both rows hold `pitch` floats, a multiple of the lanes.
 #[inline(always)]
-pub unsafe fn activate_row<L: Lanes, A: Activation>(z: *const f32, to: *mut f32, pitch: usize, k: &Coefficients) {
+pub unsafe fn activate_row<L: Lanes, E: Element, A: Activation>(
+    z: *const E,
+    to: *mut f32,
+    pitch: usize,
+    k: &Coefficients,
+    ahead: usize,
+) {
     L::enter(
         #[inline(always)]
         || {
             let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-            let mut x = 0;
-            while x < pitch {
-                A::value(L::load(z.add(x)).fma(scale, shift)).mul(factor).store(to.add(x));
-                x += L::N;
+            // A factor of one changes no bit.
+            let scaled = k.factor != 1.0;
+            for x in (0..pitch).step_by(L::N) {
+                L::prefetch(z.wrapping_add(x + ahead));
+                let value = A::value(E::load::<L>(z.add(x)).fma(scale, shift));
+                if scaled { value.mul(factor) } else { value }.store(to.add(x));
             }
         },
     )

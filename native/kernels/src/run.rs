@@ -2,6 +2,7 @@
 
 use crate::coefficients::Coefficients;
 use crate::conv::{pack, RowShape};
+use crate::element::Element;
 use crate::items::{item, items_per_volume};
 use crate::lanes::Lanes;
 use crate::math::{Activation, Elu, Gelu, Relu};
@@ -14,24 +15,24 @@ use core::slice;
 /// # Safety
 /// `base` is the address of the memory that the plan was made for, its input regions filled; every thread of the team, and no other code,
 /// works in it until all have returned.
-pub unsafe fn run<L: Lanes>(plan: &Plan, base: usize, team: &Team, thread: usize) -> u32 {
+pub unsafe fn run<L: Lanes, E: Element>(plan: &Plan, base: usize, team: &Team, thread: usize) -> u32 {
     match plan.request.activation {
-        ELU => Program::<L, Elu>::new(plan, base, team, thread).run(),
-        RELU => Program::<L, Relu>::new(plan, base, team, thread).run(),
-        _ => Program::<L, Gelu>::new(plan, base, team, thread).run(),
+        ELU => Program::<L, E, Elu>::new(plan, base, team, thread).run(),
+        RELU => Program::<L, E, Relu>::new(plan, base, team, thread).run(),
+        _ => Program::<L, E, Gelu>::new(plan, base, team, thread).run(),
     };
     team.outcome()
 }
 
-pub(crate) struct Program<'a, L, A> {
+pub(crate) struct Program<'a, L, E, A> {
     pub(crate) plan: &'a Plan,
     base: usize,
     pub(crate) team: &'a Team,
     pub(crate) thread: usize,
-    kind: PhantomData<(L, A)>,
+    kind: PhantomData<(L, E, A)>,
 }
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     fn new(plan: &'a Plan, base: usize, team: &'a Team, thread: usize) -> Self {
         Self { plan, base, team, thread, kind: PhantomData }
     }
@@ -48,16 +49,13 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             return Some(());
         }
         for block in (0..plan.blocks()).rev() {
-            if block == plan.segment_end(block) && block + 1 < plan.blocks() {
-                let every = plan.request.keep_every as usize;
-                for again in block / every * every..block {
+            let (first, last) = plan.segment(block);
+            if block == last && block + 1 < plan.blocks() {
+                for again in first..block {
                     self.forward(again, false)?;
                 }
             }
-            self.weight_gradient(block)?;
-            if block > 0 {
-                self.input_gradient(block)?;
-            }
+            self.backward(block)?;
         }
         Some(())
     }
@@ -113,13 +111,12 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
             let partial = self.partial(index);
             partial[..2 * channels].fill(0.0);
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            self.convolve(block, &item, plan.slot(block), weights, &shape, source, |_, _, to| {
-                self.clear_tail(to);
-                if measured {
-                    for c in 0..channels {
-                        let (sum, squares) = sums::<L>(to.add(c * plan.pitch), to.add(c * plan.pitch), plan.pitch);
-                        partial[c] += f64::from(sum);
-                        partial[channels + c] += f64::from(squares);
+            let target = |z, y| self.row(plan.slot(block), item.volume, z, y);
+            self.convolve(block, &item, weights, &shape, source, target, |line, to| {
+                for (i, _) in line.planes() {
+                    self.clear_tail(to[i]);
+                    if measured {
+                        self.add_moments(to[i], partial);
                     }
                 }
             });
@@ -131,6 +128,27 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 self.set_batch_coefficients(block);
             }
         })
+    }
+
+    /// sums (2, C) += the sums of a row (C, pitch), and of its squares.
+    #[inline(never)]
+    unsafe fn add_moments(&self, row: *const f32, sums: &mut [f64]) {
+        L::enter(
+            #[inline(always)]
+            || {
+                let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
+                for c in 0..channels {
+                    let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
+                    for x in (0..pitch).step_by(L::N) {
+                        let value = L::load(row.add(c * pitch + x));
+                        sum = sum.add(value);
+                        squares = value.fma(value, squares);
+                    }
+                    sums[c] += f64::from(sum.sum());
+                    sums[channels + c] += f64::from(squares.sum());
+                }
+            },
+        )
     }
 
     /// Sets a row (C, pitch) to zero beyond the width.
@@ -179,10 +197,9 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
     }
 
     pub(crate) unsafe fn packed(&self, block: usize, backward: bool) -> *mut f32 {
-        // Up to four planes for three, so four thirds of the parameters before.
-        let before = |parameters: usize| (4 * parameters).div_ceil(3);
-        let half = if backward { before(self.plan.parameter_count()) } else { 0 };
-        self.at(Region::Packed).cast::<f32>().add(half + before(self.plan.parameters_of(block)))
+        // Up to six planes for three.
+        let half = if backward { 2 * self.plan.parameter_count() } else { 0 };
+        self.at(Region::Packed).cast::<f32>().add(half + 2 * self.plan.parameters_of(block))
     }
 
     pub(crate) unsafe fn dropout(&self, block: usize, volume: usize, c: usize) -> f32 {
@@ -233,29 +250,10 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         slice::from_raw_parts_mut(self.memory_of(thread, self.plan.thread.counts).cast(), count)
     }
 
-    pub(crate) unsafe fn row(&self, slot: usize, volume: usize, z: usize, y: usize) -> *mut f32 {
+    pub(crate) unsafe fn row(&self, slot: usize, volume: usize, z: usize, y: usize) -> *mut E {
         let plan = self.plan;
         let row = (volume * plan.depth() + z) * plan.height() + y;
         let tensor = self.at(Region::Tensors).add(slot * plan.tensor_bytes() as usize);
-        tensor.cast::<f32>().add(row * plan.channels() * plan.pitch)
+        tensor.cast::<E>().add(row * plan.channels() * plan.pitch)
     }
-}
-
-/// The sum of a row, and of its products with another.
-#[inline(always)]
-unsafe fn sums<L: Lanes>(a: *const f32, b: *const f32, pitch: usize) -> (f32, f32) {
-    L::enter(
-        #[inline(always)]
-        || {
-            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-            let mut x = 0;
-            while x < pitch {
-                let value = L::load(a.add(x));
-                sum = sum.add(value);
-                product = value.fma(L::load(b.add(x)), product);
-                x += L::N;
-            }
-            (sum.sum(), product.sum())
-        },
-    )
 }

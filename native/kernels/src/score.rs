@@ -1,5 +1,6 @@
 //! The pass over the last block's output: labels, logits, loss, and when training the way back through the head.
 
+use crate::element::Element;
 use crate::head::{row_sum, Head, Loss};
 use crate::items::item;
 use crate::lanes::Lanes;
@@ -9,7 +10,7 @@ use crate::ring::activate_row;
 use crate::run::Program;
 use core::slice;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// The head over the last block: labels and logits, or the score, and when training the gradient down to the last
     /// block's normalised values.
     pub(crate) unsafe fn head(&self) -> Option<()> {
@@ -45,11 +46,12 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 for y in 0..plan.height() {
                     let from = self.row(plan.slot(last), item.volume, z, y);
                     for c in 0..channels {
-                        activate_row::<L, A>(
+                        activate_row::<L, E, A>(
                             from.add(c * pitch),
                             inputs.add(c * pitch),
                             pitch,
                             self.coefficients(last, item.volume, c),
+                            channels * pitch,
                         );
                     }
                     head.logits::<L>(inputs, logits);
@@ -78,11 +80,25 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                     let (bias_sums, rest) = rest.split_at_mut(by_biases);
                     rest[0] += f64::from(row_sum::<L>(losses, pitch));
                     if mode == TRAIN {
-                        let gradient = self.row(plan.gradient_slot(), item.volume, z, y);
+                        let row = self.row(plan.gradient_slot(last), item.volume, z, y);
+                        let gradient = self.floats(0);
                         head.backward::<L>(inputs, slopes, gradient, weight_sums, bias_sums);
-                        self.through_activation(gradient, last, item.volume, z, y, &mut rest[1..]);
+                        self.through_activation(
+                            gradient,
+                            core::ptr::null_mut(),
+                            last,
+                            item.volume,
+                            z,
+                            y,
+                            &mut rest[1..],
+                            channels * pitch,
+                        );
+                        self.keep(gradient, row);
                     }
                 }
+            }
+            if mode == TRAIN {
+                L::end_streams();
             }
         };
         self.pass(self.items(1), work, || {

@@ -1,65 +1,120 @@
-//! A convolution's way through an item: plane by plane, or by pairs of planes.
+//! A convolution's way through an item: plane by plane, or by fours of planes.
 
-use crate::conv::{convolve_pair, convolve_row, RowShape, TapRow};
+use crate::conv::{convolve_four, convolve_row, RowShape};
+use crate::element::Element;
+use crate::fours::{MIXED, TOGETHER};
 use crate::items::Item;
 use crate::lanes::Lanes;
+use crate::line::Line;
 use crate::math::Activation;
-use crate::pairs::separate;
-use crate::plan::Region;
+use crate::plan::{Region, Rows};
 use crate::ring::{activate_row, Ring};
 use crate::run::Program;
 
-impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
-    /// The convolution of an item's planes, into a tensor; `finish` gets z, y and every row of it.
-    #[allow(clippy::too_many_arguments)]
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
+    /// Walks an item and convolves; `finish` gets z and y of every output row.
     pub(crate) unsafe fn convolve(
         &self,
         block: usize,
         item: &Item,
-        slot: usize,
         weights: *const f32,
         shape: &RowShape,
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut finish: impl FnMut(usize, usize, *mut f32),
+        target: impl Fn(usize, usize) -> *mut E,
+        mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
-        let target = |z, y| self.row(slot, item.volume, z, y);
-        if !self.plan.in_pairs(block) {
-            return self.over_planes(block, item, shape.inputs, source, |z, y, rows| {
-                convolve_row::<L>(rows, weights, target(z, y), shape);
-                finish(z, y, target(z, y));
-            });
+        self.walk(block, item, shape.inputs, source, |line| {
+            let to = self.convolve_line(line, weights, shape);
+            finish(line, to);
+            for (i, z) in line.planes() {
+                self.keep(to[i], target(z, line.y));
+            }
+        });
+        L::end_streams();
+    }
+
+    /// The rows of a line, as floats: before `keep`.
+    pub(crate) unsafe fn convolve_line(&self, line: &Line, weights: *const f32, shape: &RowShape) -> [*mut f32; TOGETHER] {
+        let spare = self.rows_at(|rows| rows.spare);
+        let mut to = [spare; TOGETHER];
+        for (i, _) in line.planes() {
+            to[i] = self.floats(i);
         }
-        let results = self.thread_memory(self.plan.thread.rows).add(2 * shape.pitch);
-        let length = shape.outputs * shape.pitch;
-        self.over_pairs(block, item, shape.inputs, source, |z, next, y, rows| {
-            if L::REGISTERS > 16 {
-                let second = next.map_or(results, |z| target(z, y));
-                convolve_pair::<L>(rows, weights, target(z, y), second, shape);
-            } else {
-                for (plane, rows) in rows.iter().enumerate() {
-                    convolve_row::<L>(rows, weights, results.add(plane * length), shape);
+        if line.mixed {
+            convolve_four::<L>(core::array::from_fn(|plane| line.rows(plane)), weights, to, shape);
+        } else {
+            convolve_row::<L>(line.all_rows(), weights, to[0], shape);
+        }
+        to
+    }
+
+    pub(crate) unsafe fn rows_at(&self, which: impl Fn(Rows) -> usize) -> *mut f32 {
+        self.thread_memory(self.plan.thread.rows).add(which(Rows::new(self.plan.channels(), self.plan.pitch)))
+    }
+
+    /// Where floats of a tensor's row (C, pitch) are computed before `keep`: the thread's rows, up to four.
+    pub(crate) unsafe fn floats(&self, which: usize) -> *mut f32 {
+        self.thread_memory(self.plan.thread.floats).add(which * self.plan.channels() * self.plan.pitch)
+    }
+
+    /// Stores a row (C, pitch) in a tensor.
+    #[inline(never)]
+    pub(crate) unsafe fn keep(&self, floats: *const f32, row: *mut E) {
+        L::enter(
+            #[inline(always)]
+            || {
+                let length = self.plan.channels() * self.plan.pitch;
+                if self.plan.streams() {
+                    for x in (0..length).step_by(L::N) {
+                        E::stream::<L>(L::load(floats.add(x)), row.add(x));
+                    }
+                } else {
+                    for x in (0..length).step_by(L::N) {
+                        E::store::<L>(L::load(floats.add(x)), row.add(x));
+                    }
                 }
-                separate::<L>(results, target(z, y), next.map(|z| target(z, y)), length);
-            }
-            finish(z, y, target(z, y));
-            if let Some(z) = next {
-                finish(z, y, target(z, y));
-            }
-        })
+            },
+        )
+    }
+
+    /// A channel of a tensor's row as floats: where it lies, or written to `to`.
+    #[inline(always)]
+    pub(crate) unsafe fn read_floats(&self, row: *const E, to: *mut f32) -> *const f32 {
+        if E::IS_FLOAT {
+            return row.cast();
+        }
+        copy_row::<L, E, f32>(row, to, self.plan.pitch);
+        to
     }
 
     pub(crate) fn ring(&self, block: usize, inputs: usize) -> Ring {
         Ring::new(unsafe { self.thread_memory(self.plan.thread.ring) }, inputs, self.plan, block)
     }
 
-    /// Walks an item plane by plane. `source(link, y, c, to)` gives a row: written to `to` up to its width, or where it lies, zero beyond; `each` gets z, y and the tap rows of an output row.
-    pub(crate) unsafe fn over_planes(
+    /// Walks an item by lines of a plane or of four. `source(link, y, c, to)` gives a row of what is convolved: written to `to` up
+    /// to its width, or where it lies, zero beyond.
+    pub(crate) unsafe fn walk(
         &self,
         block: usize,
         item: &Item,
         inputs: usize,
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut each: impl FnMut(usize, usize, &[TapRow]),
+        each: impl FnMut(&Line),
+    ) {
+        if self.plan.in_fours(block) {
+            self.over_fours(block, item, inputs, source, each);
+        } else {
+            self.over_planes(block, item, inputs, source, each);
+        }
+    }
+
+    unsafe fn over_planes(
+        &self,
+        block: usize,
+        item: &Item,
+        inputs: usize,
+        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
+        mut each: impl FnMut(&Line),
     ) {
         let (height, dilation) = (self.plan.height(), self.plan.dilation(block));
         let ring = self.ring(block, inputs);
@@ -79,65 +134,52 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
                 return;
             }
             for y in 0..height {
-                let mut rows = [TapRow { from: ring.start, index: 0 }; 9];
-                let mut count = 0;
-                for index in 0..9 {
-                    let (link, line) = ((j + index / 3).wrapping_sub(1), (y + index % 3 * dilation).wrapping_sub(dilation));
-                    if link < item.links && line < height {
-                        rows[count] = TapRow { from: ring.taps(link % 3, line), index };
-                        count += 1;
+                let mut line = Line::new(item.residue + j * dilation, dilation, 1, y, false);
+                for kz in 0..3 {
+                    let link = (j + kz).wrapping_sub(1);
+                    if link < item.links {
+                        line.push(&ring, link % 3, kz, height);
                     }
                 }
-                each(item.residue + j * dilation, y, &rows[..count]);
+                each(&line);
             }
         }
     }
 
-    /// Walks an item by pairs of planes. `each` gets z, the pair's other z unless the chain has ended, y, and the tap rows of each
-    /// mixed plane.
-    pub(crate) unsafe fn over_pairs(
+    unsafe fn over_fours(
         &self,
         block: usize,
         item: &Item,
         inputs: usize,
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut each: impl FnMut(usize, Option<usize>, usize, [&[TapRow]; 4]),
+        mut each: impl FnMut(&Line),
     ) {
         let plan = self.plan;
         let (height, dilation) = (plan.height(), plan.dilation(block));
         let ring = self.ring(block, inputs);
         let scratch = self.thread_memory(plan.thread.rows);
-        ring.clear(4);
+        ring.clear(MIXED);
         ring.keep(0, item.first.checked_sub(1), &source);
         ring.keep(1, Some(item.first), &source);
-        for j in (item.first..item.end).step_by(2) {
-            let there = |link: usize| (link < item.links).then_some(link);
-            let new = [there(j + 1), there(j + 2)];
-            if self.team.cancelled() {
-                return;
-            }
-            let z = item.residue + j * dilation;
-            let next = there(j + 1).map(|_| z + dilation);
+        for j in (item.first..item.end).step_by(TOGETHER) {
+            let new = core::array::from_fn(|i| (j + 1 + i < item.links).then_some(j + 1 + i));
             // Like planes, lines meet only those of their residue: one residue after the other, the ring is small at any dilation.
             for residue in 0..dilation.min(height) {
                 let mut filled = residue;
                 for y in (residue..height).step_by(dilation) {
+                    if self.team.cancelled() {
+                        return;
+                    }
                     while filled < (y + dilation + 1).min(height) {
                         ring.fill_line::<L>(filled, new, scratch, &source);
                         filled += dilation;
                     }
-                    let mut rows = [[TapRow { from: ring.start, index: 0 }; 3]; 4];
-                    let mut count = 0;
-                    for ky in 0..3 {
-                        let line = (y + ky * dilation).wrapping_sub(dilation);
-                        if line < height {
-                            for (plane, rows) in rows.iter_mut().enumerate() {
-                                rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
-                            }
-                            count += 1;
-                        }
+                    let count = (item.end - j).min(TOGETHER);
+                    let mut line = Line::new(item.residue + j * dilation, dilation, count, y, true);
+                    for plane in 0..MIXED {
+                        line.push(&ring, plane, plane, height);
                     }
-                    each(z, next, y, core::array::from_fn(|plane| &rows[plane][..count]));
+                    each(&line);
                 }
             }
         }
@@ -158,7 +200,8 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         let (width, z) = (plan.width(), item.residue + link * plan.dilation(block));
         if block > 0 {
             let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
-            activate_row::<L, A>(from, to, plan.pitch, self.coefficients(block - 1, item.volume, c));
+            let k = self.coefficients(block - 1, item.volume, c);
+            activate_row::<L, E, A>(from, to, plan.pitch, k, plan.ahead(block));
             return to;
         }
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
@@ -172,4 +215,18 @@ impl<'a, L: Lanes, A: Activation> Program<'a, L, A> {
         }
         to
     }
+}
+
+/// # Safety
+/// Both rows hold `length` elements, a multiple of the lanes.
+#[inline(never)]
+unsafe fn copy_row<L: Lanes, F: Element, T: Element>(from: *const F, to: *mut T, length: usize) {
+    L::enter(
+        #[inline(always)]
+        || {
+            for x in (0..length).step_by(L::N) {
+                T::store(F::load::<L>(from.add(x)), to.add(x));
+            }
+        },
+    )
 }

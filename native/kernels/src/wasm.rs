@@ -35,7 +35,7 @@ pub extern "C" fn mfl_cancel_flag() -> *const u32 {
 #[no_mangle]
 pub extern "C" fn mfl_plan(start: u32) -> f64 {
     unsafe {
-        PLAN = Plan::new::<Best>(&*addr_of!(REQUEST), u64::from(start));
+        PLAN = Plan::new::<Best, f32>(&*addr_of!(REQUEST), u64::from(start));
         (*addr_of!(PLAN)).offset(Region::End) as f64
     }
 }
@@ -55,5 +55,5 @@ pub extern "C" fn mfl_reset() {
 /// One thread's part of the planned run: 0 done, 1 cancelled, 2 a label is not a class.
 #[no_mangle]
 pub extern "C" fn mfl_run(thread: u32) -> u32 {
-    unsafe { run::<Best>(&*addr_of!(PLAN), 0, &TEAM, thread as usize) }
+    unsafe { run::<Best, f32>(&*addr_of!(PLAN), 0, &TEAM, thread as usize) }
 }

@@ -1,14 +1,13 @@
-//! The gradient by a convolution's weights: every input row against every output row that it reaches.
+//! The gradient by a convolution's weights: every row that it reads, in a ring, against every row that it reaches.
 
 use crate::conv::{channel_groups, RowShape, TapRow};
 use crate::lanes::Lanes;
 
 /// sums (9 * planes * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
 /// # Safety
-/// Tap rows as in `convolve_row`; `gradient` holds (outputs, pitch) floats, `woven` room for as many, `sums` 9 * planes * inputs *
-/// outputs vectors.
+/// Tap rows as in `convolve_row`; `woven` holds what `weave` makes of the outputs, `sums` 9 * planes * inputs * outputs vectors.
 #[inline(never)]
-pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, woven: *mut f32, sums: *mut f32, s: &RowShape) {
+pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], woven: *const f32, sums: *mut f32, s: &RowShape) {
     L::enter(
         #[inline(always)]
         || {
@@ -16,14 +15,13 @@ pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, wo
                 s.outputs,
                 #[inline(always)]
                 |first, count| {
-                    let gradient = gradient.add(first * s.pitch);
-                    let sums = sums.add(first * L::N);
+                    let (woven, sums) = (woven.add(first * s.pitch), sums.add(first * L::N));
                     match count {
-                        1 => accumulate_group::<L, 1>(rows, gradient, woven, sums, s),
-                        2 => accumulate_group::<L, 2>(rows, gradient, woven, sums, s),
-                        3 => accumulate_group::<L, 3>(rows, gradient, woven, sums, s),
-                        4 => accumulate_group::<L, 4>(rows, gradient, woven, sums, s),
-                        _ => accumulate_group::<L, 5>(rows, gradient, woven, sums, s),
+                        1 => accumulate_group::<L, 1>(rows, woven, sums, s),
+                        2 => accumulate_group::<L, 2>(rows, woven, sums, s),
+                        3 => accumulate_group::<L, 3>(rows, woven, sums, s),
+                        4 => accumulate_group::<L, 4>(rows, woven, sums, s),
+                        _ => accumulate_group::<L, 5>(rows, woven, sums, s),
                     }
                 },
             );
@@ -31,21 +29,46 @@ pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], gradient: *const f32, wo
     )
 }
 
-/// Columns in pairs, or fives where there are registers, so that a load of the gradient serves as many products. The gradient's channels are woven vector by vector, so
-/// that one address serves them all.
+/// woven (M, channels * pitch) = what `mix` makes of T rows (channels, pitch), one after the other at `rows`. The channels of a
+/// group are woven vector by vector, so that one address serves them all.
+/// # Safety
+/// The memory is that large; the pitch is a multiple of the lanes.
 #[inline(always)]
-unsafe fn accumulate_group<L: Lanes, const C: usize>(
-    rows: &[TapRow],
-    gradient: *const f32,
+pub unsafe fn weave<L: Lanes, const T: usize, const M: usize>(
+    rows: *const f32,
     woven: *mut f32,
-    sums: *mut f32,
-    s: &RowShape,
+    channels: usize,
+    pitch: usize,
+    mix: impl Fn([L; T]) -> [L; M],
 ) {
-    for c in 0..C {
-        for v in 0..s.pitch / L::N {
-            L::load(gradient.add(c * s.pitch + v * L::N)).store(woven.add((v * C + c) * L::N));
-        }
-    }
+    L::enter(
+        #[inline(always)]
+        || {
+            channel_groups(
+                channels,
+                #[inline(always)]
+                |first, count| {
+                    for c in 0..count {
+                        for v in 0..pitch / L::N {
+                            let mut values = [L::splat(0.0); T];
+                            for t in 0..T {
+                                values[t] = L::load(rows.add((t * channels + first + c) * pitch + v * L::N));
+                            }
+                            let mixed = mix(values);
+                            for m in 0..M {
+                                mixed[m].store(woven.add((m * channels + first) * pitch + (v * count + c) * L::N));
+                            }
+                        }
+                    }
+                },
+            );
+        },
+    )
+}
+
+/// Columns in pairs, or fives where there are registers, so that a load of the outputs serves as many products.
+#[inline(always)]
+unsafe fn accumulate_group<L: Lanes, const C: usize>(rows: &[TapRow], woven: *const f32, sums: *mut f32, s: &RowShape) {
     let total = rows.len() * s.inputs * 3;
     let column = |index: usize| {
         let (row, rest) = (rows[index / (3 * s.inputs)], index % (3 * s.inputs));

@@ -24,7 +24,6 @@ fn requests_that_are_not_sound_are_refused() {
         Request { activation: 9, ..good },
         Request { depth: 0, ..good },
         Request { depth: u32::MAX, height: u32::MAX, width: u32::MAX, ..good },
-        Request { keep_every: 0, ..good },
         Request { dilations: [0; 64], ..good },
         Request { mode: TRAIN, normalization: INSTANCE_NORM, ..good },
     ] {

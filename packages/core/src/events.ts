@@ -43,6 +43,21 @@ export const EventSchema = z.discriminatedUnion('type', [
     resumedAtRound: round.optional(),
     path: z.string(),
   }),
+  /** What the engine's buffers take, as planned when a session is opened. */
+  z.object({
+    type: z.literal('memory-planned'),
+    time,
+    engine: z.string(),
+    purpose: z.enum(['train', 'predict']),
+    /** Voxels along x, y, z. */
+    shape: z.tuple([z.int(), z.int(), z.int()]),
+    batchSize: z.int(),
+    plannedBytes: z.int(),
+    limitBytes: z.int(),
+    /** Blocks of the model, and those, counted from 0, that a training step computes again. */
+    blocks: z.int(),
+    recomputedBlocks: z.array(z.int()),
+  }),
   z.object({ type: z.literal('site-state'), time, site, state: SiteStateSchema, reason: z.string().optional() }),
   z.object({ type: z.literal('round-started'), time, round, rounds: z.int(), sites: z.array(site) }),
   z.object({
@@ -158,6 +173,16 @@ export const EventSchema = z.discriminatedUnion('type', [
     available: z.boolean(),
     device: z.string(),
     reason: z.string().optional(),
+    hint: z.string().optional(),
+  }),
+  z.object({
+    type: z.literal('connection'),
+    route: z.string(),
+    works: z.boolean(),
+    reason: z.string(),
+    milliseconds: z.int(),
+    /** Of `meshfl join`, to go this way. */
+    options: z.string(),
     hint: z.string().optional(),
   }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),

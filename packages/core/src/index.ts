@@ -1,3 +1,4 @@
+export * from './csv-cell.js'
 export * from './errors.js'
 export * from './event-log.js'
 export * from './events.js'

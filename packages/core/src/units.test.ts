@@ -10,7 +10,27 @@ test('bytes are written in powers of 1000', () => {
 test('amounts of memory are read with their unit', () => {
   expect(parseBytes('2GB')).toBe(2e9)
   expect(parseBytes('512 MiB')).toBe(512 * 1024 ** 2)
-  expect(() => parseBytes('much')).toThrow(/no amount of memory/)
+  expect(parseBytes('1.5 gb')).toBe(1.5e9)
+  expect(parseBytes('2e9')).toBe(2e9)
+  for (const nonsense of [
+    'much',
+    '',
+    'GB',
+    '-2GB',
+    '2 GBs',
+    '1.2.3GB',
+    '0',
+    '0.0GB',
+    '1e400',
+    '1e30GB',
+    'NaN',
+    '2XB',
+    '0x10',
+  ]) {
+    expect(() => parseBytes(nonsense), nonsense).toThrow(
+      expect.objectContaining({ code: 'USAGE_BYTES', kind: 'usage' }),
+    )
+  }
 })
 
 test('durations are short', () => {

@@ -15,7 +15,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /**
- * Reads `2GB`, `512 MB`, `1.5e9`. Powers of 1000, or of 1024 for KiB, MiB, GiB.
+ * Reads `2GB`, `512 MB`, `1.5e9`: at least one byte. Powers of 1000, or of 1024 for KiB, MiB, GiB.
  * @throws MeshflError `USAGE_BYTES`
  */
 export function parseBytes(text: string): number {
@@ -28,7 +28,12 @@ export function parseBytes(text: string): number {
     })
   }
   const power = ' kmgt'.indexOf(match[2]!.toLowerCase() || ' ')
-  return Math.round(value * (match[3] ? 1024 : 1000) ** power)
+  const bytes = Math.round(value * (match[3] ? 1024 : 1000) ** power)
+  if (bytes >= 1 && Number.isSafeInteger(bytes)) return bytes
+  throw new MeshflError('USAGE_BYTES', `"${text}" is ${bytes < 1 ? 'nothing' : 'more than there can be'}`, {
+    kind: 'usage',
+    hint: 'write an amount above 0, as 2GB or 512MB',
+  })
 }
 
 /** Seconds as a person reads them: `0.42 s`, `12.3 s`, `3m 05s`, `2h 07m`. */

@@ -1,5 +1,5 @@
 import { MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
-import type { Batch, Grid, LossSpec } from './engine.js'
+import type { Batch, Grid, LossSpec, SessionOptions } from './engine.js'
 import { modelLayout } from './layout.js'
 
 function fail(message: string, data: Record<string, unknown>): never {
@@ -20,6 +20,12 @@ export function checkGrid(grid: Grid): void {
   for (const [edge, length] of Object.entries(grid)) {
     if (!Number.isSafeInteger(length) || length < 1) fail(`the grid's ${edge} is ${length}`, { ...grid })
   }
+}
+
+/** @throws MeshflError `ENGINE_INPUT` when a number among the options makes no sense */
+export function checkOptions({ batchSize = 1, maxMemoryBytes = 1 }: SessionOptions): void {
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1) fail(`a batch of ${batchSize} volumes`, { batchSize })
+  if (!(maxMemoryBytes >= 1)) fail(`a session of at most ${maxMemoryBytes} bytes`, { maxMemoryBytes })
 }
 
 /** @throws MeshflError `ENGINE_INPUT` when an array does not have the length that the spec and the grid ask for */

@@ -19,20 +19,33 @@ export interface DeviceInfo {
 
 export interface SessionOptions {
   precision?: 'fp32' | 'bf16'
-  /** What is recomputed in the backward pass to save memory. */
+  /** What the session is planned for: it is refused when that does not fit. Default: training steps. */
+  purpose?: 'train' | 'predict'
+  /** Volumes of the largest batch that it is planned for; default: 1. */
+  batchSize?: number
+  /**
+   * What a training step computes again to save memory, to the same bits. `none`: nothing. `auto`, the default: as few layers as let it
+   * fit. `layer`: as many as save memory.
+   */
   checkpointing?: 'none' | 'auto' | 'layer'
+  /** Most bytes that the session's buffers may take; default: what the machine, or its addresses, have. */
   maxMemoryBytes?: number
   /** Default: the machine's cores. The result's bits do not depend on it. */
   threads?: number
 }
 
+/** What an engine's sessions are made with when they do not say otherwise. */
+export type SessionDefaults = Pick<SessionOptions, 'threads' | 'checkpointing' | 'maxMemoryBytes'>
+
 /** What a session's buffers take. */
 export interface MemoryPlan {
-  /** Bytes of the session's buffers when a training step runs. */
+  /** Bytes of the session's buffers when what it was planned for runs. */
   plannedBytes: number
+  /** Most bytes that they may take. */
+  limitBytes: number
   /** Most bytes held so far. */
   peakBytes: number
-  /** Blocks whose output is not kept but computed again. */
+  /** Blocks whose output a training step does not keep but computes again. */
   recomputedBlocks: number[]
 }
 

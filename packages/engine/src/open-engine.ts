@@ -1,5 +1,5 @@
 import { MeshflError } from '@meshfl/core'
-import type { Engine } from './engine.js'
+import type { Engine, SessionDefaults } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
 import { createCudaEngine } from './native/cuda-engine.js'
@@ -21,11 +21,9 @@ export interface EngineProbe {
   hint?: string
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends SessionDefaults {
   /** An engine, or one of several GPUs: `cuda:1`. Default: the first available of cuda, cpu, wasm. */
   device?: EngineName | `cuda:${number}`
-  /** Default of its sessions; default: the machine's cores. */
-  threads?: number
   precision?: 'fp32' | 'bf16'
 }
 
@@ -111,7 +109,7 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
       hint: "leave precision out, or ask for 'fp32'",
     })
   }
-  if (chosen.name === 'cuda') return createCudaEngine(index === undefined ? {} : { device: Number(index) })
-  const threads = options.threads === undefined ? {} : { threads: options.threads }
-  return chosen.name === 'cpu' ? createCpuEngine(threads) : createWasmEngine(threads)
+  const { device: _, precision: __, ...defaults } = options
+  if (chosen.name === 'cuda') return createCudaEngine({ ...defaults, ...(index ? { device: Number(index) } : {}) })
+  return chosen.name === 'cpu' ? createCpuEngine(defaults) : createWasmEngine(defaults)
 }

@@ -20,7 +20,7 @@ import {
   transcriptHash,
 } from './frame.js'
 import { type Identity, runName } from './identity.js'
-import { type EnrolmentKeys, enrolmentKeys, type Invite, inviteAddress } from './invite.js'
+import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
 import type { DealerTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
@@ -46,6 +46,8 @@ const COORDINATOR_MESSAGES = ['TASK', 'ACK', 'PONG', 'DONE', 'DENY'] as const
 export interface SiteLinkOptions {
   identity: Identity
   invite: Invite
+  /** The ZeroMQ address that leads to the invite's coordinator. */
+  address: string
   /** Whether this site was approved before: it connects with its own key. */
   isMember: boolean
   /** Asked at every login. */
@@ -95,7 +97,7 @@ export class SiteLink {
 
   /** @throws MeshflError `INVITE_MALFORMED` */
   open(): void {
-    const { identity, invite } = this.#options
+    const { identity, invite, address } = this.#options
     let dealer: DealerTransport
     const current = (listener: () => void) => (): void => {
       if (this.#dealer === dealer || this.#dealer === undefined) this.#guard(listener)
@@ -103,7 +105,7 @@ export class SiteLink {
     this.#enter('down')
     this.#dealer = undefined
     dealer = openDealer({
-      address: inviteAddress(invite),
+      address,
       serverPublic: invite.curvePublic,
       curve: this.#isMember ? identity : this.#enrolment,
       maxMessageBytes: MAX_MESSAGE_BYTES,

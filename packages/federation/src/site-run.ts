@@ -39,6 +39,7 @@ import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
   invite: Invite
+  address: string
   identity: Identity
   store: SiteStore
   membership: Membership | null
@@ -79,10 +80,11 @@ export class SiteRun {
       this.#reject = reject
     })
     this.#state = siteStartState(options.timing, null)
-    const { identity, invite, membership } = options
+    const { identity, invite, address, membership } = options
     this.#link = new SiteLink({
       identity,
       invite,
+      address,
       isMember: membership !== null,
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),

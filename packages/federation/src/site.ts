@@ -11,7 +11,7 @@ import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
 import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
-import { parseInvite } from './invite.js'
+import { inviteAddress, parseInvite } from './invite.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
@@ -19,6 +19,8 @@ import { DEFAULT_TIMING, type Internals } from './timing.js'
 export interface JoinOptions {
   /** The line that the coordinator printed: `mfl1:...`. */
   invite: string
+  /** Where to connect in place of the invite's address, when something relays from there: `tcp://127.0.0.1:45123`. */
+  address?: string
   /** The site's keys and state; one federation a folder. */
   folder: string
   /** What this site's dataset is, for the coordinator to check against the study. */
@@ -67,6 +69,7 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
     }
     const run = new SiteRun({
       invite,
+      address: options.address ?? inviteAddress(invite),
       identity,
       store,
       membership,

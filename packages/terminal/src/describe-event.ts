@@ -1,5 +1,6 @@
 import type { MeshflEvent, SiteState } from '@meshfl/core'
 import { formatDuration } from '@meshfl/core'
+import { describeMemory } from './describe-memory.js'
 import { formatFigure, formatSpan } from './figures.js'
 import { cleanText } from './text.js'
 
@@ -27,6 +28,8 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
         `${event.command} ${event.run}: ${plural(event.rounds, 'round')}${sites}${resumed}; ${engine}; ${event.path}`,
       )
     }
+    case 'memory-planned':
+      return info(describeMemory(event))
     case 'site-state': {
       if (ROUTINE.includes(event.state)) return null
       const reason = event.reason ? `: ${event.reason}` : ''

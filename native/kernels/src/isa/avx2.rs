@@ -35,6 +35,18 @@ impl Lanes for Avx2 {
         _mm256_storeu_ps(to, self.0);
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        _mm256_stream_ps(to, self.0);
+    }
+    #[inline(always)]
+    fn end_streams() {
+        unsafe { _mm_sfence() };
+    }
+    #[inline(always)]
+    fn prefetch<T>(from: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
+    }
+    #[inline(always)]
     fn splat(value: f32) -> Self {
         Self(unsafe { _mm256_set1_ps(value) })
     }

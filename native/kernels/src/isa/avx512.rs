@@ -33,6 +33,18 @@ impl Lanes for Avx512 {
         _mm512_storeu_ps(to, self.0);
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        _mm512_stream_ps(to, self.0);
+    }
+    #[inline(always)]
+    fn end_streams() {
+        unsafe { _mm_sfence() };
+    }
+    #[inline(always)]
+    fn prefetch<T>(from: *const T) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
+    }
+    #[inline(always)]
     fn splat(value: f32) -> Self {
         Self(unsafe { _mm512_set1_ps(value) })
     }
@@ -90,6 +102,10 @@ impl Lanes for Avx512 {
             let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
             Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))
         }
+    }
+    #[inline(always)]
+    fn times_power(self, power: Self) -> Self {
+        Self(unsafe { _mm512_scalef_ps(self.0, power.0) })
     }
     #[inline(always)]
     fn split_exponent(self) -> (Self, Self) {

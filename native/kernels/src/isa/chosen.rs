@@ -90,12 +90,12 @@ impl Isa {
     }
 
     pub fn plan(self, request: &Request) -> Plan {
-        with_lanes!(self, L => Plan::new::<L>(request, 0))
+        with_lanes!(self, L => Plan::new::<L, f32>(request, 0))
     }
 
     /// # Safety
     /// As `run::run`; the plan is this instruction set's, which is here.
     pub unsafe fn run(self, plan: &Plan, base: usize, team: &Team, thread: usize) -> u32 {
-        with_lanes!(self, L => run::<L>(plan, base, team, thread))
+        with_lanes!(self, L => run::<L, f32>(plan, base, team, thread))
     }
 }

@@ -172,7 +172,6 @@ fn check(r: &Request) -> Result<(), Error> {
     for (what, edge) in [("volumes", r.volumes), ("depth", r.depth), ("height", r.height), ("width", r.width)] {
         within(what, edge, 1, i32::MAX as u32)?;
     }
-    within("keep_every", r.keep_every, 1, MAX_BLOCKS as u32)?;
     for &dilation in &r.dilations[..r.blocks as usize] {
         within("a dilation", dilation, 1, 1 << 16)?;
     }

@@ -1,6 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { ACTIVATIONS, MODES, NORMALIZATIONS, OUTCOME, REGIONS, REQUEST_WORDS } from '../session/request.js'
+import {
+  ACTIVATIONS,
+  MODES,
+  NORMALIZATIONS,
+  OUTCOME,
+  REGIONS,
+  REQUEST_BYTES,
+  REQUEST_WORDS,
+} from '../session/request.js'
 import { WASM_ABI_VERSION } from '../wasm/kernels.js'
 import { wasmFile } from '../wasm/module.js'
 import { type Addon, loadAddon, NATIVE_ABI_VERSION, STATUS } from './addon.js'
@@ -99,5 +107,5 @@ test.skipIf(missing !== '')(`the addon exports what is declared here${missing}`,
   const methods = Object.getOwnPropertyNames(addon.Session.prototype).filter((name) => name !== 'constructor')
   expect(methods.sort()).toEqual(['cancel', 'dispose', 'plan', 'prepare', 'read', 'run', 'write'])
   expect(addon.abiVersion).toBe(NATIVE_ABI_VERSION)
-  expect(addon.requestBytes).toBe(4 * (REQUEST_WORDS.length + 64))
+  expect(addon.requestBytes).toBe(REQUEST_BYTES)
 })

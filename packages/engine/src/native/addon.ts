@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { REQUEST_BYTES } from '../session/request.js'
 
 export const NATIVE_ABI_VERSION = 1
 
@@ -132,8 +133,10 @@ async function load(backend: NativeBackend, file: string): Promise<LoadedAddon> 
   const refusal = await tryInChild(file, backend)
   if (refusal) return refusal
   const addon = createRequire(import.meta.url)(file) as Addon
-  if (addon.abiVersion !== NATIVE_ABI_VERSION) {
-    const reason = `the native addon ${file} has ABI ${addon.abiVersion}, not ${NATIVE_ABI_VERSION}`
+  if (addon.abiVersion !== NATIVE_ABI_VERSION || addon.requestBytes !== REQUEST_BYTES) {
+    const has = (version: number, bytes: number): string => `ABI ${version} with requests of ${bytes} bytes`
+    const found = has(addon.abiVersion, addon.requestBytes)
+    const reason = `the native addon ${file} has ${found}, not ${has(NATIVE_ABI_VERSION, REQUEST_BYTES)}`
     return { reason, hint: 'build it again with `npm run build:native`' }
   }
   return { addon }

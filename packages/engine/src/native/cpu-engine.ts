@@ -1,15 +1,13 @@
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
-import type { DeviceInfo, Engine, Grid, Session, SessionOptions } from '../engine.js'
+import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { MachineSession } from '../session/session.js'
 import { countThreads, processorName } from '../session/threads.js'
 import { type Addon, loadAddon } from './addon.js'
 import { memoryBytes } from './memory-bytes.js'
 import { NativeMachine } from './native-machine.js'
 
-export interface CpuEngineOptions {
-  /** Default of its sessions; default: the machine's cores. */
-  threads?: number
+export interface CpuEngineOptions extends SessionDefaults {
   /** `avx512`, `avx2`, `neon` or `portable`. Default: MESHFL_CPU_ISA, else the best that this CPU has. */
   instructionSet?: string
 }
@@ -47,13 +45,13 @@ class CpuEngine implements Engine {
   readonly name = 'cpu'
   readonly device: DeviceInfo
   readonly #addon: Addon
-  readonly #threads: number | undefined
+  readonly #defaults: SessionDefaults
 
-  constructor(addon: Addon, { threads, instructionSet }: CpuEngineOptions) {
+  constructor(addon: Addon, { instructionSet, ...defaults }: CpuEngineOptions) {
     this.#addon = addon
-    this.#threads = threads
+    this.#defaults = defaults
     this.device = {
-      name: processorName(countThreads(threads)),
+      name: processorName(countThreads(defaults.threads)),
       instructionSet: chooseInstructionSet(addon, instructionSet),
       memoryBytes: memoryBytes(),
     }
@@ -67,14 +65,11 @@ class CpuEngine implements Engine {
     }
     const checked = MeshNetSpecSchema.parse(spec)
     checkGrid(grid)
-    const threads = countThreads(options.threads ?? this.#threads)
+    const asked = { ...this.#defaults, ...options }
+    const threads = countThreads(asked.threads)
     const native = new this.#addon.Session('cpu', this.device.instructionSet, threads)
-    return new MachineSession(
-      new NativeMachine(native, threads, { mostBytes: memoryBytes() }),
-      checked,
-      { ...grid },
-      options,
-    )
+    const machine = new NativeMachine(native, threads, { mostBytes: memoryBytes() })
+    return new MachineSession(machine, checked, { ...grid }, asked)
   }
 }
 

@@ -1,11 +1,11 @@
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
-import type { DeviceInfo, Engine, Grid, Session, SessionOptions } from '../engine.js'
+import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { MachineSession } from '../session/session.js'
 import { type Addon, loadAddon, type NativeBackend } from './addon.js'
 import { NativeMachine } from './native-machine.js'
 
-export interface CudaEngineOptions {
+export interface CudaEngineOptions extends SessionDefaults {
   /** Which GPU, as CUDA counts them. Default: 0. */
   device?: number
 }
@@ -20,12 +20,14 @@ export class CudaEngine implements Engine {
   readonly #addon: Addon
   readonly #backend: NativeBackend
   readonly #index: number
+  readonly #defaults: SessionDefaults
 
   /** @throws MeshflError `ENGINE_UNAVAILABLE` */
-  constructor(addon: Addon, index: number, backend: NativeBackend = 'cuda') {
+  constructor(addon: Addon, { device = 0, ...defaults }: CudaEngineOptions = {}, backend: NativeBackend = 'cuda') {
     this.#addon = addon
     this.#backend = backend
-    this.#index = index
+    this.#index = device
+    this.#defaults = defaults
     const { name, instructionSet, freeBytes } = this.#describe()
     this.device = { name, instructionSet, memoryBytes: freeBytes }
   }
@@ -40,9 +42,10 @@ export class CudaEngine implements Engine {
     checkGrid(grid)
     const mostBytes = Math.max(0, this.#describe().freeBytes - OVERHEAD_BYTES)
     const native = new this.#addon.Session(this.#backend, null, 1, this.#index)
+    const asked = { ...this.#defaults, ...options }
     // Whoever limits the session's memory wants nothing kept beside it.
-    const keepsVolumes = options.maxMemoryBytes === undefined
-    return new MachineSession(new NativeMachine(native, 1, { mostBytes, keepsVolumes }), checked, { ...grid }, options)
+    const keepsVolumes = asked.maxMemoryBytes === undefined
+    return new MachineSession(new NativeMachine(native, 1, { mostBytes, keepsVolumes }), checked, { ...grid }, asked)
   }
 
   #describe() {
@@ -61,8 +64,8 @@ export class CudaEngine implements Engine {
  * The engine of an NVIDIA GPU.
  * @throws MeshflError `ENGINE_UNAVAILABLE` when the addon is not built with CUDA, or no such GPU can be used
  */
-export async function createCudaEngine({ device = 0 }: CudaEngineOptions = {}): Promise<Engine> {
+export async function createCudaEngine(options: CudaEngineOptions = {}): Promise<Engine> {
   const found = await loadAddon('cuda')
-  if ('addon' in found) return new CudaEngine(found.addon, device)
+  if ('addon' in found) return new CudaEngine(found.addon, options)
   throw new MeshflError('ENGINE_UNAVAILABLE', found.reason, { hint: found.hint, data: { engine: 'cuda' } })
 }

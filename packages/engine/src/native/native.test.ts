@@ -72,7 +72,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
       const { Session } = require(${JSON.stringify(file)})
       const { parentPort } = require('node:worker_threads')
       const session = new Session('cpu', null, 2)
-      const request = Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 160, 160, 160, 0, 0, 2, 1, 1, 1)
+      const request = Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 160, 160, 160, 0, 0, 2, 0, 0, 1, 1)
       session.prepare(request)
       session.run((status) => parentPort.postMessage(status))
       parentPort.postMessage('running')`
@@ -94,7 +94,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
       const way = process.argv[2]
       const edge = way === 'exit' ? 160 : 8
       const session = new Session('cpu', null, 2)
-      session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, edge, edge, edge, 0, 0, 2, 1, 1, 1))
+      session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, edge, edge, edge, 0, 0, 2, 0, 0, 1, 1))
       session.run((status) => console.log('ended ' + status))
       if (way === 'exit') setTimeout(() => process.exit(7), 20)`
     const spawn = () => execFileSync(process.execPath, ['-e', script, file, way], { timeout: 20_000, stdio: 'pipe' })
@@ -110,7 +110,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
       expect(() => new addon.Session('cpu', null, threads as number)).toThrow(refused(STATUS.invalidArgument))
     }
     const session = new addon.Session('cpu', null, 1)
-    const request = Uint32Array.of(0, 2, 2, 1, 0, 2, 0, 1, 4, 4, 4, 0, 0, 1, 1, 1)
+    const request = Uint32Array.of(0, 2, 2, 1, 0, 2, 0, 1, 4, 4, 4, 0, 0, 1, 0, 0, 1)
     for (const bad of [null, undefined, 3, [], {}, new Uint8Array(4), new Uint32Array(200), new Uint32Array(16)]) {
       expect(() => session.prepare(bad as Uint32Array)).toThrow(refused(STATUS.invalidArgument))
       expect(() => session.plan(bad as Uint32Array)).toThrow(refused(STATUS.invalidArgument))
@@ -130,7 +130,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
 
   test('while a session runs it takes no other work', async () => {
     const session = new addon.Session('cpu', null, 2)
-    session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 96, 96, 96, 0, 0, 2, 1, 1, 1))
+    session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 96, 96, 96, 0, 0, 2, 0, 0, 1, 1))
     const ended = new Promise((resolve) => session.run(resolve))
     expect(() => session.run(() => undefined)).toThrow(expect.objectContaining({ status: STATUS.busy }))
     session.cancel()

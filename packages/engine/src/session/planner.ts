@@ -1,12 +1,16 @@
-import { MeshflError, type MeshNetSpec } from '@meshfl/core'
+import { formatBytes, MeshflError, type MeshNetSpec } from '@meshfl/core'
 import type { Grid, MemoryPlan, SessionOptions } from '../engine.js'
+import { fewestTensors, keptBlocks } from './kept-blocks.js'
 import { disposed, type Machine } from './machine.js'
 import { type Run, requestWords } from './request.js'
+import { largestThatFits } from './what-fits.js'
 
-type Wanted = Omit<Run, 'keepEvery'>
+type Wanted = Omit<Run, 'keptBlocks'>
 
-const TRAINING: Wanted = { mode: 'train', volumes: 1, floatImages: false, logits: false }
-const FORWARD: Wanted = { mode: 'forward', volumes: 1, floatImages: false, logits: false }
+interface Choice {
+  bytes: number
+  keptBlocks: number[]
+}
 
 /** Decides what a session's memory holds. */
 export class Planner {
@@ -14,7 +18,7 @@ export class Planner {
   readonly #limit: number
   #machine: Machine | undefined
 
-  /** @throws MeshflError `ENGINE_MEMORY` when not even a forward pass fits */
+  /** @throws MeshflError `ENGINE_MEMORY` when what the session is for does not fit */
   constructor(
     machine: Machine,
     readonly spec: MeshNetSpec,
@@ -23,13 +27,16 @@ export class Planner {
   ) {
     this.#machine = machine
     this.#limit = Math.min(options.maxMemoryBytes ?? machine.mostBytes, machine.mostBytes)
-    const forward = this.#choose(FORWARD)
-    if (forward.bytes > this.#limit) throw this.#tooLarge(FORWARD, forward.bytes)
-    const training = spec.normalization === 'instance' ? forward : this.#choose(TRAINING)
+    const trains = (options.purpose ?? 'train') === 'train' && spec.normalization !== 'instance'
+    const volumes = options.batchSize ?? 1
+    const run: Wanted = { mode: trains ? 'train' : 'forward', volumes, floatImages: false, logits: false }
+    const { bytes, keptBlocks } = this.#choose(run)
+    if (bytes > this.#limit) throw this.#tooLarge(run, bytes)
     this.memoryPlan = {
-      plannedBytes: training.bytes,
+      plannedBytes: bytes,
+      limitBytes: this.#limit,
       peakBytes: 0,
-      recomputedBlocks: this.#recomputedBlocks(training.keepEvery),
+      recomputedBlocks: trains ? spec.dilations.flatMap((_, block) => (keptBlocks.includes(block) ? [] : [block])) : [],
     }
   }
 
@@ -39,10 +46,10 @@ export class Planner {
    */
   prepare(run: Wanted): Machine {
     const machine = this.#held()
-    const { bytes, keepEvery } = this.#choose(run)
+    const { bytes, keptBlocks } = this.#choose(run)
     if (bytes > this.#limit) throw this.#tooLarge(run, bytes)
     try {
-      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keepEvery }), bytes)
+      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keptBlocks }), bytes)
     } catch (error) {
       throw this.#tooLarge(run, bytes, error)
     }
@@ -60,53 +67,68 @@ export class Planner {
     return this.#machine
   }
 
-  /** Every k that `checkpointing` allows, the one that recomputes least among those that fit, else the smallest. */
-  #choose(run: Wanted, grid = this.grid): { bytes: number; keepEvery: number } {
+  /** The plan that computes least again among those that `checkpointing` allows and that fit, else the smallest. */
+  #choose(run: Wanted, grid = this.grid, checkpointing = this.options.checkpointing ?? 'auto'): Choice {
     const machine = this.#held()
-    const plan = (keepEvery: number) => ({
-      bytes: machine.plan(requestWords(this.spec, grid, machine.threads, { ...run, keepEvery })),
-      keepEvery,
-    })
-    const checkpointing = this.options.checkpointing ?? 'auto'
-    if (run.mode !== 'train' || checkpointing === 'none') return plan(1)
-    const plans = this.spec.dilations.map((_, index) => plan(index + 1))
-    const fitting = checkpointing === 'auto' ? plans.find(({ bytes }) => bytes <= this.#limit) : undefined
-    return fitting ?? plans.reduce((least, other) => (other.bytes < least.bytes ? other : least))
-  }
-
-  #recomputedBlocks(keepEvery: number): number[] {
     const blocks = this.spec.dilations.length
-    const lastSegment = Math.floor((blocks - 1) / keepEvery) * keepEvery
-    return this.spec.dilations.flatMap((_, block) =>
-      block < lastSegment && (block + 1) % keepEvery !== 0 ? [block] : [],
-    )
+    const plan = (tensors: number): Choice => {
+      const kept = keptBlocks(blocks, tensors)
+      const words = requestWords(this.spec, grid, machine.threads, { ...run, keptBlocks: kept })
+      return { bytes: machine.plan(words), keptBlocks: kept }
+    }
+    const fewest = run.mode !== 'train' || checkpointing === 'none' ? blocks : fewestTensors(blocks)
+    if (checkpointing === 'layer') return plan(fewest)
+    for (let tensors = blocks; tensors > fewest; tensors--) {
+      const found = plan(tensors)
+      if (found.bytes <= this.#limit) return found
+    }
+    return plan(fewest)
   }
 
+  /** @param cause what the system said when it had less than the limit allows */
   #tooLarge(run: Wanted, bytes: number, cause?: unknown): MeshflError {
+    const limit = cause === undefined ? this.#limit : bytes - 1
+    const fits = (wanted: Wanted, grid: Grid): boolean => this.#choose(wanted, grid).bytes <= limit
+    const least = this.#choose(run, this.grid, 'layer').bytes
+    const grid = largestThatFits(this.grid, (smaller) => fits(run, smaller))
+    let volumes = run.volumes - 1
+    while (volumes > 0 && !fits({ ...run, volumes }, this.grid)) volumes--
     const { depth, height, width } = this.grid
-    const scaled = (factor: number): Grid => ({
-      depth: Math.max(1, Math.floor(depth * factor)),
-      height: Math.max(1, Math.floor(height * factor)),
-      width: Math.max(1, Math.floor(width * factor)),
-    })
-    let fits = 0
-    for (let step = 0.5; step > 0.001; step /= 2) {
-      if (this.#choose(run, scaled(fits + step)).bytes <= this.#limit) fits += step
-    }
-    const largest = scaled(fits)
+    const { mostBytes } = this.#held()
+    const ways = [
+      ...(least < bytes && least <= limit
+        ? [`recompute layers (checkpointing 'auto'), which takes ${atMost(least)}`]
+        : []),
+      ...(volumes > 0 ? [`take ${volumes} ${volumes === 1 ? 'volume' : 'volumes'} a batch`] : []),
+      ...(grid ? [`use a grid of ${grid.width}x${grid.height}x${grid.depth}`] : []),
+      ...(cause === undefined && limit < mostBytes && least <= mostBytes ? [`allow ${atMost(least)} of memory`] : []),
+    ]
     const what = run.mode === 'train' ? 'a training step' : 'a forward pass'
-    const recompute = run.mode === 'train' && this.options.checkpointing === 'none' ? "checkpointing: 'auto', or " : ''
+    const recomputed = least === bytes && run.mode === 'train' ? ', with layers computed again' : ''
+    const there = cause === undefined ? `there may be ${formatBytes(limit)}` : 'the system has less'
     return new MeshflError(
       'ENGINE_MEMORY',
-      `${what} on ${run.volumes} x ${width}x${height}x${depth} voxels needs ${bytes} bytes; there may be ${this.#limit}`,
+      `${what} on ${run.volumes} x ${width}x${height}x${depth} voxels takes ${formatBytes(bytes)}${recomputed}; ${there}`,
       {
         hint:
-          fits > 0
-            ? `use ${recompute}a grid of ${largest.width}x${largest.height}x${largest.depth}, which would fit`
-            : 'allow more memory',
-        data: { neededBytes: bytes, limitBytes: this.#limit, largestGrid: fits > 0 ? largest : null },
+          ways.length > 0
+            ? `what would fit: ${ways.join(', or ')}`
+            : 'use a smaller model, or a machine with more memory',
+        data: {
+          neededBytes: bytes,
+          leastBytes: least,
+          limitBytes: this.#limit,
+          largestBatch: volumes,
+          largestGrid: grid,
+        },
         cause,
       },
     )
   }
+}
+
+/** Three digits, rounded up: so much is enough. */
+function atMost(bytes: number): string {
+  const unit = 10 ** Math.max(0, Math.floor(Math.log10(bytes)) - 2)
+  return formatBytes(Math.ceil(bytes / unit) * unit)
 }

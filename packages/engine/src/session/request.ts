@@ -29,8 +29,8 @@ export interface Run {
   volumes: number
   floatImages: boolean
   logits: boolean
-  /** Training: the output of every k-th block is kept. */
-  keepEvery: number
+  /** Training: the blocks whose outputs are kept until the way back; the last is one of them. */
+  keptBlocks: readonly number[]
 }
 
 /** The words of a request before its dilations, in the kernels' order. */
@@ -49,9 +49,16 @@ export const REQUEST_WORDS = [
   'floatImages',
   'wantLogits',
   'threads',
-  'keepEvery',
+  'keptLow',
+  'keptHigh',
 ] as const
+/** Of a request with every dilation that there can be. */
+export const REQUEST_BYTES = 4 * (REQUEST_WORDS.length + 64)
 type RequestWord = (typeof REQUEST_WORDS)[number]
+
+/** A bit for every block from `first` on that is in the list. */
+const bits = (blocks: readonly number[], first: number): number =>
+  blocks.reduce((word, block) => (block >= first && block < first + 32 ? word | (1 << (block - first)) : word), 0) >>> 0
 
 /** A run as the kernels read it. */
 export function requestWords(spec: MeshNetSpec, grid: Grid, threads: number, run: Run): Uint32Array {
@@ -70,7 +77,8 @@ export function requestWords(spec: MeshNetSpec, grid: Grid, threads: number, run
     floatImages: run.floatImages ? 1 : 0,
     wantLogits: run.logits ? 1 : 0,
     threads,
-    keepEvery: run.keepEvery,
+    keptLow: bits(run.keptBlocks, 0),
+    keptHigh: bits(run.keptBlocks, 32),
   }
   return Uint32Array.from([...REQUEST_WORDS.map((word) => words[word]), ...spec.dilations])
 }

@@ -1,5 +1,5 @@
 import { MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
-import { badLabel, checkInputs, checkTruth, voxelCount } from '../check-inputs.js'
+import { badLabel, checkInputs, checkOptions, checkTruth, voxelCount } from '../check-inputs.js'
 import { dropoutFactors } from '../dropout.js'
 import type {
   Batch,
@@ -27,7 +27,7 @@ interface Truth {
 
 /** What a run needs beside the model and the batch. */
 interface Task {
-  run: Omit<Run, 'volumes' | 'floatImages' | 'keepEvery'>
+  run: Omit<Run, 'volumes' | 'floatImages' | 'keptBlocks'>
   truth?: Truth
   signal: AbortSignal | undefined
 }
@@ -47,6 +47,7 @@ export class MachineSession implements Session {
   ) {
     this.#spec = spec
     try {
+      checkOptions(options)
       this.#planner = new Planner(machine, spec, grid, options)
     } catch (error) {
       machine.dispose()

@@ -21,6 +21,7 @@ export class WasmTeam {
       const worker = new Worker(wasmFile('worker.js'), {
         name: `meshfl-wasm-${thread}`,
         workerData: { module, memory, stackTop: stackTop & ~15, thread },
+        execArgv: [], // some of the process's own, such as --input-type, would keep a worker from starting
       })
       worker.on('message', (outcome: number) => this.#finished(outcome))
       worker.on('error', (error) =>

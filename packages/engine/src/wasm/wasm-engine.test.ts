@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { decodeSafetensors, MeshNetSpecSchema } from '@meshfl/core'
 import { expect, test } from 'vitest'
+import type { SessionOptions } from '../engine.js'
 import { initializeModel } from '../initialize.js'
 import { modelLayout } from '../layout.js'
 import { createWasmEngine } from './wasm-engine.js'
@@ -94,25 +95,74 @@ test('a grid beyond the 4 GiB of 32-bit addresses is refused with the largest of
   session.dispose()
 })
 
-test('a training step at 256^3 is planned within 4 GB with every tensor kept, and a smaller allowance recomputes', async () => {
+test('a training step at 256^3 is planned within 3.5 GB with every tensor kept, and within 3 and 2 GB with two and five recomputed', async () => {
   const full = MeshNetSpecSchema.parse({})
   const edge = { depth: 256, height: 256, width: 256 }
-  const all = await engine.createSession(full, edge)
-  expect(all.memory.recomputedBlocks).toEqual([])
-  expect(all.memory.plannedBytes).toBeLessThan(3.5e9)
-  const some = await engine.createSession(full, edge, { maxMemoryBytes: 2.2e9 })
-  expect(some.memory.plannedBytes).toBeLessThan(2.2e9)
-  expect(some.memory.recomputedBlocks.length).toBeGreaterThan(0)
-  const none = await engine.createSession(full, edge, { maxMemoryBytes: 2.2e9, checkpointing: 'none' })
-  const step = none.forwardBackward(
-    initializeModel(full, 1),
-    { images: new Uint8Array(256 ** 3), count: 1 },
-    new Uint8Array(256 ** 3),
-    loss,
-    { seed: 0 },
-  )
-  await expect(step).rejects.toMatchObject({ code: 'ENGINE_MEMORY' })
-  for (const session of [all, some, none]) session.dispose()
+  const planned = async (options: SessionOptions) => {
+    const session = await engine.createSession(full, edge, options)
+    session.dispose()
+    return session.memory
+  }
+  const all = await planned({})
+  expect(all).toMatchObject({ recomputedBlocks: [] })
+  expect(all.plannedBytes).toBeLessThan(3.5e9)
+  expect(await planned({ maxMemoryBytes: 3e9 })).toMatchObject({ recomputedBlocks: [0, 1], limitBytes: 3e9 })
+  expect(await planned({ maxMemoryBytes: 2e9 })).toMatchObject({ recomputedBlocks: [0, 1, 2, 4, 5] })
+  expect(await planned({ checkpointing: 'layer' })).toMatchObject({ recomputedBlocks: [0, 1, 2, 4, 5] })
+  for (const maxMemoryBytes of [3e9, 2e9]) {
+    expect((await planned({ maxMemoryBytes })).plannedBytes).toBeLessThan(maxMemoryBytes)
+  }
+})
+
+test('a step that does not fit is refused when its session is asked for, with what would fit', async () => {
+  const full = MeshNetSpecSchema.parse({})
+  const edge = { depth: 128, height: 128, width: 128 }
+  const refused = (options: SessionOptions) =>
+    engine.createSession(full, edge, options).then(
+      () => expect.fail('it fits'),
+      (error) => error,
+    )
+  const none = await refused({ maxMemoryBytes: 3e8, checkpointing: 'none' })
+  expect(none).toMatchObject({ code: 'ENGINE_MEMORY' })
+  expect(none.hint).toMatch(/^what would fit: recompute layers \(checkpointing 'auto'\), which takes 2\d\d MB, or /)
+  const tight = await refused({ maxMemoryBytes: 1.5e8, batchSize: 2 })
+  expect(tight.message).toMatch(/^a training step on 2 x 128x128x128 voxels takes 4\d\d MB, with layers computed again/)
+  expect(tight.data).toMatchObject({ largestBatch: 0, limitBytes: 1.5e8 })
+  const { leastBytes, largestGrid } = tight.data
+  const batch = await refused({ maxMemoryBytes: leastBytes - 1, batchSize: 2 })
+  expect(batch.hint).toMatch(/take 1 volume a batch, or use a grid of .*, or allow 4\d\d MB of memory$/)
+  for (const options of [
+    { maxMemoryBytes: leastBytes, batchSize: 2 },
+    { maxMemoryBytes: leastBytes - 1, batchSize: 1 },
+    { maxMemoryBytes: 1.5e8, purpose: 'predict' } as const,
+  ]) {
+    ;(await engine.createSession(full, edge, options)).dispose()
+  }
+  ;(await engine.createSession(full, largestGrid, { maxMemoryBytes: 1.5e8, batchSize: 2 })).dispose()
+  for (const options of [{ batchSize: 0 }, { batchSize: 1.5 }, { maxMemoryBytes: 0 }, { maxMemoryBytes: Number.NaN }]) {
+    await expect(engine.createSession(full, edge, options)).rejects.toMatchObject({ code: 'ENGINE_INPUT' })
+  }
+})
+
+test('every plan gives the same bits', async () => {
+  const deep = MeshNetSpecSchema.parse({ channels: 4, dropout: 0.2 })
+  const deepModel = initializeModel(deep, 3)
+  const steps = []
+  const all = await engine.createSession(deep, grid, { checkpointing: 'none' })
+  const least = await engine.createSession(deep, grid, { checkpointing: 'layer' })
+  const [most, fewest] = [all.memory.plannedBytes, least.memory.plannedBytes]
+  const seen = new Set<string>()
+  for (let i = 0; i <= 10; i++) {
+    const maxMemoryBytes = Math.ceil(fewest + ((most - fewest) * i) / 10)
+    const session = await engine.createSession(deep, grid, { maxMemoryBytes })
+    seen.add(session.memory.recomputedBlocks.join())
+    steps.push(await session.forwardBackward(deepModel, batch, labels, loss, { seed: 5 }))
+    expect(session.memory.peakBytes).toBeLessThanOrEqual(maxMemoryBytes)
+    session.dispose()
+  }
+  expect(seen.size).toBe(6)
+  for (const step of steps) expect(step).toEqual(steps[0])
+  for (const session of [all, least]) session.dispose()
 })
 
 test('every checkpointing and number of threads gives the same bits', async () => {

@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os'
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
-import type { DeviceInfo, Engine, Grid, Session, SessionOptions } from '../engine.js'
+import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { MachineSession } from '../session/session.js'
 import { countThreads, processorName } from '../session/threads.js'
 import { type Kernels, MOST_BYTES, WASM_ABI_VERSION } from './kernels.js'
@@ -25,12 +25,12 @@ class WasmEngine implements Engine {
   readonly name = 'wasm'
   readonly device: DeviceInfo
   readonly #module: WebAssembly.Module
-  readonly #threads: number | undefined
+  readonly #defaults: SessionDefaults
 
-  constructor({ module, instructionSet }: WasmModule, threads: number | undefined) {
+  constructor({ module, instructionSet }: WasmModule, defaults: SessionDefaults) {
     this.#module = module
-    this.#threads = threads
-    const count = countThreads(threads)
+    this.#defaults = defaults
+    const count = countThreads(defaults.threads)
     this.device = {
       name: processorName(count),
       instructionSet,
@@ -46,16 +46,17 @@ class WasmEngine implements Engine {
     }
     const checked = MeshNetSpecSchema.parse(spec)
     checkGrid(grid)
-    const threads = countThreads(options.threads ?? this.#threads)
+    const asked = { ...this.#defaults, ...options }
+    const threads = countThreads(asked.threads)
     const memory = createMemory()
     const kernels = new WebAssembly.Instance(this.#module, { env: { memory } }).exports as unknown as Kernels
     if (kernels.mfl_abi_version() !== WASM_ABI_VERSION) throw new Error('the .wasm and its adapter differ: build both')
     const machine = new WasmMachine(this.#module, memory, kernels, threads)
-    return new MachineSession(machine, checked, { ...grid }, options)
+    return new MachineSession(machine, checked, { ...grid }, asked)
   }
 }
 
 /** The engine that runs wherever Node does. Compiles the kernels on the first call of a process. */
-export async function createWasmEngine(options: { threads?: number } = {}): Promise<Engine> {
-  return new WasmEngine(await loadWasmModule(), options.threads)
+export async function createWasmEngine(defaults: SessionDefaults = {}): Promise<Engine> {
+  return new WasmEngine(await loadWasmModule(), defaults)
 }

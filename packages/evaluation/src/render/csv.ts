@@ -1,3 +1,4 @@
+import { csvCell } from '@meshfl/core'
 import { METRICS } from '../metrics/registry.js'
 import type { Report } from '../report.js'
 
@@ -6,9 +7,9 @@ export function renderCsv(report: Report): string {
   const header = ['subject', 'site', 'class', ...METRICS.map((metric) => metric.id), 'foregroundDice', 'meshflDice']
   const rows = report.cases.flatMap((one) =>
     report.classes.map(({ name }) => [
-      text(one.subject),
-      text(one.site ?? ''),
-      text(name),
+      csvCell(one.subject),
+      csvCell(one.site ?? ''),
+      csvCell(name),
       ...METRICS.map((metric) => number(one.perClass[name]?.[metric.id])),
       number(one.foregroundDice),
       number(one.meshflDice),
@@ -19,10 +20,4 @@ export function renderCsv(report: Report): string {
 
 function number(value: number | null | undefined): string {
   return value === null || value === undefined ? '' : String(value)
-}
-
-/** A spreadsheet takes text that begins with one of these for a formula; a leading apostrophe keeps it text. */
-function text(value: string): string {
-  const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }

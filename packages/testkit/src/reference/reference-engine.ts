@@ -36,7 +36,7 @@ export function createReferenceEngine(): Engine {
 }
 
 class ReferenceSession implements Session {
-  readonly memory = { plannedBytes: 0, peakBytes: 0, recomputedBlocks: [] }
+  readonly memory = { plannedBytes: 0, limitBytes: 2 ** 30, peakBytes: 0, recomputedBlocks: [] }
   private readonly network: ReferenceNetwork
   private disposed = false
 

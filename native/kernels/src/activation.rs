@@ -1,0 +1,96 @@
+//! The way back through activation and normalisation, a row at a time.
+
+use crate::coefficients::Coefficients;
+use crate::element::Element;
+use crate::lanes::Lanes;
+use crate::math::Activation;
+use crate::run::Program;
+
+impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
+    /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums (2, C) += the sums of it, and of its
+    /// products with the normalised values. values (C, pitch) = the block's output, unless it is null. The row `ahead` elements further will be
+    /// read soon.
+    #[inline(never)]
+    pub(crate) unsafe fn through_activation(
+        &self,
+        gradient: *mut f32,
+        values: *mut f32,
+        block: usize,
+        volume: usize,
+        z: usize,
+        y: usize,
+        sums: &mut [f64],
+        ahead: usize,
+    ) {
+        let plan = self.plan;
+        let from = self.row(plan.slot(block), volume, z, y);
+        // Beyond the width nothing counts.
+        self.clear_tail(gradient);
+        for c in 0..plan.channels() {
+            let (k, at) = (self.coefficients(block, volume, c), c * plan.pitch);
+            let values = if values.is_null() { None } else { Some(values.add(at)) };
+            let (sum, product) = through_activation::<L, E, A>(gradient.add(at), values, from.add(at), plan.pitch, k, ahead);
+            sums[c] += f64::from(sum);
+            sums[plan.channels() + c] += f64::from(product);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
+    gradient: *mut f32,
+    values: Option<*mut f32>,
+    from: *const E,
+    pitch: usize,
+    k: &Coefficients,
+    ahead: usize,
+) -> (f32, f32) {
+    L::enter(
+        #[inline(always)]
+        || {
+            let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
+            let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
+            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+            for x in (0..pitch).step_by(L::N) {
+                L::prefetch(from.wrapping_add(x + ahead));
+                let z = E::load::<L>(from.add(x));
+                let (value, slope) = A::value_and_slope(z.fma(scale, shift));
+                if let Some(values) = values {
+                    value.mul(factor).store(values.add(x));
+                }
+                let g = L::load(gradient.add(x)).mul(slope.mul(factor));
+                g.store(gradient.add(x));
+                sum = sum.add(g);
+                product = g.fma(z.fma(inverse, center), product);
+            }
+            (sum.sum(), product.sum())
+        },
+    )
+}
+
+/// to = gradient by z: from `slope`, the gradient by the normalised, scaled values. The rows `ahead` elements further will be read
+/// soon.
+/// # Safety
+/// Rows hold `pitch` elements, a multiple of the lanes.
+#[inline(never)]
+pub(crate) unsafe fn through_normalisation<L: Lanes, E: Element>(
+    slope: *const E,
+    z: *const E,
+    to: *mut f32,
+    pitch: usize,
+    k: &Coefficients,
+    ahead: usize,
+) {
+    L::enter(
+        #[inline(always)]
+        || {
+            let (by_slope, by_z, constant) = (L::splat(k.by_slope), L::splat(k.by_z), L::splat(k.constant));
+            for x in (0..pitch).step_by(L::N) {
+                L::prefetch(slope.wrapping_add(x + ahead));
+                L::prefetch(z.wrapping_add(x + ahead));
+                let rest = E::load::<L>(z.add(x)).fma(by_z, constant);
+                E::load::<L>(slope.add(x)).fma(by_slope, rest).store(to.add(x));
+            }
+        },
+    )
+}

@@ -1,0 +1,7 @@
+export { climbLadder, type Knock, type LadderOptions, type Rung, routesOf } from './ladder.js'
+export { formatProxy, type ProxyAddress, parseProxy, proxiesOfEnvironment } from './proxy.js'
+export type { Relay } from './relay.js'
+export { formatRoute, type Route, relayRoute } from './route.js'
+export type { Target } from './target.js'
+export { parseTunnel } from './tunnel-address.js'
+export { startTunnelServer, type TunnelServer, type TunnelServerOptions } from './tunnel-server.js'

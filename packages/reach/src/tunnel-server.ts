@@ -1,0 +1,83 @@
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { pipeline } from 'node:stream'
+import { MeshflError } from '@meshfl/core'
+import { createWebSocketStream, WebSocketServer } from 'ws'
+import { formatTarget, type Target } from './target.js'
+import { SUBPROTOCOL } from './tunnel-address.js'
+
+/** The coordinator's end of tunnels. */
+export interface TunnelServer {
+  /** Where it listens, with the port that was really bound. */
+  readonly address: Target
+  close(): Promise<void>
+}
+
+export interface TunnelServerOptions {
+  listen: Target
+  /** The coordinator's own port: every tunnel ends there, and nowhere else. */
+  to: Target
+  /** Tunnels that may be open at once. */
+  most: number
+}
+
+const HANDSHAKE_MS = 10_000
+const MOST_MESSAGE_BYTES = 1 << 20
+
+/**
+ * Listens for WebSockets and carries their bytes to the coordinator's port. It speaks plain HTTP: a reverse proxy before it adds
+ * TLS. Encryption and admission are those of the coordinator's socket, at whose end of the loopback every tunnel comes out.
+ * `GET /healthz` answers 200.
+ * @throws MeshflError `BIND_FAILED`
+ */
+export async function startTunnelServer({ listen, to, most }: TunnelServerOptions): Promise<TunnelServer> {
+  const http = createServer({ headersTimeout: HANDSHAKE_MS, requestTimeout: HANDSHAKE_MS }, (request, response) => {
+    const isHealth = request.method === 'GET' && request.url === '/healthz'
+    response.writeHead(isHealth ? 200 : 426, { 'content-type': 'text/plain', connection: 'close' })
+    response.end(isHealth ? 'ok\n' : 'meshfl join --tunnel connects here\n')
+  })
+  // Besides the tunnels, some connections whose handshake is on its way.
+  http.maxConnections = most + 64
+  const sockets = new WebSocketServer({
+    server: http,
+    perMessageDeflate: false,
+    maxPayload: MOST_MESSAGE_BYTES,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    verifyClient: ({ req }, answer) => {
+      if (sockets.clients.size >= most) answer(false, 503, 'too many tunnels')
+      else answer(req.headers['sec-websocket-protocol'] === SUBPROTOCOL, 400, 'not a meshfl site')
+    },
+  })
+  sockets.on('connection', (webSocket) => {
+    const stream = createWebSocketStream(webSocket)
+    const inner = connect({ ...to, noDelay: true })
+    // Whichever side ends or breaks, both are closed: ZeroMQ then dials again.
+    pipeline(stream, inner, stream, () => webSocket.terminate())
+  })
+  await new Promise<void>((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException): void =>
+      reject(
+        new MeshflError('BIND_FAILED', `cannot listen on ${formatTarget(listen)} for tunnels: ${error.message}`, {
+          hint: 'choose another port for --tunnel',
+          cause: error,
+        }),
+      )
+    // Both have it: ws repeats its server's errors.
+    sockets.once('error', fail)
+    http.listen(listen.port, listen.host, () => {
+      sockets.off('error', fail)
+      sockets.on('error', () => undefined)
+      resolve()
+    })
+  })
+  const bound = http.address() as AddressInfo
+  return {
+    address: { host: bound.address, port: bound.port },
+    async close() {
+      for (const webSocket of sockets.clients) webSocket.terminate()
+      sockets.close()
+      http.closeAllConnections()
+      await new Promise((resolve) => http.close(resolve))
+    },
+  }
+}
