@@ -1,5 +1,5 @@
 import type { Engine } from '@meshfl/engine'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { deviceName, wholeNumber } from './option-parsers.js'
 
 export interface EngineOptions {
