@@ -1,5 +1,5 @@
 /* A block's convolution: what the next block reads comes out of it as z, with the sums that its normalisation needs. */
-#include "march.h"
+#include "tile_march.h"
 
 namespace mfl::cuda {
 
@@ -50,21 +50,43 @@ Status convolve_by_march(cudaStream_t stream, const March &m, T *z, double *part
   }
 }
 
-}  // namespace
-
-size_t convolution_partials(const Device &, const Convolution &shape) {
-  if (!is_valid(shape)) return 0;
-  const uint32_t channels = shape.inputs > shape.outputs ? shape.inputs : shape.outputs;
-  return size_t{2} * channels * march_tiling(shape.grid, shape.dilation).items();
+/** As convolve_kernel, on tensor cores. */
+__global__ void __launch_bounds__(march_threads, 2)
+    convolve_tiles_kernel(const __grid_constant__ March m, Bfloat16 *z, double *partials) {
+  const Place &place = shared_place(m.tiling);
+  TileMarcher marcher(m, place, blockIdx.y);
+  marcher.load_weights<false>();
+  marcher.walk([&](int link, const float(&sums)[march_lines][4]) {
+    Bfloat16 *to = z + marcher.output_at(link);
+    float sum[2] = {}, squares[2] = {};
+    marcher.for_each(sums, [&](int output, uint32_t offset, bool inside, float value) {
+      const Bfloat16 stored = narrow<Bfloat16>(inside ? value : 0.0f);
+      to[output * static_cast<size_t>(m.tiling.channel) + offset] = stored;
+      sum[output] += widen(stored);
+      squares[output] = multiply_add(widen(stored), widen(stored), squares[output]);
+    });
+    for (int output = 0; output < 2; output++) marcher.measure(output, sum[output], squares[output]);
+  });
+  if (partials) marcher.write_measured(partials);
 }
 
-Status convolve(cudaStream_t stream, const Device &, const Convolution &shape, const Activated &input, const float *weights,
+}  // namespace
+
+size_t convolution_partials(const Device &device, const Convolution &shape) {
+  if (!is_valid(shape)) return 0;
+  const uint32_t channels = shape.inputs > shape.outputs ? shape.inputs : shape.outputs;
+  return size_t{2} * channels * convolution_tiling(device, shape).items();
+}
+
+Status convolve(cudaStream_t stream, const Device &device, const Convolution &shape, const Activated &input, const float *weights,
                 void *z, double *partials) {
   if (!is_valid(shape) || !input.z || !weights || !z) return Status::invalid_argument;
   if ((input.activation == Activation::identity) != (input.coefficients == nullptr)) return Status::invalid_argument;
-  const March m = {march_tiling(shape.grid, shape.dilation), shape.inputs, shape.outputs, input, weights};
+  const March m = {convolution_tiling(device, shape), shape.inputs, shape.outputs, input, weights};
   if (shape.precision == Precision::fp32) return convolve_by_march(stream, m, static_cast<float *>(z), partials);
-  return convolve_by_march(stream, m, static_cast<Bfloat16 *>(z), partials);
+  if (!on_tiles(device, shape.precision)) return convolve_by_march(stream, m, static_cast<Bfloat16 *>(z), partials);
+  const dim3 grid(m.tiling.items(), divide_up(m.outputs, tile_columns)), block(tile_block(m.tiling));
+  return launch(stream, grid, block, tile_shared_bytes(m), convolve_tiles_kernel, m, static_cast<Bfloat16 *>(z), partials);
 }
 
 }  // namespace mfl::cuda

@@ -1,5 +1,5 @@
 /* The gradient by a block's input, through the activation of the block before: the mirrored convolution of the gradient by z. */
-#include "march.h"
+#include "tile_march.h"
 
 namespace mfl::cuda {
 
@@ -63,21 +63,50 @@ Status gradient_by_march(cudaStream_t stream, const March &m, const Before &befo
   }
 }
 
-}  // namespace
-
-GradientSums data_gradient_sums(const Device &, const Convolution &shape, const double *partials) {
-  return {partials, march_tiling(shape.grid, shape.dilation).items(), 2 * shape.inputs, 0};
+/** As data_gradient_kernel, on tensor cores. */
+__global__ void __launch_bounds__(march_threads, 2) data_gradient_tiles_kernel(const __grid_constant__ March m,
+                                                                              const __grid_constant__ Before before,
+                                                                              Bfloat16 *gradient, double *partials) {
+  const Place &place = shared_place(m.tiling);
+  TileMarcher marcher(m, place, blockIdx.y);
+  marcher.load_weights<true>();
+  const Coefficients *coefficients = before.coefficients + place.volume * m.outputs + marcher.first_output + 2 * marcher.pair;
+  marcher.walk([&](int link, const float(&sums)[march_lines][4]) {
+    const size_t at = marcher.output_at(link);
+    float sum[2] = {}, products[2] = {};
+    marcher.for_each(sums, [&](int output, uint32_t offset, bool inside, float value) {
+      const Coefficients &k = coefficients[output];
+      const size_t voxel = at + output * static_cast<size_t>(m.tiling.channel) + offset;
+      const float z = widen(static_cast<const Bfloat16 *>(before.z)[voxel]);
+      const float slope = k.factor * slope_at(before.activation, multiply_add(k.scale, z, k.shift));
+      const Bfloat16 stored = narrow<Bfloat16>(inside ? slope * value : 0.0f);
+      gradient[voxel] = stored;
+      sum[output] += widen(stored);
+      products[output] = multiply_add(widen(stored), multiply_add(k.inverse, z, k.center), products[output]);
+    });
+    for (int output = 0; output < 2; output++) marcher.measure(output, sum[output], products[output]);
+  });
+  marcher.write_measured(partials);
 }
 
-Status data_gradient(cudaStream_t stream, const Device &, const Convolution &shape, const void *z, const float *weights,
+}  // namespace
+
+GradientSums data_gradient_sums(const Device &device, const Convolution &shape, const double *partials) {
+  return {partials, convolution_tiling(device, shape).items(), 2 * shape.inputs, 0};
+}
+
+Status data_gradient(cudaStream_t stream, const Device &device, const Convolution &shape, const void *z, const float *weights,
                      const Activated &before, void *gradient, double *partials) {
   if (!is_valid(shape) || !z || !weights || !before.z || !before.coefficients || !gradient || !partials) {
     return Status::invalid_argument;
   }
-  const March m = {march_tiling(shape.grid, shape.dilation), shape.outputs, shape.inputs, {z, nullptr, Activation::identity}, weights};
+  const March m = {convolution_tiling(device, shape), shape.outputs, shape.inputs, {z, nullptr, Activation::identity}, weights};
   const Before slope = {before.z, before.coefficients, before.activation};
   if (shape.precision == Precision::fp32) return gradient_by_march(stream, m, slope, static_cast<float *>(gradient), partials);
-  return gradient_by_march(stream, m, slope, static_cast<Bfloat16 *>(gradient), partials);
+  Bfloat16 *to = static_cast<Bfloat16 *>(gradient);
+  if (!on_tiles(device, shape.precision)) return gradient_by_march(stream, m, slope, to, partials);
+  const dim3 grid(m.tiling.items(), divide_up(m.outputs, tile_columns)), block(tile_block(m.tiling));
+  return launch(stream, grid, block, tile_shared_bytes(m), data_gradient_tiles_kernel, m, slope, to, partials);
 }
 
 }  // namespace mfl::cuda

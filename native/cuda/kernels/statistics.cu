@@ -1,6 +1,6 @@
 /* From sums to coefficients, and the way back: one block a channel, in double precision. */
 #include "item_sums.h"
-#include "march.h"
+#include "tile_march.h"
 
 namespace mfl::cuda {
 
@@ -104,19 +104,19 @@ bool is_channel_count(uint32_t channels) { return channels >= 1 && channels <= m
 
 }  // namespace
 
-Status finish_batch_statistics(cudaStream_t stream, const Device &, const Convolution &shape, const double *partials,
+Status finish_batch_statistics(cudaStream_t stream, const Device &device, const Convolution &shape, const double *partials,
                                const Affine &affine, Coefficients *coefficients, float *measured) {
   if (!is_valid(shape) || !partials || !affine.weight || !affine.offset || !coefficients) return Status::invalid_argument;
   return launch(stream, dim3(shape.outputs), dim3(finish_threads), 0, batch_statistics_kernel, partials,
-                march_tiling(shape.grid, shape.dilation).items(), shape.grid.volumes, shape.grid.volumes * voxels(shape.grid), affine,
+                convolution_tiling(device, shape).items(), shape.grid.volumes, shape.grid.volumes * voxels(shape.grid), affine,
                 coefficients, measured);
 }
 
-Status finish_instance_statistics(cudaStream_t stream, const Device &, const Convolution &shape, const double *partials,
+Status finish_instance_statistics(cudaStream_t stream, const Device &device, const Convolution &shape, const double *partials,
                                   Coefficients *coefficients) {
   if (!is_valid(shape) || !partials || !coefficients) return Status::invalid_argument;
   return launch(stream, dim3(shape.outputs, shape.grid.volumes), dim3(finish_threads), 0, instance_statistics_kernel, partials,
-                march_tiling(shape.grid, shape.dilation).items_per_volume(), voxels(shape.grid), coefficients);
+                convolution_tiling(device, shape).items_per_volume(), voxels(shape.grid), coefficients);
 }
 
 Status fixed_coefficients(cudaStream_t stream, uint32_t volumes, uint32_t channels, const float *running, const Affine &affine,

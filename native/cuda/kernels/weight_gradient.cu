@@ -4,8 +4,7 @@
  * its nine warps has one (kz, kx) and holds the sums of three ky for every pair of channels in registers to the end of the
  * item: 75 for 5 x 5 channels. A thread takes four lines at a time: 30 values of the input and 20 of the gradient serve 300
  * multiply-adds. */
-#include "item_sums.h"
-#include "march.h"
+#include "products.h"
 
 namespace mfl::cuda {
 
@@ -13,87 +12,10 @@ namespace {
 
 constexpr int threads = 9 * warp_size;
 
-struct Products {
-  Tiling tiling;
-  uint32_t inputs, outputs;
-  Activated from;
-  /** Of the gradient by z, when it is still to be made from these. */
-  const Coefficients *coefficients;
-  const void *gradient;
-  void *z;
-};
-
 __host__ __device__ inline uint32_t gradient_plane(const Tiling &t) { return t.rows * t.columns; }
 
 uint32_t shared_bytes(const Tiling &t, uint32_t inputs, uint32_t outputs) {
   return static_cast<uint32_t>(sizeof(float)) * (3 * inputs * march_plane(t) + outputs * gradient_plane(t));
-}
-
-/** The activated input of a plane, into `to` (CI, rows + 2, columns + 2 padding); zero beyond the grid. */
-template <class T, int CI>
-__device__ __forceinline__ void load_input(const Products &p, const Place &place, uint32_t first, int link, float *to) {
-  const Tiling &t = p.tiling;
-  const uint32_t quads = march_plane(t) / 4;
-  const bool inside = link >= 0 && link < place.z_count;
-  const size_t z = inside ? place.z_residue + link * static_cast<int>(t.dilation) : 0;
-  const T *from = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first) * t.channel + z * t.height * t.pitch;
-  for (uint32_t index = threadIdx.x; index < quads; index += threads) {
-    const Fetch fetch = fetch_of(t, place, index);
-#pragma unroll
-    for (int c = 0; c < CI; c++) {
-      float values[4] = {0, 0, 0, 0};
-      if (inside && fetch.valid > 0 && first + c < p.inputs) {
-        load_quad(from + c * static_cast<size_t>(t.channel) + fetch.offset).widen_to(values);
-        activate_quad(p.from.activation, p.from.coefficients + (place.volume * p.inputs + first + c), fetch.valid, values);
-      }
-      reinterpret_cast<float4 *>(to)[c * quads + index] = {values[0], values[1], values[2], values[3]};
-    }
-  }
-}
-
-/** values = the gradient by z as it is stored, from z in values and from the gradient by normalised, scaled values in slopes; zero from
- * `valid` on. */
-template <class T>
-__device__ __forceinline__ void through_normalisation(const Coefficients &k, int valid, const float (&slopes)[4], float (&values)[4]) {
-  const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const float value = multiply_add(by_slope, slopes[i], multiply_add(by_z, values[i], constant));
-    values[i] = i < valid ? widen(narrow<T>(value)) : 0.0f;
-  }
-}
-
-/** The gradient by z of a plane, into `to` (G, rows, columns); made: computed from that by normalised, scaled values, and left in the
- * place of z. */
-template <class T, int G, bool made>
-__device__ __forceinline__ void load_gradient(const Products &p, const Place &place, uint32_t first, int link, float *to) {
-  const Tiling &t = p.tiling;
-  const uint32_t row = t.columns / 4, quads = t.rows * row;
-  const size_t plane = static_cast<size_t>(place.z_residue + link * static_cast<int>(t.dilation)) * t.height * t.pitch;
-  for (uint32_t index = threadIdx.x; index < quads; index += threads) {
-    const int k = place.y_first + static_cast<int>(index / row);
-    const int x = place.x_first + 4 * static_cast<int>(index % row);
-    const int valid = k < place.y_count ? static_cast<int>(t.width) - x : 0;
-    const size_t voxel = plane + static_cast<size_t>(place.y_residue + k * static_cast<int>(t.dilation)) * t.pitch + x;
-#pragma unroll
-    for (int g = 0; g < G; g++) {
-      float values[4] = {0, 0, 0, 0};
-      if (valid > 0 && first + g < p.outputs) {
-        const uint32_t channel = place.volume * p.outputs + first + g;
-        const size_t at = channel * static_cast<size_t>(t.channel) + voxel;
-        T *z = static_cast<T *>(p.z) + at;
-        load_quad(z).widen_to(values);
-        if (made) {
-          float slopes[4];
-          load_quad(static_cast<const T *>(p.gradient) + at).widen_to(slopes);
-          const Coefficients &c = p.coefficients[channel];
-          through_normalisation<T>(c, valid, slopes, values);
-          store_quad(z, values);
-        }
-      }
-      reinterpret_cast<float4 *>(to)[g * quads + index] = {values[0], values[1], values[2], values[3]};
-    }
-  }
 }
 
 /** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
@@ -112,13 +34,21 @@ __global__ void __launch_bounds__(threads, 2) weight_gradient_kernel(const __gri
 
   float sums[3][CI][G] = {};
   const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
+  const auto load_plane = [&](int link) {
+    float4 *const to = reinterpret_cast<float4 *>(slot(link));
+    load_input<T, CI>(p, place, first_input, link, [&](int c, uint32_t index, const float(&v)[4]) {
+      to[c * (plane / 4) + index] = {v[0], v[1], v[2], v[3]};
+    });
+  };
   if (some) {
-    load_input<T, CI>(p, place, first_input, place.z_first - 1, slot(place.z_first - 1));
-    load_input<T, CI>(p, place, first_input, place.z_first, slot(place.z_first));
+    load_plane(place.z_first - 1);
+    load_plane(place.z_first);
   }
   for (int link = place.z_first; some && link < place.z_end; link++) {
-    load_input<T, CI>(p, place, first_input, link + 1, slot(link + 1));
-    load_gradient<T, G, made>(p, place, first_output, link, slopes);
+    load_plane(link + 1);
+    load_gradient<T, G, made>(p, place, first_output, link, [&](int g, uint32_t index, const float(&v)[4]) {
+      reinterpret_cast<float4 *>(slopes)[g * (gradient_plane(t) / 4) + index] = {v[0], v[1], v[2], v[3]};
+    });
     __syncthreads();
     const float *from = slot(link + kz - 1) + t.padding + lane + (kx - 1) * static_cast<int>(t.dilation);
     for (uint32_t group = 0; group < t.rows / march_lines; group++) {
@@ -203,8 +133,9 @@ Groups groups_of(const Convolution &shape) {
   return {march_group, march_group};
 }
 
-/** Of the largest block that the device's shared memory takes. */
+/** On tensor cores, or of the largest block that the device's shared memory takes. */
 Tiling products_tiling(const Device &device, const Convolution &shape) {
+  if (on_tiles(device, shape.precision)) return product_tiles_tiling(shape);
   const Groups groups = groups_of(shape);
   const uint32_t columns = shape.grid.width > 32 ? 64 : 32;
   const uint32_t rows = divide_up(shape.grid.height, shape.dilation) > march_lines ? 2 * march_lines : march_lines;
@@ -215,14 +146,19 @@ Tiling products_tiling(const Device &device, const Convolution &shape) {
   return fits(flat) ? flat : tiling_of(shape.grid, shape.dilation, 32, march_lines);
 }
 
+template <class T>
+Status make_gradient(cudaStream_t stream, const Products &p) {
+  const dim3 grid(divide_up(p.tiling.channel, 16 * threads), p.tiling.volumes * p.outputs);
+  return launch(stream, grid, dim3(threads), 0, through_normalisation_kernel<T>, p.tiling, p.coefficients,
+                static_cast<const T *>(p.gradient), static_cast<T *>(p.z));
+}
+
 template <class T, int CI, int G>
 Status multiply(cudaStream_t stream, const Products &p, double *partials) {
   const dim3 grid(p.tiling.items(), divide_up(p.inputs, CI) * divide_up(p.outputs, G));
   const uint32_t bytes = shared_bytes(p.tiling, CI, G);
   if (grid.y == 1) return launch(stream, grid, dim3(threads), bytes, weight_gradient_kernel<T, CI, G, true>, p, partials);
-  const Status status = launch(stream, dim3(divide_up(p.tiling.channel, 16 * threads), p.tiling.volumes * p.outputs), dim3(threads), 0,
-                               through_normalisation_kernel<T>, p.tiling, p.coefficients, static_cast<const T *>(p.gradient),
-                               static_cast<T *>(p.z));
+  const Status status = make_gradient<T>(stream, p);
   if (status != Status::ok) return status;
   return launch(stream, grid, dim3(threads), bytes, weight_gradient_kernel<T, CI, G, false>, p, partials);
 }
@@ -255,7 +191,9 @@ Status weight_gradient(cudaStream_t stream, const Device &device, const Convolut
   if ((input.activation == Activation::identity) != (input.coefficients == nullptr)) return Status::invalid_argument;
   const Products p = {products_tiling(device, shape), shape.inputs, shape.outputs, input, coefficients, gradient, z};
   if (shape.precision == Precision::fp32) return multiply_groups<float>(stream, groups_of(shape), p, partials);
-  return multiply_groups<Bfloat16>(stream, groups_of(shape), p, partials);
+  if (!on_tiles(device, shape.precision)) return multiply_groups<Bfloat16>(stream, groups_of(shape), p, partials);
+  const Status status = is_one_group_of_tiles(shape) ? Status::ok : make_gradient<Bfloat16>(stream, p);
+  return status == Status::ok ? multiply_tiles(stream, p, partials) : status;
 }
 
 Status finish_weight_gradient(cudaStream_t stream, const Device &device, const Convolution &shape, const double *partials,
