@@ -171,6 +171,15 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
   })
 })
 
+test.each(['cpu', 'cuda'] as const)(
+  'the %s backend is there, or its absence has a reason and a mend',
+  async (backend) => {
+    const answer = await loadAddon(backend)
+    if ('addon' in answer) expect(answer.addon.instructionSets(backend)).not.toEqual([])
+    else expect(answer).toEqual({ reason: expect.stringMatching(/./), hint: expect.stringMatching(/./) })
+  },
+)
+
 test('an addon that is not there, or does not load, or dies, is a reason with a mend', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'meshfl-addon-'))
   try {
