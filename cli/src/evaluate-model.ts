@@ -8,6 +8,7 @@ import {
   checkGate,
   curvesFromEvents,
   evaluateCase,
+  siteCurvesFromEvents,
   sliceImages,
 } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
@@ -95,6 +96,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   } finally {
     session.dispose()
   }
+  const events = model.run ? readEventLog(join(model.run, 'events.jsonl')) : []
   return {
     input: {
       tool: `meshfl ${VERSION}`,
@@ -102,7 +104,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
         name: engine.name,
         device: engine.device.name,
         instructionSet: engine.device.instructionSet,
-        precision: 'fp32',
+        precision: engine.precision,
       },
       model: { name: basename(resolve(model.run ?? model.file)), sha256: model.sha256 },
       dataset: { name: dataset.manifest.name, sha256: datasetHash(dataset) },
@@ -113,7 +115,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       gates: options.gates,
       comparisons: options.comparisons,
       notes,
-      curves: model.run ? curvesFromEvents(readEventLog(join(model.run, 'events.jsonl'))) : undefined,
+      curves: curvesFromEvents(events),
+      siteCurves: siteCurvesFromEvents(events),
     },
     slices: slices.worst(),
     leftOut: [],

@@ -54,3 +54,17 @@ export function deviceName(text: string): 'cuda' | 'cpu' | 'wasm' | `cuda:${numb
   if (index !== undefined) return `cuda:${Number(index)}`
   throw new InvalidArgumentError('expected cuda, cpu, wasm, or a GPU by its number such as cuda:1')
 }
+
+/** Words with commas between them, each read by `parse`: `5,15`. */
+export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
+  return (text) => [...new Set(text.split(',').map((word) => parse(word.trim())))]
+}
+
+/** One of some words. */
+export function oneOf<T extends string>(...words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = words.find((word) => word === text)
+    if (found === undefined) throw new InvalidArgumentError(`expected ${words.join(' or ')}`)
+    return found
+  }
+}

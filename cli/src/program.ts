@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
+import { benchCommand } from './commands/bench.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
@@ -32,6 +33,7 @@ export function buildProgram(): Command {
     predictCommand(),
     evalCommand(),
     doctorCommand(),
+    benchCommand(),
   ]) {
     refuseOptionsAsValues(command)
     program.addCommand(command.exitOverride())

@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
+import type { DataOptions } from './data-options.js'
 import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
 import { type LocalSite, startLocalSites } from './local-sites.js'
@@ -20,6 +21,7 @@ export interface SimulationOptions {
   telemetry?: TelemetryOptions
   /** Of every site. Default threads: the machine's cores, shared out. */
   engine: EngineOptions
+  data: DataOptions
   output: Output
   signal: AbortSignal
 }
@@ -47,6 +49,7 @@ export async function simulateFederation(options: SimulationOptions) {
     const local = startLocalSites({
       sites: await inviteSites(run.coordinator, options),
       engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
+      data: options.data,
       signal: AbortSignal.any([signal, stopSites.signal]),
       onRestart: (site, reason) => warn(output.events, site, `${reason}; started again`),
     })

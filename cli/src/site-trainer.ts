@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
-import { type Dataset, openDataset } from '@meshfl/dataset'
+import { createVolumeReader, type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer } from '@meshfl/training'
+import { type DataOptions, dataCacheBytes } from './data-options.js'
 import { memoryEvent } from './memory-event.js'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
@@ -23,7 +24,7 @@ export function siteName(dataset: Dataset): string {
  * @throws MeshflError `TRAINING_NO_CASES` and those of `openDataset`
  */
 export async function openTrainingDataset(path: string): Promise<Dataset> {
-  const dataset = await openDataset(path)
+  const dataset = await openDataset(path, createVolumeReader())
   if (dataset.cases('train').length > 0) return dataset
   throw new MeshflError('TRAINING_NO_CASES', `${path} has no case in its train split`, {
     hint: 'prepare it with other --ratios or fewer --sites, or add scans',
@@ -31,7 +32,12 @@ export async function openTrainingDataset(path: string): Promise<Dataset> {
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's; `ENGINE_MEMORY` when a step does not fit */
-export async function createDatasetTrainer(dataset: Dataset, study: Study, engine: Engine): Promise<DatasetTrainer> {
+export async function createDatasetTrainer(
+  dataset: Dataset,
+  study: Study,
+  engine: Engine,
+  data: DataOptions = {},
+): Promise<DatasetTrainer> {
   const classes = dataset.manifest.labelMap.classes.length
   if (classes !== study.model.classes) {
     throw new MeshflError(
@@ -43,6 +49,7 @@ export async function createDatasetTrainer(dataset: Dataset, study: Study, engin
     )
   }
   const { batchSize } = study.recipe
+  const cacheBytes = await dataCacheBytes(data)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
   const trainer = new LocalTrainer({
     session,
@@ -54,6 +61,7 @@ export async function createDatasetTrainer(dataset: Dataset, study: Study, engin
     trainCases: dataset.cases('train'),
     validCases: dataset.cases('valid'),
     loadCase: (item) => dataset.loadCase(item),
+    ...(cacheBytes === undefined ? {} : { cacheBytes }),
   })
   return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
 }
@@ -74,6 +82,7 @@ export function describeSite(dataset: Dataset, engine: Engine): SiteDescription 
     conform: { mode, shape },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
+    precision: engine.precision,
   }
 }
 

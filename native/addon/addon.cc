@@ -8,12 +8,13 @@ using namespace meshfl;
 
 Backend backend_of(const Napi::Value &name) { return name.IsString() ? find_backend(name.As<Napi::String>()) : Backend{}; }
 
-/// instructionSets(backend): those that this machine can run, best first; none for a backend that is not here.
+/// instructionSets(backend, precision): those of this machine that compute in it, best first; none for a backend that is not here.
 Napi::Value instruction_sets(const Napi::CallbackInfo &info) {
   Napi::Array names = Napi::Array::New(info.Env());
   const Backend backend = backend_of(info[0]);
-  for (uint32_t index = 0; backend && backend->instruction_set(index); index++) {
-    names[index] = Napi::String::New(info.Env(), backend->instruction_set(index));
+  const uint32_t precision = info[1].IsNumber() ? info[1].As<Napi::Number>().Uint32Value() : MFL_FP32;
+  for (uint32_t index = 0; backend && backend->instruction_set(precision, index); index++) {
+    names[index] = Napi::String::New(info.Env(), backend->instruction_set(precision, index));
   }
   return names;
 }

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define MFL_ABI_VERSION 1
+#define MFL_ABI_VERSION 2
 #define MFL_MAX_BLOCKS 64
 
 typedef enum mfl_status {
@@ -34,6 +34,8 @@ typedef enum mfl_status {
 
 typedef enum mfl_mode { MFL_FORWARD = 0, MFL_EVALUATE = 1, MFL_TRAIN = 2 } mfl_mode;
 typedef enum mfl_activation { MFL_ELU = 0, MFL_RELU = 1, MFL_GELU = 2 } mfl_activation;
+/* What a block's tensors hold and its convolutions multiply. Parameters, sums and all that crosses this interface are fp32. */
+typedef enum mfl_precision { MFL_FP32 = 0, MFL_BF16 = 1 } mfl_precision;
 typedef enum mfl_normalization { MFL_BATCH_NORM = 0, MFL_INSTANCE_NORM = 1, MFL_NO_NORM = 2 } mfl_normalization;
 
 /* A run: the model, the batch, and what is asked of them. */
@@ -52,6 +54,7 @@ typedef struct mfl_request {
   /* Images are floats (1) or bytes to be divided by 255 (0). */
   uint32_t float_images;
   uint32_t want_logits;
+  uint32_t precision;
   /* The session's own number stands. */
   uint32_t threads;
   /* Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
@@ -95,9 +98,9 @@ typedef struct mfl_backend {
   uint32_t request_bytes;
   const char *name;
   const char *(*last_error)(void);
-  /* The instruction sets that this machine can run, best first; null beyond the last. */
-  const char *(*instruction_set)(uint32_t index);
-  /* Null for the best instruction set. Results have the same bits for any number of threads, not for another instruction set. */
+  /* The instruction sets of this machine that compute in a precision, best first; null beyond the last. */
+  const char *(*instruction_set)(uint32_t precision, uint32_t index);
+  /* Null for the best instruction set of fp32. Results have the same bits for any number of threads, not for another instruction set. */
   mfl_status (*create)(const char *instruction_set, uint32_t threads, mfl_session **session);
   /* Bytes that a run takes; allocates nothing. */
   mfl_status (*plan)(const mfl_session *session, const mfl_request *request, uint64_t *bytes);

@@ -41,3 +41,10 @@ export function relativeByTensor(
     }),
   )
 }
+
+/** Of the angle between two vectors. */
+export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let product = 0
+  for (let i = 0; i < b.length; i++) product += a[i]! * b[i]!
+  return product / (norm(a) * norm(b))
+}

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { cli, startCli, temporaryFolder } from './cli.js'
 
-const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor']
+const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor', 'bench']
 
 test('--help names every command, and every command has help with an example', async () => {
   const help = await cli(['--help'])
@@ -60,7 +60,11 @@ test('doctor tells of every engine why it is there or not', async () => {
   expect(code).toBe(0)
   const engines = events.filter((event) => event.type === 'engine')
   expect(engines.map(({ name }) => name)).toEqual(['cuda', 'cpu', 'wasm'])
-  for (const engine of engines) expect(engine.available ? engine.device : engine.reason).toBeTruthy()
+  for (const engine of engines) {
+    expect(engine.available ? engine.device : engine.reason).toBeTruthy()
+    if (engine.available)
+      expect(engine.memory?.join()).toMatch(/fp32: a training step at 256\^3 .*, at least [\d.]+ GB .*,bf16: /)
+  }
 })
 
 test('Ctrl-C in the demo says how to go on in the same folder', async () => {

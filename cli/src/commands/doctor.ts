@@ -30,11 +30,13 @@ export function doctorCommand(): Command {
 }
 
 async function examineMachine(output: Output, options: OutputOptions): Promise<void> {
-  const [{ openEngine, probeEngines }, { formatBytes, now }, { checkSurroundings }] = await Promise.all([
-    import('@meshfl/engine'),
-    import('@meshfl/core'),
-    import('../surroundings.js'),
-  ])
+  const [{ openEngine, probeEngines }, { formatBytes, now }, { checkSurroundings }, { describeSessionMemory }] =
+    await Promise.all([
+      import('@meshfl/engine'),
+      import('@meshfl/core'),
+      import('../surroundings.js'),
+      import('../session-memory.js'),
+    ])
   const deviceOf = ({ device }: Engine): string =>
     `${device.name}, ${device.instructionSet}, ${formatBytes(device.memoryBytes)} for a session`
   output.say(`node ${process.version}, ${process.platform} ${process.arch}`)
@@ -45,10 +47,14 @@ async function examineMachine(output: Output, options: OutputOptions): Promise<v
   }
   for (const probe of await probeEngines()) {
     const { name, available, reason, hint } = probe
-    const device = available ? deviceOf(await openEngine({ device: name })) : ''
+    const engine = available ? await openEngine({ device: name }) : undefined
+    const device = engine ? deviceOf(engine) : ''
+    const memory = engine ? await describeSessionMemory(engine) : []
     output.result(
-      { type: 'engine', name, available, device, reason, ...(hint ? { hint } : {}) },
-      available ? `ok   engine ${name}: ${device}` : `--   engine ${name}: ${reason}${hint ? `\n     ${hint}` : ''}`,
+      { type: 'engine', name, available, device, reason, ...(hint ? { hint } : {}), ...(engine ? { memory } : {}) },
+      available
+        ? [`ok   engine ${name}: ${device}`, ...memory.map((line) => `     ${line}`)].join('\n')
+        : `--   engine ${name}: ${reason}${hint ? `\n     ${hint}` : ''}`,
     )
   }
 }

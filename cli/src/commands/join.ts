@@ -1,10 +1,11 @@
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type DataOptions, withTrainingOptions } from '../data-options.js'
+import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { type RouteOptions, withRouteOptions } from '../route-options.js'
 import { runCommand } from '../run-command.js'
 
-interface JoinOptions extends OutputOptions, EngineOptions, RouteOptions {
+interface JoinOptions extends OutputOptions, EngineOptions, DataOptions, RouteOptions {
   data: string
   out?: string
 }
@@ -12,7 +13,7 @@ interface JoinOptions extends OutputOptions, EngineOptions, RouteOptions {
 export function joinCommand(): Command {
   return withOutputOptions(
     withRouteOptions(
-      withEngineOptions(
+      withTrainingOptions(
         new Command('join')
           .description(
             'Join a federation as a site: trains on the scans here and sends only weights. Run it again to go on',
@@ -84,7 +85,7 @@ export function joinCommand(): Command {
                 )
               }
               dispose()
-              const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
+              const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
               dispose = () => session.dispose()
               output.events({
                 type: 'run-started',
@@ -94,7 +95,7 @@ export function joinCommand(): Command {
                 rounds: study.rounds,
                 sites: 1,
                 engine: engine.name,
-                device: `${engine.device.name} (${engine.device.instructionSet})`,
+                device: `${engine.device.name} (${engine.device.instructionSet}, ${engine.precision})`,
                 path: folder,
               })
               output.events(memory)

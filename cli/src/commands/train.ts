@@ -1,12 +1,13 @@
 import { Command } from 'commander'
-import { type EngineOptions, withEngineOptions } from '../engine-options.js'
+import { type DataOptions, withTrainingOptions } from '../data-options.js'
+import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import type { RunFolder } from '../run-folder.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type Telemetry, type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions, TelemetryOptions {
+interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions, DataOptions, TelemetryOptions {
   out: string
   allowEngineChange?: boolean
 }
@@ -14,7 +15,7 @@ interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions, Telem
 export function trainCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
-      withEngineOptions(
+      withTrainingOptions(
         withStudyOptions(
           new Command('train')
             .description('Train on one machine: the centralised baseline. Run it again with the same --out to go on')
@@ -50,7 +51,7 @@ export function trainCommand(): Command {
       const dataset = await openTrainingDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
-      const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine)
+      const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
       let run: RunFolder | undefined
       let telemetry: Telemetry | undefined
       try {
@@ -75,7 +76,7 @@ export function trainCommand(): Command {
           rounds: study.rounds,
           sites: 1,
           engine: engine.name,
-          device: `${engine.device.name} (${engine.device.instructionSet})`,
+          device: `${engine.device.name} (${engine.device.instructionSet}, ${engine.precision})`,
           ...(resumedAtRound === undefined ? {} : { resumedAtRound }),
           path: options.out,
         })

@@ -18,6 +18,8 @@ using namespace bench;
 
 // Of float32 against PyTorch on small grids, as in test/conformance.
 constexpr double logits_tolerance = 1e-5, gradient_tolerance = 1e-3, loss_tolerance = 1e-6, statistics_tolerance = 1e-5;
+// Of bf16, as in test/conformance/bf16.test.ts.
+constexpr double bf16_logits_tolerance = 0.03, bf16_loss_tolerance = 0.01, bf16_cosine = 0.999;
 /** A tensor whose true gradient is zero holds nothing but rounding: each counts for this share of all at least. */
 constexpr double least_share = 1e-2;
 
@@ -142,6 +144,25 @@ void conforms(uint32_t device, const Golden &golden) {
   });
 }
 
+/** The way to the same place with 8 bits: a cosine with all of PyTorch's gradients, a logit within a share of the largest. */
+void conforms_in_bf16(uint32_t device, const Golden &golden) {
+  attempt("bf16", golden.name, [&] {
+    Problem problem = golden.problem;
+    problem.request.precision = MFL_BF16;
+    Runner runner(device);
+    const double logits = relative_maximum(runner.whole(problem, problem.as(MFL_FORWARD, true)).logits, golden.logits);
+    report("in bf16 logits are near those of PyTorch", golden.name, logits < bf16_logits_tolerance, logits);
+    if (!golden.trains) return;
+    const Result found = runner.whole(problem, problem.request);
+    const double loss = std::abs(found.loss - golden.loss) / golden.loss;
+    report("in bf16 the loss is near that of PyTorch", golden.name, loss < bf16_loss_tolerance, loss);
+    double product = 0;
+    for (size_t i = 0; i < golden.gradients.size(); i++) product += double{found.gradients[i]} * golden.gradients[i];
+    const double cosine = product / norm(found.gradients.data(), found.gradients.size()) / norm(golden.gradients.data(), golden.gradients.size());
+    report("in bf16 gradients point where those of PyTorch do", golden.name, cosine > bf16_cosine, cosine);
+  });
+}
+
 /** Whatever must not change a bit of a training step. */
 void repeats(uint32_t device, const std::string &name, const Problem &problem) {
   attempt("the same bits", name, [&] {
@@ -238,9 +259,16 @@ int main(int count, char **arguments) {
   }
   Line().text("device", info.name).text("instructionSet", info.instruction_set).number("freeBytes", static_cast<double>(info.free_bytes)).print();
   const std::vector<Golden> cases = read_golden(golden);
-  for (const Golden &one : cases) conforms(device, one);
   for (const Golden &one : cases) {
-    if (one.trains) repeats(device, one.name, one.problem);
+    conforms(device, one);
+    conforms_in_bf16(device, one);
+  }
+  for (const Golden &one : cases) {
+    if (!one.trains) continue;
+    repeats(device, one.name, one.problem);
+    Problem bf16 = one.problem;
+    bf16.request.precision = MFL_BF16;
+    repeats(device, one.name + " in bf16", bf16);
   }
   survives(device, cases.front().problem);
   memory(device, edge);

@@ -7,7 +7,7 @@ timed = [line for line in lines if "medianSeconds" in line]
 for what in ("forward", "training step"):
     for ours, theirs in (("fp32", ("fp32", "tf32")), ("bf16", ("bf16",))):
         own = [line["medianSeconds"] for line in timed
-               if "peer" not in line and line["what"] == what and line.get("precision", "fp32") == ours]
+               if "peer" not in line and line["what"] == what and line["precision"] == ours]
         peers = [line for line in timed if line.get("precision") in theirs and "peer" in line and line["what"] == what]
         if not own or not peers:
             continue

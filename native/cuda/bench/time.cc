@@ -36,6 +36,7 @@ void time_runs(Runner &runner, const Problem &problem, const mfl_request &reques
   }
   Line()
       .text("what", what)
+      .text("precision", request.precision == MFL_FP32 ? "fp32" : "bf16")
       .number("channels", request.channels)
       .number("edge", request.width)
       .number("keptBlocks", request.kept_low & 0x1ff)
@@ -133,6 +134,7 @@ void time_launches(uint32_t index, const Problem &problem, int repeats) {
     const double spent = median(times[i]);
     Line()
         .text("launch", launches[i].name)
+        .text("ofPrecision", problem.request.precision == MFL_FP32 ? "fp32" : "bf16")
         .number("block", launches[i].block)
         .number("milliseconds", spent)
         .number("leastBytes", floor.bytes)
@@ -156,12 +158,17 @@ int main(int count, char **arguments) {
     if (mfl_cuda_v1()->device(device, &info) != MFL_OK) throw std::runtime_error(mfl_cuda_v1()->common.last_error());
     Line().text("device", info.name).text("instructionSet", info.instruction_set).number("memoryBytes", static_cast<double>(info.memory_bytes)).print();
     const int repeats = std::max(1, options["--repeats"]);
-    const Problem problem = meshnet(static_cast<uint32_t>(options["--channels"]), static_cast<uint32_t>(options["--edge"]));
-    Runner runner(device);
-    time_runs(runner, problem, problem.as(MFL_FORWARD), "forward", repeats);
-    time_runs(runner, problem, problem.request, "training step", repeats);
-    for (const mfl_request &fewer : checkpointed(problem.request)) time_runs(runner, problem, fewer, "training step", repeats);
-    time_launches(device, problem, repeats);
+    Problem problem = meshnet(static_cast<uint32_t>(options["--channels"]), static_cast<uint32_t>(options["--edge"]));
+    for (const mfl_precision precision : {MFL_FP32, MFL_BF16}) {
+      problem.request.precision = precision;
+      {
+        Runner runner(device);
+        time_runs(runner, problem, problem.as(MFL_FORWARD), "forward", repeats);
+        time_runs(runner, problem, problem.request, "training step", repeats);
+        for (const mfl_request &fewer : checkpointed(problem.request)) time_runs(runner, problem, fewer, "training step", repeats);
+      }
+      time_launches(device, problem, repeats);
+    }
     return 0;
   } catch (const std::exception &error) {
     Line().text("failed", error.what()).print();

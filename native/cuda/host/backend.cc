@@ -21,6 +21,11 @@ T &given(T *pointer, const char *what) {
   return *pointer;
 }
 
+/** A GPU computes in every precision. */
+const char *instruction_set_of(uint32_t precision, uint32_t index) {
+  return precision <= MFL_BF16 ? instruction_set(index) : nullptr;
+}
+
 mfl_status create_on(uint32_t device, mfl_session **session) {
   return guarded([&] {
     given(session, "session") = nullptr;
@@ -94,7 +99,7 @@ const mfl_device_backend table = {
 #else
         "cuda",
 #endif
-        last_error, instruction_set, create, plan, prepare, write, run, read, cancel, destroy, measure_peak},
+        last_error, instruction_set_of, create, plan, prepare, write, run, read, cancel, destroy, measure_peak},
     device,
     create_on,
     write_kept,

@@ -28,6 +28,7 @@ void check_request(const mfl_request &r) {
   within("blocks", r.blocks, 1, MFL_MAX_BLOCKS);
   within("activation", r.activation, MFL_ELU, MFL_GELU);
   within("normalization", r.normalization, MFL_BATCH_NORM, MFL_NO_NORM);
+  within("precision", r.precision, MFL_FP32, MFL_BF16);
   within("convolution_bias", r.convolution_bias, 0, 1);
   within("float_images", r.float_images, 0, 1);
   within("want_logits", r.want_logits, 0, 1);
@@ -62,7 +63,7 @@ bool measures(const mfl_request &r) {
 }
 
 Grid grid_of(const mfl_request &r) { return {r.volumes, r.depth, r.height, r.width}; }
-Precision precision_of(const mfl_request &) { return Precision::fp32; }
+Precision precision_of(const mfl_request &r) { return static_cast<Precision>(r.precision); }
 uint64_t voxels_of(const mfl_request &r) { return uint64_t{r.volumes} * r.depth * r.height * r.width; }
 
 Convolution convolution_of(const mfl_request &r, uint32_t block) {

@@ -7,13 +7,14 @@ use crate::math::Activation;
 use crate::run::Program;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
-    /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in place; sums (2, C) += the sums of it, and of its
+    /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in the row `to` of a tensor; sums (2, C) += the sums of it, and of its
     /// products with the normalised values. values (C, pitch) = the block's output, unless it is null. The row `ahead` elements further will be
     /// read soon.
     #[inline(never)]
     pub(crate) unsafe fn through_activation(
         &self,
         gradient: *mut f32,
+        to: *mut E,
         values: *mut f32,
         block: usize,
         volume: usize,
@@ -29,7 +30,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         for c in 0..plan.channels() {
             let (k, at) = (self.coefficients(block, volume, c), c * plan.pitch);
             let values = if values.is_null() { None } else { Some(values.add(at)) };
-            let (sum, product) = through_activation::<L, E, A>(gradient.add(at), values, from.add(at), plan.pitch, k, ahead);
+            let (sum, product) = through_activation::<L, E, A>(
+                gradient.add(at),
+                to.add(at),
+                plan.streams(),
+                values,
+                from.add(at),
+                plan.pitch,
+                k,
+                ahead,
+            );
             sums[c] += f64::from(sum);
             sums[plan.channels() + c] += f64::from(product);
         }
@@ -38,7 +48,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
 
 #[inline(always)]
 unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
-    gradient: *mut f32,
+    gradient: *const f32,
+    to: *mut E,
+    streamed: bool,
     values: Option<*mut f32>,
     from: *const E,
     pitch: usize,
@@ -59,7 +71,7 @@ unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
                     value.mul(factor).store(values.add(x));
                 }
                 let g = L::load(gradient.add(x)).mul(slope.mul(factor));
-                g.store(gradient.add(x));
+                E::put(g, to.add(x), streamed);
                 sum = sum.add(g);
                 product = g.fma(z.fma(inverse, center), product);
             }

@@ -24,7 +24,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         if block == 0 {
             return self.first_weights();
         }
-        if self.is_settled(block) {
+        if self.plan.settles(block) {
             self.settle(block)?;
         }
         let plan = self.plan;
@@ -40,12 +40,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 let z = item.residue + link * plan.dilation(block);
                 self.gradient_row(block, item.volume, z, y, c, to)
             };
-            let target = |z, y| self.row(plan.gradient_slot(block - 1), item.volume, z, y);
             let mut lines = 0;
-            self.convolve(block, &item, weights, &shape, source, target, |line, to| {
+            self.convolve(block, &item, weights, &shape, source, |line, to| {
                 for (i, z) in line.planes() {
-                    let values = plain.add(i * length);
-                    self.through_activation(to[i], values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
+                    let (values, row) = (plain.add(i * length), self.row(plan.gradient_slot(block - 1), item.volume, z, line.y));
+                    self.through_activation(to[i], row, values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
                     self.clear_tail(values);
                 }
                 self.accumulate(line, &shape);
@@ -96,12 +95,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.pass(items, work, || self.conclude_weights(0, items, &shape, false))
     }
 
-    /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through. So it
-    /// is for the last block: then there is a tensor free for the gradient that comes out.
-    fn is_settled(&self, block: usize) -> bool {
-        block > 0 && block + 1 == self.plan.blocks()
-    }
-
     unsafe fn settle(&self, block: usize) -> Option<()> {
         let plan = self.plan;
         let work = |index: usize| {
@@ -129,7 +122,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     unsafe fn gradient_row(&self, block: usize, volume: usize, z: usize, y: usize, c: usize, to: *mut f32) -> *const f32 {
         let plan = self.plan;
         let row = self.row(plan.slot(block), volume, z, y).add(c * plan.pitch);
-        if self.is_settled(block) {
+        if self.plan.settles(block) {
             return self.read_floats(row, to);
         }
         let slope = self.row(plan.gradient_slot(block), volume, z, y).add(c * plan.pitch);

@@ -12,12 +12,25 @@ pub trait Element: Copy {
     /// # Safety
     /// `to` points to a register's worth of writable elements; no alignment is needed.
     unsafe fn store<L: Lanes>(value: L, to: *mut Self);
-    /// As `Lanes::stream`.
+    /// `store`, past the caches if `streamed` (see `Lanes::stream`).
     /// # Safety
     /// As `store`; `to` is a multiple of the bytes stored.
     #[inline(always)]
-    unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, _streamed: bool) {
         Self::store(value, to);
+    }
+
+    /// A value as it is after `store` and `load`.
+    /// # Safety
+    /// This machine has the lanes' features.
+    #[inline(always)]
+    unsafe fn rounded<L: Lanes>(value: L) -> L {
+        if Self::IS_FLOAT {
+            return value;
+        }
+        let mut kept = [const { core::mem::MaybeUninit::<Self>::uninit() }; 16];
+        Self::store(value, kept.as_mut_ptr().cast());
+        Self::load(kept.as_ptr().cast())
     }
 }
 
@@ -33,7 +46,29 @@ impl Element for f32 {
         value.store(to);
     }
     #[inline(always)]
-    unsafe fn stream<L: Lanes>(value: L, to: *mut Self) {
-        value.stream(to);
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, streamed: bool) {
+        if streamed {
+            value.stream(to);
+        } else {
+            value.store(to);
+        }
+    }
+}
+
+/// A bf16, read as a float and rounded when it is stored.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Bf16(u16);
+
+impl Element for Bf16 {
+    const IS_FLOAT: bool = false;
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        L::load_bf16(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(value: L, to: *mut Self) {
+        value.store_bf16(to.cast());
     }
 }

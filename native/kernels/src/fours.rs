@@ -95,6 +95,28 @@ pub fn separate<L: Lanes>(m: [L; MIXED]) -> [L; TOGETHER] {
     [m[0].add(even_a).add(even_b), odd_a.fma(a, odd_b.mul(b)), even_a.fma(a2, even_b.mul(b2)), odd_a.fma(a3, odd_b.fma(b3, m[5]))]
 }
 
+/// The four output rows from the results, `length` floats each, one after the other.
+/// # Safety
+/// The length is a multiple of the lanes.
+#[inline(never)]
+pub unsafe fn separate_rows<L: Lanes>(results: *const f32, to: [*mut f32; TOGETHER], length: usize) {
+    L::enter(
+        #[inline(always)]
+        || {
+            for x in (0..length).step_by(L::N) {
+                let mut m = [L::splat(0.0); MIXED];
+                for plane in 0..MIXED {
+                    m[plane] = L::load(results.add(plane * length + x));
+                }
+                let y = separate(m);
+                for i in 0..TOGETHER {
+                    y[i].store(to[i].add(x));
+                }
+            }
+        },
+    )
+}
+
 /// What the mixed inputs are multiplied by for the gradient by the mixed weights: `separate` transposed.
 #[inline(always)]
 pub fn mix_gradients<L: Lanes>(y: [L; TOGETHER]) -> [L; MIXED] {

@@ -1,5 +1,9 @@
 //! A register of floats.
 
+use crate::bf16::{narrow, widen};
+
+const MOST_LANES: usize = 16;
+
 pub trait Lanes: Copy {
     /// Floats in a register.
     const N: usize;
@@ -31,6 +35,29 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn prefetch<T>(_from: *const T) {}
     fn splat(value: f32) -> Self;
+
+    /// As `load`, of N bf16.
+    /// # Safety
+    /// As `load`.
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        let mut values = [0.0f32; MOST_LANES];
+        for (i, value) in values[..Self::N].iter_mut().enumerate() {
+            *value = widen(from.add(i).read());
+        }
+        Self::load(values.as_ptr())
+    }
+    /// As `store`, rounded by `bf16::narrow`.
+    /// # Safety
+    /// As `store`.
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16) {
+        let mut values = [0.0f32; MOST_LANES];
+        self.store(values.as_mut_ptr());
+        for (i, &value) in values[..Self::N].iter().enumerate() {
+            to.add(i).write(narrow(value));
+        }
+    }
 
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;

@@ -14,6 +14,7 @@
 
 mod activation;
 mod backward;
+pub mod bf16;
 mod coefficients;
 mod conv;
 pub mod element;

@@ -15,6 +15,9 @@ pub const BATCH_NORM: u32 = 0;
 pub const INSTANCE_NORM: u32 = 1;
 pub const NO_NORM: u32 = 2;
 
+pub const FP32: u32 = 0;
+pub const BF16: u32 = 1;
+
 pub const ELU: u32 = 0;
 pub const RELU: u32 = 1;
 pub const GELU: u32 = 2;
@@ -37,6 +40,8 @@ pub struct Request {
     /// Images are floats (1) or bytes to be divided by 255 (0).
     pub float_images: u32,
     pub want_logits: u32,
+    /// What tensors hold.
+    pub precision: u32,
     pub threads: u32,
     /// Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
     /// always is. The others are computed again, in the tensors of later blocks, which are free by then.
@@ -60,6 +65,7 @@ impl Request {
         width: 1,
         float_images: 0,
         want_logits: 0,
+        precision: 0,
         threads: 1,
         kept_low: u32::MAX,
         kept_high: u32::MAX,
@@ -216,10 +222,10 @@ impl Plan {
         plan.thread = ThreadMemory { ring, rows, floats, sums, counts, size };
 
         let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
-        plan.tensors = outputs + usize::from(train);
         plan.pitch = pitch;
         plan.partial = partial as usize;
         plan.element = size_of::<E>();
+        plan.tensors = outputs + if train { plan.gradient_tensors() } else { 0 };
         let tensor = plan.tensor_bytes();
 
         let mut at = start.next_multiple_of(64);
@@ -268,14 +274,38 @@ impl Plan {
         }
     }
 
-    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, once the last block has been gone
-    /// through, that block's, in turns.
+    fn keeps_all(&self) -> bool {
+        (!self.kept()).trailing_zeros() as usize >= self.blocks()
+    }
+
+    /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through, in a
+    /// pass of its own. So it is for the last block: then there is a tensor free for the gradient that comes out. Where outputs
+    /// are computed again to save memory, it is so for all: a second tensor would be missing. Tensors of bf16 are small, and
+    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor.
+    pub fn settles(&self, block: usize) -> bool {
+        block > 0 && (block + 1 == self.blocks() || self.shares_gradient())
+    }
+
+    /// Whether one tensor serves for the gradients by all blocks.
+    fn shares_gradient(&self) -> bool {
+        !self.keeps_all() && self.element == size_of::<f32>()
+    }
+
+    /// Tensors for gradients, beside those for outputs.
+    fn gradient_tensors(&self) -> usize {
+        1 + usize::from(!self.keeps_all() && !self.shares_gradient())
+    }
+
+    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, in turns, a second one; where all outputs
+    /// are kept that is the last block's, once it has been gone through.
     pub fn gradient_slot(&self, block: usize) -> usize {
         let last = self.blocks() - 1;
-        if (last - block) % 2 == 0 && block < last {
+        if self.shares_gradient() || block == last || (last - block) % 2 == 1 {
+            self.tensors - 1
+        } else if self.keeps_all() {
             self.slot(last)
         } else {
-            self.tensors - 1
+            self.tensors - 2
         }
     }
 

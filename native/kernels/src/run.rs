@@ -111,12 +111,14 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let partial = self.partial(index);
             partial[..2 * channels].fill(0.0);
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            let target = |z, y| self.row(plan.slot(block), item.volume, z, y);
-            self.convolve(block, &item, weights, &shape, source, target, |line, to| {
-                for (i, _) in line.planes() {
+            self.convolve(block, &item, weights, &shape, source, |line, to| {
+                for (i, z) in line.planes() {
+                    let row = self.row(plan.slot(block), item.volume, z, line.y);
                     self.clear_tail(to[i]);
                     if measured {
-                        self.add_moments(to[i], partial);
+                        self.keep_measured(to[i], row, partial);
+                    } else {
+                        self.keep(to[i], row);
                     }
                 }
             });
@@ -130,17 +132,19 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         })
     }
 
-    /// sums (2, C) += the sums of a row (C, pitch), and of its squares.
+    /// `keep`; sums (2, C) += the sums of the row (C, pitch) as the tensor holds it, and of its squares.
     #[inline(never)]
-    unsafe fn add_moments(&self, row: *const f32, sums: &mut [f64]) {
+    unsafe fn keep_measured(&self, floats: *const f32, row: *mut E, sums: &mut [f64]) {
         L::enter(
             #[inline(always)]
             || {
-                let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
+                let (channels, pitch, streamed) = (self.plan.channels(), self.plan.pitch, self.plan.streams());
                 for c in 0..channels {
                     let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
                     for x in (0..pitch).step_by(L::N) {
-                        let value = L::load(row.add(c * pitch + x));
+                        let (at, value) = (c * pitch + x, L::load(floats.add(c * pitch + x)));
+                        E::put(value, row.add(at), streamed);
+                        let value = E::rounded(value);
                         sum = sum.add(value);
                         squares = value.fma(value, squares);
                     }

@@ -85,6 +85,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         head.backward::<L>(inputs, slopes, gradient, weight_sums, bias_sums);
                         self.through_activation(
                             gradient,
+                            row,
                             core::ptr::null_mut(),
                             last,
                             item.volume,
@@ -93,7 +94,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                             &mut rest[1..],
                             channels * pitch,
                         );
-                        self.keep(gradient, row);
                     }
                 }
             }

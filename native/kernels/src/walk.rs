@@ -2,7 +2,7 @@
 
 use crate::conv::{convolve_four, convolve_row, RowShape};
 use crate::element::Element;
-use crate::fours::{MIXED, TOGETHER};
+use crate::fours::{separate_rows, MIXED, TOGETHER};
 use crate::items::Item;
 use crate::lanes::Lanes;
 use crate::line::Line;
@@ -12,7 +12,7 @@ use crate::ring::{activate_row, Ring};
 use crate::run::Program;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
-    /// Walks an item and convolves; `finish` gets z and y of every output row.
+    /// Walks an item and convolves; `finish` gets the rows of every line, and stores them in a tensor.
     pub(crate) unsafe fn convolve(
         &self,
         block: usize,
@@ -20,28 +20,31 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         weights: *const f32,
         shape: &RowShape,
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        target: impl Fn(usize, usize) -> *mut E,
         mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
         self.walk(block, item, shape.inputs, source, |line| {
             let to = self.convolve_line(line, weights, shape);
             finish(line, to);
-            for (i, z) in line.planes() {
-                self.keep(to[i], target(z, line.y));
-            }
         });
         L::end_streams();
     }
 
-    /// The rows of a line, as floats: before `keep`.
+    /// The rows of a line.
     pub(crate) unsafe fn convolve_line(&self, line: &Line, weights: *const f32, shape: &RowShape) -> [*mut f32; TOGETHER] {
         let spare = self.rows_at(|rows| rows.spare);
         let mut to = [spare; TOGETHER];
         for (i, _) in line.planes() {
             to[i] = self.floats(i);
         }
-        if line.mixed {
+        if line.mixed && !cfg!(target_arch = "wasm32") {
             convolve_four::<L>(core::array::from_fn(|plane| line.rows(plane)), weights, to, shape);
+        } else if line.mixed {
+            // V8 compiles one list of rows well, not six of them in a function.
+            let (results, length) = (self.rows_at(|rows| rows.woven), shape.outputs * shape.pitch);
+            for plane in 0..MIXED {
+                convolve_row::<L>(line.rows(plane), weights, results.add(plane * length), shape);
+            }
+            separate_rows::<L>(results, to, length);
         } else {
             convolve_row::<L>(line.all_rows(), weights, to[0], shape);
         }
@@ -52,7 +55,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.thread_memory(self.plan.thread.rows).add(which(Rows::new(self.plan.channels(), self.plan.pitch)))
     }
 
-    /// Where floats of a tensor's row (C, pitch) are computed before `keep`: the thread's rows, up to four.
+    /// Where floats of a tensor's row (C, pitch) are computed: the thread's rows, up to four.
     pub(crate) unsafe fn floats(&self, which: usize) -> *mut f32 {
         self.thread_memory(self.plan.thread.floats).add(which * self.plan.channels() * self.plan.pitch)
     }
@@ -63,15 +66,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         L::enter(
             #[inline(always)]
             || {
-                let length = self.plan.channels() * self.plan.pitch;
-                if self.plan.streams() {
-                    for x in (0..length).step_by(L::N) {
-                        E::stream::<L>(L::load(floats.add(x)), row.add(x));
-                    }
-                } else {
-                    for x in (0..length).step_by(L::N) {
-                        E::store::<L>(L::load(floats.add(x)), row.add(x));
-                    }
+                let streamed = self.plan.streams();
+                for x in (0..self.plan.channels() * self.plan.pitch).step_by(L::N) {
+                    E::put(L::load(floats.add(x)), row.add(x), streamed);
                 }
             },
         )

@@ -1,5 +1,6 @@
 //! Every instruction set's lanes do what the portable ones do, lane by lane.
 
+use meshfl_kernels::bf16::narrow;
 use meshfl_kernels::isa::portable::Portable;
 use meshfl_kernels::lanes::Lanes;
 
@@ -24,6 +25,41 @@ unsafe fn table<L: Lanes>(operation: impl Fn(L, L) -> L) -> Vec<u32> {
     results
 }
 
+/// Ties, subnormal numbers, infinities and what is not a number.
+const BITS: [u32; 16] = [
+    0x3f80_8000,
+    0x3f80_8001,
+    0x3f81_8000,
+    0xbf81_7fff,
+    0x7f7f_ffff,
+    0xff80_0000,
+    0x7f80_0001,
+    0xffff_ffff,
+    0x0000_0001,
+    0x807f_ffff,
+    0x0080_0000,
+    0x0080_8000,
+    0x8000_0000,
+    0x4123_4567,
+    0xc765_4321,
+    0x0000_ffff,
+];
+
+unsafe fn through_bf16<L: Lanes>() -> [u32; 16] {
+    let (from, mut to) = (BITS.map(f32::from_bits), [0.0f32; 16]);
+    L::enter(
+        #[inline(always)]
+        || {
+            let mut kept = [0u16; 16];
+            for at in (0..16).step_by(L::N) {
+                L::load(from.as_ptr().add(at)).store_bf16(kept.as_mut_ptr().add(at));
+                L::load_bf16(kept.as_ptr().add(at)).store(to.as_mut_ptr().add(at));
+            }
+        },
+    );
+    to.map(f32::to_bits)
+}
+
 unsafe fn agrees<L: Lanes>(name: &str) {
     assert_eq!(table::<L>(|a, b| a.add(b)), table::<Portable>(|a, b| a.add(b)), "{name} add");
     assert_eq!(table::<L>(|a, b| a.sub(b)), table::<Portable>(|a, b| a.sub(b)), "{name} sub");
@@ -37,6 +73,7 @@ unsafe fn agrees<L: Lanes>(name: &str) {
         "{name} greater"
     );
     assert_eq!(table::<L>(|a, b| a.equal(b).select(a, b)), table::<Portable>(|a, b| a.equal(b).select(a, b)), "{name} equal");
+    assert_eq!(through_bf16::<L>(), BITS.map(|bits| u32::from(narrow(f32::from_bits(bits))) << 16), "{name} bf16");
     let finite = |of: fn(f32) -> f32| VALUES.iter().copied().filter(|v| v.is_finite()).map(of).collect::<Vec<_>>();
     assert_eq!(finite(|v| L::splat(v).round().sum()), finite(|v| v.round_ties_even() * L::N as f32), "{name} round");
     for exponent in [-126.0f32, -3.0, 0.0, 7.0, 127.0] {
@@ -60,6 +97,7 @@ fn lanes_of_every_instruction_set_agree() {
     unsafe {
         #[cfg(target_arch = "x86_64")]
         {
+            agrees::<Portable>("portable");
             use meshfl_kernels::isa::chosen::Isa;
             if Isa::Avx2.is_here() {
                 agrees::<meshfl_kernels::isa::avx2::Avx2>("avx2");

@@ -1,7 +1,7 @@
 //! The whole program on every instruction set of this machine: gradients against differences of the loss, threads against one.
 
 use meshfl_kernels::isa::chosen::Isa;
-use meshfl_kernels::plan::{Region, Request, BATCH_NORM, ELU, EVALUATE, GELU, NO_NORM, RELU, TRAIN};
+use meshfl_kernels::plan::{Region, Request, BATCH_NORM, BF16, ELU, EVALUATE, FP32, GELU, NO_NORM, RELU, TRAIN};
 use meshfl_kernels::team::{Team, BAD_LABEL, CANCELLED, DONE};
 
 struct Case {
@@ -113,9 +113,28 @@ fn gradients_are_the_differences_of_the_loss() {
 }
 
 #[test]
+fn gradients_in_bf16_point_where_those_in_fp32_do() {
+    let models = [(ELU, BATCH_NORM, 5), (GELU, NO_NORM, 3), (ELU, NO_NORM, 7), (RELU, BATCH_NORM, 1), (ELU, BATCH_NORM, 21)];
+    for (activation, normalization, channels) in models {
+        let truth = compute(&case(Isa::Portable, activation, normalization, channels), 1, |_| ());
+        for isa in Isa::here() {
+            let mut case = case(isa, activation, normalization, channels);
+            case.request.precision = BF16;
+            let found = compute(&case, 2, |_| ());
+            let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            let (a, b) = (&found.gradients, &truth.gradients);
+            let cosine = product(a, b) / (product(a, a) * product(b, b)).sqrt();
+            assert!(cosine > 0.999, "{isa:?} {activation} {normalization} {channels}: {cosine}");
+            assert!((found.loss / truth.loss - 1.0).abs() < 0.01, "{isa:?}: {} against {}", found.loss, truth.loss);
+        }
+    }
+}
+
+#[test]
 fn threads_and_recomputing_do_not_change_a_bit() {
-    for isa in Isa::here() {
+    for (isa, precision) in Isa::here().flat_map(|isa| [(isa, FP32), (isa, BF16)]) {
         let mut case = case(isa, ELU, BATCH_NORM, 6);
+        case.request.precision = precision;
         let alone = compute(&case, 1, |_| ());
         assert_eq!(alone.ended, DONE);
         for (threads, kept_low) in [(2, 0b1111), (3, 0), (1, 0b0001), (4, 0b0010), (2, 0b0100), (3, 0b0101)] {

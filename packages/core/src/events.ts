@@ -7,6 +7,16 @@ export const DiceSchema = z.strictObject({
 })
 export type Dice = z.infer<typeof DiceSchema>
 
+/** A model, by the site that trained it, on the validation cases of a site. */
+export const CrossScoreSchema = z.strictObject({
+  model: z.string(),
+  site: z.string(),
+  cases: z.int(),
+  loss: z.number().nullable(),
+  dice: DiceSchema,
+})
+export type CrossScore = z.infer<typeof CrossScoreSchema>
+
 const SiteStateSchema = z.enum([
   'joining',
   'online',
@@ -70,6 +80,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     loss: z.number(),
     learningRate: z.number().optional(),
     seconds: z.number().optional(),
+    /** Of these, those in which the engine waited for the step's volumes. */
+    dataSeconds: z.number().optional(),
   }),
   /** A site has finished its local training of a round. */
   z.object({
@@ -116,6 +128,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     seconds: z.number(),
     secondsLeft: z.number().nullable(),
   }),
+  /** Every site's last model, and the global one, on every site's validation cases. */
+  z.object({ type: z.literal('cross-site'), time, round, scores: z.array(CrossScoreSchema) }),
   z.object({ type: z.literal('best'), time, round, foregroundDice: z.number() }),
   z.object({ type: z.literal('traffic'), time, site, bytesSent: z.int(), bytesReceived: z.int() }),
   z.object({
@@ -172,6 +186,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     name: z.string(),
     available: z.boolean(),
     device: z.string(),
+    /** What a training step takes there, a line a precision. */
+    memory: z.array(z.string()).optional(),
     reason: z.string().optional(),
     hint: z.string().optional(),
   }),
@@ -184,6 +200,17 @@ export const EventSchema = z.discriminatedUnion('type', [
     /** Of `meshfl join`, to go this way. */
     options: z.string(),
     hint: z.string().optional(),
+  }),
+  /** Where the figures of `meshfl bench` are measured: its first line. */
+  z.looseObject({ type: z.literal('bench-machine'), time, processor: z.string(), threads: z.int() }),
+  /** A figure: how long a case takes, or why it was not measured. */
+  z.looseObject({
+    type: z.literal('bench'),
+    case: z.string(),
+    engine: z.string(),
+    threads: z.int().optional(),
+    medianSeconds: z.number().optional(),
+    skipped: z.string().optional(),
   }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),
 ])

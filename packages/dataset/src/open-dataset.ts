@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
-import { MeshflError, sha256 } from '@meshfl/core'
-import { type Affine, readVolume } from '@meshfl/volume'
+import { MeshflError } from '@meshfl/core'
+import type { Affine } from '@meshfl/volume'
 import { z } from 'zod'
+import type { LoadedVolume } from './load-volume.js'
 import { type Case, type DatasetManifest, DatasetManifestSchema, type Split } from './manifest.js'
+import { readHere, type VolumeReader } from './volume-reader.js'
 
 export const MANIFEST_FILE = 'dataset.json'
 
@@ -38,9 +40,10 @@ export interface Dataset {
 /**
  * Opens a dataset that `meshfl split` made.
  * @param path the dataset's folder, a folder under its sites/, or the dataset.json in either
+ * @param reader what reads its volumes; the caller closes it
  * @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE`
  */
-export async function openDataset(path: string): Promise<Dataset> {
+export async function openDataset(path: string, reader: VolumeReader = readHere): Promise<Dataset> {
   const absolute = resolve(path)
   const folder = basename(absolute) === MANIFEST_FILE ? dirname(absolute) : absolute
   const manifest = await readManifest(folder)
@@ -55,37 +58,19 @@ export async function openDataset(path: string): Promise<Dataset> {
     cases: (split) => manifest.cases.filter((item) => split === undefined || item.split === split),
     async loadCase(item) {
       const [image, label] = await Promise.all([
-        loadVolume(folder, item.image, 'image', item.imageSha256),
-        loadVolume(folder, item.label, 'label', item.labelSha256),
+        load(item.image, 'image', item.imageSha256),
+        load(item.label, 'label', item.labelSha256),
       ])
       return { image: image.voxels, label: label.voxels, affine: image.affine }
     },
   }
 
-  async function loadVolume(
-    root: string,
-    file: string,
-    kind: 'image' | 'label',
-    expected: string,
-  ): Promise<{ voxels: Uint8Array; affine: Affine }> {
-    const corrupt = (what: string, cause?: unknown): MeshflError =>
-      new MeshflError('DATASET_CORRUPT', `${join(root, file)} ${what}`, {
-        hint: 'make the dataset again with meshfl split, or copy it again from where it was made',
-        data: { path: join(root, file) },
-        ...(cause === undefined ? {} : { cause }),
-      })
-    const volume = await readVolume(join(root, file), { kind }).catch((error: unknown) => {
-      throw error instanceof MeshflError ? corrupt(`cannot be read: ${error.message}`, error) : error
-    })
-    if (volume.shape.join() !== manifest.conform.shape.join()) {
-      throw corrupt(`is ${volume.shape.join('x')}, its dataset ${manifest.conform.shape.join('x')}`)
-    }
-    if (!(volume.voxels instanceof Uint8Array)) throw corrupt(`holds ${volume.storedType} voxels, expected uint8`)
-    if (!verified.has(file)) {
-      if (sha256(volume.voxels) !== expected) throw corrupt('has changed since the dataset was made')
-      verified.add(file)
-    }
-    return { voxels: volume.voxels, affine: volume.affine }
+  async function load(file: string, kind: 'image' | 'label', expected: string): Promise<LoadedVolume> {
+    const { shape } = manifest.conform
+    const compared = verified.has(file) ? {} : { sha256: expected }
+    const volume = await reader.load({ root: folder, file, kind, shape, ...compared })
+    verified.add(file)
+    return volume
   }
 }
 

@@ -13,6 +13,13 @@ function expectLength(what: string, actual: number, expected: number): void {
   if (actual !== expected) fail(`${what} holds ${actual} values, not ${expected}`, { what, actual, expected })
 }
 
+/** The error for a precision that an engine lacks. */
+export const fp32Only = (engine: string): MeshflError =>
+  new MeshflError('MODEL_UNSUPPORTED', `the ${engine} engine computes in fp32 only`, {
+    hint: "leave the precision out, ask for 'fp32', or use the cpu engine, which has bf16",
+    data: { engine },
+  })
+
 export const voxelCount = ({ depth, height, width }: Grid): number => depth * height * width
 
 /** @throws MeshflError `ENGINE_INPUT` unless every edge is a positive integer */

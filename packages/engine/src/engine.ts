@@ -11,14 +11,18 @@ export interface Grid {
 export interface DeviceInfo {
   /** For example `AMD EPYC 9454, 2 threads`. */
   name: string
-  /** The instruction set that the kernels use: `simd128`, `relaxed-simd`, `avx512`, `sm_90`. Bits are equal only between equal ones. */
+  /** The instruction set that the kernels use: `simd128`, `relaxed-simd`, `avx512`, `avx512-bf16`, `sm_90`. Bits are equal only between equal ones. */
   instructionSet: string
   /** Bytes that a session may plan with; of a GPU, what was free when the engine was opened. */
   memoryBytes: number
 }
 
+/** What tensors hold and convolutions multiply; sums, parameters and all that crosses this interface are fp32. */
+export type Precision = 'fp32' | 'bf16'
+
 export interface SessionOptions {
-  precision?: 'fp32' | 'bf16'
+  /** Default: the engine's. */
+  precision?: Precision
   /** What the session is planned for: it is refused when that does not fit. Default: training steps. */
   purpose?: 'train' | 'predict'
   /** Volumes of the largest batch that it is planned for; default: 1. */
@@ -35,7 +39,7 @@ export interface SessionOptions {
 }
 
 /** What an engine's sessions are made with when they do not say otherwise. */
-export type SessionDefaults = Pick<SessionOptions, 'threads' | 'checkpointing' | 'maxMemoryBytes'>
+export type SessionDefaults = Pick<SessionOptions, 'threads' | 'precision' | 'checkpointing' | 'maxMemoryBytes'>
 
 /** What a session's buffers take. */
 export interface MemoryPlan {
@@ -133,6 +137,8 @@ export interface Session {
 export interface Engine {
   readonly name: 'cuda' | 'cpu' | 'wasm'
   readonly device: DeviceInfo
-  /** @throws MeshflError `ENGINE_MEMORY` when the grid does not fit, `MODEL_UNSUPPORTED` when the engine cannot compute the spec */
+  /** Default of its sessions, and what `device.instructionSet` is for. */
+  readonly precision: Precision
+  /** @throws MeshflError `ENGINE_MEMORY` when the grid does not fit, `MODEL_UNSUPPORTED` when the engine cannot compute the spec, or not in the precision */
   createSession(spec: MeshNetSpec, grid: Grid, options?: SessionOptions): Promise<Session>
 }

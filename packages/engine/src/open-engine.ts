@@ -1,4 +1,5 @@
 import { MeshflError } from '@meshfl/core'
+import { fp32Only } from './check-inputs.js'
 import type { Engine, SessionDefaults } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
@@ -24,7 +25,6 @@ export interface EngineProbe {
 export interface OpenOptions extends SessionDefaults {
   /** An engine, or one of several GPUs: `cuda:1`. Default: the first available of cuda, cpu, wasm. */
   device?: EngineName | `cuda:${number}`
-  precision?: 'fp32' | 'bf16'
 }
 
 async function probeCuda(): Promise<EngineProbe> {
@@ -40,7 +40,7 @@ async function probeCpu(): Promise<EngineProbe> {
   const found = await loadAddon('cpu')
   if (!('addon' in found)) return { name: 'cpu', available: false, ...found }
   try {
-    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon)}` }
+    return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon, 'fp32')}` }
   } catch (error) {
     if (!(error instanceof MeshflError)) throw error
     const { message, hint } = error
@@ -104,12 +104,9 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
   const chosen = probes.find(({ name, available }) => (asked === undefined ? available : name === asked))
   if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
   if (!chosen.available) throw unavailable(chosen, 'cannot open')
-  if (options.precision === 'bf16') {
-    throw new MeshflError('MODEL_UNSUPPORTED', `the ${chosen.name} engine computes in fp32 only`, {
-      hint: "leave precision out, or ask for 'fp32'",
-    })
-  }
-  const { device: _, precision: __, ...defaults } = options
+  const { device: _, ...defaults } = options
   if (chosen.name === 'cuda') return createCudaEngine({ ...defaults, ...(index ? { device: Number(index) } : {}) })
-  return chosen.name === 'cpu' ? createCpuEngine(defaults) : createWasmEngine(defaults)
+  if (chosen.name === 'cpu') return createCpuEngine(defaults)
+  if (defaults.precision === 'bf16') throw fp32Only(chosen.name)
+  return createWasmEngine(defaults)
 }

@@ -6,6 +6,8 @@ import {
   canonicalJson,
   createRandom,
   type EvaluateTask,
+  type GradientOutcome,
+  type GradientTask,
   type MeshflEvent,
   type ModelLayout,
   type ModelState,
@@ -64,7 +66,7 @@ export function createFakeTrainer(site: string, options: { delayMs?: number; sam
   }
   return {
     begun,
-    async train({ round, model, state, signal, onStep }: TrainTask): Promise<TrainOutcome> {
+    async train({ round, model, state, rule, signal, onStep }: TrainTask): Promise<TrainOutcome> {
       begun.push(round)
       onStep({ step: 1, steps: 1, loss: 1 / round, learningRate: 0.1, seconds: 0.01 })
       await delay(signal)
@@ -72,16 +74,33 @@ export function createFakeTrainer(site: string, options: { delayMs?: number; sam
       const added = randomModel(site, round)
       const next = (values: Float32Array, add: Float32Array): Float32Array =>
         values.map((value, i) => 0.9 * value + 0.1 * add[i]! + 0.01 * momentum)
+      // What a rule brings along moves the result too, so that a wrong vector shows in the hash.
+      const vector = rule?.kind === 'scaffold' ? rule.control : rule?.kind === 'meshfl-reference' ? rule.gradient : null
+      const pull = rule?.kind === 'proximal' ? 1 / (1 + rule.mu) : 1
+      const answers = rule?.kind === 'scaffold' || rule?.kind === 'meshfl-reference'
       const after = new Uint8Array(8)
       new DataView(after.buffer).setFloat64(0, 0.5 * momentum + round)
       return {
         model: {
-          parameters: next(model.parameters, added.parameters),
+          parameters: next(model.parameters, added.parameters).map((value, i) => pull * value - (vector?.[i] ?? 0)),
           statistics: next(model.statistics, added.statistics),
         },
         samples: options.samples ?? 3 + site.length,
         state: after,
+        ...(answers ? { vector: added.parameters.map((value) => 0.1 * value + 0.001 * momentum) } : {}),
         metrics: { loss: 1 / round, dice: DICE, seconds: 0.01 },
+      }
+    },
+    async gradient({ round, step, model, signal }: GradientTask): Promise<GradientOutcome> {
+      begun.push(round)
+      await delay(signal)
+      const noise = randomModel(site, round, step)
+      return {
+        gradients: model.parameters.map((value, i) => 0.1 * value + noise.parameters[i]!),
+        batchStatistics: noise.statistics,
+        voxels: 1000,
+        samples: 1,
+        metrics: { loss: 1 / (round + step), dice: DICE, seconds: 0.01 },
       }
     },
     async evaluate({ round, signal }: EvaluateTask) {
@@ -104,9 +123,13 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
     conform: { mode: 'freesurfer', shape: [256, 256, 256] },
     engine: 'test',
     instructionSet: 'none',
+    precision: 'fp32',
     ...change,
   }
 }
+
+/** Writes that wait for nothing and say nothing. */
+export const SILENT = { tell: () => undefined, retryMs: 10 }
 
 const FAST = {
   pingMs: 200,
@@ -116,6 +139,7 @@ const FAST = {
   resendMs: 150,
   probeMs: 30,
   doneGraceMs: 300,
+  writeRetryMs: 20,
 }
 
 function makeStudy(change: Record<string, unknown> = {}): Study {

@@ -15,6 +15,8 @@ export interface Timing {
   probeMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
+  /** A write for which there was no room is tried again after this. */
+  writeRetryMs: number
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -27,6 +29,7 @@ export const DEFAULT_TIMING: Timing = {
   firstStepMs: 1_800_000,
   probeMs: 500,
   doneGraceMs: 3000,
+  writeRetryMs: 1000,
 }
 
 /** Where a test stops a process as a crash would: it throws there. */

@@ -1,6 +1,5 @@
 import { type ModelState, modelSha256, StudySchema } from '@meshfl/core'
-import type { Session } from '@meshfl/engine'
-import { initializeModel } from '@meshfl/engine'
+import { initializeModel, modelLayout, openEngine, type Session, type Step } from '@meshfl/engine'
 import { createReferenceEngine, createTinyDataset } from '@meshfl/testkit'
 import { describe, expect, test } from 'vitest'
 import { LocalTrainer, type LocalTrainerOptions } from './local-trainer.js'
@@ -39,6 +38,18 @@ async function trainRounds(trainer: LocalTrainer, rounds: number, through = roun
   }
   return { model, state, losses, hash: modelSha256(model) }
 }
+
+type StepArguments = Parameters<Session['forwardBackward']>
+
+/** The session, with every step's result and arguments passed through a function. */
+const wrapStep = (real: Session, through: (step: Step, args: StepArguments) => Promise<Step>): Session => ({
+  grid: real.grid,
+  memory: real.memory,
+  forward: real.forward.bind(real),
+  evaluate: real.evaluate.bind(real),
+  dispose: real.dispose.bind(real),
+  forwardBackward: async (...args) => through(await real.forwardBackward(...args), args),
+})
 
 describe('LocalTrainer', () => {
   test('training lowers the loss and raises the Dice of cases that it has not seen', async () => {
@@ -85,15 +96,15 @@ describe('LocalTrainer', () => {
     const visits: string[] = []
     const tiny = createTinyDataset({ seed: 1, train: 5, valid: 0 })
     const recipe = { ...study.recipe, batchSize: 2, localEpochs: 2 }
-    const trainer = await openTrainer({
-      recipe,
-      trainCases: tiny.trainCases,
-      cacheBytes: 0,
-      loadCase: (item) => {
-        visits.push(item.id)
-        return tiny.loadCase(item)
-      },
+    const ids = new Map<string, string>()
+    for (const item of tiny.trainCases) ids.set((await tiny.loadCase(item)).image.join(), item.id)
+    const real = await createReferenceEngine().createSession(study.model, tiny.grid)
+    const session = wrapStep(real, async (step, [, { images, count }]) => {
+      const voxels = images.length / count
+      for (let i = 0; i < count; i++) visits.push(ids.get(images.subarray(i * voxels, (i + 1) * voxels).join())!)
+      return step
     })
+    const trainer = await openTrainer({ recipe, trainCases: tiny.trainCases, cacheBytes: 0, session })
     const steps: [number, number][] = []
     const model = initializeModel(study.model, 7)
     const outcome = await trainer.train({
@@ -107,6 +118,60 @@ describe('LocalTrainer', () => {
     const epochs = [visits.slice(0, 5), visits.slice(5, 10)]
     for (const epoch of epochs) expect([...epoch].sort()).toEqual(all)
     expect(epochs[0]).not.toEqual(epochs[1])
+  })
+
+  test('batches of volumes, the last of them smaller, are trained as the reference engine trains them', async () => {
+    const recipe = { ...study.recipe, batchSize: 2 }
+    const options = { train: 5, recipe }
+    const tiny = createTinyDataset({ seed: 1, train: 5, valid: 2 })
+    const session = await (await openEngine({ device: 'wasm', threads: 2 })).createSession(study.model, tiny.grid, {
+      batchSize: 2,
+    })
+    const counts: number[] = []
+    const counted = wrapStep(session, async (step, [, { count }]) => {
+      counts.push(count)
+      return step
+    })
+    const found = await trainRounds(await openTrainer({ ...options, session: counted }), 3)
+    session.dispose()
+    const truth = await trainRounds(await openTrainer(options), 3)
+    expect(counts).toEqual([2, 2, 1, 2, 2, 1, 2, 2, 1])
+    for (const [i, loss] of truth.losses.entries()) expect(found.losses[i]).toBeCloseTo(loss, 5)
+    // The variance is that of the whole batch, which that of its volumes apart would fall short of. (The means follow the biases before
+    // BatchNorm, whose gradient is rounding alone.)
+    for (const { name, offset } of modelLayout(study.model).statistics.filter(({ name }) => name.endsWith('var'))) {
+      for (let i = offset; i < offset + study.model.channels; i++) {
+        expect(found.model.statistics[i]! / truth.model.statistics[i]!, name).toBeCloseTo(1, 3)
+      }
+    }
+  })
+
+  test('the next volumes are read while a step runs, and the time that a step waits for its own is told', async () => {
+    const tiny = createTinyDataset({ seed: 1, train: 4, valid: 0 })
+    const begun: string[] = []
+    let first: () => void = () => undefined
+    const loadCase = async (item: { id: string }) => {
+      begun.push(item.id)
+      if (begun.length === 1) await new Promise<void>((resolve) => (first = resolve))
+      return tiny.loadCase(item)
+    }
+    const begunAtStep: number[] = []
+    const waited: number[] = []
+    const trainer = await openTrainer({ trainCases: tiny.trainCases, valid: 0, loadCase, cacheBytes: 0 })
+    const training = trainer.train({
+      ...{ round: 1, rounds: 1, model: initializeModel(study.model, 7), state: null, signal },
+      onStep: ({ dataSeconds, seconds }) => {
+        begunAtStep.push(begun.length)
+        expect(dataSeconds!).toBeLessThanOrEqual(seconds)
+        waited.push(dataSeconds!)
+      },
+    })
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(begun.length).toBe(3) // the first, for which the engine waits, and two more
+    first()
+    await training
+    expect(begunAtStep).toEqual([3, 4, 4, 4])
+    expect(waited[0]).toBeGreaterThan(0.02)
   })
 
   test('the learning rate runs over all rounds', async () => {
@@ -139,17 +204,7 @@ describe('LocalTrainer', () => {
     const tiny = createTinyDataset({ seed: 1, train: 3, valid: 0 })
     const real = await createReferenceEngine().createSession(study.model, tiny.grid)
     let calls = 0
-    const session: Session = {
-      grid: real.grid,
-      memory: real.memory,
-      forward: real.forward.bind(real),
-      evaluate: real.evaluate.bind(real),
-      dispose: real.dispose.bind(real),
-      async forwardBackward(...args) {
-        const step = await real.forwardBackward(...args)
-        return ++calls === 2 ? { ...step, ...spoil(step) } : step
-      },
-    }
+    const session = wrapStep(real, async (step) => (++calls === 2 ? { ...step, ...spoil(step) } : step))
     const model = initializeModel(study.model, 7)
     const trainer = await openTrainer({ session })
     await expect(trainer.train({ round: 1, rounds: 1, model, state: null, signal, onStep })).rejects.toMatchObject({

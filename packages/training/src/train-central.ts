@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import {
   type EventSink,
+  isStagnant,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -8,6 +9,7 @@ import {
   now,
   readEventLog,
   removeTemporaryFiles,
+  riseAfter,
   type SiteTrainer,
   type Study,
   studySha256,
@@ -16,7 +18,7 @@ import { type Engine, initializeModel, modelLayout } from '@meshfl/engine'
 import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, writeModels } from './checkpoint.js'
 
 /** What trains: a LocalTrainer. */
-export interface CentralTrainer extends SiteTrainer {
+export interface CentralTrainer extends Pick<SiteTrainer, 'train' | 'evaluate'> {
   readonly site: string
 }
 
@@ -25,18 +27,18 @@ export interface CentralOptions {
   /** The run's folder. */
   run: string
   trainer: CentralTrainer
-  /** Recorded in the checkpoint: bits are equal only on the same engine and instruction set. */
-  engine: { name: Engine['name']; device: { instructionSet: string } }
+  /** Recorded in the checkpoint: bits are equal only on the same engine, instruction set and precision. */
+  engine: Pick<Engine, 'name' | 'precision'> & { device: { instructionSet: string } }
   emit: EventSink
   signal: AbortSignal
-  /** Continues on another engine or instruction set; the result is then that of neither alone. */
+  /** Continues on another engine or instruction set, or in another precision; the result is then that of neither alone. */
   allowEngineChange?: boolean
   /** Where a new run starts; absent: initialised from the study's seed. */
   initialModel?: ModelState
 }
 
 export interface CentralOutcome {
-  /** Rounds committed: fewer than asked for when the target was reached. */
+  /** Rounds committed: fewer than asked for when the run ended early. */
   rounds: number
   model: ModelState
   /** Of the parameters and the statistics. */
@@ -62,8 +64,8 @@ export async function openCheckpoint(
   if (!checkpoint) return null
   const { progress } = checkpoint
   if (progress.studySha256 !== studySha256(study)) throw otherStudy(run)
-  const had = `${progress.engine} (${progress.instructionSet})`
-  const has = `${engine.name} (${engine.device.instructionSet})`
+  const had = `${progress.engine} (${progress.instructionSet}, ${progress.precision})`
+  const has = `${engine.name} (${engine.device.instructionSet}, ${engine.precision})`
   if (had !== has && !allowEngineChange) {
     throw new MeshflError('RUN_ENGINE_CHANGED', `${run} was trained on ${had}, this is ${has}`, {
       hint: `use the engine that it was started with, or pass --allow-engine-change and lose bit-for-bit reproducibility`,
@@ -74,7 +76,7 @@ export async function openCheckpoint(
 }
 
 /**
- * Trains on one machine, round after round, until the study's rounds are done or its target is reached. Every round is committed
+ * Trains on one machine, round after round, until the study's rounds are done, its target is reached or its early stop ends it. Every round is committed
  * before the next begins; whatever was killed at whatever moment continues from the last one, to the same bits.
  * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_ENGINE_CHANGED`, `TRAINING_DIVERGED`, `DISK_FULL`, ...; the signal's reason
  */
@@ -89,9 +91,10 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
   const resumedAt = checkpoint?.progress.round ?? 0
   const begun = performance.now()
 
-  for (let round = resumedAt + 1; round <= rounds && !targetReached(study, checkpoint); round++) {
+  for (let round = resumedAt + 1; round <= rounds && !isOver(study, checkpoint); round++) {
     signal.throwIfAborted()
     const roundBegun = performance.now()
+    let dataSeconds = 0
     const start = checkpoint?.model ?? options.initialModel ?? initializeModel(study.model, study.seed)
     emit({ type: 'round-started', time: now(), round, rounds, sites: [site] })
     const trained = await trainer.train({
@@ -100,8 +103,13 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       model: start,
       state: checkpoint?.state ?? null,
       signal,
-      onStep: (progress) => emit({ type: 'step', time: now(), site, round, ...progress }),
+      onStep: (progress) => {
+        dataSeconds += progress.dataSeconds ?? 0
+        emit({ type: 'step', time: now(), site, round, ...progress })
+      },
     })
+    const waited = `round ${round}: the engine waited ${dataSeconds.toFixed(3)} s for volumes in ${trained.metrics.seconds.toFixed(3)} s of training`
+    emit({ type: 'log', time: now(), level: 'debug', message: waited, site })
     const { model, state, samples, metrics } = trained
     const parametersSha256 = modelSha256(model)
     emit({ type: 'site-trained', time: now(), site, round, ...metrics, samples, updateSha256: parametersSha256 })
@@ -116,7 +124,9 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       studySha256: studySha256(study),
       engine: options.engine.name,
       instructionSet: options.engine.device.instructionSet,
+      precision: options.engine.precision,
       best: better || !before ? { round, foregroundDice } : before.progress.best,
+      rise: riseAfter(before?.progress.rise ?? null, round, foregroundDice, study.earlyStop?.minDelta ?? 0),
       metrics: {
         trainLoss: metrics.loss,
         trainDice: metrics.dice,
@@ -132,7 +142,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
     emit({ type: 'site-evaluated', time: now(), site, round, ...valid })
     if (better && foregroundDice !== null) emit({ type: 'best', time: now(), round, foregroundDice })
     const secondsEach = (performance.now() - begun) / 1000 / (round - resumedAt)
-    const left = targetReached(study, checkpoint) ? 0 : secondsEach * (rounds - round)
+    const left = isOver(study, checkpoint) ? 0 : secondsEach * (rounds - round)
     emitRoundFinished(emit, study, checkpoint, left)
   }
   if (!checkpoint) throw new RangeError('a study has at least one round')
@@ -174,9 +184,13 @@ function isBetter(score: number | null, best: number | null): boolean {
   return best === null || (score !== null && score > best)
 }
 
-function targetReached({ targetDice }: Study, checkpoint: Checkpoint | null): boolean {
-  const reached = checkpoint?.progress.metrics.validDice?.foregroundDice
-  return targetDice !== undefined && reached !== undefined && reached !== null && reached >= targetDice
+/** Whether the run ends before its last round: the target is reached, or patience is at its end. */
+function isOver({ targetDice, earlyStop }: Study, checkpoint: Checkpoint | null): boolean {
+  if (!checkpoint) return false
+  const { metrics, rise, round } = checkpoint.progress
+  const reached = metrics.validDice?.foregroundDice ?? null
+  if (targetDice !== undefined && reached !== null && reached >= targetDice) return true
+  return earlyStop !== undefined && isStagnant(rise, round, earlyStop)
 }
 
 function otherStudy(run: string, cause?: unknown): MeshflError {

@@ -1,6 +1,7 @@
 //! Which instruction set to use, found at run time.
 
-use crate::plan::{Plan, Request};
+use crate::element::Bf16;
+use crate::plan::{Plan, Request, BF16, FP32};
 use crate::run::run;
 use crate::team::Team;
 
@@ -89,13 +90,29 @@ impl Isa {
         Self::ALL.iter().copied().filter(|isa| isa.is_here())
     }
 
+    /// Whether it computes in a precision.
+    pub fn computes(self, precision: u32) -> bool {
+        matches!(precision, FP32 | BF16)
+    }
+
+    /// Those of this machine that compute in a precision, best first.
+    pub fn of(precision: u32) -> impl Iterator<Item = Self> {
+        Self::here().filter(move |isa| isa.computes(precision))
+    }
+
     pub fn plan(self, request: &Request) -> Plan {
-        with_lanes!(self, L => Plan::new::<L, f32>(request, 0))
+        with_lanes!(self, L => match request.precision {
+            BF16 => Plan::new::<L, Bf16>(request, 0),
+            _ => Plan::new::<L, f32>(request, 0),
+        })
     }
 
     /// # Safety
     /// As `run::run`; the plan is this instruction set's, which is here.
     pub unsafe fn run(self, plan: &Plan, base: usize, team: &Team, thread: usize) -> u32 {
-        with_lanes!(self, L => run::<L, f32>(plan, base, team, thread))
+        with_lanes!(self, L => match plan.request.precision {
+            BF16 => run::<L, Bf16>(plan, base, team, thread),
+            _ => run::<L, f32>(plan, base, team, thread),
+        })
     }
 }

@@ -7,14 +7,14 @@ pub mod session;
 mod threads;
 
 use crate::isa::chosen::Isa;
-use crate::plan::Request;
+use crate::plan::{Request, FP32};
 use core::ffi::{c_char, c_void, CStr};
 use error::{Error, Status};
 use session::Session;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Once;
 
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// `mfl_backend` of meshfl.h, member for member.
 #[repr(C)]
@@ -23,7 +23,7 @@ pub struct Backend {
     request_bytes: u32,
     name: *const c_char,
     last_error: extern "C" fn() -> *const c_char,
-    instruction_set: extern "C" fn(u32) -> *const c_char,
+    instruction_set: extern "C" fn(u32, u32) -> *const c_char,
     create: unsafe extern "C" fn(*const c_char, u32, *mut *mut Session) -> Status,
     plan: unsafe extern "C" fn(*const Session, *const Request, *mut u64) -> Status,
     prepare: unsafe extern "C" fn(*const Session, *const Request) -> Status,
@@ -81,7 +81,7 @@ fn null(what: &str) -> Error {
 
 unsafe fn isa_by_name(name: *const c_char) -> Result<Isa, Error> {
     if name.is_null() {
-        return Isa::here().next().ok_or_else(|| Error::invalid("no instruction set".into()));
+        return Isa::of(FP32).next().ok_or_else(|| Error::invalid("no instruction set".into()));
     }
     let name = CStr::from_ptr(name).to_string_lossy();
     let unsupported = |message| Error { status: Status::Unsupported, message };
@@ -94,8 +94,8 @@ extern "C" fn last_error_of_thread() -> *const c_char {
     error::last()
 }
 
-extern "C" fn instruction_set(index: u32) -> *const c_char {
-    match Isa::here().nth(index as usize) {
+extern "C" fn instruction_set(precision: u32, index: u32) -> *const c_char {
+    match Isa::of(precision).nth(index as usize) {
         #[cfg(target_arch = "x86_64")]
         Some(Isa::Avx512) => c"avx512".as_ptr(),
         #[cfg(target_arch = "x86_64")]

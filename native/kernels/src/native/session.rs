@@ -129,6 +129,10 @@ impl Session {
 
     fn laid_out(&self, request: &Request) -> Result<Plan, Error> {
         check(request)?;
+        if !self.isa.computes(request.precision) {
+            let message = format!("{} does not compute in that precision", self.isa.name());
+            return Err(Error { status: Status::Unsupported, message });
+        }
         Ok(self.isa.plan(&Request { threads: self.thread_count as u32, ..*request }))
     }
 }
@@ -162,6 +166,7 @@ fn check(r: &Request) -> Result<(), Error> {
     within("channels", r.channels, 1, MOST_CHANNELS as u32)?;
     within("classes", r.classes, 2, MOST_CLASSES)?;
     within("blocks", r.blocks, 1, MAX_BLOCKS as u32)?;
+    within("precision", r.precision, FP32, BF16)?;
     within("activation", r.activation, ELU, GELU)?;
     within("normalization", r.normalization, BATCH_NORM, NO_NORM)?;
     for (what, flag) in

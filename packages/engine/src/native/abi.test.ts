@@ -5,6 +5,7 @@ import {
   MODES,
   NORMALIZATIONS,
   OUTCOME,
+  PRECISIONS,
   REGIONS,
   REQUEST_BYTES,
   REQUEST_WORDS,
@@ -58,6 +59,7 @@ test('regions, statuses and choices have the same numbers in the header and here
   expect(STATUS).toMatchObject({ ok: OUTCOME.done, cancelled: OUTCOME.cancelled, badLabel: OUTCOME.badLabel })
   expect(enumOf('mfl_mode')).toEqual(MODES)
   expect(enumOf('mfl_activation')).toEqual(ACTIVATIONS)
+  expect(enumOf('mfl_precision')).toEqual(PRECISIONS)
   const { batchNorm, instanceNorm, noNorm } = enumOf('mfl_normalization')
   expect({ batch: batchNorm, instance: instanceNorm, none: noNorm }).toEqual(NORMALIZATIONS)
 })

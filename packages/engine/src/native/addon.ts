@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { REQUEST_BYTES } from '../session/request.js'
 
-export const NATIVE_ABI_VERSION = 1
+export const NATIVE_ABI_VERSION = 2
 
 /** `mfl_status` of meshfl.h. */
 export const STATUS = {
@@ -51,8 +51,8 @@ export type NativeBackend = 'cpu' | 'cuda' | 'cuda-shim'
 export interface Addon {
   readonly abiVersion: number
   readonly requestBytes: number
-  /** Best first; none for a backend that was not built. */
-  instructionSets(backend: string): string[]
+  /** Those that compute in one of `PRECISIONS`, best first; none for a backend that was not built. */
+  instructionSets(backend: string, precision: number): string[]
   /** Undefined for a backend without devices of its own, or that was not built. Throws `NativeError` when no device can be used. */
   devices(backend: string): NativeDevice[] | undefined
   /** Floating-point operations a second that the threads can do in multiply-adds. Blocks for a quarter of a second. */

@@ -1,6 +1,6 @@
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
-import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
+import type { DeviceInfo, Engine, Grid, Precision, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { MachineSession } from '../session/session.js'
 import { type Addon, loadAddon, type NativeBackend } from './addon.js'
 import { NativeMachine } from './native-machine.js'
@@ -17,6 +17,7 @@ const OVERHEAD_BYTES = 64 * 2 ** 20
 export class CudaEngine implements Engine {
   readonly name = 'cuda'
   readonly device: DeviceInfo
+  readonly precision: Precision
   readonly #addon: Addon
   readonly #backend: NativeBackend
   readonly #index: number
@@ -28,21 +29,17 @@ export class CudaEngine implements Engine {
     this.#backend = backend
     this.#index = device
     this.#defaults = defaults
+    this.precision = defaults.precision ?? 'fp32'
     const { name, instructionSet, freeBytes } = this.#describe()
     this.device = { name, instructionSet, memoryBytes: freeBytes }
   }
 
   async createSession(spec: MeshNetSpec, grid: Grid, options: SessionOptions = {}): Promise<Session> {
-    if (options.precision === 'bf16') {
-      throw new MeshflError('MODEL_UNSUPPORTED', 'the cuda engine computes in fp32: bf16 is not part of this version', {
-        hint: "leave precision out, or ask for 'fp32'",
-      })
-    }
     const checked = MeshNetSpecSchema.parse(spec)
     checkGrid(grid)
     const mostBytes = Math.max(0, this.#describe().freeBytes - OVERHEAD_BYTES)
     const native = new this.#addon.Session(this.#backend, null, 1, this.#index)
-    const asked = { ...this.#defaults, ...options }
+    const asked = { ...this.#defaults, precision: this.precision, ...options }
     // Whoever limits the session's memory wants nothing kept beside it.
     const keepsVolumes = asked.maxMemoryBytes === undefined
     return new MachineSession(new NativeMachine(native, 1, { mostBytes, keepsVolumes }), checked, { ...grid }, asked)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { MeshNetSpecSchema } from '@meshfl/core'
 import { describe, expect, test } from 'vitest'
+import type { Precision } from '../engine.js'
 import { initializeModel } from '../initialize.js'
 import { type Addon, loadAddon, STATUS } from './addon.js'
 import { cpuInstructionSets, createCpuEngine } from './cpu-engine.js'
@@ -72,7 +73,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
       const { Session } = require(${JSON.stringify(file)})
       const { parentPort } = require('node:worker_threads')
       const session = new Session('cpu', null, 2)
-      const request = Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 160, 160, 160, 0, 0, 2, 0, 0, 1, 1)
+      const request = Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 160, 160, 160, 0, 0, 0, 2, 0, 0, 1, 1)
       session.prepare(request)
       session.run((status) => parentPort.postMessage(status))
       parentPort.postMessage('running')`
@@ -94,7 +95,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
       const way = process.argv[2]
       const edge = way === 'exit' ? 160 : 8
       const session = new Session('cpu', null, 2)
-      session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, edge, edge, edge, 0, 0, 2, 0, 0, 1, 1))
+      session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, edge, edge, edge, 0, 0, 0, 2, 0, 0, 1, 1))
       session.run((status) => console.log('ended ' + status))
       if (way === 'exit') setTimeout(() => process.exit(7), 20)`
     const spawn = () => execFileSync(process.execPath, ['-e', script, file, way], { timeout: 20_000, stdio: 'pipe' })
@@ -110,7 +111,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
       expect(() => new addon.Session('cpu', null, threads as number)).toThrow(refused(STATUS.invalidArgument))
     }
     const session = new addon.Session('cpu', null, 1)
-    const request = Uint32Array.of(0, 2, 2, 1, 0, 2, 0, 1, 4, 4, 4, 0, 0, 1, 0, 0, 1)
+    const request = Uint32Array.of(0, 2, 2, 1, 0, 2, 0, 1, 4, 4, 4, 0, 0, 0, 1, 0, 0, 1)
     for (const bad of [null, undefined, 3, [], {}, new Uint8Array(4), new Uint32Array(200), new Uint32Array(16)]) {
       expect(() => session.prepare(bad as Uint32Array)).toThrow(refused(STATUS.invalidArgument))
       expect(() => session.plan(bad as Uint32Array)).toThrow(refused(STATUS.invalidArgument))
@@ -130,7 +131,7 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
 
   test('while a session runs it takes no other work', async () => {
     const session = new addon.Session('cpu', null, 2)
-    session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 96, 96, 96, 0, 0, 2, 0, 0, 1, 1))
+    session.prepare(Uint32Array.of(0, 30, 2, 2, 0, 2, 0, 1, 96, 96, 96, 0, 0, 0, 2, 0, 0, 1, 1))
     const ended = new Promise((resolve) => session.run(resolve))
     expect(() => session.run(() => undefined)).toThrow(expect.objectContaining({ status: STATUS.busy }))
     session.cancel()
@@ -149,14 +150,37 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
     })
   })
 
-  test('bf16 is refused, and a grid beyond memory too, with the largest that fits', async () => {
+  test('a grid beyond memory is refused, with the largest that fits', async () => {
     const engine = await createCpuEngine()
-    const options = { precision: 'bf16' } as const
-    await expect(engine.createSession(wide, grid, options)).rejects.toMatchObject({ code: 'MODEL_UNSUPPORTED' })
     const vast = engine.createSession(wide, { depth: 4096, height: 4096, width: 4096 })
     await expect(vast).rejects.toMatchObject({ code: 'ENGINE_MEMORY', data: { largestGrid: expect.anything() } })
     const beyond = engine.createSession(wide, { depth: 2 ** 31, height: 2 ** 31, width: 1 })
     await expect(beyond).rejects.toMatchObject({ code: 'ENGINE_INPUT' })
+  })
+
+  test('in bf16 a training step at 256^3 is planned within 2 GB with every tensor kept', async () => {
+    const engine = await createCpuEngine({ threads: 2, precision: 'bf16' })
+    const session = await engine.createSession(MeshNetSpecSchema.parse({}), { depth: 256, height: 256, width: 256 })
+    expect(session.memory.recomputedBlocks).toEqual([])
+    expect(session.memory.plannedBytes).toBeLessThan(2e9)
+    session.dispose()
+  })
+
+  test('an engine computes in the precision it was opened with, its sessions in another when asked', async () => {
+    const small = { depth: 6, height: 7, width: 20 }
+    const batch = { images: Uint8Array.from({ length: 840 }, (_, i) => (i * i) % 251), count: 1 }
+    const logits = async (precision: Precision, asked?: Precision) => {
+      const engine = await createCpuEngine({ precision })
+      expect(engine.precision).toBe(precision)
+      const session = await engine.createSession(wide, small, asked ? { precision: asked } : {})
+      const result = await session.forward(model, batch, { logits: true })
+      session.dispose()
+      return result.logits
+    }
+    const [fp32, bf16] = [await logits('fp32'), await logits('bf16')]
+    expect(bf16).not.toEqual(fp32)
+    expect(await logits('fp32', 'bf16')).toEqual(bf16)
+    expect(await logits('bf16', 'fp32')).toEqual(fp32)
   })
 
   test('a training step at 256^3 is planned within 3.5 GB with every tensor kept', async () => {
@@ -175,7 +199,7 @@ test.each(['cpu', 'cuda'] as const)(
   'the %s backend is there, or its absence has a reason and a mend',
   async (backend) => {
     const answer = await loadAddon(backend)
-    if ('addon' in answer) expect(answer.addon.instructionSets(backend)).not.toEqual([])
+    if ('addon' in answer) expect(answer.addon.instructionSets(backend, 0)).not.toEqual([])
     else expect(answer).toEqual({ reason: expect.stringMatching(/./), hint: expect.stringMatching(/./) })
   },
 )

@@ -5,7 +5,7 @@ import { disposed, type Machine } from './machine.js'
 import { type Run, requestWords } from './request.js'
 import { largestThatFits } from './what-fits.js'
 
-type Wanted = Omit<Run, 'keptBlocks'>
+type Wanted = Omit<Run, 'keptBlocks' | 'precision'>
 
 interface Choice {
   bytes: number
@@ -49,7 +49,7 @@ export class Planner {
     const { bytes, keptBlocks } = this.#choose(run)
     if (bytes > this.#limit) throw this.#tooLarge(run, bytes)
     try {
-      machine.prepare(requestWords(this.spec, this.grid, machine.threads, { ...run, keptBlocks }), bytes)
+      machine.prepare(this.#words(run, keptBlocks, this.grid), bytes)
     } catch (error) {
       throw this.#tooLarge(run, bytes, error)
     }
@@ -67,14 +67,18 @@ export class Planner {
     return this.#machine
   }
 
+  #words(run: Wanted, keptBlocks: readonly number[], grid: Grid): Uint32Array {
+    const { precision = 'fp32' } = this.options
+    return requestWords(this.spec, grid, this.#held().threads, { ...run, keptBlocks, precision })
+  }
+
   /** The plan that computes least again among those that `checkpointing` allows and that fit, else the smallest. */
   #choose(run: Wanted, grid = this.grid, checkpointing = this.options.checkpointing ?? 'auto'): Choice {
     const machine = this.#held()
     const blocks = this.spec.dilations.length
     const plan = (tensors: number): Choice => {
       const kept = keptBlocks(blocks, tensors)
-      const words = requestWords(this.spec, grid, machine.threads, { ...run, keptBlocks: kept })
-      return { bytes: machine.plan(words), keptBlocks: kept }
+      return { bytes: machine.plan(this.#words(run, kept, grid)), keptBlocks: kept }
     }
     const fewest = run.mode !== 'train' || checkpointing === 'none' ? blocks : fewestTensors(blocks)
     if (checkpointing === 'layer') return plan(fewest)

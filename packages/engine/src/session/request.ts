@@ -5,6 +5,7 @@ import type { Grid } from '../engine.js'
 export const OUTCOME = { done: 0, cancelled: 1, badLabel: 2 } as const
 
 export const MODES = { forward: 0, evaluate: 1, train: 2 } as const
+export const PRECISIONS = { fp32: 0, bf16: 1 } as const
 export const NORMALIZATIONS = { batch: 0, instance: 1, none: 2 } as const
 export const ACTIVATIONS = { elu: 0, relu: 1, gelu: 2 } as const
 
@@ -29,6 +30,7 @@ export interface Run {
   volumes: number
   floatImages: boolean
   logits: boolean
+  precision: keyof typeof PRECISIONS
   /** Training: the blocks whose outputs are kept until the way back; the last is one of them. */
   keptBlocks: readonly number[]
 }
@@ -48,6 +50,7 @@ export const REQUEST_WORDS = [
   'width',
   'floatImages',
   'wantLogits',
+  'precision',
   'threads',
   'keptLow',
   'keptHigh',
@@ -76,6 +79,7 @@ export function requestWords(spec: MeshNetSpec, grid: Grid, threads: number, run
     width: grid.width,
     floatImages: run.floatImages ? 1 : 0,
     wantLogits: run.logits ? 1 : 0,
+    precision: PRECISIONS[run.precision],
     threads,
     keptLow: bits(run.keptBlocks, 0),
     keptHigh: bits(run.keptBlocks, 32),

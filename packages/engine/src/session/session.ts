@@ -27,7 +27,7 @@ interface Truth {
 
 /** What a run needs beside the model and the batch. */
 interface Task {
-  run: Omit<Run, 'volumes' | 'floatImages' | 'keptBlocks'>
+  run: Omit<Run, 'volumes' | 'floatImages' | 'keptBlocks' | 'precision'>
   truth?: Truth
   signal: AbortSignal | undefined
 }

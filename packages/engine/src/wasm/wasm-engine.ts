@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os'
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
-import { checkGrid } from '../check-inputs.js'
+import { checkGrid, fp32Only } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { MachineSession } from '../session/session.js'
 import { countThreads, processorName } from '../session/threads.js'
@@ -23,6 +23,7 @@ function createMemory(): WebAssembly.Memory {
 
 class WasmEngine implements Engine {
   readonly name = 'wasm'
+  readonly precision = 'fp32'
   readonly device: DeviceInfo
   readonly #module: WebAssembly.Module
   readonly #defaults: SessionDefaults
@@ -40,9 +41,7 @@ class WasmEngine implements Engine {
 
   async createSession(spec: MeshNetSpec, grid: Grid, options: SessionOptions = {}): Promise<Session> {
     if (options.precision === 'bf16') {
-      throw new MeshflError('MODEL_UNSUPPORTED', 'the wasm engine computes in fp32 only', {
-        hint: "leave precision out, or ask for 'fp32'",
-      })
+      throw fp32Only('wasm')
     }
     const checked = MeshNetSpecSchema.parse(spec)
     checkGrid(grid)

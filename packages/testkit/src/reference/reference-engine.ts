@@ -28,6 +28,7 @@ import { type Model64, ReferenceNetwork, type Volumes64 } from './network.js'
 export function createReferenceEngine(): Engine {
   return {
     name: 'cpu',
+    precision: 'fp32',
     device: { name: 'reference (TypeScript)', instructionSet: 'float64', memoryBytes: 2 ** 30 },
     async createSession(spec, grid, options = {}) {
       return new ReferenceSession(spec, grid, options)

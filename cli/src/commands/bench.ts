@@ -1,0 +1,109 @@
+import { Command } from 'commander'
+import type { BenchDevice, BenchTask } from '../bench/bench-case.js'
+import { listOf, oneOf, wholeNumber } from '../option-parsers.js'
+import { type OutputOptions, withOutputOptions } from '../output.js'
+import { runCommand } from '../run-command.js'
+
+interface BenchOptions extends OutputOptions {
+  case: BenchTask[]
+  device: BenchDevice[]
+  precision: ('fp32' | 'bf16')[]
+  grid: number[]
+  channels: number[]
+  maxMemory: string
+  threads?: number
+  repeats: number
+  peers: boolean
+  out?: string
+  report?: string[]
+  into?: string[]
+  plot?: string
+}
+
+const all = (text: string, before: string[] = []): string[] => [...before, text]
+
+/** `meshfl bench`; other benches are subcommands of it. */
+export function benchCommand(): Command {
+  return withOutputOptions(
+    new Command('bench')
+      .description(
+        'Time the engines of this machine, after checking their answers, and PyTorch and onnxruntime beside them where they are installed',
+      )
+      .option('--case <names>', 'step, forward', listOf(oneOf('step', 'forward')), ['step', 'forward'])
+      .option('--device <names>', 'cuda, cpu, wasm', listOf(oneOf('cuda', 'cpu', 'wasm')), ['cpu', 'wasm'])
+      .option('--precision <names>', 'fp32, bf16', listOf(oneOf('fp32', 'bf16')), ['fp32'])
+      .option('--grid <edges>', 'edges of cubes in voxels', listOf(wholeNumber(1)), [64, 96])
+      .option('--channels <numbers>', 'channels of the network', listOf(wholeNumber(1)), [5])
+      .option('--max-memory <amounts>', 'what a step may take: all, 3GB,2GB', 'all')
+      .option('--threads <n>', 'threads, of the peers too (default: all cores)', wholeNumber(1))
+      .option('--repeats <n>', 'runs after the warm-up; the median counts', wholeNumber(1), 5)
+      .option('--no-peers', 'time the engines alone')
+      .option('--out <file>', 'write machine and figures as JSON')
+      .option('--report <file...>', 'measure nothing: print the figures of such files as Markdown', all)
+      .option(
+        '--into <file...>',
+        'with --report: put them into Markdown files, between <!-- bench:begin --> and <!-- bench:end -->',
+        all,
+      )
+      .option('--plot <file>', 'with --report: draw seconds against voxels as SVG')
+      .addHelpText(
+        'after',
+        `
+Peers: a python3 that has torch (MESHFL_PYTHON names one), and onnxruntime-node, which is not part of meshfl:
+  npm install --ignore-scripts --prefix ./peers onnxruntime-node && export MESHFL_ONNXRUNTIME=./peers
+
+Examples:
+  meshfl bench --grid 64,128,256 --out figures.json
+  meshfl bench --report figures.json --plot figures.svg`,
+      ),
+  ).action(async (options: BenchOptions) => {
+    await runCommand(options, { title: 'meshfl bench' }, async ({ output, signal }) => {
+      if (options.report) {
+        const { reportBench } = await import('../bench/report-bench.js')
+        const markdown = await reportBench({ files: options.report, into: options.into ?? [], plot: options.plot })
+        return output.say(markdown)
+      }
+      const [
+        { now, parseBytes, writeFileAtomic },
+        { measureMachine },
+        { runBench },
+        { describeMachine, describeResult },
+        os,
+      ] = await Promise.all([
+        import('@meshfl/core'),
+        import('../bench/measure-machine.js'),
+        import('../bench/run-bench.js'),
+        import('../bench/describe-bench.js'),
+        import('node:os'),
+      ])
+      const threads = options.threads ?? os.availableParallelism()
+      const machine = await measureMachine(threads)
+      if (options.json) output.events({ ...machine })
+      output.say(describeMachine(machine))
+      const results: object[] = []
+      await runBench({
+        plan: {
+          tasks: options.case,
+          devices: options.device,
+          precisions: options.precision,
+          grids: options.grid,
+          channels: options.channels,
+          memoryLimits: options.maxMemory.split(',').map((text) => (text.trim() === 'all' ? null : parseBytes(text))),
+          threads,
+          repeats: options.repeats,
+          peers: options.peers,
+        },
+        peakGflops: machine.peakGflops,
+        signal,
+        onResult(result) {
+          results.push(result)
+          if (options.json) output.result({ ...result })
+          output.say(describeResult(result))
+        },
+        onProgress: (done, total) =>
+          output.events({ type: 'progress', time: now(), task: 'bench', done, total, unit: 'runs' }),
+      })
+      if (options.out) await writeFileAtomic(options.out, `${JSON.stringify({ machine, results }, null, 2)}\n`)
+    })
+  })
+}
