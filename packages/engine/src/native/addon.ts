@@ -37,7 +37,7 @@ export interface NativeSession {
 }
 
 /** A device with memory of its own. */
-export interface NativeDevice {
+interface NativeDevice {
   name: string
   instructionSet: string
   memoryBytes: number
