@@ -158,6 +158,7 @@ class Federation {
           conform: { mode: 'freesurfer', shape: [grid.width, grid.height, grid.depth] },
           engine: 'wasm',
           instructionSet: engine.device.instructionSet,
+          precision: 'fp32',
         }),
         createTrainer: () => openTrainer(study, site, engine),
         events: () => undefined,

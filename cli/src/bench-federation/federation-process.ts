@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { type MeshflEvent, openEventLog, type SiteDescription, StudySchema, studySha256 } from '@meshfl/core'
+import { type MeshflEvent, openEventLog, StudySchema, studySha256 } from '@meshfl/core'
 import { joinFederation, startCoordinator } from '@meshfl/federation'
 import type { CoordinatorJob, FromProcess, SitesJob, ToProcess } from './process-messages.js'
-import { createTinyTrainer } from './tiny-trainer.js'
+import { createTinyTrainer, describeTinySite } from './tiny-trainer.js'
 
 /**
  * A coordinator, or some sites, in a process of its own that its parent may kill at any moment: the federation as `meshfl serve`
@@ -85,22 +85,6 @@ async function runSites(job: SitesJob): Promise<void> {
   })
   const [first] = await Promise.all(ends)
   say({ type: 'finished', ...first! })
-}
-
-function describeTinySite(site: string): SiteDescription {
-  return {
-    site,
-    trainCases: 64,
-    validCases: 2,
-    classes: 3,
-    classNames: ['background', 'white matter', 'grey matter'],
-    labelMap: 'gw3',
-    voxelSizeMm: 1,
-    conform: { mode: 'freesurfer', shape: [256, 256, 256] },
-    engine: 'none',
-    instructionSet: 'none',
-    precision: 'fp32',
-  }
 }
 
 /** What is held after a full collection, and what the system counts. */

@@ -1,4 +1,4 @@
-import type { EvaluateTask, SiteTrainer, TrainOutcome, TrainTask } from '@meshfl/core'
+import type { EvaluateTask, SiteDescription, SiteTrainer, TrainOutcome, TrainTask } from '@meshfl/core'
 
 /**
  * A trainer that takes no time, so that what remains is the federation: its update depends on site, round, model and on the
@@ -40,6 +40,23 @@ export function createTinyTrainer(site: string, options: { delayMs?: number } = 
       const foregroundDice = (createNoise(`dice/${site}/${round}`)() + 1) / 2
       return { cases: 2, loss: 1 / round, dice: { perClass: {}, foregroundDice } }
     },
+  }
+}
+
+/** What a site with such a trainer says of itself. */
+export function describeTinySite(site: string): SiteDescription {
+  return {
+    site,
+    trainCases: 64,
+    validCases: 2,
+    classes: 3,
+    classNames: ['background', 'white matter', 'grey matter'],
+    labelMap: 'gw3',
+    voxelSizeMm: 1,
+    conform: { mode: 'freesurfer', shape: [256, 256, 256] },
+    engine: 'none',
+    instructionSet: 'none',
+    precision: 'fp32',
   }
 }
 

@@ -1,4 +1,4 @@
-//! Times passes of one model: `cargo run --release --example time -- [edge] [channels] [threads] [isa] [dilation,...]`.
+//! Times passes of one model: `cargo run --release --example time -- [edge] [channels] [threads] [isa] [dilation,...] [runs] [fp32|bf16]`.
 
 use meshfl_kernels::isa::chosen::Isa;
 use meshfl_kernels::native::session::Session;
@@ -10,13 +10,22 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize, default: u32| arguments.get(index).and_then(|word| word.parse().ok()).unwrap_or(default);
     let (edge, channels, threads) = (number(0, 96), number(1, 5), number(2, 1));
-    let isa =
-        Isa::here().find(|isa| arguments.get(3).is_none_or(|name| isa.name() == name)).expect("an instruction set of this CPU");
+    let precision = u32::from(arguments.get(6).is_some_and(|word| word == "bf16"));
+    let isa = Isa::of(precision)
+        .find(|isa| arguments.get(3).is_none_or(|name| isa.name() == name))
+        .expect("an instruction set of this CPU");
     let dilations: Vec<u32> = arguments
         .get(4)
         .map_or(vec![1, 2, 4, 8, 16, 8, 4, 2, 1], |words| words.split(',').map(|word| word.parse().unwrap()).collect());
-    let mut request =
-        Request { channels, classes: 3, blocks: dilations.len() as u32, convolution_bias: 1, threads, ..Request::EMPTY };
+    let mut request = Request {
+        channels,
+        classes: 3,
+        blocks: dilations.len() as u32,
+        convolution_bias: 1,
+        threads,
+        precision,
+        ..Request::EMPTY
+    };
     request = Request { depth: edge, height: edge, width: edge, ..request };
     request.dilations[..dilations.len()].copy_from_slice(&dilations);
     let peak = peak::flops(isa, threads as usize) / 1e9;

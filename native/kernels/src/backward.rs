@@ -3,8 +3,9 @@
 //! input; against the input's own rows, the gradient by the weights.
 
 use crate::activation::through_normalisation;
+use crate::bf16::pairs;
 use crate::conv::RowShape;
-use crate::element::Element;
+use crate::element::{Element, Products};
 use crate::fours::{mix_gradients, unmix, MIXED, TOGETHER};
 use crate::items::{item, Item};
 use crate::lanes::Lanes;
@@ -21,6 +22,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// From the gradient by a block's normalised values: that by its convolution's weights, and that by the normalised values of the
     /// block before.
     pub(crate) unsafe fn backward(&self, block: usize) -> Option<()> {
+        if E::PRODUCTS != Products::Floats {
+            return self.backward_in_bf16(block);
+        }
         if block == 0 {
             return self.first_weights();
         }
@@ -175,7 +179,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
 
     /// The gradient by a block's weights from the items' sums of products. `mirrored`: their columns are of the convolution that
     /// carries gradients back.
-    unsafe fn conclude_weights(&self, block: usize, items: usize, s: &RowShape, mirrored: bool) {
+    pub(crate) unsafe fn conclude_weights(&self, block: usize, items: usize, s: &RowShape, mirrored: bool) {
         let gradients = self.gradients().add(self.plan.parameters_of(block));
         for input in 0..s.inputs {
             for tap in 0..27 {
@@ -184,7 +188,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 for output in 0..s.outputs {
                     let column =
                         |plane: usize| self.total(items, (((plane * 3 + ky) * s.inputs + input) * 3 + kx) * s.outputs + output);
-                    let gradient = if s.planes == 3 { column(kz) } else { unmix(kz, column) };
+                    let gradient = match s.planes {
+                        3 => column(kz),
+                        pairs::MIXED => pairs::unmix(kz, column),
+                        _ => unmix(kz, column),
+                    };
                     let at = if mirrored {
                         (input * s.outputs + output) * 27 + 26 - tap
                     } else {

@@ -1,10 +1,26 @@
 //! What the tensors of blocks hold.
 
+use crate::bf16::tiles::{Tiles, Twin};
 use crate::lanes::Lanes;
+use core::marker::PhantomData;
+
+/// What convolutions multiply.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Products {
+    /// Floats, whatever the tensors hold.
+    Floats,
+    /// Pairs of bf16: `Lanes::dot_bf16`.
+    Dots,
+    /// Tiles of bf16.
+    Tiles,
+}
 
 pub trait Element: Copy {
     /// Whether it is a float, so that rows of a tensor can be read where they lie.
     const IS_FLOAT: bool;
+    const PRODUCTS: Products;
+    /// The unit of `Products::Tiles`.
+    type Tiles: Tiles;
 
     /// # Safety
     /// `from` points to a register's worth of readable elements; no alignment is needed.
@@ -36,6 +52,8 @@ pub trait Element: Copy {
 
 impl Element for f32 {
     const IS_FLOAT: bool = true;
+    const PRODUCTS: Products = Products::Floats;
+    type Tiles = Twin;
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(from: *const Self) -> L {
@@ -55,13 +73,42 @@ impl Element for f32 {
     }
 }
 
+/// How bf16 are multiplied.
+pub trait Multiplier: Copy {
+    const PRODUCTS: Products;
+    type Tiles: Tiles;
+}
+
+#[derive(Clone, Copy)]
+pub struct ByFloats;
+impl Multiplier for ByFloats {
+    const PRODUCTS: Products = Products::Floats;
+    type Tiles = Twin;
+}
+
+#[derive(Clone, Copy)]
+pub struct ByDots;
+impl Multiplier for ByDots {
+    const PRODUCTS: Products = Products::Dots;
+    type Tiles = Twin;
+}
+
+#[derive(Clone, Copy)]
+pub struct ByTiles<T>(PhantomData<T>);
+impl<T: Tiles + Copy> Multiplier for ByTiles<T> {
+    const PRODUCTS: Products = Products::Tiles;
+    type Tiles = T;
+}
+
 /// A bf16, read as a float and rounded when it is stored.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Bf16(u16);
+pub struct Bf16<M>(u16, PhantomData<M>);
 
-impl Element for Bf16 {
+impl<M: Multiplier> Element for Bf16<M> {
     const IS_FLOAT: bool = false;
+    const PRODUCTS: Products = M::PRODUCTS;
+    type Tiles = M::Tiles;
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(from: *const Self) -> L {

@@ -1,6 +1,6 @@
 //! A register of floats.
 
-use crate::bf16::{narrow, widen};
+use crate::bf16::{dot, narrow, widen};
 
 const MOST_LANES: usize = 16;
 
@@ -35,6 +35,34 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn prefetch<T>(_from: *const T) {}
     fn splat(value: f32) -> Self;
+
+    /// Words of two bf16, rounded by `bf16::narrow`: self below, `upper` above.
+    /// # Safety
+    /// As `enter`.
+    #[inline(always)]
+    unsafe fn pair_bf16(self, upper: Self) -> Self {
+        let (mut low, mut high) = ([0.0f32; MOST_LANES], [0.0f32; MOST_LANES]);
+        self.store(low.as_mut_ptr());
+        upper.store(high.as_mut_ptr());
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = f32::from_bits(u32::from(narrow(high)) << 16 | u32::from(narrow(*low)));
+        }
+        Self::load(low.as_ptr())
+    }
+    /// sum + the products of the bf16 in words of self and `other`: `bf16::dot` of each lane.
+    /// # Safety
+    /// As `enter`.
+    #[inline(always)]
+    unsafe fn dot_bf16(self, other: Self, sum: Self) -> Self {
+        let (mut a, mut b, mut sums) = ([0.0f32; MOST_LANES], [0.0f32; MOST_LANES], [0.0f32; MOST_LANES]);
+        self.store(a.as_mut_ptr());
+        other.store(b.as_mut_ptr());
+        sum.store(sums.as_mut_ptr());
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = dot(a.to_bits(), b.to_bits(), *sum);
+        }
+        Self::load(sums.as_ptr())
+    }
 
     /// As `load`, of N bf16.
     /// # Safety

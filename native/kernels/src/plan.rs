@@ -1,6 +1,10 @@
 //! What is asked for, and where everything lies in one stretch of memory.
 
-use crate::element::Element;
+use crate::bf16::pairs::in_pairs;
+use crate::bf16::ring::scratch_floats;
+use crate::bf16::tiles::block::Block;
+use crate::bf16::tiles::{weight_gradient, TILE};
+use crate::element::{Element, Products};
 use crate::fours::{in_fours, MIXED, TOGETHER};
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
@@ -117,6 +121,8 @@ pub struct ThreadMemory {
     pub rows: u64,
     /// Four rows of a tensor, before they are stored in it.
     pub floats: u64,
+    /// Where rows are made before they are narrowed into a ring of bf16.
+    pub narrowing: u64,
     pub sums: u64,
     pub counts: u64,
     pub size: u64,
@@ -134,6 +140,20 @@ pub struct Plan {
     /// Bytes of an element of a tensor.
     pub element: usize,
     pub tensors: usize,
+    pub products: Products,
+    /// Words of a block's weights in one direction, by tiles.
+    pub tile_words: usize,
+    /// Floats of a thread's sums of products.
+    pub sums: usize,
+}
+
+/// Floats, of a thread but for the words of weights.
+#[derive(Default)]
+struct TileMemory {
+    words: usize,
+    ring: usize,
+    scratch: usize,
+    sums: usize,
 }
 
 /// Smaller tensors are stored through the caches.
@@ -176,15 +196,19 @@ impl Plan {
     pub const EMPTY: Self = Self {
         request: Request::EMPTY,
         at: [0; REGIONS],
-        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, sums: 0, counts: 0, size: 0 },
+        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, narrowing: 0, sums: 0, counts: 0, size: 0 },
         pitch: 0,
         partial: 0,
         element: 4,
         tensors: 0,
+        products: Products::Floats,
+        tile_words: 0,
+        sums: 0,
     };
 
     pub fn new<L: Lanes, E: Element>(request: &Request, start: u64) -> Self {
         let mut plan = Self { request: *request, ..Self::EMPTY };
+        plan.products = E::PRODUCTS;
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
         let (volumes, threads) = (u64::from(request.volumes), u64::from(request.threads));
@@ -207,6 +231,15 @@ impl Plan {
         let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
         // Of a convolution: the rows that become a line of mixed planes, a row that is not there, and what `Rows` lists.
         let own_rows = Rows::new(p.channels(), 1).end as u64;
+        let tiled = E::PRODUCTS == Products::Tiles;
+        let tiles = if tiled { p.tile_memory(pitch) } else { TileMemory::default() };
+        let ring = ring.max(tiles.ring);
+        let sum = if tiled { tiles.sums } else { L::N * 54 * p.channels() * p.channels() };
+        let narrowing = match E::PRODUCTS {
+            Products::Floats => 0,
+            Products::Dots => scratch_floats(pitch, wide),
+            Products::Tiles => tiles.scratch,
+        };
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
@@ -216,14 +249,17 @@ impl Plan {
         let ring = take(4 * (ring as u64 + 2 * wide as u64));
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(own_rows));
         let floats = take(4 * TOGETHER as u64 * pitch as u64 * channels);
-        let sums = take(if train { 4 * L::N as u64 * 54 * channels * channels } else { 0 });
+        let narrowing = take(4 * narrowing as u64);
+        let sums = take(if train { 4 * sum as u64 } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
-        plan.thread = ThreadMemory { ring, rows, floats, sums, counts, size };
+        plan.thread = ThreadMemory { ring, rows, floats, narrowing, sums, counts, size };
 
         let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
         plan.pitch = pitch;
         plan.partial = partial as usize;
+        plan.sums = sum;
+        plan.tile_words = tiles.words;
         plan.element = size_of::<E>();
         plan.tensors = outputs + if train { plan.gradient_tensors() } else { 0 };
         let tensor = plan.tensor_bytes();
@@ -237,7 +273,7 @@ impl Plan {
             plan.at[region as usize] = at;
             at += bytes.next_multiple_of(64);
         };
-        take(Region::Packed, 16 * parameters);
+        take(Region::Packed, (16 * parameters).max(8 * blocks * tiles.words as u64));
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
         take(Region::Threads, threads * size);
@@ -281,14 +317,15 @@ impl Plan {
     /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through, in a
     /// pass of its own. So it is for the last block: then there is a tensor free for the gradient that comes out. Where outputs
     /// are computed again to save memory, it is so for all: a second tensor would be missing. Tensors of bf16 are small, and
-    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor.
+    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor, but for those that
+    /// `crate::bf16::backward` goes through, which settles all whatever the plan.
     pub fn settles(&self, block: usize) -> bool {
         block > 0 && (block + 1 == self.blocks() || self.shares_gradient())
     }
 
     /// Whether one tensor serves for the gradients by all blocks.
     fn shares_gradient(&self) -> bool {
-        !self.keeps_all() && self.element == size_of::<f32>()
+        self.products != Products::Floats || (!self.keeps_all() && self.element == size_of::<f32>())
     }
 
     /// Tensors for gradients, beside those for outputs.
@@ -385,17 +422,44 @@ impl Plan {
     }
     /// Whether a block's convolutions are done in fours of planes.
     pub fn in_fours(&self, block: usize) -> bool {
-        in_fours(self.depth(), self.dilation(block))
+        self.products == Products::Floats && in_fours(self.depth(), self.dilation(block))
+    }
+    /// Whether they are done in pairs of planes.
+    pub fn in_pairs(&self, block: usize) -> bool {
+        self.products == Products::Dots && in_pairs(self.depth(), self.dilation(block))
+    }
+    /// The most that a block's convolutions by tiles take.
+    fn tile_memory(&self, pitch: usize) -> TileMemory {
+        let (width, height, channels) = (self.width(), self.height(), self.channels());
+        let mut most = TileMemory::default();
+        for block in 0..self.blocks() {
+            let (inputs, dilation) = (self.inputs(block), self.dilation(block));
+            for tiled in [Block::new(inputs, channels), Block::new(channels, inputs)] {
+                let results = tiled.ms(width, dilation) * tiled.ns * TILE;
+                most.words = most.words.max(tiled.words());
+                most.ring = most.ring.max(3 * height * tiled.row(width, dilation) / 2);
+                most.scratch = most.scratch.max(pitch + results);
+            }
+            most.ring = most.ring.max(weight_gradient::ring(height, width, dilation, inputs).div_ceil(2));
+            most.scratch = most.scratch.max(pitch + weight_gradient::gradient_words(width, channels));
+            most.sums = most.sums.max(weight_gradient::sums(inputs, channels));
+        }
+        most
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
-        let rows = if self.in_fours(block) { MIXED * MIXED_LINES * padded + 2 * height * pitch } else { 3 * height * padded };
+        let rows = match self.weight_planes(block) {
+            3 => 3 * height * padded,
+            mixed => mixed * MIXED_LINES * padded + 2 * height * pitch,
+        };
         rows * self.channels()
     }
     /// Planes of a block's packed weights.
     pub fn weight_planes(&self, block: usize) -> usize {
         if self.in_fours(block) {
             MIXED
+        } else if self.in_pairs(block) {
+            crate::bf16::pairs::MIXED
         } else {
             3
         }

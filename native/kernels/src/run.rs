@@ -1,8 +1,10 @@
 //! The program that every thread of a team runs: forward, then loss and backward, one pass over the volume after the other.
 
+use crate::bf16;
+use crate::bf16::tiles::block::Block;
 use crate::coefficients::Coefficients;
 use crate::conv::{pack, RowShape};
-use crate::element::Element;
+use crate::element::{Element, Products};
 use crate::items::{item, items_per_volume};
 use crate::lanes::Lanes;
 use crate::math::{Activation, Elu, Gelu, Relu};
@@ -82,6 +84,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 self.team.stop(BAD_LABEL);
                 return;
             }
+            let pack = |from, to, outputs, inputs, planes, backward| match E::PRODUCTS {
+                Products::Floats => pack(from, to, outputs, inputs, planes, backward),
+                Products::Dots => bf16::conv::pack(from, to, outputs, inputs, planes, backward),
+                Products::Tiles => Block::new(inputs, outputs).pack(from, to, backward),
+            };
             for block in 0..plan.blocks() {
                 let (weights, channels, inputs) =
                     (self.parameters().add(plan.parameters_of(block)), plan.channels(), plan.inputs(block));
@@ -201,6 +208,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 
     pub(crate) unsafe fn packed(&self, block: usize, backward: bool) -> *mut f32 {
+        if E::PRODUCTS == Products::Tiles {
+            let index = usize::from(backward) * self.plan.blocks() + block;
+            return self.at(Region::Packed).cast::<f32>().add(index * self.plan.tile_words);
+        }
         // Up to six planes for three.
         let half = if backward { 2 * self.plan.parameter_count() } else { 0 };
         self.at(Region::Packed).cast::<f32>().add(half + 2 * self.plan.parameters_of(block))

@@ -1,7 +1,8 @@
 //! A convolution's way through an item: plane by plane, or by fours of planes.
 
+use crate::bf16::tiles::block::Block;
 use crate::conv::{convolve_four, convolve_row, RowShape};
-use crate::element::Element;
+use crate::element::{Element, Products};
 use crate::fours::{separate_rows, MIXED, TOGETHER};
 use crate::items::Item;
 use crate::lanes::Lanes;
@@ -22,10 +23,17 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
         mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
-        self.walk(block, item, shape.inputs, source, |line| {
-            let to = self.convolve_line(line, weights, shape);
-            finish(line, to);
-        });
+        match E::PRODUCTS {
+            Products::Floats => self.walk(block, item, shape.inputs, source, |line| {
+                let to = self.convolve_line(line, weights, shape);
+                finish(line, to);
+            }),
+            Products::Dots => self.convolve_by_dots(block, item, weights, shape, source, finish),
+            Products::Tiles => {
+                let shape = Block::new(shape.inputs, shape.outputs);
+                self.convolve_by_tiles(block, item, weights, &shape, source, finish);
+            }
+        }
         L::end_streams();
     }
 

@@ -60,6 +60,31 @@ unsafe fn through_bf16<L: Lanes>() -> [u32; 16] {
     to.map(f32::to_bits)
 }
 
+/// Dot products of pairs of every two of the values, as bits.
+unsafe fn dots<L: Lanes>() -> Vec<u32> {
+    let mut results = Vec::new();
+    let from = BITS.map(f32::from_bits);
+    L::enter(
+        #[inline(always)]
+        || {
+            for shift in 0..16 {
+                let mut shifted = from;
+                shifted.rotate_left(shift);
+                for at in (0..16).step_by(L::N) {
+                    let (a, b) = (L::load(from.as_ptr().add(at)), L::load(shifted.as_ptr().add(at)));
+                    for sum in [b, L::splat(0.7), L::splat(3e-39), L::splat(1e30)] {
+                        let mut to = [0.0f32; 16];
+                        a.pair_bf16(b).dot_bf16(b.pair_bf16(L::splat(-1.3)), sum).store(to.as_mut_ptr());
+                        results.extend(to[..L::N].iter().map(|value| if value.is_nan() { 1 } else { value.to_bits() }));
+                    }
+                }
+            }
+        },
+    );
+    results.sort_unstable();
+    results
+}
+
 unsafe fn agrees<L: Lanes>(name: &str) {
     assert_eq!(table::<L>(|a, b| a.add(b)), table::<Portable>(|a, b| a.add(b)), "{name} add");
     assert_eq!(table::<L>(|a, b| a.sub(b)), table::<Portable>(|a, b| a.sub(b)), "{name} sub");
@@ -74,6 +99,7 @@ unsafe fn agrees<L: Lanes>(name: &str) {
     );
     assert_eq!(table::<L>(|a, b| a.equal(b).select(a, b)), table::<Portable>(|a, b| a.equal(b).select(a, b)), "{name} equal");
     assert_eq!(through_bf16::<L>(), BITS.map(|bits| u32::from(narrow(f32::from_bits(bits))) << 16), "{name} bf16");
+    assert_eq!(dots::<L>(), dots::<Portable>(), "{name} dot and pair");
     let finite = |of: fn(f32) -> f32| VALUES.iter().copied().filter(|v| v.is_finite()).map(of).collect::<Vec<_>>();
     assert_eq!(finite(|v| L::splat(v).round().sum()), finite(|v| v.round_ties_even() * L::N as f32), "{name} round");
     for exponent in [-126.0f32, -3.0, 0.0, 7.0, 127.0] {
@@ -104,6 +130,9 @@ fn lanes_of_every_instruction_set_agree() {
             }
             if Isa::Avx512.is_here() {
                 agrees::<meshfl_kernels::isa::avx512::Avx512>("avx512");
+            }
+            if Isa::Avx512Bf16.is_here() {
+                agrees::<meshfl_kernels::isa::avx512::Avx512Bf16>("avx512-bf16");
             }
         }
         #[cfg(target_arch = "aarch64")]

@@ -214,7 +214,7 @@ export class Commits {
       const due = [...this.#due]
       at('before derive')
       const rounds = due.filter(({ isScored }) => !isScored)
-      await patience.run('', async () => {
+      await patience.run(derived.folder, async () => {
         if (rounds.length > 0) await derived.writeLedger(rounds.map(({ commit }) => commit))
         await derived.writeRounds(rounds)
         for (const { commit, model, isScored } of due) if (isScored) await derived.writeBest(commit, model)
@@ -228,7 +228,7 @@ export class Commits {
   /** Brings the files of all rounds to the disk; the log need not hold those before this round any more. */
   async #checkpoint(round: number): Promise<void> {
     const { derived, patience, store } = this.#options
-    await patience.run('', () => derived.sync())
+    await patience.run(derived.folder, () => derived.sync())
     await store.forgetBefore(round)
   }
 }

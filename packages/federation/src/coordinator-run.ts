@@ -158,6 +158,7 @@ export class CoordinatorRun {
   async open(bind: string, preferredPort: number | undefined): Promise<string> {
     const { identity, admissions, layout, timing } = this.#options
     this.#transport = await openRouter({
+      heartbeat: { intervalMs: timing.heartbeatMs, timeoutMs: timing.heartbeatTimeoutMs },
       bind,
       ...(preferredPort === undefined ? {} : { preferredPort }),
       identity,

@@ -133,7 +133,7 @@ export class CoordinatorStore {
   ): Promise<{ store: CoordinatorStore; saved: SavedRun | null }> {
     for (const name of ['.', 'keys', 'rounds', 'state']) await removeTemporaryFiles(join(folder, name))
     const path = join(folder, 'state', 'log')
-    const { log, records } = await DurableLog.open(path, patience)
+    const { log, records } = await DurableLog.open(path, { patience, growthBytes: 1 << 20 })
     const store = new CoordinatorStore(folder, layout, log)
     try {
       return { store, saved: store.#replay(records) }

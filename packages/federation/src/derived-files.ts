@@ -18,7 +18,7 @@ import type { Commit, SavedCommit } from './coordinator-store.js'
  * `sync` has brought these files to the disk: so writing them holds nobody up, and doing it twice changes nothing.
  */
 export class DerivedFiles {
-  readonly #folder: string
+  readonly folder: string
   readonly #layout: ModelLayout
   readonly #metadata: (round: number) => Record<string, string>
   /** Written since the last `sync`. */
@@ -26,7 +26,7 @@ export class DerivedFiles {
 
   /** @param metadata what the model file of a round says */
   constructor(folder: string, layout: ModelLayout, metadata: (round: number) => Record<string, string>) {
-    this.#folder = folder
+    this.folder = folder
     this.#layout = layout
     this.#metadata = metadata
   }
@@ -36,7 +36,7 @@ export class DerivedFiles {
    * @throws MeshflError `LEDGER_TRUNCATED`
    */
   async writeLedger(commits: readonly Commit[]): Promise<void> {
-    const path = join(this.#folder, 'ledger.jsonl')
+    const path = join(this.folder, 'ledger.jsonl')
     const lines = Buffer.from(commits.map(({ ledgerLine }) => (ledgerLine === null ? '' : `${ledgerLine}\n`)).join(''))
     const { ledgerBytes, round } = commits.at(-1)!
     const before = ledgerBytes - lines.length
@@ -60,7 +60,7 @@ export class DerivedFiles {
 
   /** Bytes of the ledger; 0 where there is none. */
   ledgerBytes(): number {
-    return statSync(join(this.#folder, 'ledger.jsonl'), { throwIfNoEntry: false })?.size ?? 0
+    return statSync(join(this.folder, 'ledger.jsonl'), { throwIfNoEntry: false })?.size ?? 0
   }
 
   /** The models of commits that follow one another, of which the last one is the latest; those within a round have no file. */
@@ -95,7 +95,7 @@ export class DerivedFiles {
 
   /** Whoever reads the file sees the old one or the new one. */
   async #replace(name: string, bytes: Uint8Array): Promise<void> {
-    const path = join(this.#folder, name)
+    const path = join(this.folder, name)
     const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}`)
     makeFolder(dirname(path))
     this.#unsynced.add(path)

@@ -16,7 +16,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-const open = (): ReturnType<typeof DurableLog.open> => DurableLog.open(path, new PatientWrites(SILENT))
+const open = (): ReturnType<typeof DurableLog.open> =>
+  DurableLog.open(path, { patience: new PatientWrites(SILENT), growthBytes: 1 << 16 })
 const text = (content: string, kind = 1): LogRecord => ({ kind, bytes: Buffer.from(content) })
 const texts = (records: readonly LogRecord[]): string[] => records.map(({ bytes }) => Buffer.from(bytes).toString())
 

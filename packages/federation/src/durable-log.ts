@@ -5,10 +5,11 @@ import { makeFolder, syncFolder } from '@meshfl/core'
 import { encodeRecords, HEADER_BYTES, type LogRecord, newChain, readSegment } from './log-segment.js'
 import type { PatientWrites } from './patient-writes.js'
 
-/** Written as zeros when a segment is made: later writes find their blocks and change no metadata. */
-const SEGMENT_BYTES = 1 << 20
-/** What a segment grows by. */
-const GROWTH_BYTES = 1 << 20
+export interface DurableLogOptions {
+  patience: PatientWrites
+  /** What a file begins with and grows by. */
+  growthBytes: number
+}
 
 interface Batch {
   /** Whether these records are all that the log holds from now on. */
@@ -26,6 +27,7 @@ interface Batch {
 export class DurableLog {
   readonly #path: string
   readonly #patience: PatientWrites
+  readonly #growthBytes: number
   readonly #files = new Map<string, { handle: FileHandle; bytes: number }>()
   readonly #queue: Batch[] = []
   #writing: Promise<void> | undefined
@@ -35,9 +37,15 @@ export class DurableLog {
   #position = 0
   #isClosed = false
 
-  private constructor(path: string, patience: PatientWrites, active: 'a' | 'b', generation: bigint) {
+  private constructor(
+    path: string,
+    { patience, growthBytes }: DurableLogOptions,
+    active: 'a' | 'b',
+    generation: bigint,
+  ) {
     this.#path = path
     this.#patience = patience
+    this.#growthBytes = growthBytes
     this.#active = active
     this.#generation = generation
   }
@@ -46,7 +54,7 @@ export class DurableLog {
    * Opens `<path>.a` and `<path>.b` and reads what they hold. Nothing is written before `restart`, which has to come first: it
    * is what makes a torn end harmless.
    */
-  static async open(path: string, patience: PatientWrites): Promise<{ log: DurableLog; records: LogRecord[] }> {
+  static async open(path: string, options: DurableLogOptions): Promise<{ log: DurableLog; records: LogRecord[] }> {
     const found = []
     for (const name of ['a', 'b'] as const) {
       const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
@@ -58,7 +66,7 @@ export class DurableLog {
     }
     found.sort((x, y) => (x.generation < y.generation ? 1 : -1))
     const newest = found[0]
-    const log = new DurableLog(path, patience, newest?.name ?? 'b', newest?.generation ?? 0n)
+    const log = new DurableLog(path, options, newest?.name ?? 'b', newest?.generation ?? 0n)
     return { log, records: newest?.records ?? [] }
   }
 
@@ -137,15 +145,18 @@ export class DurableLog {
   async #store(name: 'a' | 'b', bytes: Uint8Array, position: number): Promise<void> {
     await this.#patience.run(`${this.#path}.${name}`, async () => {
       const file = this.#files.get(name) ?? (await this.#openFile(name))
-      const end = position + bytes.length
-      if (end > file.bytes) {
-        const grown = Math.ceil(end / GROWTH_BYTES) * GROWTH_BYTES
-        await writeAll(file.handle, Buffer.alloc(grown - file.bytes), file.bytes)
-        file.bytes = grown
-      }
+      await this.#grow(file, position + bytes.length)
       await writeAll(file.handle, bytes, position)
       await file.handle.datasync()
     })
+  }
+
+  /** Zeros up to the next step: later writes find their blocks and change no metadata. */
+  async #grow(file: { handle: FileHandle; bytes: number }, least: number): Promise<void> {
+    if (least <= file.bytes) return
+    const grown = Math.ceil(least / this.#growthBytes) * this.#growthBytes
+    await writeAll(file.handle, Buffer.alloc(grown - file.bytes), file.bytes)
+    file.bytes = grown
   }
 
   async #openFile(name: 'a' | 'b'): Promise<{ handle: FileHandle; bytes: number }> {
@@ -154,14 +165,10 @@ export class DurableLog {
     // A single site's update tells more of its scans than the average does.
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600)
     try {
-      let bytes = (await handle.stat()).size
-      if (bytes < SEGMENT_BYTES) {
-        await writeAll(handle, Buffer.alloc(SEGMENT_BYTES - bytes), bytes)
-        await handle.sync()
-        bytes = SEGMENT_BYTES
-      }
+      const file = { handle, bytes: (await handle.stat()).size }
+      await this.#grow(file, 1)
+      await handle.sync()
       await syncFolder(dirname(path))
-      const file = { handle, bytes }
       this.#files.set(name, file)
       return file
     } catch (error) {

@@ -156,6 +156,7 @@ export class Loopback {
   readonly #sites: number
   coordinator!: Coordinator
   readonly #stops: AbortController[] = []
+  readonly #joined: Promise<FederationResult>[] = []
   #invites: string[] = []
 
   constructor(sites: number, study: Record<string, unknown> = {}, folder?: string) {
@@ -225,6 +226,7 @@ export class Loopback {
       { ...internals, timing: { ...FAST, ...internals.timing } },
     )
     finished.catch(() => undefined)
+    this.#joined.push(finished)
     return { finished, stop: () => stop.abort() }
   }
 
@@ -232,6 +234,13 @@ export class Loopback {
     return this.events.flatMap((event) =>
       event.type === 'log' && (level === undefined || event.level === level) ? [event.message] : [],
     )
+  }
+
+  /** Ends the coordinator and every site. */
+  async stopAll(): Promise<void> {
+    for (const stop of this.#stops) stop.abort()
+    await this.coordinator?.stop()
+    await Promise.allSettled(this.#joined)
   }
 
   async close(): Promise<void> {

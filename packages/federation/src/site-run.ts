@@ -98,6 +98,7 @@ export class SiteRun {
       invite,
       address,
       isMember: membership !== null,
+      heartbeat: { intervalMs: options.timing.heartbeatMs, timeoutMs: options.timing.heartbeatTimeoutMs },
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
       onEnrolled: (welcome, site) => this.#enrolled(welcome, site),

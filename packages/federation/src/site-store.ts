@@ -107,7 +107,7 @@ export class SiteStore {
   async readRound(run: string, layout: ModelLayout): Promise<SavedRound | null> {
     const path = join(this.#folder, 'state', 'round')
     await this.#log?.close()
-    const { log, records } = await DurableLog.open(path, this.#patience)
+    const { log, records } = await DurableLog.open(path, { patience: this.#patience, growthBytes: 1 << 16 })
     this.#log = log
     const bytes = records.at(-1)?.bytes
     if (!bytes) return null

@@ -61,7 +61,7 @@ async function endOf(loopback: Loopback): Promise<Record<string, string | null>>
     end[path] = existsSync(file) ? readFileSync(file, 'latin1') : null
   }
   for (const site of SITES) {
-    const { log, records } = await DurableLog.open(join(loopback.siteFolder(site), 'state', 'round'), patience)
+    const { log, records } = await DurableLog.open(join(loopback.siteFolder(site), 'state', 'round'), { patience, growthBytes: 1 << 16 })
     await log.close()
     end[site] = Buffer.from(records.at(-1)!.bytes).toString('latin1')
   }

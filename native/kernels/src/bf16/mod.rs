@@ -1,5 +1,15 @@
 //! bf16: the upper half of a float. Tensors hold it, and where a CPU multiplies it, convolutions are made of it; sums are floats.
 
+pub(crate) mod backward;
+pub(crate) mod conv;
+pub(crate) mod pairs;
+pub(crate) mod ring;
+pub mod tiles;
+pub(crate) mod walk;
+pub(crate) mod weight_gradient;
+
+use crate::lanes::Lanes;
+
 /// The nearest bf16, the even one of two; subnormal numbers become zero, as in the instructions that convert. Not a number stays so.
 #[inline(always)]
 pub fn narrow(value: f32) -> u16 {
@@ -14,6 +24,44 @@ pub fn narrow(value: f32) -> u16 {
 #[inline(always)]
 pub fn widen(value: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16)
+}
+
+/// sum + one * other of two bf16 each, in words: the upper halves first. As in the instructions that do it, subnormal numbers count
+/// as zero, in and out, and each addition rounds to nearest.
+#[inline(always)]
+pub fn dot(one: u32, other: u32, sum: f32) -> f32 {
+    let upper = |word: u32| flushed(f32::from_bits(word & 0xffff_0000));
+    let lower = |word: u32| flushed(f32::from_bits(word << 16));
+    let first = multiply_add(upper(one), upper(other), flushed(sum));
+    multiply_add(lower(one), lower(other), first)
+}
+
+/// a * b + c, rounded once: the product of two bf16 is exact in double precision, and so nearly is the sum.
+#[inline(always)]
+pub fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    flushed((f64::from(a) * f64::from(b) + f64::from(c)) as f32)
+}
+
+/// Zero with its sign instead of a subnormal number.
+#[inline(always)]
+pub fn flushed(value: f32) -> f32 {
+    if value.is_subnormal() {
+        return f32::from_bits(value.to_bits() & 0x8000_0000);
+    }
+    value
+}
+
+/// to = the floats as bf16. `length` is a multiple of the lanes.
+#[inline(always)]
+pub(crate) unsafe fn narrow_row<L: Lanes>(from: *const f32, to: *mut u16, length: usize) {
+    L::enter(
+        #[inline(always)]
+        || {
+            for x in (0..length).step_by(L::N) {
+                L::load(from.add(x)).store_bf16(to.add(x));
+            }
+        },
+    )
 }
 
 #[cfg(test)]

@@ -3,16 +3,30 @@
 use crate::lanes::Lanes;
 use core::arch::x86_64::*;
 
+/// `BF16`: of a CPU that multiplies bf16 too (AVX512_BF16).
 #[derive(Clone, Copy)]
-pub struct Avx512(__m512);
+pub struct Registers<const BF16: bool>(__m512);
+pub type Avx512 = Registers<false>;
+pub type Avx512Bf16 = Registers<true>;
+
+/// Interleaves the lower and the upper half of a register of words' halves.
+static INTERLEAVE: [u16; 32] = {
+    let mut order = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        order[i] = (i / 2 + i % 2 * 16) as u16;
+        i += 1;
+    }
+    order
+};
 
 /// A mask as a register: all bits of a lane, or none.
 #[inline(always)]
-unsafe fn as_lanes(mask: __mmask16) -> Avx512 {
-    Avx512(_mm512_castsi512_ps(_mm512_maskz_set1_epi32(mask, -1)))
+unsafe fn as_lanes<const BF16: bool>(mask: __mmask16) -> Registers<BF16> {
+    Registers(_mm512_castsi512_ps(_mm512_maskz_set1_epi32(mask, -1)))
 }
 
-impl Lanes for Avx512 {
+impl<const BF16: bool> Lanes for Registers<BF16> {
     const N: usize = 16;
     const REGISTERS: usize = 32;
 
@@ -21,6 +35,13 @@ impl Lanes for Avx512 {
         #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
         unsafe fn compiled<R>(work: impl FnOnce() -> R) -> R {
             work()
+        }
+        #[target_feature(enable = "avx512bf16,avx512bw,avx512f,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn compiled_with_bf16<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        if BF16 {
+            return compiled_with_bf16(work);
         }
         compiled(work)
     }
@@ -50,7 +71,40 @@ impl Lanes for Avx512 {
         Self(_mm512_castsi512_ps(upper))
     }
     #[inline(always)]
+    unsafe fn pair_bf16(self, upper: Self) -> Self {
+        if BF16 {
+            let halves: __m512i = core::mem::transmute(_mm512_cvtne2ps_pbh(upper.0, self.0));
+            let order = _mm512_loadu_si512(INTERLEAVE.as_ptr().cast());
+            return Self(_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves)));
+        }
+        let (mut low, mut high) = ([0u16; 16], [0u16; 16]);
+        self.store_bf16(low.as_mut_ptr());
+        upper.store_bf16(high.as_mut_ptr());
+        let low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(low.as_ptr().cast()));
+        let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(high.as_ptr().cast())));
+        Self(_mm512_castsi512_ps(_mm512_or_si512(low, high)))
+    }
+    #[inline(always)]
+    unsafe fn dot_bf16(self, other: Self, sum: Self) -> Self {
+        if BF16 {
+            let of = |lanes: Self| core::mem::transmute::<__m512, __m512bh>(lanes.0);
+            return Self(_mm512_dpbf16_ps(sum.0, of(self), of(other)));
+        }
+        let (mut a, mut b, mut sums) = ([0.0f32; 16], [0.0f32; 16], [0.0f32; 16]);
+        self.store(a.as_mut_ptr());
+        other.store(b.as_mut_ptr());
+        sum.store(sums.as_mut_ptr());
+        for i in 0..16 {
+            sums[i] = crate::bf16::dot(a[i].to_bits(), b[i].to_bits(), sums[i]);
+        }
+        Self::load(sums.as_ptr())
+    }
+    #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
+        if BF16 {
+            let narrow = core::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0));
+            return _mm256_storeu_si256(to.cast(), narrow);
+        }
         let bits = _mm512_castps_si512(self.0);
         let subnormal = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f80_0000));
         let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));

@@ -97,12 +97,17 @@ extern "C" fn last_error_of_thread() -> *const c_char {
 extern "C" fn instruction_set(precision: u32, index: u32) -> *const c_char {
     match Isa::of(precision).nth(index as usize) {
         #[cfg(target_arch = "x86_64")]
+        Some(Isa::Avx512Bf16) => c"avx512-bf16".as_ptr(),
+        #[cfg(target_arch = "x86_64")]
         Some(Isa::Avx512) => c"avx512".as_ptr(),
         #[cfg(target_arch = "x86_64")]
         Some(Isa::Avx2) => c"avx2".as_ptr(),
         #[cfg(target_arch = "aarch64")]
         Some(Isa::Neon) => c"neon".as_ptr(),
         Some(Isa::Portable) => c"portable".as_ptr(),
+        Some(Isa::TileTwin) => c"tile-twin".as_ptr(),
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Some(Isa::AmxBf16) => c"amx-bf16".as_ptr(),
         None => core::ptr::null(),
     }
 }
