@@ -1,9 +1,9 @@
 import type { Engine, Precision } from '@meshfl/engine'
 import { type Command, Option } from 'commander'
-import { wholeNumber } from './option-parsers.js'
+import { deviceName, wholeNumber } from './option-parsers.js'
 
 export interface EngineOptions {
-  device?: 'cuda' | 'cpu' | 'wasm'
+  device?: 'cuda' | 'cpu' | 'wasm' | `cuda:${number}`
   threads?: number
   checkpointing?: 'none' | 'auto' | 'layer'
   maxMemory?: string
@@ -13,12 +13,10 @@ export interface EngineOptions {
 /** Adds the options that choose what computes. */
 export function withEngineOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option('--device <name>', 'what computes (default: the fastest that is there)').choices([
-        'cuda',
-        'cpu',
-        'wasm',
-      ]),
+    .option(
+      '--device <name>',
+      'what computes: cuda, cpu or wasm; cuda:1 is the second GPU (default: the fastest that is there)',
+      deviceName,
     )
     .option(
       '--threads <n>',

@@ -58,6 +58,14 @@ export function splitRatios(text: string): [number, number, number] {
   return [parts[0]! / sum, parts[1]! / sum, parts[2]! / sum]
 }
 
+/** `cuda`, `cpu`, `wasm`, or one of several GPUs: `cuda:1`. */
+export function deviceName(text: string): 'cuda' | 'cpu' | 'wasm' | `cuda:${number}` {
+  if (text === 'cuda' || text === 'cpu' || text === 'wasm') return text
+  const [, index] = /^cuda:(\d{1,3})$/.exec(text) ?? []
+  if (index !== undefined) return `cuda:${Number(index)}`
+  throw new InvalidArgumentError('expected cuda, cpu, wasm, or a GPU by its number such as cuda:1')
+}
+
 /** Words with commas between them, each read by `parse`: `5,15`. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => [...new Set(text.split(',').map((word) => parse(word.trim())))]

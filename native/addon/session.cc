@@ -1,7 +1,5 @@
 #include "session.h"
 
-#include "backends.h"
-
 #include <cstring>
 #include <system_error>
 
@@ -14,12 +12,6 @@ struct Outcome {
   mfl_status status;
   std::string message;
 };
-
-Napi::Error failure(Napi::Env env, mfl_status status, const std::string &message) {
-  Napi::Error error = Napi::Error::New(env, message);
-  error.Set("status", Napi::Number::New(env, status));
-  return error;
-}
 
 void require(Napi::Env env, bool valid, const char *message) {
   if (!valid) throw failure(env, MFL_INVALID_ARGUMENT, message);
@@ -56,6 +48,12 @@ Bytes bytes(const Napi::Value &value) {
 
 }  // namespace
 
+Napi::Error failure(Napi::Env env, mfl_status status, const std::string &message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("status", Napi::Number::New(env, status));
+  return error;
+}
+
 Napi::Function Session::define(Napi::Env env) {
   return DefineClass(env, "Session",
                      {InstanceMethod<&Session::plan>("plan"), InstanceMethod<&Session::prepare>("prepare"),
@@ -72,7 +70,13 @@ Session::Session(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Session>(inf
   require(env_, named || info[1].IsNull() || info[1].IsUndefined(), "the second argument is the name of an instruction set, or null");
   const std::string instruction_set = named ? info[1].As<Napi::String>().Utf8Value() : "";
   const uint32_t threads = number(info[2], "the third argument is a number of threads");
-  check(env_, backend_->create(named ? instruction_set.c_str() : nullptr, threads, &session_));
+  const uint32_t device = info[3].IsUndefined() ? 0 : number(info[3], "the fourth argument is the number of a device");
+  if (backend_.devices) {
+    check(env_, backend_.devices->create_on(device, &session_));
+  } else {
+    require(env_, device == 0, "this backend has no devices to choose from");
+    check(env_, backend_->create(named ? instruction_set.c_str() : nullptr, threads, &session_));
+  }
   watch_environment();
 }
 
@@ -120,8 +124,15 @@ void Session::prepare(const Napi::CallbackInfo &info) {
 }
 
 void Session::write(const Napi::CallbackInfo &info) {
+  const Napi::Env env = info.Env();
+  const uint32_t region = number(info[0], "a region is a number");
   const Bytes from = bytes(info[1]);
-  check(info.Env(), backend_->write(open(info.Env()), number(info[0], "a region is a number"), from.data, from.length));
+  const uint32_t key = info[2].IsUndefined() ? 0 : number(info[2], "a key is a number");
+  if (key != 0 && backend_.devices) {
+    check(env, backend_.devices->write_kept(open(env), region, key, from.data, from.length));
+  } else {
+    check(env, backend_->write(open(env), region, from.data, from.length));
+  }
 }
 
 void Session::read(const Napi::CallbackInfo &info) {

@@ -3,16 +3,19 @@
 
 #include <napi.h>
 
-#include <meshfl.h>
+#include "backends.h"
 
 #include <string>
 #include <thread>
 
 namespace meshfl {
 
-/// new Session(backend, instructionSet | null, threads): plan, prepare, write, run(callback), read, cancel, dispose. A run has a
-/// thread of its own, so that it neither blocks JavaScript nor takes one of libuv's few threads; no other method but cancel and
-/// dispose may be called until its callback is.
+/// An error with a status, to throw.
+Napi::Error failure(Napi::Env env, mfl_status status, const std::string &message);
+
+/// new Session(backend, instructionSet | null, threads, device = 0): plan, prepare, write(region, values, key = 0), run(callback),
+/// read, cancel, dispose. A run has a thread of its own, so that it neither blocks JavaScript nor takes one of libuv's few threads;
+/// no other method but cancel and dispose may be called until its callback is.
 class Session : public Napi::ObjectWrap<Session> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -36,7 +39,7 @@ class Session : public Napi::ObjectWrap<Session> {
   static void environment_ends(void *session);
   void watch_environment();
 
-  const mfl_backend *backend_ = nullptr;
+  Backend backend_;
   mfl_session *session_ = nullptr;
   Napi::Env env_;
   bool watching_ = false;

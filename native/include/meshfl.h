@@ -1,8 +1,8 @@
 /* The C ABI of meshfl's native engines.
  *
- * A backend exports one symbol that gives a table of functions: mfl_cpu_v1() for the CPU. Every function returns an mfl_status;
- * what went wrong is last_error(), a message of the calling thread that stays until its next failure. Nothing throws, exits,
- * prints or aborts. Buffers belong to the caller and are not kept beyond the call.
+ * A backend exports one symbol that gives a table of functions: mfl_cpu_v1() for the CPU, mfl_cuda_v1() for NVIDIA's GPUs. Every
+ * function returns an mfl_status; what went wrong is last_error(), a message of the calling thread that stays until its next
+ * failure. Nothing throws, exits, prints or aborts. Buffers belong to the caller and are not kept beyond the call.
  *
  * A session is used so: prepare, write what the run reads, run (it blocks), read what it gives. cancel may be called from any
  * thread at any time, the others one after the other: while a run is in progress they return MFL_BUSY.
@@ -115,7 +115,32 @@ typedef struct mfl_backend {
   mfl_status (*measure_peak)(const char *instruction_set, uint32_t threads, double *flops);
 } mfl_backend;
 
+/* A device with memory of its own. */
+typedef struct mfl_device {
+  /* What a person would call it. Ends with a zero, as all names here. */
+  char name[256];
+  /* For example sm_90. */
+  char instruction_set[32];
+  uint64_t memory_bytes;
+  /* What of it is free now. */
+  uint64_t free_bytes;
+} mfl_device;
+
+/* The table of a backend that computes on such devices. */
+typedef struct mfl_device_backend {
+  /* Its create makes sessions on device 0. Threads are ignored. */
+  mfl_backend common;
+  /* MFL_INVALID_ARGUMENT beyond the last device; MFL_UNSUPPORTED where none can be used. A second line of the message, where
+   * there is one, says what would mend it. */
+  mfl_status (*device)(uint32_t index, mfl_device *device);
+  mfl_status (*create_on)(uint32_t device, mfl_session **session);
+  /* A write of images or truth that the session may keep on the device beyond the run. The key, which is not 0, stands for the
+   * same values of that region as long as the session lives: while they are there, `from` is not read. */
+  mfl_status (*write_kept)(mfl_session *session, uint32_t region, uint64_t key, const void *from, uint64_t bytes);
+} mfl_device_backend;
+
 const mfl_backend *mfl_cpu_v1(void);
+const mfl_device_backend *mfl_cuda_v1(void);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@ import { createTinyDataset, type GoldenCase, readGoldenCases } from '@meshfl/tes
 import { LocalTrainer } from '@meshfl/training'
 import { describe, expect, test } from 'vitest'
 import { cosine, relativeMaximum } from './compare.js'
+import { openCudaShim } from './cuda-shim.js'
 
 // A bf16 has 8 bits: an activation and a weight are each off by up to 1/512.
 const LOGITS = 0.03 // of the largest logit
@@ -32,9 +33,13 @@ test('an engine without bf16 refuses it, with a hint', async () => {
   await expect(session).rejects.toMatchObject(refused)
 })
 
+const shim = await openCudaShim('bf16')
+if ('engine' in shim) describe('bf16 with the cuda engine, compiled for this CPU', () => conforms(shim.engine))
+else test.skip(`bf16 on cuda-shim: not here: ${shim.missing}`, () => undefined)
+
 const sets = await cpuInstructionSets('bf16')
 if (sets.length === 0) test.skip('bf16: not here: the native addon is not built', () => undefined)
-const fp32 = sets.length > 0 ? await createCpuEngine() : undefined
+const fp32 = sets.length > 0 ? await createCpuEngine() : await openEngine({ device: 'wasm' })
 for (const instructionSet of sets) {
   describe(`bf16 with ${instructionSet}`, async () => {
     conforms(await createCpuEngine({ instructionSet, precision: 'bf16' }))
@@ -75,7 +80,7 @@ function conforms(engine: Engine): void {
   })
 
   test('three dozen steps of training end at the loss of fp32, and at the same model every time', async () => {
-    const [found, again, truth] = [await train(engine, 1), await train(engine, 2), await train(fp32!, 2)]
+    const [found, again, truth] = [await train(engine, 1), await train(engine, 2), await train(fp32, 2)]
     expect(again).toEqual(found)
     expect(found.losses.at(-1)).toBeLessThan(0.7 * found.losses[0]!)
     for (const [round, loss] of truth.losses.entries()) {

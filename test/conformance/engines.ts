@@ -1,14 +1,20 @@
 import { cpuInstructionSets, createCpuEngine, type Engine, openEngine } from '@meshfl/engine'
 import { createReferenceEngine } from '@meshfl/testkit'
+import { openCudaShim } from './cuda-shim.js'
 
 /** `cpu` once for every instruction set of this machine: `cpu avx2` and so on. */
-type EngineName = 'reference' | Engine['name'] | `cpu ${string}`
+type EngineName = 'reference' | Engine['name'] | `cpu ${string}` | 'cuda-shim'
 
 /** An engine of this machine, or why it has none. */
 export type Candidate = { name: EngineName } & ({ engine: Engine } | { missing: string })
 
 /** Engines that must be there, from MESHFL_REQUIRE=wasm,cpu,cuda: a missing one is then a failure and no skip. */
 export const required = new Set<string>((process.env.MESHFL_REQUIRE ?? '').split(',').map((name) => name.trim()))
+
+/** Every engine, and the CUDA backend compiled for this CPU: slow, so for small grids. */
+export async function openEveryEngineAndShim(): Promise<Candidate[]> {
+  return [...(await openEveryEngine()), { name: 'cuda-shim', ...(await openCudaShim()) }]
+}
 
 /** Opens every engine by its name; one that falls back to another counts as missing. */
 export async function openEveryEngine(): Promise<Candidate[]> {

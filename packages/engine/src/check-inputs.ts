@@ -43,6 +43,9 @@ export function checkInputs(spec: MeshNetSpec, grid: Grid, model: ModelState, ba
   if (!Number.isSafeInteger(batch.count) || batch.count < 1) {
     fail(`a batch of ${batch.count} volumes`, { count: batch.count })
   }
+  if (batch.key !== undefined && !(Number.isSafeInteger(batch.key) && batch.key >= 1 && batch.key < 2 ** 32)) {
+    fail(`a batch with the key ${batch.key}`, { key: batch.key })
+  }
   expectLength('images', batch.images.length, batch.count * voxelCount(grid))
 }
 

@@ -13,7 +13,7 @@ export interface DeviceInfo {
   name: string
   /** The instruction set that the kernels use: `simd128`, `relaxed-simd`, `avx512`, `avx512-bf16`, `sm_90`. Bits are equal only between equal ones. */
   instructionSet: string
-  /** Bytes that a session may plan with. */
+  /** Bytes that a session may plan with; of a GPU, what was free when the engine was opened. */
   memoryBytes: number
 }
 
@@ -57,6 +57,11 @@ export interface MemoryPlan {
 export interface Batch {
   images: Uint8Array | Float32Array
   count: number
+  /**
+   * 1 to 2^32 - 1: names these images and their labels for as long as the session lives, so that a GPU may keep them between epochs
+   * instead of reading them again. The caller never gives one key to other values. Without it nothing is kept.
+   */
+  key?: number
 }
 
 /** Weighted cross-entropy with label smoothing, as torch.nn.CrossEntropyLoss(weight, label_smoothing, reduction='mean') defines it. */

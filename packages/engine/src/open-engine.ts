@@ -3,6 +3,7 @@ import { fp32Only } from './check-inputs.js'
 import type { Engine, SessionDefaults } from './engine.js'
 import { loadAddon } from './native/addon.js'
 import { chooseInstructionSet, createCpuEngine } from './native/cpu-engine.js'
+import { createCudaEngine } from './native/cuda-engine.js'
 import { loadWasmModule } from './wasm/module.js'
 import { createWasmEngine } from './wasm/wasm-engine.js'
 
@@ -22,12 +23,21 @@ export interface EngineProbe {
 }
 
 export interface OpenOptions extends SessionDefaults {
-  /** Default: the first available of cuda, cpu, wasm. */
-  device?: EngineName
+  /** An engine, or one of several GPUs: `cuda:1`. Default: the first available of cuda, cpu, wasm. */
+  device?: EngineName | `cuda:${number}`
+}
+
+async function probeCuda(): Promise<EngineProbe> {
+  const found = await loadAddon('cuda')
+  if (!('addon' in found)) return { name: 'cuda', available: false, ...found }
+  const gpus = (found.addon.devices('cuda') ?? []).map(
+    ({ name, instructionSet }, index) => `cuda:${index} ${name} (${instructionSet})`,
+  )
+  return { name: 'cuda', available: true, reason: gpus.join(', ') }
 }
 
 async function probeCpu(): Promise<EngineProbe> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   if (!('addon' in found)) return { name: 'cpu', available: false, ...found }
   try {
     return { name: 'cpu', available: true, reason: `native kernels with ${chooseInstructionSet(found.addon, 'fp32')}` }
@@ -49,12 +59,7 @@ async function probeWasm(): Promise<EngineProbe> {
 }
 
 const PROBES: Record<EngineName, () => Promise<EngineProbe>> = {
-  cuda: async () => ({
-    name: 'cuda',
-    available: false,
-    reason: 'the cuda engine is not part of this version',
-    hint: 'use the cpu or the wasm engine',
-  }),
+  cuda: probeCuda,
   cpu: probeCpu,
   wasm: probeWasm,
 }
@@ -95,10 +100,12 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
     const found = probes.find((entry) => entry.name === name)
     if (found && !found.available) throw unavailable(found, 'MESHFL_REQUIRE asks for')
   }
-  const chosen = probes.find(({ name, available }) => (options.device ? name === options.device : available))
+  const [asked, index] = options.device?.split(':') ?? []
+  const chosen = probes.find(({ name, available }) => (asked === undefined ? available : name === asked))
   if (!chosen) throw unavailable(probes.at(-1)!, 'no engine can be had, not even')
   if (!chosen.available) throw unavailable(chosen, 'cannot open')
   const { device: _, ...defaults } = options
+  if (chosen.name === 'cuda') return createCudaEngine({ ...defaults, ...(index ? { device: Number(index) } : {}) })
   if (chosen.name === 'cpu') return createCpuEngine(defaults)
   if (defaults.precision === 'bf16') throw fp32Only(chosen.name)
   return createWasmEngine(defaults)

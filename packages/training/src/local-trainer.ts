@@ -29,6 +29,9 @@ export const DEFAULT_CACHE_BYTES = Math.min(2 ** 31, Math.floor(totalmem() / 8))
 /** Batches that are read and put together beyond the one that is computed. */
 const BATCHES_AHEAD = 2
 
+/** Of all trainers of this process, because some may share a session: `Batch.key` names one volume for as long as that lives. */
+let keysGiven = 0
+
 export interface LocalTrainerOptions {
   /** Made for `spec` on the grid of the cases. The caller disposes of it. */
   session: Session
@@ -56,6 +59,7 @@ export class LocalTrainer implements SiteTrainer {
   private readonly layout: ModelLayout
   private readonly loss: LossSpec
   private readonly cases: CaseLoader
+  private readonly keys = new Map<string, number>()
 
   /** @throws MeshflError `RECIPE_CLASS_WEIGHTS`, `CLASS_NAMES_MISMATCH` */
   constructor(private readonly options: LocalTrainerOptions) {
@@ -258,7 +262,10 @@ export class LocalTrainer implements SiteTrainer {
       }
     }
     const [first] = loaded
-    if (loaded.length === 1 && first) return { images: { images: first.image, count: 1 }, labels: first.label }
+    if (loaded.length === 1 && first) {
+      const key = this.keyOf(items[0]!)
+      return { images: { images: first.image, count: 1, key }, labels: first.label }
+    }
     const images = new Uint8Array(voxels * loaded.length)
     const labels = new Uint8Array(voxels * loaded.length)
     for (const [i, { image, label }] of loaded.entries()) {
@@ -266,6 +273,13 @@ export class LocalTrainer implements SiteTrainer {
       labels.set(label, i * voxels)
     }
     return { images: { images, count: loaded.length }, labels }
+  }
+
+  /** A batch of one case is the same in every epoch; larger ones are shuffled. */
+  private keyOf({ id }: Case): number {
+    const key = this.keys.get(id) ?? ++keysGiven
+    this.keys.set(id, key)
+    return key
   }
 }
 

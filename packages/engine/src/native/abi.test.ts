@@ -94,11 +94,18 @@ test('the header, the addon and the WebAssembly have the ABI that is expected he
   ).toEqual(expected)
 })
 
-const found = await loadAddon()
+const found = await loadAddon('cpu')
 const missing = 'addon' in found ? '' : `: not here: ${found.reason}`
 test.skipIf(missing !== '')(`the addon exports what is declared here${missing}`, () => {
   const { addon } = found as { addon: Addon }
-  expect(Object.keys(addon).sort()).toEqual(['Session', 'abiVersion', 'instructionSets', 'measurePeak', 'requestBytes'])
+  expect(Object.keys(addon).sort()).toEqual([
+    'Session',
+    'abiVersion',
+    'devices',
+    'instructionSets',
+    'measurePeak',
+    'requestBytes',
+  ])
   const methods = Object.getOwnPropertyNames(addon.Session.prototype).filter((name) => name !== 'constructor')
   expect(methods.sort()).toEqual(['cancel', 'dispose', 'plan', 'prepare', 'read', 'run', 'write'])
   expect(addon.abiVersion).toBe(NATIVE_ABI_VERSION)

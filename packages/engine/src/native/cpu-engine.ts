@@ -17,13 +17,13 @@ export interface CpuEngineOptions extends SessionDefaults {
 
 /** The instruction sets that `createCpuEngine` can be asked for on this machine, best first; none without the addon. */
 export async function cpuInstructionSets(precision: Precision = 'fp32'): Promise<string[]> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   return 'addon' in found ? found.addon.instructionSets('cpu', PRECISIONS[precision]) : []
 }
 
 /** Floating-point operations a second that so many threads can do in multiply-adds; undefined without the addon. Blocks for a quarter of a second. */
 export async function measureCpuPeak(threads: number, precision: Precision = 'fp32'): Promise<number | undefined> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   if (!('addon' in found)) return undefined
   return found.addon.measurePeak('cpu', chooseInstructionSet(found.addon, precision), threads)
 }
@@ -74,7 +74,8 @@ class CpuEngine implements Engine {
         ? this.device.instructionSet
         : chooseInstructionSet(this.#addon, asked.precision, this.#asked)
     const native = new this.#addon.Session('cpu', instructionSet, threads)
-    return new MachineSession(new NativeMachine(native, threads), checked, { ...grid }, asked)
+    const machine = new NativeMachine(native, threads, { mostBytes: memoryBytes() })
+    return new MachineSession(machine, checked, { ...grid }, asked)
   }
 }
 
@@ -83,7 +84,7 @@ class CpuEngine implements Engine {
  * @throws MeshflError `ENGINE_UNAVAILABLE` when the addon is not built, or lacks the instruction set asked for
  */
 export async function createCpuEngine(options: CpuEngineOptions = {}): Promise<Engine> {
-  const found = await loadAddon()
+  const found = await loadAddon('cpu')
   if ('addon' in found) return new CpuEngine(found.addon, options)
   throw new MeshflError('ENGINE_UNAVAILABLE', found.reason, { hint: found.hint, data: { engine: 'cpu' } })
 }

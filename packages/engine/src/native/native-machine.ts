@@ -2,20 +2,24 @@ import { MeshflError } from '@meshfl/core'
 import { disposed, type Machine, type Values } from '../session/machine.js'
 import { OUTCOME, REGIONS, type Region } from '../session/request.js'
 import { type NativeError, type NativeSession, STATUS } from './addon.js'
-import { memoryBytes } from './memory-bytes.js'
 
 /** A session of the addon. */
 export class NativeMachine implements Machine {
-  readonly mostBytes = memoryBytes()
+  readonly mostBytes: number
   readonly #native: NativeSession
+  readonly #keepsVolumes: boolean
   #disposed = false
   #reject: ((error: Error) => void) | undefined
 
+  /** @param keepsVolumes whether its device may keep what a key names, beyond the bytes of a plan */
   constructor(
     native: NativeSession,
     readonly threads: number,
+    { mostBytes, keepsVolumes = false }: { mostBytes: number; keepsVolumes?: boolean },
   ) {
     this.#native = native
+    this.mostBytes = mostBytes
+    this.#keepsVolumes = keepsVolumes
   }
 
   plan(request: Uint32Array): number {
@@ -23,6 +27,12 @@ export class NativeMachine implements Machine {
       return this.#native.plan(request)
     } catch (error) {
       const { message, status } = error as NativeError
+      if (status === STATUS.unsupported) {
+        throw new MeshflError('MODEL_UNSUPPORTED', `the kernels cannot compute the model on this grid: ${message}`, {
+          hint: 'use another engine, or another model or grid',
+          cause: error,
+        })
+      }
       if (status !== STATUS.invalidArgument) throw error
       throw new MeshflError('ENGINE_INPUT', `the kernels refuse the model or the grid: ${message}`, {
         hint: 'ask for a smaller model or grid',
@@ -35,8 +45,8 @@ export class NativeMachine implements Machine {
     this.#native.prepare(request)
   }
 
-  write(region: Region, values: Values): void {
-    this.#native.write(REGIONS.indexOf(region), values)
+  write(region: Region, values: Values, key = 0): void {
+    this.#native.write(REGIONS.indexOf(region), values, this.#keepsVolumes ? key : 0)
   }
 
   read(region: Region, to: Values): void {

@@ -10,7 +10,7 @@ import { initializeModel } from '../initialize.js'
 import { type Addon, loadAddon, STATUS } from './addon.js'
 import { cpuInstructionSets, createCpuEngine } from './cpu-engine.js'
 
-const found = await loadAddon()
+const found = await loadAddon('cpu')
 const missing = 'addon' in found ? '' : `: not here: ${found.reason}`
 const required = (process.env.MESHFL_REQUIRE ?? '').split(',').some((word) => word.trim() === 'cpu')
 if (missing && required) test('the addon, which MESHFL_REQUIRE asks for, is there', () => expect.fail(missing))
@@ -195,19 +195,30 @@ describe.skipIf(missing !== '')(`the native addon${missing}`, () => {
   })
 })
 
+test.each(['cpu', 'cuda'] as const)(
+  'the %s backend is there, or its absence has a reason and a mend',
+  async (backend) => {
+    const answer = await loadAddon(backend)
+    if ('addon' in answer) expect(answer.addon.instructionSets(backend, 0)).not.toEqual([])
+    else expect(answer).toEqual({ reason: expect.stringMatching(/./), hint: expect.stringMatching(/./) })
+  },
+)
+
 test('an addon that is not there, or does not load, or dies, is a reason with a mend', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'meshfl-addon-'))
   try {
-    expect(await loadAddon(join(folder, 'none.node'))).toMatchObject({ reason: expect.stringContaining('not built') })
+    expect(await loadAddon('cpu', join(folder, 'none.node'))).toMatchObject({
+      reason: expect.stringContaining('not built'),
+    })
     const broken = join(folder, 'broken.node')
     writeFileSync(broken, 'no library')
-    expect(await loadAddon(broken)).toMatchObject({
+    expect(await loadAddon('cpu', broken)).toMatchObject({
       reason: expect.stringContaining('does not work'),
       hint: expect.anything(),
     })
     const deadly = join(folder, 'deadly.cjs')
     writeFileSync(deadly, "process.kill(process.pid, 'SIGSEGV')")
-    expect(await loadAddon(deadly)).toMatchObject({ reason: expect.stringContaining('SIGSEGV') })
+    expect(await loadAddon('cpu', deadly)).toMatchObject({ reason: expect.stringContaining('SIGSEGV') })
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -12,7 +12,8 @@ export interface Machine {
   plan(request: Uint32Array): number
   /** Lays out the memory for a run of so many bytes. Throws what the system says when it has no more. */
   prepare(request: Uint32Array, bytes: number): void
-  write(region: Region, values: Values): void
+  /** A key stands for the same values of the region as long as the machine lives: one with memory of its own may keep them there. */
+  write(region: Region, values: Values, key?: number): void
   read(region: Region, to: Values): void
   /** Runs what was prepared and written; gives its `OUTCOME`, and rejects with the signal's reason when it is aborted. */
   run(signal: AbortSignal | undefined): Promise<number>

@@ -130,10 +130,10 @@ export class MachineSession implements Session {
     const machine = this.#planner.prepare({ ...task.run, volumes: batch.count, floatImages })
     machine.write('parameters', model.parameters)
     machine.write('statistics', model.statistics)
-    machine.write('images', batch.images)
+    machine.write('images', batch.images, batch.key)
     const { truth } = task
     if (truth) {
-      machine.write('truth', truth.labels)
+      machine.write('truth', truth.labels, batch.key)
       machine.write('loss', Float64Array.from([...truth.loss.classWeights, truth.loss.labelSmoothing]))
       if (truth.dropoutSeed !== undefined) {
         machine.write('dropout', dropoutFactors(this.#spec, batch.count, truth.dropoutSeed))

@@ -1,0 +1,27 @@
+# Sets `to` to the architectures to compile for, from MESHFL_CUDA_ARCHITECTURES.
+function(meshfl_cuda_architectures to)
+  if(MESHFL_CUDA_ARCHITECTURES STREQUAL "auto")
+    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+      OUTPUT_VARIABLE found RESULT_VARIABLE failed ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]+" here "${found}")
+    list(TRANSFORM here REPLACE "\\." "")
+    list(REMOVE_DUPLICATES here)
+    if(failed OR NOT here)
+      # No GPU to ask: code for one, and PTX that the driver of any newer one compiles.
+      set(here 80)
+    endif()
+    set(${to} ${here} PARENT_SCOPE)
+  elseif(MESHFL_CUDA_ARCHITECTURES STREQUAL "all")
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known)
+    foreach(architecture 75 80 86 89 90 100 120)
+      if(known MATCHES "sm_${architecture}")
+        list(APPEND chosen ${architecture}-real)
+      endif()
+    endforeach()
+    # PTX of the newest only, for what comes after it.
+    list(TRANSFORM chosen REPLACE "-real" "" AT -1)
+    set(${to} ${chosen} PARENT_SCOPE)
+  else()
+    set(${to} ${MESHFL_CUDA_ARCHITECTURES} PARENT_SCOPE)
+  endif()
+endfunction()
