@@ -8,6 +8,7 @@ import {
   checkGate,
   curvesFromEvents,
   evaluateCase,
+  siteCurvesFromEvents,
   sliceImages,
 } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
@@ -95,6 +96,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   } finally {
     session.dispose()
   }
+  const events = model.run ? readEventLog(join(model.run, 'events.jsonl')) : []
   return {
     input: {
       tool: `meshfl ${VERSION}`,
@@ -113,7 +115,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       gates: options.gates,
       comparisons: options.comparisons,
       notes,
-      curves: model.run ? curvesFromEvents(readEventLog(join(model.run, 'events.jsonl'))) : undefined,
+      curves: curvesFromEvents(events),
+      siteCurves: siteCurvesFromEvents(events),
     },
     slices: slices.worst(),
     leftOut: [],

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
 import { type Coordinator, startCoordinator } from '@meshfl/federation'
+import { createStepOptimizer } from '@meshfl/training'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
 import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
@@ -60,6 +61,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       studySha256: run.studySha256,
       layout: modelLayout(study.model),
       initialModel: initializeModel(study.model, study.seed),
+      stepOptimizer: createStepOptimizer(study.model, study.recipe),
       sites: options.sites,
       ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
       approve: async ({ site, fingerprint }) => options.autoApprove || output.ask(`admit ${site}, key ${fingerprint}?`),

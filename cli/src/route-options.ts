@@ -1,4 +1,3 @@
-import { MeshflError } from '@meshfl/core'
 import type { ProxyAddress, Relay, Route, Target } from '@meshfl/reach'
 import type { Command } from 'commander'
 
@@ -36,13 +35,19 @@ export async function relayFromOptions(
   say: (words: string) => void,
 ): Promise<Relay | undefined> {
   if (options.proxy === undefined && options.tunnel === undefined) return undefined
-  const { formatRoute, relayRoute } = await import('@meshfl/reach')
+  const [{ MeshflError }, { formatRoute, relayRoute }] = await Promise.all([
+    import('@meshfl/core'),
+    import('@meshfl/reach'),
+  ])
+  const describe = (error: unknown): string => {
+    const hint = error instanceof MeshflError && error.hint ? ` (${error.hint})` : ''
+    return `${error instanceof Error ? error.message : String(error)}${hint}`
+  }
   const route = await routeFromOptions(options)
   say(`going ${formatRoute(route)}`)
   let said = ''
   return relayRoute(target, route, (error) => {
-    const hint = error instanceof MeshflError && error.hint ? ` (${error.hint})` : ''
-    const words = `${error instanceof Error ? error.message : String(error)}${hint}`
+    const words = describe(error)
     if (words !== said) say(words)
     said = words
   })

@@ -5,6 +5,7 @@ import type { Comparison } from '@meshfl/evaluation'
 import type { DataOptions } from './data-options.js'
 import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
+import type { FederationOptions } from './federation-options.js'
 import { finishEvaluation } from './finish-evaluation.js'
 import type { Output } from './output.js'
 import { VERSION } from './program.js'
@@ -26,7 +27,7 @@ const DEMO = {
   recipe: { maxLearningRate: 0.03, localEpochs: 2 },
 }
 
-export interface DemoRunOptions {
+export interface DemoRunOptions extends FederationOptions {
   /** Folder of everything; what is there already is gone on with. */
   out: string
   sites: number
@@ -71,7 +72,10 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
   })
   const { rounds = DEMO.rounds } = options
-  const study = await studyForRun(folder, { rounds, seed }, manifest, { model: DEMO.model, recipe: DEMO.recipe })
+  const study = await studyForRun(folder, { ...options, rounds, seed }, manifest, {
+    model: DEMO.model,
+    recipe: DEMO.recipe,
+  })
   await simulateFederation({
     dataset,
     sites: manifest.sites,

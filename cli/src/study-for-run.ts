@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Study } from '@meshfl/core'
 import type { DatasetManifest } from '@meshfl/dataset'
+import type { FederationOptions } from './federation-options.js'
 import { type GivenKeys, studyFromOptions } from './study-from-options.js'
 import type { StudyOptions } from './study-options.js'
 
@@ -12,7 +13,7 @@ import type { StudyOptions } from './study-options.js'
  */
 export async function studyForRun(
   folder: string,
-  options: StudyOptions,
+  options: StudyOptions & FederationOptions,
   dataset?: DatasetManifest,
   preset: Pick<GivenKeys, 'model' | 'recipe'> = {},
 ): Promise<Study> {

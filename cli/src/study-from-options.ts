@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { MeshflError, type MeshNetSpec, type Recipe, type Study, StudySchema } from '@meshfl/core'
+import { type FederationOptions, federationKeys } from './federation-options.js'
 import { hintForUnknownKey } from './study-keys.js'
 import type { StudyOptions } from './study-options.js'
 
@@ -18,7 +19,10 @@ export interface GivenKeys {
  * @param given what follows from the dataset: the file's own keys stand beside it, and may not contradict it
  * @throws MeshflError `STUDY_INVALID`, `DATASET_STUDY_MISMATCH`
  */
-export async function studyFromOptions(options: StudyOptions, given: GivenKeys = {}): Promise<Study> {
+export async function studyFromOptions(
+  options: StudyOptions & FederationOptions,
+  given: GivenKeys = {},
+): Promise<Study> {
   const base = options.study ? await readStudyYaml(options.study) : {}
   // By itself, too: what the dataset says below takes the place of some keys, which would hide their mistakes.
   if (options.study) matchSchema(base, options.study)
@@ -37,6 +41,12 @@ export async function studyFromOptions(options: StudyOptions, given: GivenKeys =
     ...(options.batchSize === undefined ? {} : { batchSize: options.batchSize }),
     ...(options.localEpochs === undefined ? {} : { localEpochs: options.localEpochs }),
   }
+  const federation = { ...(base.federation as object | undefined), ...federationKeys(options) }
+  const earlyStop = {
+    ...(base.earlyStop as object | undefined),
+    ...(options.patience === undefined ? {} : { patience: options.patience }),
+    ...(options.minDelta === undefined ? {} : { minDelta: options.minDelta }),
+  }
   return parseStudy(
     {
       ...given,
@@ -44,6 +54,8 @@ export async function studyFromOptions(options: StudyOptions, given: GivenKeys =
       ...(given.conform ? { conform: given.conform } : {}),
       ...(given.model || base.model ? { model: { ...given.model, ...(base.model as object | undefined) } } : {}),
       recipe,
+      ...(Object.keys(federation).length > 0 ? { federation } : {}),
+      ...(Object.keys(earlyStop).length > 0 ? { earlyStop } : {}),
       ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
       ...(options.seed === undefined ? {} : { seed: options.seed }),
       ...(options.targetDice === undefined ? {} : { targetDice: options.targetDice }),

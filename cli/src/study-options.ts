@@ -9,6 +9,8 @@ export interface StudyOptions {
   batchSize?: number
   localEpochs?: number
   targetDice?: number
+  patience?: number
+  minDelta?: number
 }
 
 /** Adds the options that make or override study.yaml. */
@@ -21,4 +23,6 @@ export function withStudyOptions(command: Command): Command {
     .option('--batch-size <n>', 'volumes a step (default: 1)', wholeNumber(1))
     .option('--local-epochs <n>', "passes over a site's volumes a round (default: 1)", wholeNumber(1))
     .option('--target-dice <x>', 'stop when the validation foreground Dice reaches it', numberBetween(0, 1))
+    .option('--patience <rounds>', 'stop when the validation foreground Dice has not risen for so long', wholeNumber(1))
+    .option('--min-delta <x>', 'with --patience: a rise of no more than this is none (default: 0)', numberBetween(0, 1))
 }

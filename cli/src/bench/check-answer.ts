@@ -25,22 +25,26 @@ export async function checkAnswer(
   if (!truth)
     return `there is no reference answer for ${channels} channels, only for ${Object.keys(answers).join(', ')}`
   const { spec, grid, model, images, labels, loss } = createProblem(CHECKED_GRID, channels)
-  const session = await engine.createSession(spec, grid, { threads, precision })
-  try {
-    const step = await session.forwardBackward(model, { images, count: 1 }, labels, loss, { seed: 0 })
-    const error = errorOf(answerOf(step.loss, step.gradients), truth)
-    if (error < TOLERANCE[precision]) return undefined
-    throw new MeshflError(
-      'BENCH_WRONG_ANSWER',
-      `the ${engine.name} engine computes a step of ${channels} channels in ${precision} wrongly: it is ${error.toExponential(1)} from the reference`,
-      {
-        hint: 'build the engine again; please report it when it stays',
-        data: { engine: engine.name, channels, error },
-      },
-    )
-  } finally {
-    session.dispose()
+  // All outputs kept, and as few as can be: what is computed again must be right too.
+  for (const checkpointing of ['none', 'layer'] as const) {
+    const session = await engine.createSession(spec, grid, { threads, precision, checkpointing })
+    try {
+      const step = await session.forwardBackward(model, { images, count: 1 }, labels, loss, { seed: 0 })
+      const error = errorOf(answerOf(step.loss, step.gradients), truth)
+      if (error < TOLERANCE[precision]) continue
+      throw new MeshflError(
+        'BENCH_WRONG_ANSWER',
+        `the ${engine.name} engine computes a step of ${channels} channels in ${precision} wrongly (checkpointing ${checkpointing}): it is ${error.toExponential(1)} from the reference`,
+        {
+          hint: 'build the engine again; please report it when it stays',
+          data: { engine: engine.name, channels, error },
+        },
+      )
+    } finally {
+      session.dispose()
+    }
   }
+  return undefined
 }
 
 /** NaN when something is not a number, which is below no tolerance. */

@@ -3,6 +3,7 @@ import type { BenchDevice, BenchTask } from '../bench/bench-case.js'
 import { listOf, oneOf, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
+import { benchFederationCommand } from './bench-federation.js'
 
 interface BenchOptions extends OutputOptions {
   case: BenchTask[]
@@ -25,7 +26,10 @@ const all = (text: string, before: string[] = []): string[] => [...before, text]
 /** `meshfl bench`; other benches are subcommands of it. */
 export function benchCommand(): Command {
   return withOutputOptions(
+    // What stands behind `federation` is for it.
     new Command('bench')
+      .enablePositionalOptions()
+      .addCommand(benchFederationCommand().exitOverride())
       .description(
         'Time the engines of this machine, after checking their answers, and PyTorch and onnxruntime beside them where they are installed',
       )

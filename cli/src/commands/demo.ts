@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { type DataOptions, dataArguments, withTrainingOptions } from '../data-options.js'
 import { type EngineOptions, engineArguments, engineChoice } from '../engine-options.js'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
-interface DemoOptions extends OutputOptions, EngineOptions, DataOptions {
+interface DemoOptions extends OutputOptions, FederationOptions, EngineOptions, DataOptions {
   out?: string
   sites: number
   rounds?: number
@@ -15,7 +16,7 @@ interface DemoOptions extends OutputOptions, EngineOptions, DataOptions {
 
 export function demoCommand(): Command {
   return withOutputOptions(
-    withTrainingOptions(new Command('demo'))
+    withTrainingOptions(withFederationOptions(new Command('demo')))
       .description(
         'The whole story in minutes, offline: make brains, split them, train across sites, score held-out subjects',
       )

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { positiveNumber, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface ServeOptions extends OutputOptions, StudyOptions, TelemetryOptions {
+interface ServeOptions extends OutputOptions, FederationOptions, StudyOptions, TelemetryOptions {
   out: string
   sites?: number
   minSites?: number
@@ -20,7 +21,7 @@ export function serveCommand(): Command {
   return withOutputOptions(
     withTelemetryOptions(
       withStudyOptions(
-        new Command('serve')
+        withFederationOptions(new Command('serve'))
           .description(
             'Coordinate a federation: prints an invite a site and averages what the sites learn. Run it again with the same --out to go on',
           )

@@ -1,12 +1,19 @@
 import { Command } from 'commander'
 import { type DataOptions, withTrainingOptions } from '../data-options.js'
 import { type EngineOptions, engineChoice } from '../engine-options.js'
+import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
 
-interface SimulateOptions extends OutputOptions, StudyOptions, EngineOptions, DataOptions, TelemetryOptions {
+interface SimulateOptions
+  extends OutputOptions,
+    FederationOptions,
+    StudyOptions,
+    EngineOptions,
+    DataOptions,
+    TelemetryOptions {
   out: string
 }
 
@@ -15,7 +22,7 @@ export function simulateCommand(): Command {
     withTelemetryOptions(
       withTrainingOptions(
         withStudyOptions(
-          new Command('simulate')
+          withFederationOptions(new Command('simulate'))
             .description(
               'Run a whole federation on this machine: a coordinator, and a process for every site of the dataset',
             )

@@ -1,17 +1,23 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { MeshflError } from './errors.js'
 import { EventSchema, type MeshflEvent } from './events.js'
 import { explainWriteError, makeFolder } from './files.js'
 
 /** An append-only file of events, one JSON object a line. */
 export interface EventLog {
+  /** Adds a line. What is written in one turn goes to the file at its end, together; @throws MeshflError what an earlier write met */
   write(event: MeshflEvent): void
+  /** @throws MeshflError `DISK_FULL` when lines were waiting for room, and other errors of the last write */
   close(): void
 }
 
+/** What waits while the disk is full; lines beyond it are lost. */
+const MAX_WAITING_BYTES = 16 << 20
+
 /**
  * Opens events.jsonl for appending; a last line that a crash cut short is dropped. `step`, `progress` and `traffic` are not
- * kept: they are for who watches.
+ * kept: they are for who watches. Where the disk is full, lines wait for the next write: a run need not end for its log.
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export function openEventLog(path: string): EventLog {
@@ -20,20 +26,44 @@ export function openEventLog(path: string): EventLog {
     dropPartialLine(path)
     const file = openSync(path, 'a')
     let closed = false
+    let waiting: Buffer[] = []
+    let isScheduled = false
+    let failure: unknown
+    const flush = (): void => {
+      isScheduled = false
+      if (waiting.length === 0) return
+      let rest: Buffer = Buffer.concat(waiting)
+      try {
+        while (rest.length > 0) rest = rest.subarray(writeSync(file, rest))
+        waiting = []
+      } catch (error) {
+        failure = explainWriteError(error, path)
+        waiting = [rest] // of the first line perhaps the end only: it goes on where the disk was full
+      }
+    }
+    const isFull = (): boolean => failure instanceof MeshflError && failure.code === 'DISK_FULL'
     return {
       write(event) {
         if (closed || event.type === 'step' || event.type === 'progress' || event.type === 'traffic') return
-        try {
-          writeSync(file, `${JSON.stringify(event)}\n`)
-        } catch (error) {
-          throw explainWriteError(error, path)
-        }
+        if (failure !== undefined && !isFull()) throw failure
+        failure = undefined
+        const line = Buffer.from(`${JSON.stringify(event)}\n`)
+        if ((waiting[0]?.length ?? 0) < MAX_WAITING_BYTES) waiting.push(line)
+        if (isScheduled) return
+        isScheduled = true
+        queueMicrotask(flush)
       },
       close() {
         if (closed) return
         closed = true
-        fsyncSync(file)
-        closeSync(file)
+        failure = undefined
+        flush()
+        try {
+          if (failure !== undefined) throw failure
+          fsyncSync(file)
+        } finally {
+          closeSync(file)
+        }
       },
     }
   } catch (error) {

@@ -7,6 +7,16 @@ export const DiceSchema = z.strictObject({
 })
 export type Dice = z.infer<typeof DiceSchema>
 
+/** A model, by the site that trained it, on the validation cases of a site. */
+export const CrossScoreSchema = z.strictObject({
+  model: z.string(),
+  site: z.string(),
+  cases: z.int(),
+  loss: z.number().nullable(),
+  dice: DiceSchema,
+})
+export type CrossScore = z.infer<typeof CrossScoreSchema>
+
 const SiteStateSchema = z.enum([
   'joining',
   'online',
@@ -118,6 +128,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     seconds: z.number(),
     secondsLeft: z.number().nullable(),
   }),
+  /** Every site's last model, and the global one, on every site's validation cases. */
+  z.object({ type: z.literal('cross-site'), time, round, scores: z.array(CrossScoreSchema) }),
   z.object({ type: z.literal('best'), time, round, foregroundDice: z.number() }),
   z.object({ type: z.literal('traffic'), time, site, bytesSent: z.int(), bytesReceived: z.int() }),
   z.object({

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { MeshflError } from './errors.js'
@@ -52,6 +52,21 @@ export function makeFolder(path: string): void {
     mkdirSync(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  syncFolderNow(parent) // else a power cut may take the folder with all that was made durable in it
+}
+
+function syncFolderNow(folder: string): void {
+  let file: number
+  try {
+    file = openSync(folder, 'r')
+  } catch {
+    return // as in syncFolder
+  }
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
   }
 }
 

@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import { EarlyStopSchema } from './early-stop.js'
 import { canonicalJson, sha256 } from './hash.js'
+import { STRATEGY_DEFAULTS, StrategyOptionsSchema, StrategySchema } from './strategy.js'
 
 /** The architecture: blocks of Conv3d 3x3x3 (stride 1, padding = dilation) -> normalisation -> activation, then a 1x1x1 convolution. */
 export const MeshNetSpecSchema = z.strictObject({
@@ -42,15 +44,50 @@ export const RecipeSchema = z.strictObject({
 })
 export type Recipe = z.infer<typeof RecipeSchema>
 
-export const FederationSchema = z.strictObject({
+const FederationKeys = z.strictObject({
   /** Sites expected; round 1 starts when `minSites` are online. */
   sites: z.int().min(1).default(1),
   /** Sites that must contribute to a round. Default: all. */
   minSites: z.int().min(1).optional(),
-  strategy: z.enum(['fedavg']).default('fedavg'),
-  batchNorm: z.enum(['pooled', 'average']).default('pooled'),
+  strategy: StrategySchema.default('fedavg'),
+  /** Of the strategy; see `STRATEGY_DEFAULTS`. */
+  strategyOptions: StrategyOptionsSchema.prefault({}),
+  /** `round`: weights once a round; `step`: gradients every step, one optimiser at the coordinator. */
+  sync: z.enum(['round', 'step']).default('round'),
+  /**
+   * `pooled`: mean and variance of the union of the sites' volumes; `average`: weighted means of both; `local`: each site trains and
+   * scores with its own normalisation (FedBN), the global model keeps a pooled one.
+   */
+  batchNorm: z.enum(['pooled', 'average', 'local']).default('pooled'),
+  /** Sites that train in a round: this many, or this part of all (at least one). Absent: all. All of them score. */
+  sampleCount: z.int().min(1).optional(),
+  sampleFraction: z.number().gt(0).lte(1).optional(),
+  /** Whether every site's last model is scored on every site's validation cases at the end: sites then see each other's models. */
+  crossSite: z.boolean().default(false),
   /** Seconds after which a round commits with at least `minSites`; absent: it waits for all of its sites. */
   roundDeadlineSeconds: z.number().positive().optional(),
+})
+
+export const FederationSchema = FederationKeys.superRefine((federation, context) => {
+  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction, crossSite } = federation
+  const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
+  const known = Object.keys(STRATEGY_DEFAULTS[strategy])
+  for (const option of Object.keys(strategyOptions)) {
+    if (known.includes(option)) continue
+    const has = known.length > 0 ? `it has ${known.join(', ')}` : 'it has none'
+    refuse(['strategyOptions', option], `${strategy} has no option ${option}; ${has}`)
+  }
+  if (strategy === 'fedbn' && batchNorm === 'average') refuse(['batchNorm'], 'fedbn keeps the normalisation local')
+  const isSampled = sampleCount !== undefined || sampleFraction !== undefined
+  if (sampleCount !== undefined && sampleFraction !== undefined)
+    refuse(['sampleFraction'], 'give sampleCount or sampleFraction, not both')
+  if (strategy === 'meshfl-reference' && isSampled)
+    refuse(['strategy'], 'meshfl-reference has no global model that a site could begin with: it cannot sample')
+  if (sync === 'round') return
+  if (strategy !== 'fedavg') refuse(['sync'], `with sync: step there are no updates for ${strategy} to combine`)
+  if (batchNorm !== 'pooled') refuse(['batchNorm'], 'with sync: step the normalisation is pooled')
+  if (crossSite) refuse(['crossSite'], 'with sync: step no site has a model of its own')
+  if (isSampled) refuse(['sync'], 'with sync: step every site takes part in every round')
 })
 export type Federation = z.infer<typeof FederationSchema>
 
@@ -61,6 +98,8 @@ export const StudySchema = z.strictObject({
   rounds: z.int().min(1).default(50),
   /** Stops when the validation foreground Dice reaches it. */
   targetDice: z.number().min(0).max(1).optional(),
+  /** Stops when the validation foreground Dice has not risen for a while. */
+  earlyStop: EarlyStopSchema.optional(),
   classNames: z.array(z.string()).default(['background', 'white matter', 'grey matter']),
   /** Edge of a voxel in mm and label map the sites' datasets must have; checked at join. Absent: taken from the first site. */
   voxelSizeMm: z.number().positive().optional(),
@@ -82,4 +121,9 @@ export type Study = z.infer<typeof StudySchema>
 /** The hash that names a run: of the study's canonical JSON. */
 export function studySha256(study: Study): string {
   return sha256(canonicalJson(study))
+}
+
+/** Where a site's normalisation comes from: what its strategy says, or else the study. */
+export function batchNormOf({ strategy, batchNorm }: Federation): Federation['batchNorm'] {
+  return strategy === 'fedbn' ? 'local' : batchNorm
 }

@@ -2,7 +2,15 @@ import { type MeshflEvent, now } from '@meshfl/core'
 import type { CaseMetrics } from './case-metrics.js'
 import { type Gate, judgeGate } from './gates.js'
 import { METRICS } from './metrics/registry.js'
-import { type Comparison, type CurvePoint, REPORT_FORMAT, type Report, ReportSchema, type Summary } from './report.js'
+import {
+  type Comparison,
+  type CurvePoint,
+  REPORT_FORMAT,
+  type Report,
+  ReportSchema,
+  type SiteCurve,
+  type Summary,
+} from './report.js'
 import { statisticOf } from './statistics.js'
 
 export interface ReportInput {
@@ -23,6 +31,7 @@ export interface ReportInput {
   gates?: readonly Gate[] | undefined
   comparisons?: readonly Comparison[] | undefined
   curves?: readonly CurvePoint[] | undefined
+  siteCurves?: readonly SiteCurve[] | undefined
   notes?: readonly string[] | undefined
 }
 
@@ -58,6 +67,7 @@ export function buildReport(input: ReportInput): Report {
     ...(sites.length > 0 ? { sites } : {}),
     ...(input.comparisons?.length ? { comparisons: input.comparisons } : {}),
     ...(input.curves?.length ? { curves: input.curves } : {}),
+    ...(input.siteCurves?.length ? { siteCurves: input.siteCurves } : {}),
     ...(input.notes?.length ? { notes: input.notes } : {}),
     cases,
   })
@@ -93,4 +103,26 @@ export function curvesFromEvents(events: Iterable<MeshflEvent>): CurvePoint[] {
     })
   }
   return [...points.values()].sort((a, b) => a.round - b.round)
+}
+
+/** The curves of each site of a federation, sorted by name. Of a run on one machine, whose curves are those of the run, there are none. */
+export function siteCurvesFromEvents(events: Iterable<MeshflEvent>): SiteCurve[] {
+  const sites = new Map<string, Map<number, CurvePoint>>()
+  for (const event of events) {
+    if (event.type !== 'site-trained' && event.type !== 'site-evaluated') continue
+    const points = sites.get(event.site) ?? new Map<number, CurvePoint>()
+    sites.set(event.site, points)
+    const nothing = { trainLoss: null, trainForegroundDice: null, validLoss: null, validForegroundDice: null }
+    const before = points.get(event.round) ?? { round: event.round, ...nothing }
+    const { loss, dice } = event
+    const measured =
+      event.type === 'site-trained'
+        ? { trainLoss: loss, trainForegroundDice: dice.foregroundDice }
+        : { validLoss: loss, validForegroundDice: event.cases > 0 ? dice.foregroundDice : null }
+    points.set(event.round, { ...before, ...measured })
+  }
+  if (sites.size < 2) return []
+  return [...sites]
+    .map(([site, points]) => ({ site, points: [...points.values()].sort((a, b) => a.round - b.round) }))
+    .sort((a, b) => (a.site < b.site ? -1 : 1))
 }

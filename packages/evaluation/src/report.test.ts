@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EventSchema, type MeshflEvent } from '@meshfl/core'
 import { describe, expect, test } from 'vitest'
-import { buildReport, curvesFromEvents } from './build-report.js'
+import { buildReport, curvesFromEvents, siteCurvesFromEvents } from './build-report.js'
 import { evaluateCase } from './case-metrics.js'
 import { foregroundGate, parseGate } from './gates.js'
+import { renderHtml } from './render/html/page.js'
 import { renderJson } from './render/json.js'
 import { ReportSchema, reportEvent } from './report.js'
 import { writeReport } from './write-report.js'
@@ -126,6 +127,35 @@ describe('a report', () => {
       { round: 1, trainLoss: 1, trainForegroundDice: null, validLoss: null, validForegroundDice: 0.1 },
       { round: 2, trainLoss: 1, trainForegroundDice: null, validLoss: null, validForegroundDice: 0.3 },
     ])
+  })
+
+  test('takes the curves of each site from the events of a federation, and draws a line for each', () => {
+    const dice = (foregroundDice: number) => ({ perClass: {}, foregroundDice })
+    const trained = (site: string, round: number): MeshflEvent => ({
+      ...{ type: 'site-trained', time: '', site, round, loss: 1 / round, dice: dice(0.3) },
+      ...{ samples: 3, seconds: 1, updateSha256: '' },
+    })
+    const evaluated = (site: string, round: number, cases = 2): MeshflEvent => ({
+      ...{ type: 'site-evaluated', time: '', site, round, loss: 2, dice: dice(0.1 * round), cases },
+    })
+    const events = [1, 2].flatMap((round) => [
+      ...[trained('site-2', round), trained('site-1', round)],
+      ...[evaluated('site-1', round), evaluated('site-2', round, 0)],
+    ])
+    const siteCurves = siteCurvesFromEvents(events)
+    expect(siteCurves.map(({ site }) => site)).toEqual(['site-1', 'site-2'])
+    expect(siteCurves[0]!.points[1]).toEqual({
+      ...{ round: 2, trainLoss: 0.5, trainForegroundDice: 0.3, validLoss: 2, validForegroundDice: 0.2 },
+    })
+    expect(siteCurves[1]!.points[1]!.validForegroundDice).toBeNull()
+    expect(siteCurvesFromEvents(events.filter((event) => 'site' in event && event.site === 'site-1'))).toEqual([])
+    const curves = [1, 2].map((round) => ({
+      ...{ round, trainLoss: 1, trainForegroundDice: 0.3, validLoss: 2, validForegroundDice: 0.1 },
+    }))
+    const page = renderHtml(buildReport({ ...base, cases: [good], curves, siteCurves }), [])
+    expect(page).toContain('Site by site')
+    // Two lines of training loss, one of validation (the other site has no cases), two in the key.
+    expect(page.match(/class="line site/g)).toHaveLength(5)
   })
 
   test('is written as five files', async () => {

@@ -27,6 +27,10 @@ export const CurvePointSchema = z.strictObject({
 })
 export type CurvePoint = z.infer<typeof CurvePointSchema>
 
+/** The rounds of one site: its training, and the global model on its validation cases. */
+export const SiteCurveSchema = z.strictObject({ site: z.string(), points: z.array(CurvePointSchema) })
+export type SiteCurve = z.infer<typeof SiteCurveSchema>
+
 /** The same cases by other means, for example the best intensity thresholds: what the model must beat. */
 export const ComparisonSchema = z.strictObject({ name: z.string(), dice: DiceSchema, note: z.string().optional() })
 export type Comparison = z.infer<typeof ComparisonSchema>
@@ -66,6 +70,7 @@ export const ReportSchema = z.strictObject({
   sites: z.array(z.strictObject({ site: z.string(), cases: z.int(), summary: SummarySchema })).optional(),
   comparisons: z.array(ComparisonSchema).optional(),
   curves: z.array(CurvePointSchema).optional(),
+  siteCurves: z.array(SiteCurveSchema).optional(),
   /** Whatever a reader must know: cases in error and left out, values replaced. */
   notes: z.array(z.string()).optional(),
   cases: z.array(CaseMetricsSchema),

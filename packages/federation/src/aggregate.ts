@@ -1,4 +1,4 @@
-import type { ModelLayout, ModelState } from '@meshfl/core'
+import type { Federation, ModelLayout, ModelState } from '@meshfl/core'
 import { elementCount } from '@meshfl/core'
 
 /** What one site adds to a round. */
@@ -7,37 +7,61 @@ export interface Contribution {
   model: ModelState
   /** Training volumes: its weight. */
   samples: number
+  /** What some strategies ask for beside the model: one float a parameter. */
+  vector?: Float32Array
+}
+
+/** A round's contributions in the order in which they are summed: by site name. */
+export function sortedBySite<T extends { site: string }>(contributions: readonly T[]): T[] {
+  return [...contributions].sort((a, b) => (a.site < b.site ? -1 : a.site > b.site ? 1 : 0))
 }
 
 /**
- * The next global model. Contributions are sorted by site name, weighted by their volumes and summed in float64, divided once and
- * rounded to float32 once: independent of the order of arrival, and exactly the site's own floats when there is one.
- * @param batchNorm `pooled`: running mean and variance of the union of the sites' volumes; `average`: weighted means of both
+ * The mean of the updates: sorted by site name, weighted by their volumes and summed in float64, divided once and rounded to
+ * float32 once: independent of the order of arrival, and exactly the site's own floats when there is one.
  */
 export function aggregate(
   layout: ModelLayout,
   contributions: readonly Contribution[],
-  batchNorm: 'pooled' | 'average',
+  batchNorm: Federation['batchNorm'],
 ): ModelState {
-  const sorted = [...contributions].sort((a, b) => (a.site < b.site ? -1 : a.site > b.site ? 1 : 0))
-  const total = sorted.reduce((sum, { samples }) => sum + samples, 0)
+  const sorted = sortedBySite(contributions)
+  const parameters = Float32Array.from(weightedMean(sorted, ({ model }) => model.parameters))
+  return { parameters, statistics: meanStatistics(layout, sorted, batchNorm) }
+}
+
+/** The mean of one array of each contribution, weighted by volumes and summed in their order, in float64. */
+export function weightedMean<T extends { samples: number }>(
+  contributions: readonly T[],
+  pick: (contribution: T) => Float32Array,
+): Float64Array {
+  const total = contributions.reduce((sum, { samples }) => sum + samples, 0)
   if (!(total > 0)) throw new RangeError('a round without training volumes')
-  const mean = (pick: (model: ModelState) => Float32Array, length: number): Float64Array => {
-    const sums = new Float64Array(length)
-    for (const { model, samples } of sorted) {
-      const values = pick(model)
-      for (let i = 0; i < length; i++) sums[i]! += samples * values[i]!
-    }
-    for (let i = 0; i < length; i++) sums[i]! /= total
-    return sums
+  const sums = new Float64Array(pick(contributions[0]!).length)
+  for (const contribution of contributions) {
+    const values = pick(contribution)
+    for (let i = 0; i < sums.length; i++) sums[i]! += contribution.samples * values[i]!
   }
-  const parameters = Float32Array.from(mean((model) => model.parameters, layout.parameterCount))
-  const statistics = mean((model) => model.statistics, layout.statisticCount)
-  if (batchNorm === 'pooled') {
+  for (let i = 0; i < sums.length; i++) sums[i]! /= total
+  return sums
+}
+
+/**
+ * BatchNorm's running statistics of the global model.
+ * @param batchNorm `pooled`, `local`: mean and variance of the union of the sites' volumes; `average`: weighted means of both
+ */
+export function meanStatistics(
+  layout: ModelLayout,
+  contributions: readonly Omit<Contribution, 'site'>[],
+  batchNorm: Federation['batchNorm'],
+): Float32Array {
+  const statistics = weightedMean(contributions, ({ model }) => model.statistics)
+  if (batchNorm !== 'average') {
+    const total = contributions.reduce((sum, { samples }) => sum + samples, 0)
     for (const [means, variances, length] of batchNormPairs(layout)) {
       for (let i = 0; i < length; i++) {
         let sum = 0
-        for (const { model, samples } of sorted) {
+        for (const { model, samples } of contributions) {
           const apart = model.statistics[means + i]! - statistics[means + i]!
           sum += samples * (model.statistics[variances + i]! + apart * apart)
         }
@@ -45,7 +69,7 @@ export function aggregate(
       }
     }
   }
-  return { parameters, statistics: Float32Array.from(statistics) }
+  return Float32Array.from(statistics)
 }
 
 /** Offsets of every running mean and its running variance, and their length. */

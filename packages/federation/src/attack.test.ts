@@ -115,7 +115,7 @@ test('what a site holds of its own training is readable by its owner only, and s
   loopback.join('site-2', { delayMs: 300 })
   await coordinator.finished.catch(() => undefined)
   await coordinator.stop()
-  for (const path of ['run/journal/0001-site-1.safetensors', 'site-1/state/round.safetensors'])
+  for (const path of ['run/state/log.a', 'site-1/state/round.a'])
     expect(statSync(join(loopback.folder, path)).mode & 0o777).toBe(0o600)
   await loopback.start()
   await site.finished

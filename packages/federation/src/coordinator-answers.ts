@@ -1,5 +1,7 @@
+import { underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
 import type { CoordinatorEvent, Result } from './coordinator-state.js'
+import { exchangeName, placeIn } from './coordinator-steps.js'
 import type { Header } from './messages.js'
 import { finish } from './progress-clock.js'
 
@@ -29,7 +31,7 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
     return
   }
   if (round > draft.state.round + 1) {
-    reject(`round ${draft.state.round + 1} is in progress`)
+    reject(`${exchangeName(draft.state)} is in progress`)
     return
   }
   if (base !== draft.state.base) {
@@ -80,6 +82,10 @@ export function accept(draft: Draft, site: string, round: number, base: string, 
   }
   const { loss, dice, seconds } = result.metrics
   const { samples, update } = result
+  if (draft.state.config.sync === 'step') {
+    if (loss !== null) draft.tell({ type: 'step', site, ...placeIn(draft.state, round), loss, seconds })
+    return
+  }
   draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
 }
 
@@ -88,7 +94,9 @@ export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { 
   const { site, session, round, base, metrics } = event
   const record = draft.state.sites.get(site)
   if (record?.session !== session) return
-  const due = draft.state.phase === 'evaluating' && round === draft.state.round && base === draft.state.base
+  const { phase } = draft.state
+  const model = phase === 'comparing' ? underComparison(draft.state) : phase === 'evaluating' ? draft.state : null
+  const due = model !== null && round === model.round && base === model.base
   const status = !due ? 'stale' : draft.state.evaluations.has(site) ? 'duplicate' : 'accepted'
   draft.effects.push({ type: 'ack', session, purpose: 'evaluate', round, base, status })
   if (status !== 'accepted') return
@@ -96,6 +104,7 @@ export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { 
   draft.state.evaluations.set(site, metrics)
   draft.change(site, { progress: finish(record.progress, 'evaluate', draft.at) })
   draft.show(site, 'waiting')
+  if (phase === 'comparing') return
   const { loss, dice, weight } = metrics
-  draft.tell({ type: 'site-evaluated', site, round, loss, dice, cases: weight })
+  draft.tell({ type: 'site-evaluated', site, round: placeIn(draft.state, round).round, loss, dice, cases: weight })
 }

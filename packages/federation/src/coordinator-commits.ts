@@ -1,37 +1,70 @@
-import { type ModelLayout, type ModelState, modelSha256, type Study, sha256 } from '@meshfl/core'
-import { aggregate } from './aggregate.js'
+import {
+  type CrossScore,
+  MeshflError,
+  type ModelLayout,
+  type ModelState,
+  modelSha256,
+  type StepOptimizer,
+  type Study,
+  sha256,
+} from '@meshfl/core'
+import type { Admissions } from './admissions.js'
+import { sortedBySite } from './aggregate.js'
 import type { CoordinatorEffect } from './coordinator-state.js'
-import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
-import { encodeModelBody } from './frame.js'
+import type { Commit, CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
+import type { DerivedFiles } from './derived-files.js'
+import { encodeModelBody, encodeVectorBody } from './frame.js'
 import type { Identity } from './identity.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
+import type { PatientWrites } from './patient-writes.js'
+import { combineSteps } from './step-update.js'
+import { STRATEGIES } from './strategies/index.js'
+import type { RoundOutput } from './strategies/strategy.js'
+
+/** Rounds whose files are not written yet, after which a round waits for them. */
+const MOST_DUE = 64
+
+type Due = Pick<SavedCommit, 'commit' | 'model'> & { isScored: boolean }
 
 export interface CommitsOptions {
   identity: Identity
+  admissions: Pick<Admissions, 'sites'>
   store: CoordinatorStore
+  derived: DerivedFiles
+  patience: PatientWrites
   runId: string
   study: Study
   layout: ModelLayout
-  saved: { commit: Commit; model: ModelState }
+  stepOptimizer?: StepOptimizer
+  saved: SavedCommit
   at(point: string): void
   onFailed(error: unknown): void
 }
 
-/** The global model and how it changes: each step is one atomic write, and what follows from it is written beside the next work. */
+/**
+ * The global model and how it changes. A step is done when its record is in the log; the files that follow from it are written
+ * beside the next work.
+ */
 export class Commits {
   readonly #options: CommitsOptions
   #commit: Commit
   #model: ModelState
-  #modelBody: Uint8Array
-  /** The files that follow from the last commit. */
-  #derived: Promise<void> = Promise.resolve()
+  #state: Uint8Array | null
+  #updates: ReadonlyMap<string, ModelState>
+  #modelBody!: Uint8Array
+  #vector: { body: Uint8Array; vectorSha256: string } | undefined
+  /** Commits whose files are to be written; `scored` ones have their round's file already. */
+  #due: Due[] = []
+  #deriving: Promise<void> | undefined
   #isClosed = false
 
   constructor(options: CommitsOptions) {
     this.#options = options
     this.#commit = options.saved.commit
     this.#model = options.saved.model
-    this.#modelBody = encodeModelBody(options.saved.model)
+    this.#state = options.saved.state
+    this.#updates = options.saved.updates
+    this.#encodeBodies()
   }
 
   get model(): ModelState {
@@ -43,43 +76,87 @@ export class Commits {
     return this.#modelBody
   }
 
-  /** Averages a round's updates; resolves with the hash of the result when that is on disk, with null when closed before. */
+  /** A model that sites score: the global one, or a site's last one. */
+  bodyOf(base: string): Uint8Array {
+    const update = [...this.#updates.values()].find((model) => modelSha256(model) === base)
+    return update ? encodeModelBody(update) : this.#modelBody
+  }
+
+  /** Writes down the comparison at the end of a run. */
+  async recordComparison(scores: readonly CrossScore[]): Promise<void> {
+    if (this.#isClosed) return
+    this.#commit = { ...this.#commit, compared: [...scores] }
+    await this.#options.store.writeScores(this.#commit)
+  }
+
+  /** What training tasks carry beside the model, for strategies that have something. */
+  get vector(): { body: Uint8Array; vectorSha256: string } | undefined {
+    return this.#vector
+  }
+
+  /** Combines a round's updates; resolves with the hash of the result when that is on disk, with null when closed before. */
   async commitRound(
-    { round, base, sites, leftOut, trained }: Extract<CoordinatorEffect, { type: 'commit' }>,
+    { round, steps, base, leftOut, trained }: Extract<CoordinatorEffect, { type: 'commit' }>,
     entries: readonly JournalEntry[],
   ): Promise<string | null> {
-    const { identity, layout, study, store, runId, at, onFailed } = this.#options
-    const model = aggregate(layout, entries, study.federation.batchNorm)
+    const { identity, store, runId, at } = this.#options
+    while (this.#due.length >= MOST_DUE) await this.#deriving
+    const { model, state } = this.#combine(round, steps, entries)
     const result = modelSha256(model)
     const line = writeLedgerLine(identity, {
       run: runId,
       round,
       base,
       result,
-      sites: entries.map(({ site, key, update, samples, signature }) => ({ site, key, update, samples, signature })),
+      sites: entries.map(({ site, key, update, vectorSha256, samples, signature }) => ({
+        ...{ site, key, update, samples, signature },
+        ...(vectorSha256 === undefined ? {} : { vectorSha256 }),
+      })),
       leftOut,
       previous: this.#commit.ledgerLine === null ? NO_PREVIOUS : sha256(this.#commit.ledgerLine),
     })
     const commit: Commit = {
       ...this.#commit,
       round,
+      steps,
       ledgerLine: line,
       ledgerBytes: this.#commit.ledgerBytes + Buffer.byteLength(line) + 1,
       trained,
       evaluated: null,
     }
-    if (!(await this.#write(commit, model, 'round'))) return null
+    if (this.#isClosed) return null
+    const updates = this.#options.study.federation.crossSite
+      ? new Map([...this.#updates, ...entries.map((entry) => [entry.site, entry.model] as const)])
+      : this.#updates
+    await store.writeCommit({ commit, model, state, updates })
     at('commit written')
-    this.#modelBody = encodeModelBody(model)
-    this.#derived = this.#derived.then(() => store.clearJournal(round, sites))
-    this.#derived.catch(onFailed)
+    this.#commit = commit
+    this.#model = model
+    this.#state = state
+    this.#updates = updates
+    this.#encodeBodies()
+    this.#derive({ commit, model, isScored: false })
     return result
   }
 
-  /** Writes down how the sites scored the round's model. */
-  async recordRound({ evaluated, best, final }: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
-    if (!(await this.#write({ ...this.#commit, evaluated, best, final }, this.#model, 'best'))) return
-    this.#options.at('record written')
+  /**
+   * Writes down how the sites scored the round's model. The next round need not wait for the disk: its commit comes after this
+   * in the log, and scores that a crash took are computed again. The end of a run does.
+   */
+  async recordRound({ evaluated, best, rise, final }: Extract<CoordinatorEffect, { type: 'record' }>): Promise<void> {
+    if (this.#isClosed) return
+    const commit = { ...this.#commit, evaluated, best, rise, final }
+    const { store, at, onFailed } = this.#options
+    const written = store.writeScores(commit).then(() => at('record written'))
+    this.#commit = commit
+    this.#derive({ commit, model: this.#model, isScored: true })
+    if (!final) {
+      written.catch(onFailed)
+      return
+    }
+    await written
+    await this.#deriving
+    await this.#checkpoint(commit.round)
   }
 
   /** Begins no other step. */
@@ -87,25 +164,71 @@ export class Commits {
     this.#isClosed = true
   }
 
-  /** When the files of the last step are on disk too. */
+  /** When nothing is written any more. */
   async settled(): Promise<void> {
-    await this.#derived.catch(() => undefined)
+    await this.#deriving?.catch(() => undefined)
+    await this.#options.store.close()
   }
 
-  async #write(commit: Commit, model: ModelState, part: 'round' | 'best'): Promise<boolean> {
-    const { store, at, onFailed } = this.#options
-    await this.#derived
-    if (this.#isClosed) return false
-    await store.writeCommit(commit, model)
-    this.#commit = commit
-    this.#model = model
-    this.#derived = (async () => {
+  #encodeBodies(): void {
+    const { study, layout } = this.#options
+    this.#modelBody = encodeModelBody(this.#model)
+    const vector = STRATEGIES[study.federation.strategy].taskVector?.(this.#state, layout)
+    this.#vector = vector && encodeVectorBody(vector)
+  }
+
+  #combine(round: number, steps: number, entries: readonly JournalEntry[]): RoundOutput {
+    const { layout, study, admissions, stepOptimizer } = this.#options
+    if (study.federation.sync === 'step') {
+      const update = combineSteps(layout, entries)
+      return stepOptimizer!.step(this.#model, update, this.#state, round - 1, study.rounds * steps)
+    }
+    const { strategy, strategyOptions, batchNorm } = study.federation
+    const output = STRATEGIES[strategy].combine({
+      layout,
+      base: this.#model,
+      contributions: sortedBySite(entries),
+      batchNorm,
+      options: strategyOptions,
+      state: this.#state,
+      population: admissions.sites.reduce((sum, { description }) => sum + description.trainCases, 0),
+    })
+    if (output.model.parameters.every(Number.isFinite) && output.model.statistics.every(Number.isFinite)) return output
+    throw new MeshflError('AGGREGATE_NOT_FINITE', `${strategy} made a model of round ${round} that is not finite`, {
+      hint: 'lower serverLearningRate; with hostile sites use median, trimmed-mean or krum',
+    })
+  }
+
+  #derive(due: Due): void {
+    this.#due.push(due)
+    if (this.#deriving) return
+    this.#deriving = this.#writeDue().finally(() => {
+      this.#deriving = undefined
+    })
+    this.#deriving.catch(this.#options.onFailed)
+  }
+
+  async #writeDue(): Promise<void> {
+    const { derived, patience, store, at } = this.#options
+    while (this.#due.length > 0 && !this.#isClosed) {
+      const due = [...this.#due]
       at('before derive')
-      await store.derive(commit, model, part)
+      const rounds = due.filter(({ isScored }) => !isScored)
+      await patience.run(derived.folder, async () => {
+        if (rounds.length > 0) await derived.writeLedger(rounds.map(({ commit }) => commit))
+        await derived.writeRounds(rounds)
+        for (const { commit, model, isScored } of due) if (isScored) await derived.writeBest(commit, model)
+      })
       at('derived')
-    })()
-    this.#derived.catch(onFailed)
-    if (commit.final) await this.#derived
-    return true
+      this.#due.splice(0, due.length)
+      if (store.isLong) await this.#checkpoint(due.at(-1)!.commit.round)
+    }
+  }
+
+  /** Brings the files of all rounds to the disk; the log need not hold those before this round any more. */
+  async #checkpoint(round: number): Promise<void> {
+    const { derived, patience, store } = this.#options
+    await patience.run(derived.folder, () => derived.sync())
+    await store.forgetBefore(round)
   }
 }

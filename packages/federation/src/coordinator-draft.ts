@@ -16,7 +16,7 @@ export class Draft {
 
   constructor(
     state: CoordinatorState,
-    readonly at: number,
+    public at: number,
   ) {
     this.state = {
       ...state,
@@ -24,6 +24,8 @@ export class Draft {
       members: new Set(state.members),
       results: new Map(state.results),
       evaluations: new Map(state.evaluations),
+      shares: new Map(state.shares),
+      updates: new Map(state.updates),
     }
   }
 

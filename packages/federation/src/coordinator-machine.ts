@@ -2,18 +2,29 @@ import { assertNever } from '@meshfl/core'
 import { journaled, takeEvaluation, takeResult } from './coordinator-answers.js'
 import { Draft } from './coordinator-draft.js'
 import { disconnected, heard, joined, leave, tick } from './coordinator-presence.js'
-import { advance, committed, recorded } from './coordinator-rounds.js'
+import { advance, committed, end, recorded } from './coordinator-rounds.js'
 import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState } from './coordinator-state.js'
 
-/** One event through the coordinator: pure, and total whatever comes in whatever order. */
+/**
+ * Events through the coordinator: pure, and total whatever comes in whatever order. Those that came together go through
+ * together: with a thousand sites, a step for each would copy their records a thousand times.
+ */
 export function coordinatorStep(
   before: CoordinatorState,
-  event: CoordinatorEvent,
+  ...events: CoordinatorEvent[]
 ): { state: CoordinatorState; effects: CoordinatorEffect[] } {
-  const draft = new Draft(before, event.at)
+  const draft = new Draft(before, events[0]?.at ?? before.phaseSince)
+  for (const event of events) take(draft, event)
+  advance(draft)
+  return { state: draft.state, effects: draft.effects }
+}
+
+function take(draft: Draft, event: CoordinatorEvent): void {
+  draft.at = event.at
   const { state } = draft
   switch (event.type) {
     case 'joined':
+      if (event.share !== undefined) state.shares.set(event.site, event.share)
       joined(draft, event.site, event.session, event.working)
       break
     case 'disconnected':
@@ -37,7 +48,10 @@ export function coordinatorStep(
       if (state.phase === 'committing' && event.round === state.round + 1) committed(draft, event.result)
       break
     case 'recorded':
-      if (state.phase === 'recording' && event.round === state.round) recorded(draft)
+      if (state.phase === 'recording' && !state.comparison && event.round === state.round) recorded(draft)
+      break
+    case 'compared':
+      if (state.phase === 'recording' && state.comparison) end(draft)
       break
     case 'bye':
       leave(draft, event.site, event.session, state.phase === 'done' ? 'done' : 'left', event.reason)
@@ -57,6 +71,4 @@ export function coordinatorStep(
     default:
       assertNever(event)
   }
-  advance(draft)
-  return { state, effects: draft.effects }
 }

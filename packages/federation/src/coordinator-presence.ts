@@ -30,7 +30,8 @@ export function joined(draft: Draft, site: string, session: string, working: Wor
   draft.reach(site, 'online')
   // Whoever already works on this round stays in it; a newcomer waits for the next one, unless there are too few.
   const isAtWork = working?.purpose === 'train' && working.round === round + 1 && working.base === base
-  if (phase === 'evaluating' || (phase === 'training' && isAtWork)) draft.state.members.add(site)
+  if (phase === 'evaluating' || phase === 'comparing' || (phase === 'training' && isAtWork))
+    draft.state.members.add(site)
   if (!isPending(draft.state, site)) {
     draft.show(site, phase === 'gathering' ? 'online' : 'waiting')
     return

@@ -1,5 +1,8 @@
+import { riseAfter } from '@meshfl/core'
 import { accept } from './coordinator-answers.js'
+import { beginComparison, compared, underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
+import { exchangeName, hasShare, placeIn, stepsOfRound } from './coordinator-steps.js'
 import {
   busyState,
   findLeftOut,
@@ -7,13 +10,16 @@ import {
   isAvailable,
   isFinal,
   isPending,
+  NOT_SAMPLED,
   purposeOf,
+  quorum,
   reachableSites,
   roundFinished,
+  roundMembers,
   waitingWords,
 } from './coordinator-view.js'
 import { begin } from './progress-clock.js'
-import { summarize } from './round-summary.js'
+import { joinSummaries, summarize } from './round-summary.js'
 
 /** What follows from the state alone. */
 export function advance(draft: Draft): void {
@@ -21,10 +27,14 @@ export function advance(draft: Draft): void {
   if (state.phase === 'gathering') startRound(draft)
   if (state.phase === 'training') {
     fillUp(draft)
-    if (isPhaseOver(draft, state.results.size, `round ${state.round + 1}`)) commit(draft)
+    if (isPhaseOver(draft, state.results.size, exchangeName(state))) commit(draft)
   } else if (state.phase === 'evaluating') {
     fillUp(draft)
-    if (isPhaseOver(draft, state.evaluations.size, `the evaluation of round ${state.round}`)) record(draft)
+    if (isPhaseOver(draft, state.evaluations.size, `the evaluation of round ${placeIn(state, state.round).round}`))
+      record(draft)
+  } else if (state.phase === 'comparing') {
+    fillUp(draft)
+    if (isPhaseOver(draft, state.evaluations.size, 'the comparison')) compared(draft)
   } else if (state.phase === 'done') {
     const open = [...state.sites.values()].some(({ reach }) => reach === 'online' || reach === 'suspect')
     if (!open) draft.effects.push({ type: 'finish' })
@@ -35,12 +45,20 @@ export function advance(draft: Draft): void {
 export function committed(draft: Draft, result: string): void {
   const { round, base, results } = draft.state
   for (const [site, known] of results) if (!known.durable) accept(draft, site, round + 1, base, known)
+  if (draft.state.config.crossSite) for (const [site, { update }] of results) draft.state.updates.set(site, update)
   draft.state.round += 1
   draft.state.base = result
+  const { round: shown, step, steps } = placeIn(draft.state, draft.state.round)
+  if (step < steps) {
+    draft.enter('gathering')
+    draft.state.results.clear()
+    draft.state.members.clear()
+    return
+  }
   const sites = [...draft.state.results.keys()].sort()
   draft.tell({
     type: 'update-applied',
-    round: draft.state.round,
+    round: shown,
     parametersSha256: result,
     sites,
     leftOut: [...draft.state.leftOut],
@@ -58,16 +76,25 @@ export function recorded(draft: Draft): void {
   state.roundMs = [...state.roundMs.slice(-19), draft.at - state.roundSince]
   const isLast = isFinal(state)
   draft.tell(roundFinished(state))
-  if (state.best?.round === state.round) draft.tell({ type: 'best', ...state.best })
-  draft.enter(isLast ? 'done' : 'gathering')
+  if (state.best?.round === placeIn(state, state.round).round) draft.tell({ type: 'best', ...state.best })
   state.members.clear()
-  if (!isLast) return
+  if (!isLast) draft.enter('gathering')
+  else if (state.config.crossSite && state.updates.size > 0) beginComparison(draft)
+  else end(draft)
+}
+
+/** Everything is on disk: the sites are told. */
+export function end(draft: Draft): void {
+  const { state } = draft
+  draft.enter('done')
+  state.members.clear()
   for (const { session } of state.sites.values()) if (session) draft.effects.push({ type: 'done', session })
 }
 
 function startRound(draft: Draft): void {
   const { state } = draft
-  if (state.paused) return
+  const isGoingOn = state.round % Math.max(1, state.steps) !== 0
+  if (state.paused && !isGoingOn) return
   const { minSites } = state.config
   const isPresent = (site: string): boolean => isAvailable(state, site) || state.results.has(site)
   const missing = minSites - [...state.sites.keys()].filter(isPresent).length
@@ -75,29 +102,38 @@ function startRound(draft: Draft): void {
     const away = [...state.sites.keys()].filter((site) => !isPresent(site)).sort()
     const names = state.isRunning && away.length > 0 ? ` (${away.join(', ')})` : ''
     const who = minSites === 1 ? 'its site' : `${missing} of ${minSites} sites`
-    draft.complain(`round ${state.round + 1} waits for ${who}${names}`)
+    draft.complain(`${exchangeName(state)} waits for ${who}${names}`)
     return
   }
   state.isRunning = true
-  state.roundSince = draft.at
+  if (!isGoingOn) state.roundSince = draft.at
+  if (state.steps === 0) state.steps = stepsOfRound(draft.state)
   draft.enter('training')
-  state.members = new Set([...reachableSites(draft.state), ...state.results.keys()])
+  state.members = roundMembers(draft.state)
   const sites = [...state.members].sort()
-  draft.tell({ type: 'round-started', round: state.round + 1, rounds: state.config.rounds, sites })
+  const { round } = placeIn(draft.state, state.round + 1)
+  if (!isGoingOn) draft.tell({ type: 'round-started', round, rounds: state.config.rounds, sites })
+  if (state.config.sampling) draft.log('info', `round ${state.round + 1} samples ${sites.join(', ')}`)
   sendTasks(draft)
 }
 
 /** With too few left in a phase, or too few in time, whoever else is there comes in. */
 function fillUp(draft: Draft): void {
-  const { members, sites, config } = draft.state
+  const { members, sites } = draft.state
   const isCounted = (site: string): boolean =>
     hasAnswered(draft.state, site) || (!isLate(draft) && isPending(draft.state, site))
-  if ([...members].filter(isCounted).length >= config.minSites) return
+  if ([...members].filter(isCounted).length >= needed(draft)) return
   for (const site of sites.keys()) {
     if (members.has(site) || !isAvailable(draft.state, site)) continue
+    if (draft.state.phase === 'training' && !hasShare(draft.state, site)) continue
     members.add(site)
     if (isPending(draft.state, site)) sendTask(draft, site)
   }
+}
+
+/** Answers without which this phase does not end. */
+function needed({ state }: Draft): number {
+  return state.phase === 'training' ? quorum(state) : state.config.minSites
 }
 
 function isLate(draft: Draft): boolean {
@@ -106,10 +142,10 @@ function isLate(draft: Draft): boolean {
 }
 
 function isPhaseOver(draft: Draft, count: number, what: string): boolean {
-  const { config, members } = draft.state
+  const { members } = draft.state
   const pending = [...members].filter((site) => isPending(draft.state, site)).sort()
   const late = isLate(draft)
-  if (count >= config.minSites) return pending.length === 0 || late
+  if (count >= needed(draft)) return pending.length === 0 || late
   if (late || pending.length === 0) draft.complain(waitingWords(draft.state, what, count))
   return false
 }
@@ -117,13 +153,15 @@ function isPhaseOver(draft: Draft, count: number, what: string): boolean {
 function commit(draft: Draft): void {
   const { state } = draft
   const results = [...state.results].map(([site, { samples, metrics }]) => ({ ...metrics, site, weight: samples }))
-  state.trained = summarize(results)
+  const { step } = placeIn(draft.state, state.round + 1)
+  state.trained = joinSummaries(step > 1 ? state.trained : null, summarize(results))
   const sites = [...state.results.keys()].sort()
   const leftOut = findLeftOut(state)
   state.leftOut = leftOut
-  if (leftOut.length > 0) {
-    const names = leftOut.map(({ site, reason }) => `${site} (${reason})`).join(', ')
-    draft.log('warn', `round ${state.round + 1} is closed without ${names}`)
+  const missed = leftOut.filter(({ reason }) => reason !== NOT_SAMPLED)
+  if (missed.length > 0) {
+    const names = missed.map(({ site, reason }) => `${site} (${reason})`).join(', ')
+    draft.log('warn', `${exchangeName(draft.state)} is closed without ${names}`)
   }
   draft.enter('committing')
   // What just came in is kept by the commit itself: two writes one after the other would keep it no better.
@@ -131,6 +169,7 @@ function commit(draft: Draft): void {
   draft.effects.push({
     type: 'commit',
     round: state.round + 1,
+    steps: state.steps,
     base: state.base,
     sites,
     leftOut,
@@ -142,15 +181,18 @@ function record(draft: Draft): void {
   const { state } = draft
   const evaluated = summarize([...state.evaluations.values()])
   const dice = evaluated.dice.foregroundDice
+  const { round } = placeIn(draft.state, state.round)
   if (dice !== null && (state.best === null || dice > state.best.foregroundDice)) {
-    state.best = { round: state.round, foregroundDice: dice }
+    state.best = { round, foregroundDice: dice }
   }
   state.evaluated = evaluated
+  state.rise = riseAfter(state.rise, round, dice, state.config.earlyStop?.minDelta ?? 0)
   draft.enter('recording')
-  draft.effects.push({ type: 'record', round: state.round, evaluated, best: state.best, final: isFinal(draft.state) })
+  const { best, rise } = state
+  draft.effects.push({ type: 'record', round: state.round, evaluated, best, rise, final: isFinal(draft.state) })
 }
 
-function sendTasks(draft: Draft): void {
+export function sendTasks(draft: Draft): void {
   for (const site of [...draft.state.members].sort()) if (isPending(draft.state, site)) sendTask(draft, site)
 }
 
@@ -159,14 +201,18 @@ export function sendTask(draft: Draft, site: string, again = false): void {
   const session = draft.state.sites.get(site)?.session
   const purpose = purposeOf(draft.state)
   if (!session || !purpose) return
-  const round = purpose === 'train' ? draft.state.round + 1 : draft.state.round
+  const next = { base: draft.state.base, round: draft.state.round + (purpose === 'train' ? 1 : 0) }
+  const isComparing = draft.state.phase === 'comparing'
+  const { base, round } = (isComparing && underComparison(draft.state)) || next
   draft.effects.push({
     type: 'task',
     session,
     purpose,
     round,
     attempt: draft.state.attempt,
-    base: draft.state.base,
+    base,
+    ...(isComparing ? { asIs: true } : {}),
+    ...(draft.state.config.sync === 'step' ? { place: placeIn(draft.state, round) } : {}),
     again,
   })
   const record = draft.state.sites.get(site)!

@@ -1,9 +1,9 @@
 import {
   MeshflError,
   type ModelLayout,
-  type ModelState,
   modelSha256,
   type SiteDescription,
+  type StepOptimizer,
   type Study,
 } from '@meshfl/core'
 import type { Admissions } from './admissions.js'
@@ -17,13 +17,17 @@ import {
   startState,
   type Told,
 } from './coordinator-state.js'
-import type { Commit, CoordinatorStore, JournalEntry } from './coordinator-store.js'
+import { placeIn } from './coordinator-steps.js'
+import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
+import type { DerivedFiles } from './derived-files.js'
 import { encodeJsonBody, type Message, modelBytes, ProtocolError } from './frame.js'
 import { Gate, type SiteMessage } from './gate.js'
 import type { Identity } from './identity.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
 import { Refusals } from './refusals.js'
+import { isSampled } from './sampling.js'
 import type { DataKeys } from './study-of-sites.js'
 import type { Timing } from './timing.js'
 import { Traffic } from './traffic.js'
@@ -34,21 +38,27 @@ export interface CoordinatorRunOptions {
   identity: Identity
   admissions: Admissions
   store: CoordinatorStore
+  derived: DerivedFiles
+  patience: PatientWrites
   runId: string
   study: Study
   studySha256: string
   layout: ModelLayout
+  stepOptimizer?: StepOptimizer
   minSites: number
   /** What the model files say of the sites' data. */
   dataKeys(): DataKeys
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   tell(event: Told): void
-  saved: { commit: Commit; model: ModelState }
+  saved: SavedCommit
   journal: readonly JournalEntry[]
   lock: { release(): void }
   timing: Timing
   at(point: string): void
 }
+
+/** So long an acknowledgement waits for a task to the same site, which makes it needless. */
+const ACK_PATIENCE_MS = 50
 
 type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
 
@@ -65,9 +75,13 @@ export class CoordinatorRun {
   readonly #commits: Commits
   #transport: RouterTransport | undefined
   #state: CoordinatorState
-  /** The event at work and those that came meanwhile. */
+  /** What came in this turn. */
   #inbox: CoordinatorEvent[] = []
-  /** Updates that came in, by site: on their way to the journal, or there. */
+  /** Acknowledgements that a task to the same site may make needless, by session. */
+  readonly #acks = new Map<string, Header<'ACK'>[]>()
+  /** Updates that came in this turn. */
+  readonly #offered: JournalEntry[] = []
+  /** Updates that were taken, by site: on their way to the journal, or there. */
   #updates = new Map<string, JournalEntry>()
   /** Hash of the model that each session was sent last. */
   readonly #sentModels = new Map<string, string>()
@@ -88,16 +102,25 @@ export class CoordinatorRun {
         deadlineMs:
           study.federation.roundDeadlineSeconds === undefined ? null : study.federation.roundDeadlineSeconds * 1000,
         targetDice: study.targetDice ?? null,
+        earlyStop: study.earlyStop,
+        sync: study.federation.sync,
+        crossSite: study.federation.crossSite,
+        sampling: isSampled(study.federation) ? { seed: study.seed, federation: study.federation } : undefined,
         suspectMs: timing.suspectMs,
         leaseMs: timing.leaseMs,
         resendMs: timing.resendMs,
         progress: { leastMs: timing.stallMs, firstMs: timing.firstStepMs },
       },
       round: saved.commit.round,
+      ...(saved.commit.steps === null ? {} : { steps: saved.commit.steps }),
+      shares: new Map(admissions.sites.map(({ site, description }) => [site, batchesOf(study, description)])),
       base: modelSha256(saved.model),
       best: saved.commit.best,
+      rise: saved.commit.rise,
       recorded: saved.commit.evaluated !== null,
       final: saved.commit.final,
+      updates: new Map([...saved.updates].map(([site, model]) => [site, modelSha256(model)])),
+      isCompared: saved.commit.compared !== null,
       trained: saved.commit.trained,
       sites: admissions.sites.map(({ site }) => site),
       results: new Map(
@@ -119,7 +142,8 @@ export class CoordinatorRun {
       ...options,
       run: options.runId,
       send: (peer, frames) => this.#send(peer, frames),
-      onJoined: (site, session, working) => this.dispatch({ type: 'joined', site, session, working }),
+      onJoined: (site, session, working) =>
+        this.dispatch({ type: 'joined', site, session, working, share: this.#shareOf(site) }),
       onClosed: (session) => {
         this.#sentModels.delete(session)
         this.dispatch({ type: 'disconnected', session })
@@ -134,6 +158,7 @@ export class CoordinatorRun {
   async open(bind: string, preferredPort: number | undefined): Promise<string> {
     const { identity, admissions, layout, timing } = this.#options
     this.#transport = await openRouter({
+      heartbeat: { intervalMs: timing.heartbeatMs, timeoutMs: timing.heartbeatTimeoutMs },
       bind,
       ...(preferredPort === undefined ? {} : { preferredPort }),
       identity,
@@ -164,20 +189,23 @@ export class CoordinatorRun {
     return endpoint
   }
 
+  /** What comes in one turn of the event loop goes through the machine together, and to the disk with one sync. */
   dispatch(event: WithoutAt<CoordinatorEvent>): void {
-    // What an effect brings about comes after the effects of the same step: an end does not overtake what was said before it.
     this.#inbox.push({ ...event, at: performance.now() } as CoordinatorEvent)
-    if (this.#inbox.length > 1) return
-    this.guard(() => {
-      for (; this.#inbox.length > 0; this.#inbox.shift()) this.#step(this.#inbox[0]!)
-    })
-    this.#inbox = []
+    if (this.#inbox.length === 1) setImmediate(() => this.guard(() => this.#step()))
   }
 
-  #step(event: CoordinatorEvent): void {
-    if (this.#stopped) return
-    const { state, effects } = coordinatorStep(this.#state, event)
+  #step(): void {
+    const events = this.#inbox
+    this.#inbox = []
+    if (this.#stopped || events.length === 0) return
+    const { state, effects } = coordinatorStep(this.#state, ...events)
     this.#state = state
+    // Held only where the machine took it: an update that it refused must not take the place of one that it took.
+    for (const entry of this.#offered.splice(0)) {
+      const { site, update } = entry
+      if (state.results.get(site)?.update === update && !this.#updates.has(site)) this.#updates.set(site, entry)
+    }
     for (const effect of effects) {
       if (this.#stopped) return
       if (effect.type !== 'tell') this.#options.at(`before ${effect.type}`)
@@ -199,6 +227,7 @@ export class CoordinatorRun {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
       this.#commits.close()
+      this.#options.patience.close()
       await this.#transport?.close()
       while (this.#pending.size > 0) await Promise.all(this.#pending)
       await this.#commits.settled()
@@ -212,21 +241,32 @@ export class CoordinatorRun {
     const v = PROTOCOL_VERSION
     switch (effect.type) {
       case 'task': {
-        const { session, purpose, round, attempt, base, again } = effect
+        const { session, purpose, round, attempt, base, again, place, asIs } = effect
+        const rounds = study.rounds * (place?.steps ?? 1)
         // A site that scored this model a moment ago has it.
+        this.#acks.delete(session) // a later task says that what came before is answered
         const isKnown = this.#sentModels.get(session) === base && !again
         this.#sentModels.set(session, base)
         const leaseSeconds = timing.leaseMs / 1000
+        const vector = purpose === 'train' ? this.#commits.vector : undefined
         this.#gate.send(
           session,
-          { v, type: 'TASK', purpose, run: runId, round, rounds: study.rounds, attempt, base, leaseSeconds },
-          [isKnown ? new Uint8Array() : this.#commits.modelBody],
+          {
+            ...{ v, type: 'TASK', purpose, run: runId, round, rounds, attempt, base, leaseSeconds },
+            ...(place ? { place } : {}),
+            ...(asIs ? { asIs } : {}),
+            ...(vector ? { vectorSha256: vector.vectorSha256 } : {}),
+          },
+          [
+            isKnown ? new Uint8Array() : asIs ? this.#commits.bodyOf(base) : this.#commits.modelBody,
+            ...(vector ? [vector.body] : []),
+          ],
         )
         break
       }
       case 'ack': {
         const { session, ...ack } = effect
-        this.#gate.send(session, { v, ...ack, type: 'ACK' })
+        this.#acknowledge(session, { v, ...ack, type: 'ACK' })
         break
       }
       case 'journal':
@@ -247,8 +287,15 @@ export class CoordinatorRun {
           this.dispatch({ type: 'recorded', round: effect.round })
         })
         break
+      case 'compare':
+        this.#run(async () => {
+          await this.#commits.recordComparison(effect.scores)
+          this.dispatch({ type: 'compared' })
+        })
+        break
       case 'done': {
-        const { round, best, base } = this.#state
+        const { best, base } = this.#state
+        const { round } = placeIn(this.#state, this.#state.round)
         this.#gate.send(effect.session, { v, type: 'DONE', run: runId, rounds: round, result: base, best }, [
           this.#commits.modelBody,
           encodeJsonBody(this.#options.dataKeys()),
@@ -262,13 +309,29 @@ export class CoordinatorRun {
         tell(effect.event)
         break
       case 'finish': {
-        const { round, best, base } = this.#state
+        const { best, base } = this.#state
+        const { round } = placeIn(this.#state, this.#state.round)
         this.#tellTraffic()
         const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
         this.#close().then(() => this.#resolve(result), this.#reject)
         break
       }
     }
+  }
+
+  /** An acceptance waits a moment for the task that says it too; what else there is to say is said at once. */
+  #acknowledge(session: string, ack: Header<'ACK'>): void {
+    if (ack.status !== 'accepted') {
+      this.#gate.send(session, ack)
+      return
+    }
+    if (this.#acks.size === 0) setTimeout(() => this.guard(() => this.#sendAcks()), ACK_PATIENCE_MS)
+    this.#acks.set(session, [...(this.#acks.get(session) ?? []), ack])
+  }
+
+  #sendAcks(): void {
+    for (const [session, acks] of this.#acks) for (const ack of acks) this.#gate.send(session, ack)
+    this.#acks.clear()
   }
 
   async #commitRound(effect: Extract<CoordinatorEffect, { type: 'commit' }>): Promise<void> {
@@ -332,11 +395,12 @@ export class CoordinatorRun {
     const { layout, admissions, runId, study } = this.#options
     const entry = readUpdate(header, bodies, { run: runId, admitted: admissions.siteOf(site)!, study, layout })
     const { round, base, update, samples, metrics } = entry
-    // Held only where the machine takes it: an update that it refuses must not take the place of one that it took.
-    const isNew = !this.#state.results.has(site)
-    if (isNew) this.#updates.set(site, entry)
+    this.#offered.push(entry)
     this.dispatch({ type: 'result', site, session: peer, round, base, update, samples, metrics })
-    if (isNew && !this.#state.results.has(site)) this.#updates.delete(site)
+  }
+
+  #shareOf(site: string): number {
+    return batchesOf(this.#options.study, this.#options.admissions.siteOf(site)!.description)
   }
 
   #send(peer: string, frames: readonly Uint8Array[]): void {
@@ -379,4 +443,9 @@ export class CoordinatorRun {
     this.#reject(error)
     void this.#close()
   }
+}
+
+/** Batches that a site has in a round. */
+function batchesOf({ recipe }: Study, { trainCases }: SiteDescription): number {
+  return recipe.localEpochs * Math.ceil(trainCases / recipe.batchSize)
 }

@@ -1,4 +1,6 @@
-import type { MeshflEvent, SiteState } from '@meshfl/core'
+import type { CrossScore, EarlyStop, Federation, MeshflEvent, Rise, SiteState } from '@meshfl/core'
+import { type Comparison, newComparison } from './coordinator-comparison.js'
+import type { StepPlace } from './coordinator-steps.js'
 import type { Header, TrainMetrics, Work } from './messages.js'
 import { newProgress, type Progress, type ProgressConfig } from './progress-clock.js'
 import type { SiteMetrics, Summary } from './round-summary.js'
@@ -11,6 +13,13 @@ interface CoordinatorConfig {
   /** After which a round commits with `minSites`; null: it waits for all of its sites. */
   deadlineMs: number | null
   targetDice: number | null
+  /** `step`: `round` below counts steps; see `placeOf`. Default: round. */
+  sync?: 'round' | 'step' | undefined
+  earlyStop?: EarlyStop | undefined
+  /** Whether the run ends with the cross-site comparison. */
+  crossSite?: boolean | undefined
+  /** How the sites of a round are drawn; absent: all train. */
+  sampling?: { seed: number; federation: Federation } | undefined
   /** Silence after which a site is suspect, and after which it is lost. */
   suspectMs: number
   leaseMs: number
@@ -46,14 +55,24 @@ export interface CoordinatorState {
   readonly config: CoordinatorConfig
   /**
    * gathering: for the round after `round`. training: its tasks are out. committing: the new model is on its way to the disk.
+   * comparing: the sites score every site's last model, one after the other.
    * evaluating, recording: the sites score the model of `round`; the scores are on their way to the disk.
    */
-  readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'done'
-  /** The last one committed. */
+  readonly phase: 'gathering' | 'training' | 'committing' | 'evaluating' | 'recording' | 'comparing' | 'done'
+  /** The last one committed; with `sync: step` the last step, counted over all rounds. */
   readonly round: number
+  /** Exchanges in a round: 1, or its steps; 0 before the first one with `sync: step`. */
+  readonly steps: number
+  /** With `sync: step`: batches that a site has in a round. */
+  readonly shares: ReadonlyMap<string, number>
   /** Hash of the model after it. */
   readonly base: string
   readonly best: Best | null
+  /** Hashes of the sites' last models, where they are compared at the end. */
+  readonly updates: ReadonlyMap<string, string>
+  readonly comparison: Comparison | null
+  /** The last rise of the validation Dice: where early stop counts from. */
+  readonly rise: Rise | null
   readonly paused: boolean
   readonly sites: ReadonlyMap<string, SiteRecord>
   /** Who has a task of this phase. */
@@ -82,7 +101,7 @@ export interface SiteStep {
 }
 
 export type CoordinatorEvent = { at: number } & (
-  | { type: 'joined'; site: string; session: string; working: Work | null }
+  | { type: 'joined'; site: string; session: string; working: Work | null; share?: number }
   | { type: 'disconnected'; session: string }
   | { type: 'heard'; site: string; session: string; working: Work | null; step?: SiteStep }
   | {
@@ -99,6 +118,7 @@ export type CoordinatorEvent = { at: number } & (
   | { type: 'journaled'; site: string; round: number; update: string }
   | { type: 'committed'; round: number; result: string }
   | { type: 'recorded'; round: number }
+  | { type: 'compared' }
   | { type: 'bye'; site: string; session: string; reason: string }
   | { type: 'failed'; site: string; session: string; reason: string }
   | { type: 'tick' }
@@ -124,6 +144,10 @@ export type CoordinatorEffect =
       round: number
       attempt: number
       base: string
+      /** Of the comparison at the end. */
+      asIs?: boolean
+      /** With `sync: step`. */
+      place?: StepPlace
       /** Whether it was sent in this session before, and seems to be lost. */
       again: boolean
     }
@@ -139,9 +163,20 @@ export type CoordinatorEffect =
   /** Write the update to disk, then tell `journaled`. */
   | { type: 'journal'; site: string; round: number; update: string }
   /** Average these sites' updates, write the commit, then tell `committed`. */
-  | { type: 'commit'; round: number; base: string; sites: string[]; leftOut: LeftOut[]; trained: Summary }
+  | {
+      type: 'commit'
+      round: number
+      /** Exchanges in a round. */
+      steps: number
+      base: string
+      sites: string[]
+      leftOut: LeftOut[]
+      trained: Summary
+    }
   /** Write the scores of this round's model, then tell `recorded`. */
-  | { type: 'record'; round: number; evaluated: Summary; best: Best | null; final: boolean }
+  | { type: 'record'; round: number; evaluated: Summary; best: Best | null; rise: Rise | null; final: boolean }
+  /** Write down the comparison, then tell `compared`. */
+  | { type: 'compare'; scores: readonly CrossScore[] }
   | { type: 'done'; session: string }
   /** A newer login of the same site took its place. */
   | { type: 'drop'; session: string }
@@ -152,11 +187,17 @@ export type CoordinatorEffect =
 export interface CoordinatorStart {
   config: CoordinatorConfig
   round: number
+  steps?: number
+  shares?: ReadonlyMap<string, number>
   base: string
   best: Best | null
+  rise?: Rise | null
   /** Whether the scores of `round` are on disk too. */
   recorded: boolean
   final: boolean
+  updates?: ReadonlyMap<string, string>
+  /** Whether the comparison of a run that has ended is on disk. */
+  isCompared?: boolean
   trained: Summary | null
   /** Sites that were approved before, and those of their updates that are on disk. */
   sites: readonly string[]
@@ -168,14 +209,23 @@ export interface CoordinatorStart {
 
 /** The state that a new or a restarted coordinator begins with. */
 export function startState(start: CoordinatorStart): CoordinatorState {
-  const phase = start.final ? 'done' : start.recorded || start.round === 0 ? 'gathering' : 'evaluating'
+  const steps = start.steps ?? (start.config.sync === 'step' ? 0 : 1)
+  const isScored = start.recorded || start.round % Math.max(1, steps) !== 0 || start.round === 0
+  const updates = start.updates ?? new Map<string, string>()
+  const isToCompare = start.final && start.config.crossSite === true && start.isCompared !== true && updates.size > 0
+  const phase = isToCompare ? 'comparing' : start.final ? 'done' : isScored ? 'gathering' : 'evaluating'
   const lastHeard = phase === 'done' ? start.at - start.config.leaseMs + start.doneGraceMs : start.at
   return {
     config: start.config,
     phase,
     round: start.round,
+    steps,
+    shares: start.shares ?? new Map(),
     base: start.base,
     best: start.best,
+    rise: start.rise ?? null,
+    updates,
+    comparison: isToCompare ? newComparison(start.base, updates) : null,
     paused: false,
     sites: new Map(
       start.sites.map((site) => [
@@ -190,7 +240,7 @@ export function startState(start: CoordinatorStart): CoordinatorState {
         } as const,
       ]),
     ),
-    members: new Set(phase === 'evaluating' ? start.sites : []),
+    members: new Set(phase === 'evaluating' || phase === 'comparing' ? start.sites : []),
     results: start.results,
     evaluations: new Map(),
     leftOut: [],

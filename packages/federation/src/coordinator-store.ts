@@ -1,20 +1,29 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  CrossScoreSchema,
   decodeModel,
   encodeModel,
-  explainWriteError,
   MeshflError,
   type ModelLayout,
   type ModelState,
   modelSha256,
-  TEMPORARY_PREFIX,
+  type NamedTensor,
+  RiseSchema,
+  removeTemporaryFiles,
+  sha256,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
+import { DurableLog } from './durable-log.js'
 import { verifyUpdate } from './ledger.js'
+import type { LogRecord } from './log-segment.js'
 import { TrainMetricsSchema } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
+import { readUpdates, updateTensors } from './update-tensors.js'
+import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
+
+const SERVER_STATE = 'server.state'
 
 const SummarySchema = z.strictObject({
   cases: z.int(),
@@ -25,11 +34,14 @@ const SummarySchema = z.strictObject({
   }),
 })
 
-/** All that a coordinator needs to go on, beside the model: one JSON text in the metadata of the commit. */
+/** All that a coordinator needs to go on, beside the model: one JSON text in the metadata of the commit's record. */
 const CommitSchema = z.strictObject({
   format: z.literal('meshfl-commit/1'),
   run: z.string(),
+  /** With `sync: step` it counts steps. */
   round: z.int().min(0),
+  /** Exchanges in a round: 1, or with `sync: step` its steps; null before the first. */
+  steps: z.int().min(1).nullable(),
   /** The round's line of the ledger and the ledger's bytes with it; null before the first round. */
   ledgerLine: z.string().nullable(),
   ledgerBytes: z.int().min(0),
@@ -37,6 +49,10 @@ const CommitSchema = z.strictObject({
   /** Scores of this round's model; null until all are in. */
   evaluated: SummarySchema.nullable(),
   best: z.strictObject({ round: z.int().min(1), foregroundDice: z.number() }).nullable(),
+  /** The last rise of the validation Dice. */
+  rise: RiseSchema.nullable(),
+  /** The cross-site comparison; null before it. */
+  compared: z.array(CrossScoreSchema).nullable(),
   /** Whether the run ends with this round. */
   final: z.boolean(),
 })
@@ -49,42 +65,81 @@ const JournalEntrySchema = z.strictObject({
   base: z.string(),
   key: z.string(),
   update: z.string(),
+  vectorSha256: z.string().optional(),
   samples: z.int().min(1),
   signature: z.string(),
   metrics: TrainMetricsSchema,
 })
 /** A site's accepted update of the round in progress. */
-export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelState }
+export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelState; vector?: Float32Array }
+
+/** Kinds of records in the log. */
+const UPDATE = 1
+const COMMIT = 2
+const SCORES = 3
+
+/** The log begins anew when it is larger than this, and than twice what it would begin with. */
+const CHECKPOINT_BYTES = 4 << 20
+
+export interface SavedCommit {
+  commit: Commit
+  model: ModelState
+  /** The server's optimiser: of the strategy, or of the steps. */
+  state: Uint8Array | null
+  /** The sites' last models, where they are compared at the end. */
+  updates: ReadonlyMap<string, ModelState>
+}
+
+/** What a run's folder holds: the commits whose files may not be on the disk yet, the last one last, and what came after it. */
+export interface SavedRun {
+  commits: SavedCommit[]
+  journal: JournalEntry[]
+}
+
+/** A record of the log, kept so that a log that begins anew can begin with it. */
+interface Kept {
+  round: number
+  isCommit: boolean
+  encode(): LogRecord
+}
 
 /**
- * The run's folder. One file decides: state/commit.safetensors, replaced atomically. The ledger, rounds/, latest and best are
- * made from it and made again when a crash came between; the journal holds what was acknowledged since.
+ * The memory of a run: one log, state/log, of accepted updates, commits and scores, in the order in which they came to be. The
+ * last commit decides; whatever else is in the folder follows from the commits and is made again when a crash came between.
  */
 export class CoordinatorStore {
   readonly #folder: string
   readonly #layout: ModelLayout
-  readonly #journaling = new Set<Promise<void>>()
-  readonly #metadata: (round: number) => Record<string, string>
+  readonly #log: DurableLog
+  /** The records of the log, the commit that it begins with first. */
+  #kept: Kept[] = []
+  /** Bytes of the log when it last began. */
+  #begunWith = 0
 
-  /** @param metadata what the model file of a round says */
-  constructor(folder: string, layout: ModelLayout, metadata: (round: number) => Record<string, string>) {
+  private constructor(folder: string, layout: ModelLayout, log: DurableLog) {
     this.#folder = folder
     this.#layout = layout
-    this.#metadata = metadata
+    this.#log = log
   }
 
-  /** The last commit, or null in a new folder. @throws MeshflError `COMMIT_INVALID` */
-  async readCommit(): Promise<{ commit: Commit; model: ModelState } | null> {
-    const path = this.#path('state', 'commit.safetensors')
-    if (!existsSync(path)) return null
+  /**
+   * Reads a run's folder and sweeps what a crash left half-written. Nothing can be added before `begin`.
+   * @throws MeshflError `COMMIT_INVALID`
+   */
+  static async open(
+    folder: string,
+    layout: ModelLayout,
+    patience: PatientWrites,
+  ): Promise<{ store: CoordinatorStore; saved: SavedRun | null }> {
+    for (const name of ['.', 'keys', 'rounds', 'state']) await removeTemporaryFiles(join(folder, name))
+    const path = join(folder, 'state', 'log')
+    const { log, records } = await DurableLog.open(path, { patience, growthBytes: 1 << 20 })
+    const store = new CoordinatorStore(folder, layout, log)
     try {
-      const { parameters, statistics, file } = decodeModel(this.#layout, await readFile(path), path)
-      return {
-        commit: CommitSchema.parse(JSON.parse(file.metadata.commit ?? '')),
-        model: { parameters, statistics },
-      }
+      return { store, saved: store.#replay(records) }
     } catch (error) {
-      throw new MeshflError('COMMIT_INVALID', `${path} is no commit of this run: ${(error as Error).message}`, {
+      await log.close()
+      throw new MeshflError('COMMIT_INVALID', `${path} is no log of this run: ${(error as Error).message}`, {
         hint: 'restore the run’s folder from a backup, or start again in an empty one',
         data: { path },
         cause: error,
@@ -92,129 +147,126 @@ export class CoordinatorStore {
     }
   }
 
-  async writeCommit(commit: Commit, model: ModelState): Promise<void> {
-    const bytes = encodeModel(this.#layout, model, { commit: JSON.stringify(commit) })
-    await writeFileAtomic(this.#path('state', 'commit.safetensors'), bytes)
+  /** Begins the log with where the run stands; what it held before is gone. */
+  async begin(saved: SavedCommit, journal: readonly JournalEntry[]): Promise<void> {
+    this.#kept = [this.#keepCommit(saved), ...journal.map((entry) => this.#keepUpdate(entry))]
+    await this.#restart()
   }
 
-  /**
-   * Makes what the commit says of the ledger and the model files; doing it twice changes nothing.
-   * @param part `round`: what a new round changes; `best`: what its scores change
-   * @throws MeshflError `LEDGER_TRUNCATED`
-   */
-  async derive(commit: Commit, model: ModelState, part: 'all' | 'round' | 'best' = 'all'): Promise<void> {
-    await Promise.all([
-      ...(part === 'best' ? [] : [this.#deriveLedger(commit), this.#deriveRound(commit, model)]),
-      ...(part === 'round' ? [] : [this.#deriveBest(commit, model)]),
-    ])
+  /** Keeps an accepted update; when it resolves, it is on disk. */
+  writeJournal(entry: JournalEntry): Promise<void> {
+    return this.#append(this.#keepUpdate(entry))
   }
 
-  async #deriveLedger({ ledgerLine, ledgerBytes, round }: Commit): Promise<void> {
-    const path = this.#path('ledger.jsonl')
-    const line = ledgerLine === null ? new Uint8Array() : Buffer.from(`${ledgerLine}\n`)
-    const before = ledgerBytes - line.length
-    try {
-      const file = await open(path, 'a+')
-      try {
-        const { size } = await file.stat()
-        if (size < before) {
-          throw new MeshflError(
-            'LEDGER_TRUNCATED',
-            `${path} has ${size} bytes, round ${round} follows byte ${before}`,
-            {
-              hint: 'restore ledger.jsonl from a backup',
-              data: { path, size, expected: before },
-            },
-          )
-        }
-        const tail = Buffer.alloc(Math.min(size - before, line.length))
-        await file.read(tail, 0, tail.length, before)
-        if (size === ledgerBytes && tail.equals(line)) return
-        await file.truncate(before)
-        await file.appendFile(line)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-    } catch (error) {
-      throw explainWriteError(error, path)
-    }
+  /** Keeps a round's model and ledger line; when it resolves, they are on disk, and so is all that was kept before. */
+  writeCommit(saved: SavedCommit): Promise<void> {
+    return this.#append(this.#keepCommit(saved))
   }
 
-  async #deriveRound({ round }: Commit, model: ModelState): Promise<void> {
-    if (round === 0) return
-    const bytes = encodeModel(this.#layout, model, this.#metadata(round))
-    const path = this.#path('rounds', `${String(round).padStart(4, '0')}.safetensors`)
-    await Promise.all([writeFileAtomic(this.#path('latest.safetensors'), bytes), writeFileAtomic(path, bytes)])
+  /** Keeps how the sites scored the last commit's model. */
+  writeScores(commit: Commit): Promise<void> {
+    const bytes = Buffer.from(JSON.stringify(commit))
+    return this.#append({ round: commit.round, isCommit: false, encode: () => ({ kind: SCORES, bytes }) })
   }
 
-  async #deriveBest({ round, best, evaluated }: Commit, model: ModelState): Promise<void> {
-    if (!evaluated || best?.round !== round) return
-    const bytes = encodeModel(this.#layout, model, {
-      ...this.#metadata(round),
-      'meshfl.foregroundDice': String(best.foregroundDice),
+  /** Whether the log has grown so long that it should begin anew. */
+  get isLong(): boolean {
+    return this.#log.bytes > Math.max(CHECKPOINT_BYTES, 2 * this.#begunWith)
+  }
+
+  /** Forgets what came before the commit of this round: all that follows from it is on disk. */
+  async forgetBefore(round: number): Promise<void> {
+    const first = this.#kept.findIndex((kept) => kept.isCommit && kept.round === round)
+    if (first < 0) return
+    this.#kept = this.#kept.slice(first)
+    await this.#restart()
+  }
+
+  /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
+  close(): Promise<void> {
+    return this.#log.close()
+  }
+
+  async #restart(): Promise<void> {
+    await this.#log.restart(this.#kept.map(({ encode }) => encode()))
+    this.#begunWith = this.#log.bytes
+  }
+
+  #append(kept: Kept): Promise<void> {
+    this.#kept.push(kept)
+    return this.#log.append(kept.encode())
+  }
+
+  #keepCommit({ commit, model, state, updates }: SavedCommit): Kept {
+    const server: NamedTensor[] = state ? [{ name: SERVER_STATE, dtype: 'U8', shape: [state.length], data: state }] : []
+    const encode = (): LogRecord => ({
+      kind: COMMIT,
+      bytes: encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, [
+        ...server,
+        ...updateTensors(updates),
+      ]),
     })
-    await writeFileAtomic(this.#path('best.safetensors'), bytes)
+    return { round: commit.round, isCommit: true, encode }
   }
 
-  async writeJournal(entry: JournalEntry): Promise<void> {
-    const { model, ...result } = entry
-    const bytes = encodeModel(this.#layout, model, { result: JSON.stringify(result) })
-    // A single site's update tells more of its scans than the average does.
-    const writing = writeFileAtomic(this.#journalPath(entry.round, entry.site), bytes, { mode: 0o600 })
-    this.#journaling.add(writing)
-    await writing.finally(() => this.#journaling.delete(writing))
+  #keepUpdate(entry: JournalEntry): Kept {
+    const { model, vector, ...result } = entry
+    const extra = vector ? [vectorTensor(vector)] : []
+    const encode = (): LogRecord => ({
+      kind: UPDATE,
+      bytes: encodeModel(this.#layout, model, { result: JSON.stringify(result) }, extra),
+    })
+    return { round: entry.round, isCommit: false, encode }
   }
 
-  /** Updates acknowledged for a round; those of other rounds are removed, and so is what a crash left half-written. */
-  async readJournal(run: string, round: number, base: string): Promise<JournalEntry[]> {
-    const folder = this.#path('journal')
-    const entries: JournalEntry[] = []
-    for (const name of existsSync(folder) ? await readdir(folder) : []) {
-      const path = join(folder, name)
-      const entry = name.startsWith(TEMPORARY_PREFIX) ? null : await this.#readEntry(path)
-      if (entry && entry.run === run && entry.round === round && entry.base === base) entries.push(entry)
-      else await rm(path, { force: true })
+  #replay(records: readonly LogRecord[]): SavedRun | null {
+    const commits: SavedCommit[] = []
+    let journal: JournalEntry[] = []
+    for (const { kind, bytes } of records) {
+      if (kind === COMMIT) {
+        const { parameters, statistics, file } = decodeModel(this.#layout, bytes, 'a commit')
+        const commit = CommitSchema.parse(JSON.parse(file.metadata.commit ?? ''))
+        const state = file.tensors.find(({ name }) => name === SERVER_STATE)?.data.slice() ?? null
+        const updates = readUpdates(this.#layout, file.tensors)
+        commits.push({ commit, model: { parameters, statistics }, state, updates })
+        journal = []
+      } else if (kind === SCORES) {
+        const last = commits.at(-1)!
+        last.commit = CommitSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+      } else if (kind === UPDATE) {
+        const entry = this.#readEntry(bytes)
+        if (entry) journal.push(entry)
+      }
     }
-    return entries
+    return commits.length === 0 ? null : { commits, journal }
   }
 
-  async #readEntry(path: string): Promise<JournalEntry | null> {
-    try {
-      const { parameters, statistics, file } = decodeModel(this.#layout, await readFile(path), path)
-      const model = { parameters, statistics }
-      const entry = JournalEntrySchema.parse(JSON.parse(file.metadata.result ?? ''))
-      const isRight =
-        modelSha256(model) === entry.update && verifyUpdate(Buffer.from(entry.key, 'base64url'), entry, entry.signature)
-      return isRight ? { ...entry, model } : null
-    } catch {
-      return null // not ours, or damaged: its site is asked again
-    }
-  }
-
-  async clearJournal(round: number, sites: readonly string[]): Promise<void> {
-    await Promise.allSettled(this.#journaling) // a round may be committed while its updates are on their way to the journal
-    await Promise.all(sites.map((site) => rm(this.#journalPath(round, site), { force: true })))
+  /** An update that was acknowledged; null where it is not what its signature covers: its site is asked again. */
+  #readEntry(bytes: Uint8Array): JournalEntry | null {
+    const { parameters, statistics, file } = decodeModel(this.#layout, bytes, 'an update')
+    const model = { parameters, statistics }
+    const entry = JournalEntrySchema.parse(JSON.parse(file.metadata.result ?? ''))
+    const data = file.tensors.find(({ name }) => name === VECTOR)?.data
+    if ((data && sha256(data)) !== entry.vectorSha256) return null
+    const isRight =
+      modelSha256(model) === entry.update && verifyUpdate(Buffer.from(entry.key, 'base64url'), entry, entry.signature)
+    if (!isRight) return null
+    return { ...entry, model, ...(data ? { vector: floatsOf(data) } : {}) }
   }
 
   /** The port of the last start, so that a restarted coordinator is where its sites look for it. */
   lastPort(): number | undefined {
-    const path = this.#path('state', 'port')
+    const path = this.#portPath
     if (!existsSync(path)) return undefined
     const port = Number(readFileSync(path, 'utf8'))
     return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined
   }
 
   async writePort(port: number): Promise<void> {
-    await mkdir(this.#path('state'), { recursive: true })
-    await writeFileAtomic(this.#path('state', 'port'), `${port}\n`)
+    await writeFileAtomic(this.#portPath, `${port}\n`)
   }
 
-  #journalPath(round: number, site: string): string {
-    return this.#path('journal', `${String(round).padStart(4, '0')}-${site}.safetensors`)
-  }
-
-  #path(...names: string[]): string {
-    return join(this.#folder, ...names)
+  get #portPath(): string {
+    return join(this.#folder, 'state', 'port')
   }
 }

@@ -1,19 +1,25 @@
-import type { SiteState } from '@meshfl/core'
+import { isStagnant, type SiteState } from '@meshfl/core'
 import type { CoordinatorState, LeftOut, Told } from './coordinator-state.js'
+import { hasShare, placeIn } from './coordinator-steps.js'
+import { drawOrder, fewestUpdates, sampleSize } from './sampling.js'
+
+function isScoring(phase: CoordinatorState['phase']): boolean {
+  return phase === 'evaluating' || phase === 'comparing'
+}
 
 /** What the tasks of this phase are for. */
 export function purposeOf({ phase }: CoordinatorState): 'train' | 'evaluate' | undefined {
-  return phase === 'training' ? 'train' : phase === 'evaluating' ? 'evaluate' : undefined
+  return phase === 'training' ? 'train' : isScoring(phase) ? 'evaluate' : undefined
 }
 
 /** What a site with a task of this phase is shown as. */
 export function busyState({ phase }: CoordinatorState): SiteState {
-  return phase === 'evaluating' ? 'evaluating' : 'training'
+  return isScoring(phase) ? 'evaluating' : 'training'
 }
 
 /** Whether a site's answer of this phase is in. */
 export function hasAnswered({ phase, evaluations, results }: CoordinatorState, site: string): boolean {
-  return (phase === 'evaluating' ? evaluations : results).has(site)
+  return (isScoring(phase) ? evaluations : results).has(site)
 }
 
 /** Whether this phase still waits for a site. */
@@ -38,26 +44,57 @@ export function reachableSites({ sites }: CoordinatorState): string[] {
   return [...sites].flatMap(([site, { reach }]) => (reach === 'online' || reach === 'suspect' ? [site] : []))
 }
 
+/** Updates that the round in progress needs. */
+export function quorum(state: CoordinatorState): number {
+  const { config, sites } = state
+  if (config.sync === 'step') {
+    const due = [...sites.keys()].filter((site) => hasShare(state, site)).length
+    return Math.max(1, Math.min(config.minSites, due))
+  }
+  return config.sampling ? fewestUpdates(config.sampling.federation, sites.size, config.minSites) : config.minSites
+}
+
+/** Who trains in the round after `round`: all that are there, or those that are drawn, and whoever has an update in already. */
+export function roundMembers(state: CoordinatorState): Set<string> {
+  const { config, sites, results, round } = state
+  const there = new Set([...reachableSites(state).filter((site) => hasShare(state, site)), ...results.keys()])
+  if (!config.sampling) return there
+  const { seed, federation } = config.sampling
+  const drawn = drawOrder(seed, round + 1, [...sites.keys()]).filter((site) => there.has(site))
+  return new Set([...drawn.slice(0, sampleSize(federation, sites.size)), ...results.keys()])
+}
+
+/** Why a site that was not drawn is not in a round. */
+export const NOT_SAMPLED = 'not sampled'
+
 /** Approved sites whose update is not in this round, and why. */
-export function findLeftOut({ sites, results, members }: CoordinatorState): LeftOut[] {
+export function findLeftOut(state: CoordinatorState): LeftOut[] {
+  const { sites, results, members, config } = state
+  const absent = config.sampling ? NOT_SAMPLED : 'joined during the round'
   return [...sites]
-    .filter(([site]) => !results.has(site))
+    .filter(([site]) => !results.has(site) && hasShare(state, site))
     .map(([site, { reach }]) => ({
       site,
-      reason: reach !== 'online' ? reach : members.has(site) ? 'late' : 'joined during the round',
+      reason: reach !== 'online' ? reach : members.has(site) ? 'late' : absent,
     }))
     .sort((a, b) => (a.site < b.site ? -1 : 1))
 }
 
 /** Whether the run ends with the round that was just scored. */
-export function isFinal({ round, config, evaluated }: CoordinatorState): boolean {
+export function isFinal(state: CoordinatorState): boolean {
+  const { config, evaluated, rise } = state
+  const { round } = placeIn(state, state.round)
   const dice = evaluated?.dice.foregroundDice ?? null
-  return round >= config.rounds || (config.targetDice !== null && dice !== null && dice >= config.targetDice)
+  const isReached = config.targetDice !== null && dice !== null && dice >= config.targetDice
+  return (
+    round >= config.rounds || isReached || (config.earlyStop !== undefined && isStagnant(rise, round, config.earlyStop))
+  )
 }
 
 /** The figures of a round that is done; `roundMs` ends with its length. */
 export function roundFinished(state: CoordinatorState): Told {
-  const { trained, evaluated, roundMs, round } = state
+  const { trained, evaluated, roundMs } = state
+  const { round } = placeIn(state, state.round)
   const { rounds } = state.config
   const mean = roundMs.reduce((sum, ms) => sum + ms, 0) / roundMs.length
   return {
@@ -78,6 +115,6 @@ export function roundFinished(state: CoordinatorState): Told {
 export function waitingWords(state: CoordinatorState, what: string, count: number): string {
   const away = [...state.sites].filter(([site, { reach }]) => !hasAnswered(state, site) && reach !== 'online')
   const who = away.map(([site, { reach }]) => `${site} ${reach}`).sort()
-  const words = `${what} has ${count} of the ${state.config.minSites} sites it needs and waits`
+  const words = `${what} has ${count} of the ${state.phase === 'training' ? quorum(state) : state.config.minSites} sites it needs and waits`
   return who.length > 0 ? `${words}: ${who.join(', ')}` : words
 }

@@ -10,16 +10,21 @@ import {
   modelSha256,
   now,
   type SiteDescription,
+  type StepOptimizer,
   type Study,
 } from '@meshfl/core'
 import { Admissions } from './admissions.js'
 import { CoordinatorRun } from './coordinator-run.js'
 import type { Best, Told } from './coordinator-state.js'
-import { CoordinatorStore } from './coordinator-store.js'
+import { type Commit, CoordinatorStore, type SavedCommit } from './coordinator-store.js'
+import { DerivedFiles } from './derived-files.js'
 import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
+import { PatientWrites } from './patient-writes.js'
+import { fewestUpdates } from './sampling.js'
+import { checkStrategy } from './strategies/index.js'
 import { type DataKeys, dataKeys, runMetadata } from './study-of-sites.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
 
@@ -46,6 +51,8 @@ export interface CoordinatorOptions {
   events: EventSink
   /** Stops the run; its folder keeps everything. */
   signal: AbortSignal
+  /** Takes the steps of a study with `sync: step`. */
+  stepOptimizer?: StepOptimizer
   /** Default: a week. */
   inviteTtlSeconds?: number
 }
@@ -78,7 +85,7 @@ export interface Coordinator {
 
 /**
  * Starts a coordinator, or continues one where its folder stands: same keys, same sites, next round.
- * @throws MeshflError `MIN_SITES_TOO_MANY`, `OPEN_FILES_TOO_FEW`, `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
+ * @throws MeshflError `MIN_SITES_TOO_MANY`, `STRATEGY_TOO_FEW_SITES`, `OPEN_FILES_TOO_FEW`, `RUN_LOCKED`, `BIND_FAILED`, `ZAP_NOT_ENFORCED`, `RUN_STUDY_MISMATCH`, `ADVERTISE_INVALID`,
  * `KEY_FILE_MALFORMED`, `SITES_FILE_MALFORMED`, `COMMIT_INVALID`, `LEDGER_TRUNCATED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export async function startCoordinator(options: CoordinatorOptions, internals: Internals = {}): Promise<Coordinator> {
@@ -90,12 +97,16 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       hint: 'raise --sites or lower --min-sites',
     })
   }
+  if (study.federation.sync === 'step' && !options.stepOptimizer)
+    throw new TypeError('sync: step needs a stepOptimizer')
+  checkStrategy(study.federation, fewestUpdates(study.federation, options.sites, minSites))
   // A mistake of the caller, not of a user: the run would go by a name that no study has.
   if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
   checkFileLimit(options.sites, openFileLimit())
   const lock = lockFolder(folder)
   const told = new HeldEvents(options.events)
   let run: CoordinatorRun | undefined
+  let store: CoordinatorStore | undefined
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
     const admissions = Admissions.open(folder)
@@ -104,45 +115,48 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         study,
         admissions.sites.map(({ description }) => description),
       )
-    const store = new CoordinatorStore(folder, layout, (round) => runMetadata(study, keys(), round))
+    const timing = { ...DEFAULT_TIMING, ...internals.timing }
+    const patience = new PatientWrites({
+      tell: (level, message) => told.tell({ type: 'log', level, message }),
+      retryMs: timing.writeRetryMs,
+    })
+    const opened = await CoordinatorStore.open(folder, layout, patience)
+    store = opened.store
     const runId = runName(studySha256, identity.signingPublic)
-    let saved = await store.readCommit()
     // Until a site was admitted nobody counts on the folder: a start that failed does not bind the next one to its study.
-    if (saved?.commit.round === 0 && admissions.sites.length === 0) saved = null
-    if (saved && saved.commit.run !== runId) {
+    const isBinding = opened.saved !== null && (admissions.sites.length > 0 || lastOf(opened.saved).commit.round > 0)
+    const found = isBinding ? opened.saved : null
+    if (found && lastOf(found).commit.run !== runId) {
       throw new MeshflError('RUN_STUDY_MISMATCH', `${folder} holds a run of another study`, {
         hint: 'continue it with the study it was started with, or choose another --out',
         data: { folder },
       })
     }
-    if (!saved) {
-      const commit = {
-        format: 'meshfl-commit/1' as const,
-        run: runId,
-        round: 0,
-        ledgerLine: null,
-        ledgerBytes: 0,
-        trained: null,
-        evaluated: null,
-        best: null,
-        final: false,
-      }
-      saved = { commit, model: options.initialModel }
-      await store.writeCommit(commit, options.initialModel)
-    }
-    await store.derive(saved.commit, saved.model)
+    const derived = new DerivedFiles(folder, layout, (round) => runMetadata(study, keys(), round))
+    const commits = found?.commits ?? [
+      { commit: firstCommit(runId), model: options.initialModel, state: null, updates: new Map() },
+    ]
+    const saved = lastOf({ commits })
+    checkLedger(folder, derived.ledgerBytes(), saved.commit)
+    await deriveAll(derived, commits)
     const base = modelSha256(saved.model)
-    const journal = await store.readJournal(runId, saved.commit.round + 1, base)
+    const journal = (found?.journal ?? []).filter(
+      (entry) => entry.run === runId && entry.round === saved.commit.round + 1 && entry.base === base,
+    )
+    await store.begin(saved, journal)
     await admissions.ensureInvites(options.sites, new Date(), options.inviteTtlSeconds ?? INVITE_TTL_SECONDS)
 
     run = new CoordinatorRun({
       identity,
       admissions,
       store,
+      derived,
+      patience,
       runId,
       study,
       studySha256,
       layout,
+      ...(options.stepOptimizer ? { stepOptimizer: options.stepOptimizer } : {}),
       minSites,
       dataKeys: keys,
       approve: options.approve,
@@ -150,7 +164,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       saved,
       journal,
       lock,
-      timing: { ...DEFAULT_TIMING, ...internals.timing },
+      timing,
       at: internals.at ?? (() => undefined),
     })
     const preferredPort = store.lastPort()
@@ -169,6 +183,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     }))
     for (const { invite } of invites) parseInvite(invite)
     const started = run
+    patience.begin()
     const onAbort = (): void => void started.stop()
     options.signal.addEventListener('abort', onAbort, { once: true })
     if (options.signal.aborted) onAbort()
@@ -176,7 +191,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     return {
       endpoint,
       invites,
-      resumedAtRound: saved.commit.round,
+      resumedAtRound: Math.floor(saved.commit.round / (saved.commit.steps ?? 1)),
       signingPublic: identity.signingPublic,
       finished: run.finished,
       pause: () => started.dispatch({ type: 'pause' }),
@@ -189,9 +204,54 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     }
   } catch (error) {
     if (run) await run.stop()
-    else lock.release()
+    else {
+      await store?.close()
+      lock.release()
+    }
     throw error
   }
+}
+
+function lastOf({ commits }: { commits: readonly SavedCommit[] }): SavedCommit {
+  return commits.at(-1)!
+}
+
+function firstCommit(run: string): Commit {
+  return {
+    format: 'meshfl-commit/1',
+    run,
+    round: 0,
+    steps: null,
+    ledgerLine: null,
+    ledgerBytes: 0,
+    trained: null,
+    evaluated: null,
+    best: null,
+    rise: null,
+    compared: null,
+    final: false,
+  }
+}
+
+/**
+ * A line is written to the ledger when its round is in the log: a longer ledger says that the log was damaged or restored from
+ * an older copy, and to go on would write another history.
+ */
+function checkLedger(folder: string, bytes: number, { round, ledgerBytes }: Commit): void {
+  if (bytes <= ledgerBytes) return
+  const path = join(folder, 'state')
+  throw new MeshflError('COMMIT_INVALID', `${path} ends with round ${round}, the ledger has later ones`, {
+    hint: 'restore the run’s folder from a backup, or start again in an empty one',
+    data: { path, ledgerBytes: bytes, expected: ledgerBytes },
+  })
+}
+
+/** Makes what follows from the commits of the log, whatever of it a crash left behind. */
+async function deriveAll(derived: DerivedFiles, commits: readonly SavedCommit[]): Promise<void> {
+  await derived.writeLedger(commits.map(({ commit }) => commit))
+  await derived.writeRounds(commits)
+  for (const { commit, model } of commits) await derived.writeBest(commit, model)
+  await derived.sync()
 }
 
 /** Keeps what happens while the coordinator starts until its caller has said that it has started. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import {
@@ -11,8 +11,10 @@ import {
 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { aggregate } from './aggregate.js'
+import { CoordinatorStore } from './coordinator-store.js'
 import { verifyLedger } from './ledger.js'
-import { createFakeTrainer, describeFake, LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
+import { createFakeTrainer, describeFake, LAYOUT, Loopback, randomModel, SILENT, until } from './loopback.fixture.js'
+import { PatientWrites } from './patient-writes.js'
 
 let loopback: Loopback
 afterEach(() => loopback.close())
@@ -188,10 +190,10 @@ test('an exception of a trainer reaches the coordinator’s log, and its own cal
   loopback = new Loopback(1)
   await loopback.start()
   const trainer = {
+    ...createFakeTrainer('x'),
     train: async () => {
       throw new Error('out of memory')
     },
-    evaluate: createFakeTrainer('x').evaluate,
   }
   const site = loopback.join('site-1', { createTrainer: async () => trainer })
   await expect(site.finished).rejects.toThrow('out of memory')
@@ -267,7 +269,9 @@ test('an update that was acknowledged stays on disk when the coordinator is stop
   loopback.join('site-2', { delayMs: 300 })
   await expect(loopback.coordinator.finished).rejects.toMatchObject({ code: 'INTERRUPTED' })
   await loopback.coordinator.stop()
-  expect(readdirSync(join(loopback.run, 'journal'))).toEqual(['0001-site-1.safetensors'])
+  const { store, saved } = await CoordinatorStore.open(loopback.run, LAYOUT, new PatientWrites(SILENT))
+  expect(saved!.journal.map(({ round, site }) => [round, site])).toEqual([[1, 'site-1']])
+  await store.close()
 })
 
 test('nothing is told before its caller knows that the coordinator has started, also when sites are there at once', async () => {
@@ -380,7 +384,7 @@ test('a damaged ledger or commit is named, not repaired in silence', async () =>
   writeFileSync(ledger, whole.subarray(0, 100))
   await expect(loopback.start()).rejects.toMatchObject({ code: 'LEDGER_TRUNCATED' })
   writeFileSync(ledger, whole)
-  writeFileSync(join(loopback.run, 'state', 'commit.safetensors'), 'no')
+  for (const name of ['log.a', 'log.b']) writeFileSync(join(loopback.run, 'state', name), 'no')
   await expect(loopback.start()).rejects.toMatchObject({ code: 'COMMIT_INVALID' })
   expect(existsSync(join(loopback.run, '.lock'))).toBe(false)
 })

@@ -1,6 +1,6 @@
-import { linkSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { explainWriteError, MeshflError } from '@meshfl/core'
+import { explainWriteError, MeshflError, makeFolder } from '@meshfl/core'
 
 const held = new Set<string>()
 
@@ -13,7 +13,7 @@ export function lockFolder(folder: string): { release(): void } {
   const content = JSON.stringify({ pid: process.pid, started: processStart(process.pid) })
   let path: string
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     path = join(realpathSync(folder), '.lock')
     for (let attempt = 0; ; attempt++) {
       try {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type ModelLayout, type ModelState, modelSha256 } from '@meshfl/core'
+import { bytesOf, type ModelLayout, type ModelState, modelSha256, sha256 } from '@meshfl/core'
 import { z } from 'zod'
 import { type Identity, verifySignature } from './identity.js'
 import { BODIES, HEADERS, type Header, MAX_JSON_BYTES, MAX_TEXT_BYTES, type MessageType } from './messages.js'
+import { floatsOf } from './vector-tensor.js'
 
 const MAX_HEADER_BYTES = 4096
-const MAX_FRAMES = 4
+const MAX_FRAMES = 5
 const NO_BYTES = Buffer.alloc(0)
 
 /** A message that is not as the protocol says; whoever gets one drops it and says why. */
@@ -31,8 +32,20 @@ export function transcriptHash(hello: Uint8Array, challenge: Uint8Array): Buffer
 /** What a frame's signature is over: domain, sender, login, and the hash of every frame with its length. */
 function signedDigest(sender: Sender, session: Uint8Array, frames: readonly Uint8Array[]): Buffer {
   const hash = createHash('sha256').update(`meshfl/1 frame ${sender}\0`).update(session)
-  for (const frame of frames) hash.update(`${frame.length}\0`).update(createHash('sha256').update(frame).digest())
+  for (const frame of frames) hash.update(`${frame.length}\0`).update(frameDigest(frame))
   return hash.digest()
+}
+
+/** One model goes to every site: what was hashed for the first need not be for the others. No frame is changed once it is made. */
+const digests = new WeakMap<Uint8Array, Buffer>()
+const REMEMBERED_BYTES = 4096
+
+function frameDigest(frame: Uint8Array): Buffer {
+  const known = digests.get(frame)
+  if (known) return known
+  const digest = createHash('sha256').update(frame).digest()
+  if (frame.length >= REMEMBERED_BYTES) digests.set(frame, digest)
+  return digest
 }
 
 /** Header and bodies without a signature: HELLO and WHO, and what is signed next. */
@@ -143,11 +156,16 @@ function decode<T extends MessageType>(
   if (!parsed.success) throw new ProtocolError(`the header of ${type}: ${z.prettifyError(parsed.error).slice(0, 300)}`)
   const header = parsed.data as Header<T>
   const bodies = frames.slice(1, -1)
-  const kinds = BODIES[type]
+  const hasVector = 'vectorSha256' in header && header.vectorSha256 !== undefined
+  const kinds = BODIES[type].filter((kind) => kind !== 'vector' || hasVector)
   if (bodies.length !== kinds.length)
     throw new ProtocolError(`${type} with ${bodies.length} bodies, not ${kinds.length}`)
   kinds.forEach((kind, index) => {
     const length = bodies[index]!.length
+    if (kind === 'vector') {
+      if (length !== (layout?.parameterCount ?? 0) * 4) throw new ProtocolError(`a vector of ${length} bytes`)
+      return
+    }
     const most = kind === 'json' ? MAX_JSON_BYTES : MAX_TEXT_BYTES
     if (kind !== 'model') {
       if (length > most) throw new ProtocolError(`a body of ${length} bytes, more than ${most}`)
@@ -195,6 +213,26 @@ export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedS
   if (found !== expectedSha256)
     throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
   return model
+}
+
+/** A vector of one float a parameter as a body, and its hash. */
+export function encodeVectorBody(vector: Float32Array): { body: Uint8Array; vectorSha256: string } {
+  const body = bytesOf(vector)
+  return { body, vectorSha256: sha256(body) }
+}
+
+/**
+ * Reads a vector's body.
+ * @throws ProtocolError when it is something else than the header says, or holds a NaN or an infinity
+ */
+export function decodeVectorBody(body: Uint8Array, expectedSha256: string): Float32Array {
+  const found = sha256(body)
+  if (found !== expectedSha256)
+    throw new ProtocolError(`the vector’s hash is ${found}, the header says ${expectedSha256}`)
+  const vector = floatsOf(body)
+  const at = vector.findIndex((value) => !Number.isFinite(value))
+  if (at >= 0) throw new ProtocolError(`float ${at} of the vector is ${vector[at]}, not a finite number`)
+  return vector
 }
 
 /**

@@ -19,6 +19,8 @@ const LedgerEntrySchema = z.strictObject({
       /** The site's Ed25519 key, base64url. */
       key: z.string(),
       update: hash,
+      /** Of what the strategy asked for beside the update. */
+      vectorSha256: hash.optional(),
       samples: z.int().min(1),
       signature,
     }),
@@ -39,10 +41,12 @@ export interface UpdateClaim {
   base: string
   samples: number
   update: string
+  /** Of what the strategy asks for beside the update. */
+  vectorSha256?: string | undefined
 }
 
-function claimBytes({ run, round, site, base, samples, update }: UpdateClaim): Buffer {
-  return Buffer.from(`meshfl/1 update\0${canonicalJson({ run, round, site, base, samples, update })}`)
+function claimBytes({ run, round, site, base, samples, update, vectorSha256 }: UpdateClaim): Buffer {
+  return Buffer.from(`meshfl/1 update\0${canonicalJson({ run, round, site, base, samples, update, vectorSha256 })}`)
 }
 
 /** A site's signature of its update, base64url. */
@@ -95,8 +99,8 @@ export function verifyLedger(lines: readonly string[], coordinatorPublicKey: Uin
     if (entry.round !== rounds + 1) return problem(`round ${entry.round} where ${rounds + 1} is due`)
     if (last && (entry.base !== last.result || entry.run !== last.run))
       return problem('its base is not the result of the round before')
-    for (const { site, key, update, samples, signature: updateSignature } of entry.sites) {
-      const claim = { run: entry.run, round: entry.round, site, base: entry.base, samples, update }
+    for (const { site, key, update, vectorSha256, samples, signature: updateSignature } of entry.sites) {
+      const claim = { run: entry.run, round: entry.round, site, base: entry.base, samples, update, vectorSha256 }
       if (!verifyUpdate(Buffer.from(key, 'base64url'), claim, updateSignature))
         return problem(`the signature of ${site} is wrong`)
     }

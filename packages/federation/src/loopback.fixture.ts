@@ -6,6 +6,8 @@ import {
   canonicalJson,
   createRandom,
   type EvaluateTask,
+  type GradientOutcome,
+  type GradientTask,
   type MeshflEvent,
   type ModelLayout,
   type ModelState,
@@ -64,7 +66,7 @@ export function createFakeTrainer(site: string, options: { delayMs?: number; sam
   }
   return {
     begun,
-    async train({ round, model, state, signal, onStep }: TrainTask): Promise<TrainOutcome> {
+    async train({ round, model, state, rule, signal, onStep }: TrainTask): Promise<TrainOutcome> {
       begun.push(round)
       onStep({ step: 1, steps: 1, loss: 1 / round, learningRate: 0.1, seconds: 0.01 })
       await delay(signal)
@@ -72,16 +74,33 @@ export function createFakeTrainer(site: string, options: { delayMs?: number; sam
       const added = randomModel(site, round)
       const next = (values: Float32Array, add: Float32Array): Float32Array =>
         values.map((value, i) => 0.9 * value + 0.1 * add[i]! + 0.01 * momentum)
+      // What a rule brings along moves the result too, so that a wrong vector shows in the hash.
+      const vector = rule?.kind === 'scaffold' ? rule.control : rule?.kind === 'meshfl-reference' ? rule.gradient : null
+      const pull = rule?.kind === 'proximal' ? 1 / (1 + rule.mu) : 1
+      const answers = rule?.kind === 'scaffold' || rule?.kind === 'meshfl-reference'
       const after = new Uint8Array(8)
       new DataView(after.buffer).setFloat64(0, 0.5 * momentum + round)
       return {
         model: {
-          parameters: next(model.parameters, added.parameters),
+          parameters: next(model.parameters, added.parameters).map((value, i) => pull * value - (vector?.[i] ?? 0)),
           statistics: next(model.statistics, added.statistics),
         },
         samples: options.samples ?? 3 + site.length,
         state: after,
+        ...(answers ? { vector: added.parameters.map((value) => 0.1 * value + 0.001 * momentum) } : {}),
         metrics: { loss: 1 / round, dice: DICE, seconds: 0.01 },
+      }
+    },
+    async gradient({ round, step, model, signal }: GradientTask): Promise<GradientOutcome> {
+      begun.push(round)
+      await delay(signal)
+      const noise = randomModel(site, round, step)
+      return {
+        gradients: model.parameters.map((value, i) => 0.1 * value + noise.parameters[i]!),
+        batchStatistics: noise.statistics,
+        voxels: 1000,
+        samples: 1,
+        metrics: { loss: 1 / (round + step), dice: DICE, seconds: 0.01 },
       }
     },
     async evaluate({ round, signal }: EvaluateTask) {
@@ -109,6 +128,9 @@ export function describeFake(site: string, change: Partial<SiteDescription> = {}
   }
 }
 
+/** Writes that wait for nothing and say nothing. */
+export const SILENT = { tell: () => undefined, retryMs: 10 }
+
 const FAST = {
   pingMs: 200,
   progressMs: 20,
@@ -117,6 +139,7 @@ const FAST = {
   resendMs: 150,
   probeMs: 30,
   doneGraceMs: 300,
+  writeRetryMs: 20,
 }
 
 function makeStudy(change: Record<string, unknown> = {}): Study {
@@ -133,6 +156,7 @@ export class Loopback {
   readonly #sites: number
   coordinator!: Coordinator
   readonly #stops: AbortController[] = []
+  readonly #joined: Promise<FederationResult>[] = []
   #invites: string[] = []
 
   constructor(sites: number, study: Record<string, unknown> = {}, folder?: string) {
@@ -202,6 +226,7 @@ export class Loopback {
       { ...internals, timing: { ...FAST, ...internals.timing } },
     )
     finished.catch(() => undefined)
+    this.#joined.push(finished)
     return { finished, stop: () => stop.abort() }
   }
 
@@ -209,6 +234,13 @@ export class Loopback {
     return this.events.flatMap((event) =>
       event.type === 'log' && (level === undefined || event.level === level) ? [event.message] : [],
     )
+  }
+
+  /** Ends the coordinator and every site. */
+  async stopAll(): Promise<void> {
+    for (const stop of this.#stops) stop.abort()
+    await this.coordinator?.stop()
+    await Promise.allSettled(this.#joined)
   }
 
   async close(): Promise<void> {

@@ -57,6 +57,8 @@ const ProgressSchema = z.object({
   seconds: z.number().min(0),
 })
 
+const PlaceSchema = z.object({ round, step: count, steps: count })
+
 /** Every message's header. Bodies follow in frames of their own; see `BODIES`. */
 export const HEADERS = {
   HELLO: z.object({
@@ -99,6 +101,12 @@ export const HEADERS = {
     attempt: count,
     base: hash,
     leaseSeconds: z.number().positive(),
+    /** With `sync: step`: where `round`, which then counts steps, stands. */
+    place: PlaceSchema.optional(),
+    /** Of an evaluation: the model is scored as it is, without what the site keeps of its own. */
+    asIs: z.boolean().optional(),
+    /** Of the vector behind the model, where the strategy sends one. */
+    vectorSha256: hash.optional(),
   }),
   RESULT: z.object({
     v,
@@ -113,7 +121,9 @@ export const HEADERS = {
     samples: count,
     /** Of the update's floats; of a train result only. */
     update: hash.optional(),
-    /** Over (run, round, site, base, samples, update): what the ledger keeps. */
+    /** Of the vector behind the metrics, where the strategy asks for one. */
+    vectorSha256: hash.optional(),
+    /** Over (run, round, site, base, samples, update, and the vector's hash): what the ledger keeps. */
     updateSignature: signature.optional(),
   }),
   ACK: z.object({
@@ -148,8 +158,11 @@ export const HEADERS = {
 export type MessageType = keyof typeof HEADERS
 export type Header<T extends MessageType = MessageType> = { [K in T]: z.infer<(typeof HEADERS)[K]> }[T]
 
-/** Body frames of each message, and the most bytes of those whose length no layout fixes. */
-export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]> = {
+/**
+ * Body frames of each message. A `vector` has one float a parameter, and is there where the header has its hash: scaffold's control
+ * variates, the gradients of meshfl-reference.
+ */
+export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text' | 'vector')[]> = {
   HELLO: [],
   CHALLENGE: [],
   AUTH: [],
@@ -157,8 +170,8 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text')[]>
   JOIN: ['json'], // the site's description
   ADMIT: [],
   DENY: [],
-  TASK: ['model'], // of length 0 where the site was sent it a moment ago
-  RESULT: ['model', 'json'], // the update (of length 0 when evaluating), the metrics
+  TASK: ['model', 'vector'], // the model of length 0 where the site was sent it a moment ago
+  RESULT: ['model', 'json', 'vector'], // the update (of length 0 when evaluating), the metrics
   ACK: [],
   PING: [],
   PONG: [],
@@ -176,6 +189,8 @@ export const TrainMetricsSchema = z.object({
   loss: z.number().nullable(),
   dice: DiceSchema,
   seconds: z.number().min(0),
+  /** With `sync: step`: voxels that the batch statistics were taken over. */
+  voxels: z.int().min(1).optional(),
 })
 export type TrainMetrics = z.infer<typeof TrainMetricsSchema>
 

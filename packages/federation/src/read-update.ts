@@ -2,9 +2,10 @@ import type { Dice, ModelLayout, Study } from '@meshfl/core'
 import type { z } from 'zod'
 import type { ApprovedSite } from './admissions.js'
 import type { JournalEntry } from './coordinator-store.js'
-import { decodeJsonBody, decodeModelBody, ProtocolError } from './frame.js'
+import { decodeJsonBody, decodeModelBody, decodeVectorBody, ProtocolError } from './frame.js'
 import { verifyUpdate } from './ledger.js'
 import { type Header, TrainMetricsSchema } from './messages.js'
+import { STRATEGIES } from './strategies/index.js'
 
 /**
  * A site's update from its RESULT: hash, length, finite floats and the signature that the ledger will keep.
@@ -16,14 +17,22 @@ export function readUpdate(
   { run, admitted, study, layout }: { run: string; admitted: ApprovedSite; study: Study; layout: ModelLayout },
 ): JournalEntry {
   const { site, signingKey: key, description } = admitted
-  const { round, base, samples, update, updateSignature: signature } = header
+  const { round, base, samples, update, vectorSha256, updateSignature: signature } = header
   if (update === undefined || signature === undefined) throw new ProtocolError('it has no hash or no signature')
   const model = decodeModelBody(layout, bodies[0]!, update)
   const metrics = readScores(TrainMetricsSchema, bodies[1]!, study)
-  const entry: JournalEntry = { run, round, site, base, key, update, samples, signature, metrics, model }
+  const isVectorDue = STRATEGIES[study.federation.strategy].taskVector !== undefined
+  if (isVectorDue !== (vectorSha256 !== undefined))
+    throw new ProtocolError(`${study.federation.strategy} and an update ${isVectorDue ? 'without' : 'with'} a vector`)
+  const entry: JournalEntry = {
+    ...{ run, round, site, base, key, update, samples, signature, metrics, model },
+    ...(vectorSha256 === undefined ? {} : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256) }),
+  }
   if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
     throw new ProtocolError('the update’s signature is wrong')
-  checkWeight('training volumes', samples, description.trainCases)
+  const isStep = study.federation.sync === 'step'
+  if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')
+  checkWeight('training volumes', samples, isStep ? study.recipe.batchSize : description.trainCases)
   return entry
 }
 

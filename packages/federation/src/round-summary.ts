@@ -31,6 +31,13 @@ export function summarize(sites: readonly SiteMetrics[]): Summary {
   }
 }
 
+/** The mean of two summaries, each weighted by its cases: of a round's steps so far and the next one. */
+export function joinSummaries(before: Summary | null, next: Summary): Summary {
+  if (!before) return next
+  const parts = [before, next].map(({ cases, loss, dice }, i) => ({ site: `${i}`, weight: cases, loss, dice }))
+  return summarize(parts)
+}
+
 /** Sites without a value do not count; null when none has one. */
 function weightedMean(sites: readonly SiteMetrics[], pick: (site: SiteMetrics) => number | null): number | null {
   let sum = 0

@@ -22,13 +22,14 @@ import {
 import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
-import type { DealerTransport } from './transport.js'
+import type { DealerTransport, Heartbeat } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
 
 const MAX_MESSAGE_BYTES = 64 << 20
 /** Handshakes that break off one after the other before a site that was never let in gives up. */
 const MAX_FAILED_HANDSHAKES = 5
 const LOGIN_PATIENCE_MS = 2000
+const MAX_DOUBLINGS = 5
 const WRONG_SERVER_HINT =
   'ask the coordinator’s operator for a new invite, and whether something stands between you and it'
 
@@ -50,6 +51,7 @@ export interface SiteLinkOptions {
   address: string
   /** Whether this site was approved before: it connects with its own key. */
   isMember: boolean
+  heartbeat: Heartbeat
   /** Asked at every login. */
   describe(welcome: Welcome): Promise<SiteDescription>
   working(): Work | null
@@ -105,6 +107,7 @@ export class SiteLink {
     this.#enter('down')
     this.#dealer = undefined
     dealer = openDealer({
+      heartbeat: this.#options.heartbeat,
       address,
       serverPublic: invite.curvePublic,
       curve: this.#isMember ? identity : this.#enrolment,
@@ -138,7 +141,9 @@ export class SiteLink {
   /** Looks at the clock: a login that gets no answer begins again, an unreachable coordinator is named once. */
   tick(): void {
     const waited = performance.now() - this.#stageSince
-    if ((this.#stage === 'hello' || this.#stage === 'auth') && waited > LOGIN_PATIENCE_MS) this.#sendHello()
+    // A slow line needs longer for the same answer: asking anew each time would never let one through.
+    const patience = LOGIN_PATIENCE_MS * 2 ** Math.min(this.#hellos - 1, MAX_DOUBLINGS)
+    if ((this.#stage === 'hello' || this.#stage === 'auth') && waited > patience) this.#sendHello()
     if (this.#stage === 'down' && waited > LOGIN_PATIENCE_MS && !this.#saidUnreachable) {
       this.#saidUnreachable = true
       const { host, port } = this.#options.invite

@@ -1,10 +1,15 @@
 import { assertNever } from '@meshfl/core'
+import type { StepPlace } from './coordinator-steps.js'
 import type { Header, Work } from './messages.js'
 
 /** What a coordinator asks for. */
 export interface Task extends Work {
   readonly rounds: number
   readonly attempt: number
+  /** With `sync: step`: the round and its step. */
+  readonly place?: StepPlace | undefined
+  /** The model is scored as it is. */
+  readonly asIs?: boolean | undefined
 }
 
 export interface SiteMachineState {
@@ -137,8 +142,11 @@ class SiteMachine {
   #task(task: Task): void {
     const { state } = this
     if (!state.isJoined) return
-    // A task of a later phase says that the round of an unanswered result is closed.
-    const { trained } = state
+    // A task of a later phase says that what was sent before is answered, or came too late.
+    const { trained, evaluated } = state
+    if (evaluated && !evaluated.isAnswered && task.round > evaluated.round) {
+      state.evaluated = { ...evaluated, isAnswered: true }
+    }
     if (trained && !trained.isAnswered && (task.round > trained.round || task.purpose === 'evaluate')) {
       state.trained = { ...trained, isAnswered: true }
     }

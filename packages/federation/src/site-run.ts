@@ -1,5 +1,7 @@
 import {
+  bytesOf,
   type EvaluateOutcome,
+  type GradientOutcome,
   MeshflError,
   type ModelState,
   modelSha256,
@@ -10,18 +12,23 @@ import {
 } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
+import type { StepPlace } from './coordinator-steps.js'
 import {
   decodeJsonBody,
   decodeModelBody,
+  decodeVectorBody,
   encodeJsonBody,
   encodeModelBody,
+  encodeVectorBody,
   type Message,
   ProtocolError,
 } from './frame.js'
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
 import { signUpdate } from './ledger.js'
-import { DataKeysSchema, type Header, PROTOCOL_VERSION, type Work } from './messages.js'
+import { DataKeysSchema, type Header, PROTOCOL_VERSION, type TrainMetrics, type Work } from './messages.js'
+import { ownPartOf, withOwnPart } from './own-part.js'
+import type { PatientWrites } from './patient-writes.js'
 import { reportError } from './reported-error.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
@@ -35,6 +42,8 @@ import {
   workingOn,
 } from './site-machine.js'
 import type { Membership, SavedRound, SiteStore } from './site-store.js'
+import { STRATEGIES } from './strategies/index.js'
+import { localRule } from './strategies/local-rule.js'
 import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
@@ -42,6 +51,7 @@ export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTr
   address: string
   identity: Identity
   store: SiteStore
+  patience: PatientWrites
   membership: Membership | null
   tell(event: Told): void
   timing: Timing
@@ -62,10 +72,12 @@ export class SiteRun {
   #welcome: Welcome | undefined
   #description: Promise<SiteDescription> | undefined
   #trainer: Promise<SiteTrainer> | undefined
-  /** Models that tasks came with, by hash: of the task at work and of the next. */
-  #models = new Map<string, ModelState>()
+  /** What tasks came with, by the model's hash: of the task at work and of the next. */
+  #received = new Map<string, { model: ModelState; vector?: Float32Array }>()
   #saved: SavedRound | null = null
-  #outcome: TrainOutcome | undefined
+  #outcome: (TrainOutcome & { metrics: TrainMetrics }) | undefined
+  /** Of the task at work, with `sync: step`. */
+  #place: StepPlace | undefined
   #evaluation: EvaluateOutcome | undefined
   #progress: StepProgress | undefined
   #working: AbortController | undefined
@@ -86,6 +98,7 @@ export class SiteRun {
       invite,
       address,
       isMember: membership !== null,
+      heartbeat: { intervalMs: options.timing.heartbeatMs, timeoutMs: options.timing.heartbeatTimeoutMs },
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
       onEnrolled: (welcome, site) => this.#enrolled(welcome, site),
@@ -122,14 +135,19 @@ export class SiteRun {
     try {
       signal.addEventListener('abort', onAbort, { once: true })
       if (signal.aborted) onAbort()
-      else this.#link.open()
+      else {
+        this.#options.patience.begin()
+        this.#link.open()
+      }
       return await this.#result
     } finally {
       this.#ended = true
       clearInterval(timer)
       signal.removeEventListener('abort', onAbort)
       this.#working?.abort()
+      this.#options.patience.close()
       await Promise.all([this.#link.close(), this.#busy])
+      await this.#options.store.close()
     }
   }
 
@@ -169,15 +187,19 @@ export class SiteRun {
   #receive({ header, bodies }: Message<CoordinatorMessage>): void {
     switch (header.type) {
       case 'TASK': {
-        const { purpose, round, base, rounds, attempt } = header
+        const { purpose, round, base, rounds, attempt, place, asIs } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
-        if (!this.#models.has(base)) {
+        if (!this.#received.has(base)) {
           // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
-          for (const known of this.#models.keys()) if (!this.#isInUse(known)) this.#models.delete(known)
+          for (const known of this.#received.keys()) if (!this.#isInUse(known)) this.#received.delete(known)
           if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
-          this.#models.set(base, decodeModelBody(this.#welcome.layout, bodies[0]!, base))
+          this.#received.set(base, { model: decodeModelBody(this.#welcome.layout, bodies[0]!, base) })
         }
-        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt } })
+        if (header.vectorSha256 !== undefined)
+          this.#received.get(base)!.vector = decodeVectorBody(bodies[1]!, header.vectorSha256)
+        else if (purpose === 'train' && STRATEGIES[this.#welcome.study.federation.strategy].taskVector)
+          throw new ProtocolError('a task without its vector')
+        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place, asIs } })
         break
       }
       case 'ACK': {
@@ -203,6 +225,11 @@ export class SiteRun {
     if (run !== ownRun) throw new ProtocolError('the end of another run')
     const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, bodies[0]!, result) }
     const keys = decodeJsonBody(DataKeysSchema, bodies[1]!)
+    const part = ownPartOf(this.#welcome!.study.federation)
+    if (part !== 'nothing') {
+      const own = withOwnPart(layout, outcome.model, this.#saved?.model ?? null, part)
+      await this.#options.store.writeOwnModel(this.#welcome!, keys, rounds, own)
+    }
     await this.#options.store.writeFinished(this.#welcome!, keys, outcome)
     this.#options.at('finished written')
     this.#link.leave('done')
@@ -252,28 +279,39 @@ export class SiteRun {
     }
   }
 
-  async #start({ purpose, round, rounds, base }: Task): Promise<void> {
+  async #start({ purpose, round, rounds, base, place, asIs }: Task): Promise<void> {
+    this.#place = place
+    const shown = place?.round ?? round
     const work = { purpose, round, base }
-    const model = this.#models.get(base)!
-    for (const known of this.#models.keys()) if (known !== base) this.#models.delete(known)
+    const { model: received, vector } = this.#received.get(base)!
+    for (const known of this.#received.keys()) if (known !== base) this.#received.delete(known)
+    const { study, layout } = this.#welcome!
+    const last = asIs ? null : (this.#saved?.model ?? null)
+    const own = purpose === 'train' ? this.#ownBefore(round, base) : last
+    const model = withOwnPart(layout, received, own, ownPartOf(study.federation))
     const working = new AbortController()
     this.#working = working
     this.#progress = undefined
     this.#tellState(purpose === 'train' ? 'training' : 'evaluating')
-    if (purpose === 'train') {
-      this.#options.tell({ type: 'round-started', round, rounds, sites: [this.#site] })
+    if (purpose === 'train' && (place?.step ?? 1) === 1) {
+      this.#options.tell({ type: 'round-started', round: shown, rounds: study.rounds, sites: [this.#site] })
     }
     try {
       const trainer = await this.#trainer!
       const { signal } = working
       if (purpose === 'evaluate') {
-        this.#evaluation = await trainer.evaluate({ round, model, signal })
+        this.#evaluation = await trainer.evaluate({ round: shown, model, signal })
         const { cases, loss, dice } = this.#evaluation
-        if (!signal.aborted) this.#options.tell({ type: 'site-evaluated', site: this.#site, round, loss, dice, cases })
+        if (!signal.aborted && !asIs)
+          this.#options.tell({ type: 'site-evaluated', site: this.#site, round: shown, loss, dice, cases })
+      } else if (place) {
+        if (!trainer.gradient) throw new TypeError('this trainer takes no single steps')
+        this.#outcome = asUpdate(await trainer.gradient({ ...place, model, signal }))
       } else {
         const state = this.#stateBefore(round, base)
         const onStep = (progress: StepProgress): void => this.#stepped(work, working, progress)
-        this.#outcome = await trainer.train({ round, rounds, model, state, signal, onStep })
+        const rule = localRule(study.federation, vector, round)
+        this.#outcome = await trainer.train({ round, rounds, model, state, rule, signal, onStep })
       }
     } catch (error) {
       if (!working.signal.aborted) return this.#failed(purpose === 'train' ? 'training' : 'evaluation', error)
@@ -289,6 +327,13 @@ export class SiteRun {
     return saved.round === round && saved.base !== base ? saved.stateBefore : saved.stateAfter
   }
 
+  /** The site's own model that a round begins with, as `#stateBefore`. */
+  #ownBefore(round: number, base: string): ModelState | null {
+    const saved = this.#saved
+    if (!saved) return null
+    return saved.round === round && saved.base !== base ? saved.ownBefore : saved.model
+  }
+
   #stepped(work: Work, working: AbortController, progress: StepProgress): void {
     if (working.signal.aborted || this.#ended) return
     this.#progress = progress
@@ -298,9 +343,10 @@ export class SiteRun {
   }
 
   async #save(work: Work): Promise<void> {
-    const { model, samples, state, metrics } = this.#outcome!
-    const { run, layout } = this.#welcome!
-    const notFinite = [...model.parameters, ...model.statistics].filter((value) => !Number.isFinite(value)).length
+    const { model, samples, state, metrics, vector } = this.#outcome!
+    const { run, layout, study } = this.#welcome!
+    const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
+    const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
     if (notFinite > 0) {
       const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
       return this.#failed(
@@ -316,6 +362,8 @@ export class SiteRun {
       samples,
       metrics,
       model: { parameters: model.parameters.slice(), statistics: model.statistics.slice() },
+      ...(vector ? { vector: vector.slice(), vectorSha256: encodeVectorBody(vector).vectorSha256 } : {}),
+      ownBefore: ownPartOf(study.federation) === 'nothing' ? null : this.#ownBefore(work.round, work.base),
       stateBefore: this.#stateBefore(work.round, work.base),
       stateAfter: state,
     }
@@ -324,6 +372,12 @@ export class SiteRun {
     this.#saved = saved
     const { dice, seconds } = metrics
     const loss = Number.isFinite(metrics.loss) ? metrics.loss : null
+    const place = this.#place
+    if (place) {
+      if (loss !== null) this.#options.tell({ type: 'step', site: this.#site, ...place, loss, seconds })
+      this.#dispatch({ type: 'saved', work })
+      return
+    }
     this.#options.tell({
       type: 'site-trained',
       site: this.#site,
@@ -355,11 +409,12 @@ export class SiteRun {
       this.#link.send({ ...header, samples: cases }, [new Uint8Array(), encodeJsonBody({ loss, dice })])
       return
     }
-    const { samples, update, metrics, model } = this.#saved!
-    const claim = { run, round, site: this.#site, base, samples, update }
+    const { samples, update, vectorSha256, metrics, model, vector } = this.#saved!
+    const beside = vectorSha256 === undefined ? {} : { vectorSha256 }
+    const claim = { run, round, site: this.#site, base, samples, update, ...beside }
     const updateSignature = signUpdate(this.#options.identity, claim)
-    const bodies = [encodeModelBody(model), encodeJsonBody(metrics)]
-    this.#link.send({ ...header, samples, update, updateSignature }, bodies)
+    const bodies = [encodeModelBody(model), encodeJsonBody(metrics), ...(vector ? [bytesOf(vector)] : [])]
+    this.#link.send({ ...header, samples, update, ...beside, updateSignature }, bodies)
   }
 
   /** Something went wrong here that the coordinator's operator should see: said, and then the end. */
@@ -388,4 +443,14 @@ export class SiteRun {
     const { sent, received } = this.#link.bytes
     this.#options.tell({ type: 'traffic', site: this.#site, bytesSent: sent, bytesReceived: received })
   }
+}
+
+/** A step's gradient and batch statistics, laid out as a model: what a RESULT carries with `sync: step`. */
+function asUpdate({ gradients, batchStatistics, voxels, samples, metrics }: GradientOutcome) {
+  const model = { parameters: gradients, statistics: batchStatistics }
+  return { model, samples, state: new Uint8Array(), metrics: { ...metrics, voxels } }
+}
+
+function countNotFinite(values: Float32Array): number {
+  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }

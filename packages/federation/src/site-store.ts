@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  bytesOf,
   decodeModel,
   decodeSafetensors,
   encodeModel,
@@ -9,13 +10,20 @@ import {
   type ModelLayout,
   type ModelState,
   type NamedTensor,
+  removeTemporaryFiles,
   type Study,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
 import type { FederationResult } from './coordinator.js'
+import { DurableLog } from './durable-log.js'
 import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
 import { type DataKeys, runMetadata } from './study-of-sites.js'
+import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
+
+const OWN_PARAMETERS = 'own.before.parameters'
+const OWN_STATISTICS = 'own.before.statistics'
 
 const MembershipSchema = z.strictObject({
   format: z.literal('meshfl-membership/1'),
@@ -32,6 +40,7 @@ const ResultSchema = z.strictObject({
   round: z.int().min(1),
   base: z.string(),
   update: z.string(),
+  vectorSha256: z.string().optional(),
   samples: z.int().min(1),
   metrics: TrainMetricsSchema,
 })
@@ -46,17 +55,32 @@ const FinishedSchema = z.strictObject({
 /** What a site keeps of its last round: one file, so that result and optimiser are always of the same round. */
 export interface SavedRound extends z.infer<typeof ResultSchema> {
   model: ModelState
+  /** What the strategy asked for beside the update. */
+  vector?: Float32Array
+  /** The site's own model of the round before; null where it keeps nothing of its own, or in the first round. */
+  ownBefore: ModelState | null
   /** The optimiser that the round began with (null in the first), and the one that it ended with. */
   stateBefore: Uint8Array | null
   stateAfter: Uint8Array
 }
 
-/** A site's state folder: keys (0600), membership, its last round, the final model. */
+/** The kind of the only record in the log. */
+const ROUND = 1
+
+/** A site's state folder: keys (0600), membership, its last round (state/round), the final model, and its own where it has one. */
 export class SiteStore {
   readonly #folder: string
+  readonly #patience: PatientWrites
+  #log: DurableLog | undefined
 
-  constructor(folder: string) {
+  constructor(folder: string, patience: PatientWrites) {
     this.#folder = folder
+    this.#patience = patience
+  }
+
+  /** Removes what a crash left half-written. */
+  async sweep(): Promise<void> {
+    for (const name of ['.', 'keys', 'state']) await removeTemporaryFiles(join(this.#folder, name))
   }
 
   get keysPath(): string {
@@ -75,33 +99,67 @@ export class SiteStore {
   }
 
   async writeMembership(membership: Membership): Promise<void> {
-    await writeFileAtomic(this.#membershipPath, `${JSON.stringify(membership, null, 2)}\n`, { mode: 0o600 })
+    const text = `${JSON.stringify(membership, null, 2)}\n`
+    await this.#patience.run(this.#membershipPath, () => writeFileAtomic(this.#membershipPath, text, { mode: 0o600 }))
   }
 
   /** The last round that was trained in this run, or null. @throws MeshflError `SITE_STATE_INVALID` */
   async readRound(run: string, layout: ModelLayout): Promise<SavedRound | null> {
-    const path = this.#roundPath
-    if (!existsSync(path)) return null
+    const path = join(this.#folder, 'state', 'round')
+    await this.#log?.close()
+    const { log, records } = await DurableLog.open(path, { patience: this.#patience, growthBytes: 1 << 16 })
+    this.#log = log
+    const bytes = records.at(-1)?.bytes
+    if (!bytes) return null
     try {
-      const { parameters, statistics, file } = decodeModel(layout, await readFile(path), path)
+      const { parameters, statistics, file } = decodeModel(layout, bytes, path)
       const result = ResultSchema.parse(JSON.parse(file.metadata.result ?? ''))
       if (result.run !== run) return null
       const tensor = (name: string): Uint8Array | null =>
         file.tensors.find((item) => item.name === name)?.data.slice() ?? null
       const stateAfter = tensor('state.after')
       if (!stateAfter) throw new Error('it has no optimiser')
-      return { ...result, model: { parameters, statistics }, stateBefore: tensor('state.before'), stateAfter }
+      const floats = (name: string): Float32Array | null => {
+        const data = tensor(name)
+        return data && floatsOf(data)
+      }
+      const vector = floats(VECTOR)
+      const own = { parameters: floats(OWN_PARAMETERS), statistics: floats(OWN_STATISTICS) }
+      return {
+        ...result,
+        model: { parameters, statistics },
+        ...(vector ? { vector } : {}),
+        ownBefore: own.parameters && own.statistics ? (own as ModelState) : null,
+        stateBefore: tensor('state.before'),
+        stateAfter,
+      }
     } catch (error) {
       throw invalid(path, error)
     }
   }
 
+  /** Keeps a round in place of the one before; when it resolves, it is on disk. */
   async writeRound(layout: ModelLayout, round: SavedRound): Promise<void> {
-    const { model, stateBefore, stateAfter, ...result } = round
+    const { model, vector, ownBefore, stateBefore, stateAfter, ...result } = round
     const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
-    const extra = [...(stateBefore ? [opaque('state.before', stateBefore)] : []), opaque('state.after', stateAfter)]
+    const floats = (name: string, values: Float32Array): NamedTensor => ({
+      ...{ name, dtype: 'F32', shape: [values.length], data: bytesOf(values) },
+    })
+    const extra = [
+      ...(vector ? [vectorTensor(vector)] : []),
+      ...(ownBefore
+        ? [floats(OWN_PARAMETERS, ownBefore.parameters), floats(OWN_STATISTICS, ownBefore.statistics)]
+        : []),
+      ...(stateBefore ? [opaque('state.before', stateBefore)] : []),
+      opaque('state.after', stateAfter),
+    ]
     const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
-    await writeFileAtomic(this.#roundPath, bytes, { mode: 0o600 })
+    await this.#log!.restart([{ kind: ROUND, bytes }])
+  }
+
+  /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
+  async close(): Promise<void> {
+    await this.#log?.close()
   }
 
   /** The final model, where this run has ended already. */
@@ -140,15 +198,24 @@ export class SiteStore {
       },
     }
     const metadata = { ...runMetadata(study, keys, rounds), 'meshfl.finished': JSON.stringify(finished) }
-    await writeFileAtomic(this.#modelPath, encodeModel(layout, model, metadata))
+    const bytes = encodeModel(layout, model, metadata)
+    await this.#patience.run(this.#modelPath, () => writeFileAtomic(this.#modelPath, bytes))
+  }
+
+  /** The global model with the site's own part in it: what this site scores with. */
+  async writeOwnModel(
+    { study, layout }: { study: Study; layout: ModelLayout },
+    keys: DataKeys,
+    rounds: number,
+    model: ModelState,
+  ): Promise<void> {
+    const path = join(this.#folder, 'own.safetensors')
+    const bytes = encodeModel(layout, model, runMetadata(study, keys, rounds))
+    await this.#patience.run(path, () => writeFileAtomic(path, bytes, { mode: 0o600 }))
   }
 
   get #membershipPath(): string {
     return join(this.#folder, 'keys', 'membership.json')
-  }
-
-  get #roundPath(): string {
-    return join(this.#folder, 'state', 'round.safetensors')
   }
 
   get #modelPath(): string {

@@ -12,6 +12,7 @@ import type { Told } from './coordinator-state.js'
 import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
 import { inviteAddress, parseInvite } from './invite.js'
+import { PatientWrites } from './patient-writes.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
@@ -45,7 +46,13 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
   const lock = lockFolder(options.folder)
   const tell = (event: Told): void => options.events({ ...event, time: now() } as MeshflEvent)
   try {
-    const store = new SiteStore(options.folder)
+    const timing = { ...DEFAULT_TIMING, ...internals.timing }
+    const patience = new PatientWrites({
+      tell: (level, message) => tell({ type: 'log', level, message }),
+      retryMs: timing.writeRetryMs,
+    })
+    const store = new SiteStore(options.folder, patience)
+    await store.sweep()
     const identity = await loadIdentity(store.keysPath)
     const membership = store.readMembership()
     if (
@@ -72,12 +79,13 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
       address: options.address ?? inviteAddress(invite),
       identity,
       store,
+      patience,
       membership,
       describe: options.describe,
       createTrainer: options.createTrainer,
       tell,
       signal: options.signal,
-      timing: { ...DEFAULT_TIMING, ...internals.timing },
+      timing,
       at: internals.at ?? (() => undefined),
     })
     return await run.finish()

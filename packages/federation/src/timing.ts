@@ -1,3 +1,5 @@
+import { DEFAULT_HEARTBEAT } from './transport.js'
+
 /** The clocks of the protocol, in milliseconds. Each has a default that works; tests make them shorter. */
 export interface Timing {
   /** A site's sign of life, and the shortest time between two reports of progress. */
@@ -15,6 +17,11 @@ export interface Timing {
   probeMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
+  /** See `Heartbeat`. */
+  heartbeatMs: number
+  heartbeatTimeoutMs: number
+  /** A write for which there was no room is tried again after this. */
+  writeRetryMs: number
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -27,6 +34,9 @@ export const DEFAULT_TIMING: Timing = {
   firstStepMs: 1_800_000,
   probeMs: 500,
   doneGraceMs: 3000,
+  heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
+  heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
+  writeRetryMs: 1000,
 }
 
 /** Where a test stops a process as a crash would: it throws there. */

@@ -1,23 +1,34 @@
 import { MeshflError } from '@meshfl/core'
 import { Context, Dealer } from 'zeromq'
 import { SendQueue } from './send-queue.js'
-import type { DealerOptions, DealerTransport } from './transport.js'
+import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
+
+const MAX_SOCKETS = 65_535 // what libzmq takes at most
+
+let context: Context | undefined
+
+/** One for all sites of a process: each context has threads of its own, and a simulation has thousands of sites. */
+function sharedContext(): Context {
+  context ??= new Context({ blocky: false, maxSockets: MAX_SOCKETS })
+  return context
+}
 
 /**
  * Connects a site to its coordinator, encrypted, and again whenever the connection is lost.
  * @throws MeshflError `INVITE_MALFORMED` when the address is none
  */
 export function openDealer(options: DealerOptions): DealerTransport {
+  const { heartbeat = DEFAULT_HEARTBEAT } = options
   const socket = new Dealer({
-    context: new Context({ blocky: false }),
+    context: sharedContext(),
     linger: 500, // what was said last (BYE) still goes out
     sendTimeout: 0,
     immediate: true,
     maxMessageSize: options.maxMessageBytes,
     handshakeInterval: 3000,
-    heartbeatInterval: 5000,
-    heartbeatTimeout: 15_000,
+    heartbeatInterval: heartbeat.intervalMs,
+    heartbeatTimeout: heartbeat.timeoutMs,
     // A random part, so that the sites of a restarted coordinator do not all come in the same millisecond.
     reconnectInterval: 100 + Math.floor(Math.random() * 50),
     reconnectMaxInterval: 1000,

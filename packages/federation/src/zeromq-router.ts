@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from '@meshfl/core'
 import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
 import { SendQueue } from './send-queue.js'
-import type { RouterOptions, RouterTransport } from './transport.js'
+import { DEFAULT_HEARTBEAT, type RouterOptions, type RouterTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
 
 const ZAP_DOMAIN = 'meshfl'
@@ -40,6 +40,7 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
   }
   const zap = serveZap()
 
+  const { heartbeat = DEFAULT_HEARTBEAT } = options
   const socket = new Router({
     context,
     linger: 500,
@@ -50,8 +51,8 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     sendHighWaterMark: 256,
     maxMessageSize: options.maxMessageBytes,
     handshakeInterval: 3000,
-    heartbeatInterval: 5000,
-    heartbeatTimeout: 15_000,
+    heartbeatInterval: heartbeat.intervalMs,
+    heartbeatTimeout: heartbeat.timeoutMs,
     curveServer: true,
     curvePublicKey: encodeZ85(options.identity.curvePublic),
     curveSecretKey: encodeZ85(options.identity.curveSecret),

@@ -1,4 +1,4 @@
-import { bytesOf, decodeSafetensors, encodeSafetensors, MeshflError } from '@meshfl/core'
+import { bytesOf, decodeSafetensors, encodeSafetensors, MeshflError, type NamedTensor } from '@meshfl/core'
 
 /** Adam's memory: one float32 of each moment a parameter, as PyTorch keeps them, and the steps taken. */
 export interface AdamState {
@@ -51,13 +51,14 @@ export function adamStep(
   }
 }
 
-/** The state as a safetensors file: same state, same bytes. */
-export function encodeAdamState({ step, mean, square }: AdamState): Uint8Array {
+/** The state as a safetensors file: same state, same bytes. @param extra what is kept beside it */
+export function encodeAdamState({ step, mean, square }: AdamState, extra: readonly NamedTensor[] = []): Uint8Array {
   const shape = [mean.length]
   return encodeSafetensors({
     tensors: [
       { name: 'exp_avg', dtype: 'F32', shape, data: bytesOf(mean) },
       { name: 'exp_avg_sq', dtype: 'F32', shape, data: bytesOf(square) },
+      ...extra,
     ],
     metadata: { format: FORMAT, step: String(step) },
   })

@@ -23,6 +23,7 @@ const anyCheckpoint: fc.Arbitrary<Checkpoint> = fc
       instructionSet: 'float64',
       precision: 'fp32',
       best: { round, foregroundDice: score },
+      rise: score === null ? null : { round, foregroundDice: score },
       metrics: { trainLoss: 1, trainDice: null, validLoss: score, validDice: null, seconds: 0.5 },
     },
     model: initializeModel(spec, seeds[0]),

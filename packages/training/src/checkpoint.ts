@@ -9,6 +9,7 @@ import {
   type ModelLayout,
   type ModelState,
   modelMetadata,
+  RiseSchema,
   type Study,
   writeFileAtomic,
 } from '@meshfl/core'
@@ -33,6 +34,8 @@ const ProgressSchema = z.strictObject({
   instructionSet: z.string(),
   precision: z.enum(['fp32', 'bf16']),
   best: BestSchema,
+  /** The last rise of the validation Dice: where early stop counts from. */
+  rise: RiseSchema.nullable(),
   /** What the last round reached, so that its event can be told after a crash. */
   metrics: z.strictObject({
     trainLoss: metric,

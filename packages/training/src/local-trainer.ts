@@ -3,6 +3,8 @@ import {
   createRandom,
   type EvaluateOutcome,
   type EvaluateTask,
+  type GradientOutcome,
+  type GradientTask,
   MeshflError,
   type MeshNetSpec,
   type ModelLayout,
@@ -17,6 +19,7 @@ import { diceFromConfusion } from '@meshfl/evaluation'
 import { type AdamState, adamStep, createAdamState, decodeAdamState, encodeAdamState } from './adam.js'
 import { createBatchFeed } from './batch-feed.js'
 import { type CaseLoader, createCaseLoader, type LoadCase } from './case-loader.js'
+import { beginRule } from './local-rule.js'
 import { meanOverCases, type ScoredCase } from './mean-over-cases.js'
 import { oneCycle } from './one-cycle.js'
 import { updateRunningStatistics } from './running-statistics.js'
@@ -89,8 +92,16 @@ export class LocalTrainer implements SiteTrainer {
   /**
    * @throws MeshflError `TRAINING_NO_CASES`, `TRAINING_DIVERGED`, `OPTIMIZER_STATE_INVALID`; the signal's reason when aborted
    */
-  async train({ round, rounds, model, state, signal, onStep }: TrainTask): Promise<TrainOutcome> {
-    const { session, recipe, spec, classNames, site, seed, trainCases } = this.options
+  async train({
+    round,
+    rounds,
+    model,
+    state,
+    rule = { kind: 'plain' },
+    signal,
+    onStep,
+  }: TrainTask): Promise<TrainOutcome> {
+    const { session, recipe, spec, classNames, site, trainCases } = this.options
     if (trainCases.length === 0) {
       throw new MeshflError('TRAINING_NO_CASES', `${site} has no training case`, {
         hint: 'give the site cases of the train split, or leave it out',
@@ -101,6 +112,11 @@ export class LocalTrainer implements SiteTrainer {
     const adam = this.openState(state)
     const counts = new Float64Array(spec.classes ** 2)
     const steps = this.batches(round)
+    if (rule.kind === 'meshfl-reference' && rule.gradient) {
+      const before = oneCycle((round - 1) * steps.length - 1, rounds * steps.length, recipe)
+      adamStep(current.parameters, rule.gradient, adam, { ...recipe, ...before })
+    }
+    const atWork = beginRule(rule, current.parameters, state)
     let lossSum = 0
     let volumes = 0
     const feed = createBatchFeed(steps, BATCHES_AHEAD, (batch) => this.assemble(batch))
@@ -110,10 +126,13 @@ export class LocalTrainer implements SiteTrainer {
       const { images, labels } = await feed.next()
       const dataSeconds = (performance.now() - stepBegun) / 1000
       if (index + 1 === steps.length) this.prefetchAfterTraining(round, rounds)
-      const dropout = createRandom(seed, 'dropout', round, index, site).uint32()
-      const step = await session.forwardBackward(current, images, labels, this.loss, { signal, seed: dropout })
+      const step = await session.forwardBackward(current, images, labels, this.loss, {
+        signal,
+        seed: this.dropout(round, index),
+      })
       const fault = faultOf(step)
       if (fault) throw diverged(round, index + 1, batch, fault)
+      atWork.correct(step.gradients, current.parameters)
       const point = oneCycle((round - 1) * steps.length + index, rounds * steps.length, recipe)
       adamStep(current.parameters, step.gradients, adam, { ...recipe, ...point })
       updateRunningStatistics(this.layout, current.statistics, step.batchStatistics, step.statisticSamples)
@@ -132,12 +151,44 @@ export class LocalTrainer implements SiteTrainer {
     if (!current.parameters.every(Number.isFinite) || !current.statistics.every(Number.isFinite)) {
       throw diverged(round, steps.length, steps.at(-1) ?? [], 'a parameter is not finite')
     }
+    const { vector, kept } = atWork.finish()
     return {
       model: current,
       samples: trainCases.length,
-      state: encodeAdamState(adam),
+      state: encodeAdamState(adam, kept),
+      ...(vector ? { vector } : {}),
       metrics: {
         loss: lossSum / volumes,
+        dice: diceFromConfusion({ classes: spec.classes, counts }, classNames),
+        seconds: (performance.now() - begun) / 1000,
+      },
+    }
+  }
+
+  /**
+   * One step's gradient: the same batch and the same dropout as that step of `train`.
+   * @throws MeshflError `TRAINING_DIVERGED`; the signal's reason when aborted
+   */
+  async gradient({ round, step, model, signal }: GradientTask): Promise<GradientOutcome> {
+    const { session, spec, classNames } = this.options
+    const begun = performance.now()
+    const batches = this.batches(round)
+    const batch = batches[step - 1]
+    if (!batch) throw new RangeError(`step ${step} of a round of ${batches.length}`)
+    const { images, labels } = await this.assemble(batch)
+    for (const item of batches[step] ?? this.options.validCases.slice(0, 1)) this.cases.prefetch(item)
+    const seed = this.dropout(round, step - 1)
+    const result = await session.forwardBackward(model, images, labels, this.loss, { signal, seed })
+    const fault = faultOf(result)
+    if (fault) throw diverged(round, step, batch, fault)
+    const { counts } = result.confusion
+    return {
+      gradients: result.gradients,
+      batchStatistics: result.batchStatistics,
+      voxels: result.statisticSamples,
+      samples: batch.length,
+      metrics: {
+        loss: result.loss,
         dice: diceFromConfusion({ classes: spec.classes, counts }, classNames),
         seconds: (performance.now() - begun) / 1000,
       },
@@ -174,6 +225,12 @@ export class LocalTrainer implements SiteTrainer {
   private openState(state: Uint8Array | null): AdamState {
     const { parameterCount } = this.layout
     return state === null ? createAdamState(parameterCount) : decodeAdamState(state, parameterCount)
+  }
+
+  /** The seed of a step's dropout. @param index of the step, from 0 */
+  private dropout(round: number, index: number): number {
+    const { seed, site } = this.options
+    return createRandom(seed, 'dropout', round, index, site).uint32()
   }
 
   /** The cases of every step of a round; the last batch of a pass may be smaller. */

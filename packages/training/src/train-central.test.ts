@@ -171,6 +171,15 @@ describe('the best model', () => {
     expect((await train({ study: target, trainer })).rounds).toBe(2)
     expect((await train({ study: target, trainer })).rounds).toBe(2)
   })
+
+  test('ends the run when it has not risen for the patience, and a resumed run knows', async () => {
+    const patient = { ...study, earlyStop: { patience: 1, minDelta: 0.05 } }
+    const trainer = scoring([0.2, 0.3, 0.34, 0.9])
+    for (let time = 0; time < 2; time++) {
+      const { rounds, best } = await train({ study: patient, trainer })
+      expect({ rounds, best }).toEqual({ rounds: 3, best: { round: 3, foregroundDice: 0.34 } })
+    }
+  })
 })
 
 describe('a run that was stopped', () => {

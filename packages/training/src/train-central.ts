@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import {
   type EventSink,
+  isStagnant,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -8,6 +9,7 @@ import {
   now,
   readEventLog,
   removeTemporaryFiles,
+  riseAfter,
   type SiteTrainer,
   type Study,
   studySha256,
@@ -16,7 +18,7 @@ import { type Engine, initializeModel, modelLayout } from '@meshfl/engine'
 import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, writeModels } from './checkpoint.js'
 
 /** What trains: a LocalTrainer. */
-export interface CentralTrainer extends SiteTrainer {
+export interface CentralTrainer extends Pick<SiteTrainer, 'train' | 'evaluate'> {
   readonly site: string
 }
 
@@ -36,7 +38,7 @@ export interface CentralOptions {
 }
 
 export interface CentralOutcome {
-  /** Rounds committed: fewer than asked for when the target was reached. */
+  /** Rounds committed: fewer than asked for when the run ended early. */
   rounds: number
   model: ModelState
   /** Of the parameters and the statistics. */
@@ -74,7 +76,7 @@ export async function openCheckpoint(
 }
 
 /**
- * Trains on one machine, round after round, until the study's rounds are done or its target is reached. Every round is committed
+ * Trains on one machine, round after round, until the study's rounds are done, its target is reached or its early stop ends it. Every round is committed
  * before the next begins; whatever was killed at whatever moment continues from the last one, to the same bits.
  * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_ENGINE_CHANGED`, `TRAINING_DIVERGED`, `DISK_FULL`, ...; the signal's reason
  */
@@ -89,7 +91,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
   const resumedAt = checkpoint?.progress.round ?? 0
   const begun = performance.now()
 
-  for (let round = resumedAt + 1; round <= rounds && !targetReached(study, checkpoint); round++) {
+  for (let round = resumedAt + 1; round <= rounds && !isOver(study, checkpoint); round++) {
     signal.throwIfAborted()
     const roundBegun = performance.now()
     let dataSeconds = 0
@@ -124,6 +126,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
       instructionSet: options.engine.device.instructionSet,
       precision: options.engine.precision,
       best: better || !before ? { round, foregroundDice } : before.progress.best,
+      rise: riseAfter(before?.progress.rise ?? null, round, foregroundDice, study.earlyStop?.minDelta ?? 0),
       metrics: {
         trainLoss: metrics.loss,
         trainDice: metrics.dice,
@@ -139,7 +142,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
     emit({ type: 'site-evaluated', time: now(), site, round, ...valid })
     if (better && foregroundDice !== null) emit({ type: 'best', time: now(), round, foregroundDice })
     const secondsEach = (performance.now() - begun) / 1000 / (round - resumedAt)
-    const left = targetReached(study, checkpoint) ? 0 : secondsEach * (rounds - round)
+    const left = isOver(study, checkpoint) ? 0 : secondsEach * (rounds - round)
     emitRoundFinished(emit, study, checkpoint, left)
   }
   if (!checkpoint) throw new RangeError('a study has at least one round')
@@ -181,9 +184,13 @@ function isBetter(score: number | null, best: number | null): boolean {
   return best === null || (score !== null && score > best)
 }
 
-function targetReached({ targetDice }: Study, checkpoint: Checkpoint | null): boolean {
-  const reached = checkpoint?.progress.metrics.validDice?.foregroundDice
-  return targetDice !== undefined && reached !== undefined && reached !== null && reached >= targetDice
+/** Whether the run ends before its last round: the target is reached, or patience is at its end. */
+function isOver({ targetDice, earlyStop }: Study, checkpoint: Checkpoint | null): boolean {
+  if (!checkpoint) return false
+  const { metrics, rise, round } = checkpoint.progress
+  const reached = metrics.validDice?.foregroundDice ?? null
+  if (targetDice !== undefined && reached !== null && reached >= targetDice) return true
+  return earlyStop !== undefined && isStagnant(rise, round, earlyStop)
 }
 
 function otherStudy(run: string, cause?: unknown): MeshflError {

@@ -1,10 +1,14 @@
 import type { CurvePoint, Report } from '../../report.js'
+import { CLASS_COLOURS } from '../../slices/palette.js'
 import { countText, NOTHING, ratioText } from '../format.js'
+import { classKey } from './class-key.js'
 import { html, type Markup } from './markup.js'
 
 interface Series {
   name: string
-  style: 'train' | 'valid'
+  style: 'train' | 'valid' | 'site'
+  /** The site's place among all, for its dashes. */
+  index?: number
   values: { round: number; value: number }[]
 }
 
@@ -36,7 +40,41 @@ export function curves(report: Report): Markup | undefined {
     best
       ? html`<li><svg viewBox="0 0 18 14" aria-hidden="true"><path class="mark" d="M9 7h0"/></svg>best round</li>`
       : undefined
-  }</ul>${numbers(points)}</section>`
+  }</ul>${numbers(points)}${siteCurves(report)}</section>`
+}
+
+/** More sites than this are no longer told apart by their lines; report.json has them all. */
+const MOST_SITES = 8
+const DASHES = ['', '6 4', '2 3', '10 4', '10 3 2 3', '1 4', '14 4', '4 2 1 2']
+
+/** The validation Dice of the global model at each site, and the loss of each site's training, over the rounds. */
+function siteCurves({ siteCurves: all = [] }: Report): Markup | undefined {
+  if (all.length === 0) return undefined
+  const shown = all.slice(0, MOST_SITES)
+  const series = (key: Exclude<keyof CurvePoint, 'round'>): Series[] =>
+    shown.map(({ site, points }, index) => ({
+      name: site,
+      style: 'site',
+      index,
+      values: points.flatMap((point) => (point[key] === null ? [] : [{ round: point.round, value: point[key] }])),
+    }))
+  const left = all.length - shown.length
+  return html`<h3 class="apart">Site by site</h3><p class="lead">The global model on each site's validation cases, and each site's training loss.${
+    left > 0 ? ` ${countText(left, 'more site')} in report.json.` : ''
+  }</p><div class="plots">${plot('Foreground Dice, validation', series('validForegroundDice'), { low: 0, high: 1 }, null)}${plot(
+    'Loss, training',
+    series('trainLoss'),
+    null,
+    null,
+  )}</div><ul class="key">${shown.map(
+    ({ site }, index) =>
+      html`<li><svg class="wide" viewBox="0 0 36 14" aria-hidden="true"><path class="line site ${siteColour(index)}" stroke-dasharray="${DASHES[index]!}" d="M0 7h36"/></svg>${site}</li>`,
+  )}</ul>`
+}
+
+/** Lines are told apart by their dashes; the colour helps. */
+function siteColour(index: number): string {
+  return classKey((index % CLASS_COLOURS.length) + 1)
 }
 
 function plot(
@@ -66,7 +104,7 @@ function plot(
   const rounds = first === last ? [first] : [...new Set([first, Math.round((first + last) / 2), last])]
   return html`<figure><h3>${title}</h3><div class="plot"><svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" aria-label="${title} from round ${first} to ${last}: ${ends.join('; ')}">${ticks.map(
     (tick) => html`<path class="grid" d="M0 ${y(tick).toFixed(1)}h1000"/>`,
-  )}${series.filter((one) => one.values.length > 0).map((one) => html`<path class="line ${one.style}" d="${path(one)}"/>`)}${
+  )}${series.filter((one) => one.values.length > 0).map((one) => html`<path class="line ${one.style}${one.index === undefined ? '' : ` ${siteColour(one.index)}`}"${one.index ? html` stroke-dasharray="${DASHES[one.index]!}"` : undefined} d="${path(one)}"/>`)}${
     mark
       ? html`<path class="mark" d="M${x(mark.round).toFixed(1)} ${y(mark.value).toFixed(1)}h0"><title>round ${mark.round}: ${ratioText(mark.value)}</title></path>`
       : undefined

@@ -73,6 +73,8 @@ svg path,svg line{vector-effect:non-scaling-stroke;fill:none}
 .key{display:flex;flex-wrap:wrap;gap:4px 22px;margin:10px 0 0;padding:0;list-style:none;font-size:13px;color:var(--muted)}
 .key li{display:flex;align-items:center;gap:7px}
 .key svg{width:18px;height:14px;flex:none}
+.key svg.wide{width:36px}
+h3.apart{margin:26px 0 4px}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:26px 44px;margin:16px 0 0}
 .plots figure{margin:0;min-width:0}
 .plot{position:relative;height:220px;margin:6px 0 26px 44px}

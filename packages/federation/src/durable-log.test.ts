@@ -1,0 +1,101 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { DurableLog } from './durable-log.js'
+import type { LogRecord } from './log-segment.js'
+import { SILENT } from './loopback.fixture.js'
+import { PatientWrites } from './patient-writes.js'
+
+let folder: string
+let path: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'meshfl-log-'))
+  path = join(folder, 'state', 'log')
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+const open = (): ReturnType<typeof DurableLog.open> =>
+  DurableLog.open(path, { patience: new PatientWrites(SILENT), growthBytes: 1 << 16 })
+const text = (content: string, kind = 1): LogRecord => ({ kind, bytes: Buffer.from(content) })
+const texts = (records: readonly LogRecord[]): string[] => records.map(({ bytes }) => Buffer.from(bytes).toString())
+
+async function readBack(): Promise<string[]> {
+  const { log, records } = await open()
+  await log.close()
+  return texts(records)
+}
+
+async function write(first: readonly string[], ...more: readonly string[][]): Promise<void> {
+  const { log } = await open()
+  await log.restart(first.map((content) => text(content)))
+  for (const batch of more) await Promise.all(batch.map((content) => log.append(text(content))))
+  await log.close()
+}
+
+test('a log that was never written is empty, and its files are the owner’s alone', async () => {
+  expect(await readBack()).toEqual([])
+  await write(['one'])
+  expect(statSync(`${path}.a`).mode & 0o777).toBe(0o600)
+})
+
+test('what was appended is read back in its order, whatever its sizes', async () => {
+  const contents = fc.array(fc.array(fc.string({ maxLength: 9000 }), { minLength: 1, maxLength: 5 }), { maxLength: 5 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.string({ maxLength: 9000 }), { minLength: 1, maxLength: 3 }),
+      contents,
+      async (first, more) => {
+        await write(first, ...more)
+        expect(await readBack()).toEqual([...first, ...more.flat()])
+      },
+    ),
+    { seed: 5, numRuns: 40 },
+  )
+})
+
+test('a log that begins anew forgets what came before, and grows beyond what was set aside for it', async () => {
+  const { log } = await open()
+  await log.restart([text('old')])
+  const large = 'x'.repeat(700_000)
+  await Promise.all([log.append(text(large)), log.append(text(`${large}y`))])
+  await log.restart([text('new')])
+  await log.append(text('newer'))
+  await log.close()
+  expect(await readBack()).toEqual(['new', 'newer'])
+})
+
+test('a log cut or spoiled at any byte gives a prefix of what was written, never anything else', async () => {
+  await write(['one', 'two'], ['three'], ['four', 'five'])
+  const whole = readFileSync(`${path}.a`)
+  const all = await readBack()
+  const used = 3 * 4096
+  for (let at = 0; at < used; at += 61) {
+    const spoiled = Buffer.from(whole)
+    spoiled[at]! ^= 0x55
+    writeFileSync(`${path}.a`, spoiled)
+    const found = await readBack()
+    expect(found).toEqual(all.slice(0, found.length))
+    if (at > 2 * 4096 + 200) expect(found).toEqual(all)
+    else if (at > 4096 + 64) expect(found.length).toBeGreaterThanOrEqual(2)
+  }
+})
+
+test('a restart that a power cut tore leaves the log as it was before', async () => {
+  await write(['one'], ['two'])
+  const { log } = await open()
+  await log.restart([text('three'), text('four')])
+  await log.close()
+  const torn = readFileSync(`${path}.b`)
+  torn[64 + 56]! ^= 1 // in the second record
+  writeFileSync(`${path}.b`, torn)
+  expect(await readBack()).toEqual(['one', 'two'])
+})
+
+test('what a former use of a file left behind never follows what is written now', async () => {
+  await write(['a1'], ['a2'], ['a3'])
+  await write(['b1'])
+  await write(['a1']) // the first file again: the blocks of a2 and a3 are still there
+  expect(await readBack()).toEqual(['a1'])
+})

@@ -1,0 +1,186 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { makeFolder, syncFolder } from '@meshfl/core'
+import { encodeRecords, HEADER_BYTES, type LogRecord, newChain, readSegment } from './log-segment.js'
+import type { PatientWrites } from './patient-writes.js'
+
+export interface DurableLogOptions {
+  patience: PatientWrites
+  /** What a file begins with and grows by. */
+  growthBytes: number
+}
+
+interface Batch {
+  /** Whether these records are all that the log holds from now on. */
+  isSnapshot: boolean
+  records: LogRecord[]
+  settle: { resolve(): void; reject(error: unknown): void }[]
+}
+
+/**
+ * An append-only log of records that survives a power cut at any moment: what `append` has resolved for is there, in its order,
+ * and of what it has not, a prefix. Two files: one is written, the other is where the log begins anew (`restart`), so that it
+ * does not grow for ever. What comes while a write is under way goes to the disk together, with one fdatasync; a block that was
+ * synced is never written again before the next restart but one.
+ */
+export class DurableLog {
+  readonly #path: string
+  readonly #patience: PatientWrites
+  readonly #growthBytes: number
+  readonly #files = new Map<string, { handle: FileHandle; bytes: number }>()
+  readonly #queue: Batch[] = []
+  #writing: Promise<void> | undefined
+  #active: 'a' | 'b'
+  #generation: bigint
+  #chain: Buffer = Buffer.alloc(0)
+  #position = 0
+  #isClosed = false
+
+  private constructor(
+    path: string,
+    { patience, growthBytes }: DurableLogOptions,
+    active: 'a' | 'b',
+    generation: bigint,
+  ) {
+    this.#path = path
+    this.#patience = patience
+    this.#growthBytes = growthBytes
+    this.#active = active
+    this.#generation = generation
+  }
+
+  /**
+   * Opens `<path>.a` and `<path>.b` and reads what they hold. Nothing is written before `restart`, which has to come first: it
+   * is what makes a torn end harmless.
+   */
+  static async open(path: string, options: DurableLogOptions): Promise<{ log: DurableLog; records: LogRecord[] }> {
+    const found = []
+    for (const name of ['a', 'b'] as const) {
+      const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return new Uint8Array()
+        throw error
+      })
+      const segment = readSegment(bytes)
+      if (segment) found.push({ name, ...segment })
+    }
+    found.sort((x, y) => (x.generation < y.generation ? 1 : -1))
+    const newest = found[0]
+    const log = new DurableLog(path, options, newest?.name ?? 'b', newest?.generation ?? 0n)
+    return { log, records: newest?.records ?? [] }
+  }
+
+  /** Bytes of the log in use. */
+  get bytes(): number {
+    return this.#position
+  }
+
+  /** Adds a record; resolves when it is on disk. */
+  append(record: LogRecord): Promise<void> {
+    return this.#add([record], false)
+  }
+
+  /** Begins anew with these records in place of all that came before; resolves when they are on disk. */
+  restart(records: readonly LogRecord[]): Promise<void> {
+    return this.#add([...records], true)
+  }
+
+  /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#writing
+    await Promise.all([...this.#files.values()].map(({ handle }) => handle.close()))
+    this.#files.clear()
+  }
+
+  #add(records: LogRecord[], isSnapshot: boolean): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new TypeError('the log is closed'))
+    return new Promise((resolve, reject) => {
+      const last = this.#queue.at(-1)
+      if (last && !isSnapshot) {
+        last.records.push(...records)
+        last.settle.push({ resolve, reject })
+      } else {
+        this.#queue.push({ isSnapshot, records, settle: [{ resolve, reject }] })
+      }
+      this.#writing ??= this.#write()
+    })
+  }
+
+  async #write(): Promise<void> {
+    await Promise.resolve() // what is appended in the same turn goes along
+    for (let batch = this.#queue.shift(); batch; batch = this.#queue.shift()) {
+      try {
+        if (batch.isSnapshot) await this.#writeSnapshot(batch.records)
+        else await this.#writeRecords(batch.records)
+        for (const { resolve } of batch.settle) resolve()
+      } catch (error) {
+        for (const { reject } of batch.settle) reject(error)
+      }
+    }
+    this.#writing = undefined
+  }
+
+  async #writeSnapshot(records: readonly LogRecord[]): Promise<void> {
+    const name = this.#active === 'a' ? 'b' : 'a'
+    const generation = this.#generation + 1n
+    const { header, chain } = newChain(generation, records.length)
+    const encoded = encodeRecords(records, chain, HEADER_BYTES)
+    await this.#store(name, Buffer.concat([header, encoded.bytes]), 0)
+    this.#active = name
+    this.#generation = generation
+    this.#chain = encoded.chain
+    this.#position = HEADER_BYTES + encoded.bytes.length
+  }
+
+  async #writeRecords(records: readonly LogRecord[]): Promise<void> {
+    if (this.#position === 0) throw new TypeError('a log begins with restart')
+    const { bytes, chain } = encodeRecords(records, this.#chain, this.#position)
+    await this.#store(this.#active, bytes, this.#position)
+    this.#chain = chain
+    this.#position += bytes.length
+  }
+
+  /** Bytes into a segment and onto the disk; where that fails, all of it again. */
+  async #store(name: 'a' | 'b', bytes: Uint8Array, position: number): Promise<void> {
+    await this.#patience.run(`${this.#path}.${name}`, async () => {
+      const file = this.#files.get(name) ?? (await this.#openFile(name))
+      await this.#grow(file, position + bytes.length)
+      await writeAll(file.handle, bytes, position)
+      await file.handle.datasync()
+    })
+  }
+
+  /** Zeros up to the next step: later writes find their blocks and change no metadata. */
+  async #grow(file: { handle: FileHandle; bytes: number }, least: number): Promise<void> {
+    if (least <= file.bytes) return
+    const grown = Math.ceil(least / this.#growthBytes) * this.#growthBytes
+    await writeAll(file.handle, Buffer.alloc(grown - file.bytes), file.bytes)
+    file.bytes = grown
+  }
+
+  async #openFile(name: 'a' | 'b'): Promise<{ handle: FileHandle; bytes: number }> {
+    const path = `${this.#path}.${name}`
+    makeFolder(dirname(path))
+    // A single site's update tells more of its scans than the average does.
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+    try {
+      const file = { handle, bytes: (await handle.stat()).size }
+      await this.#grow(file, 1)
+      await handle.sync()
+      await syncFolder(dirname(path))
+      this.#files.set(name, file)
+      return file
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}
