@@ -36,7 +36,7 @@ export function withEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <name>',
-        'what the engine multiplies and keeps: bf16 takes half the memory and less time, and rounds more (default: fp32)',
+        'what the engine multiplies and keeps: bf16 takes half the memory, and rounds more (default: fp32)',
       ).choices(['fp32', 'bf16']),
     )
 }

@@ -79,14 +79,18 @@ function conforms(engine: Engine): void {
     expect(await stepOf(engine, item, { threads: 2, checkpointing: 'layer' })).toEqual(first)
   })
 
-  test('three dozen steps of training end at the loss of fp32, and at the same model every time', async () => {
-    const [found, again, truth] = [await train(engine, 1), await train(engine, 2), await train(fp32, 2)]
-    expect(again).toEqual(found)
-    expect(found.losses.at(-1)).toBeLessThan(0.7 * found.losses[0]!)
-    for (const [round, loss] of truth.losses.entries()) {
-      expect(Math.abs(found.losses[round]! / loss - 1), `round ${round + 1}`).toBeLessThan(0.03)
-    }
-  })
+  const slow = engine.device.instructionSet === 'tile-twin' ? ': skipped: tiles in software take minutes for it' : ''
+  test.skipIf(slow !== '')(
+    `three dozen steps of training end at the loss of fp32, and at the same model every time${slow}`,
+    async () => {
+      const [found, again, truth] = [await train(engine, 1), await train(engine, 2), await train(fp32, 2)]
+      expect(again).toEqual(found)
+      expect(found.losses.at(-1)).toBeLessThan(0.7 * found.losses[0]!)
+      for (const [round, loss] of truth.losses.entries()) {
+        expect(Math.abs(found.losses[round]! / loss - 1), `round ${round + 1}`).toBeLessThan(0.03)
+      }
+    },
+  )
 }
 
 /** The loss of every round, and the hash of the last model. */

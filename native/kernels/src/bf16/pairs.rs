@@ -3,7 +3,7 @@
 //! With d0..d3 the planes j - 1..j + 2 of a chain, and w0..w2 the weights' planes, it takes four mixed planes
 //! `d0 - d2, d1 + d2, d2 - d1, d1 - d3`, convolves each within the plane by its own mixed weights, and adds the results m0..m3:
 //! plane j is `m0 + m1 + m2`, plane j + 1 is `m1 - m2 - m3`. The mixed planes are sums of two, so that rounding them to bf16 costs little;
-//! those of `crate::fours` are not.
+//! those of `crate::fours` are weighted sums of up to four.
 
 use crate::lanes::Lanes;
 
