@@ -56,6 +56,7 @@ export function describeTinySite(site: string): SiteDescription {
     conform: { mode: 'freesurfer', shape: [256, 256, 256] },
     engine: 'none',
     instructionSet: 'none',
+    precision: 'fp32',
   }
 }
 
