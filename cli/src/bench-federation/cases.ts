@@ -23,7 +23,7 @@ async function withFederation<T>(
 ): Promise<T> {
   const federation = new BenchFederation(options)
   try {
-    return await work(federation)
+    return await Promise.race([work(federation), federation.failed])
   } finally {
     await federation.close()
   }

@@ -22,17 +22,24 @@ export class BenchFederation {
   readonly folder = mkdtempSync(join(tmpdir(), 'meshfl-bench-'))
   readonly processes: FederationProcess[] = []
   readonly #options: FederationOptions
+  /** Rejects when one of the processes meets an error. */
+  readonly failed: Promise<never>
+  #fail!: (error: Error) => void
   #port: number | undefined
   coordinator!: FederationProcess
 
   constructor(options: FederationOptions) {
     this.#options = options
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject
+    })
+    this.failed.catch(() => undefined) // whoever awaits it still sees the error
   }
 
   /** Starts the coordinator, on the port that it had before. */
   async startCoordinator(): Promise<Said<'started'>> {
     const { rounds, sites, timing } = this.#options
-    this.coordinator = new FederationProcess()
+    this.coordinator = this.#spawn()
     this.coordinator.begin({
       type: 'coordinator',
       folder: join(this.folder, 'run'),
@@ -53,7 +60,7 @@ export class BenchFederation {
     const { invites } = await this.startCoordinator()
     const port = dial ? await dial(this.#port!) : this.#port!
     for (let first = 0; first < sites; first += sitesPerProcess) {
-      const part = new FederationProcess()
+      const part = this.#spawn()
       this.processes.push(part)
       part.begin({
         type: 'sites',
@@ -65,6 +72,14 @@ export class BenchFederation {
         tell: ['round-started'],
       })
     }
+  }
+
+  #spawn(): FederationProcess {
+    const part = new FederationProcess()
+    part.onSaid = (message) => {
+      if (message.type === 'failed') this.#fail(new Error(message.message))
+    }
+    return part
   }
 
   round(round: number): Promise<Said<'event'>> {
