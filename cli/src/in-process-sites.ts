@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { MeshflError, type MeshflEvent, type SiteTrainer } from '@meshfl/core'
+import { createVolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { checkSitesOfProcess, joinFederation } from '@meshfl/federation'
 import { LocalTrainer } from '@meshfl/training'
@@ -32,6 +33,7 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
   })
   failed.catch(() => undefined)
   checkSitesOfProcess(sites.length)
+  const reader = createVolumeReader()
   const turnstile = new Turnstile()
   const sessions = new Map<string, Promise<Session>>()
   setMaxListeners(0, signal) // one a site
@@ -53,9 +55,9 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
       await joinFederation({
         invite: site.invite,
         folder: site.state,
-        describe: async () => describeSite(await openTrainingDataset(site.dataset), engine),
+        describe: async () => describeSite(await openTrainingDataset(site.dataset, reader), engine),
         createTrainer: async (study) => {
-          const dataset = await openTrainingDataset(site.dataset)
+          const dataset = await openTrainingDataset(site.dataset, reader)
           checkClasses(dataset, study)
           const grid = JSON.stringify(dataset.grid)
           const session =
@@ -87,6 +89,7 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
     }
   }
   const ended = Promise.all(Array.from({ length: AT_THE_DOOR }, enter)).then(async () => {
+    reader.close()
     for (const session of sessions.values()) (await session).dispose()
   })
   return { failed, ended }

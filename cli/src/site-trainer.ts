@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
-import { createVolumeReader, type Dataset, openDataset } from '@meshfl/dataset'
+import { createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
 import { type DataOptions, dataCacheBytes } from './data-options.js'
@@ -23,10 +23,11 @@ export function siteName(dataset: Dataset): string {
 
 /**
  * Opens a dataset to train on; that there is nothing to train on is told before anything is written or sent.
+ * @param reader where many datasets are open at once: one thread for all of them
  * @throws MeshflError `TRAINING_NO_CASES` and those of `openDataset`
  */
-export async function openTrainingDataset(path: string): Promise<Dataset> {
-  const dataset = await openDataset(path, createVolumeReader())
+export async function openTrainingDataset(path: string, reader: VolumeReader = createVolumeReader()): Promise<Dataset> {
+  const dataset = await openDataset(path, reader)
   if (dataset.cases('train').length > 0) return dataset
   throw new MeshflError('TRAINING_NO_CASES', `${path} has no case in its train split`, {
     hint: 'prepare it with other --ratios or fewer --sites, or add scans',
