@@ -30,6 +30,7 @@ const SiteStateSchema = z.enum([
   'failed',
 ])
 export type SiteState = z.infer<typeof SiteStateSchema>
+export const SITE_STATES: readonly SiteState[] = SiteStateSchema.options
 
 const time = z.string() // ISO 8601, UTC
 const site = z.string()

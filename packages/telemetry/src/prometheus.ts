@@ -1,4 +1,4 @@
-import type { Dice, EventSink, MeshflEvent, SiteState } from '@meshfl/core'
+import { type Dice, type EventSink, type MeshflEvent, SITE_STATES } from '@meshfl/core'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 /** A run's figures in the text format that Prometheus reads. */
@@ -7,19 +7,6 @@ export interface PrometheusMetrics {
   contentType: string
   text(): Promise<string>
 }
-
-const STATES: readonly SiteState[] = [
-  'joining',
-  'online',
-  'training',
-  'evaluating',
-  'waiting',
-  'suspect',
-  'lost',
-  'left',
-  'done',
-  'failed',
-]
 
 /** Metrics of one run, and of this process (memory, processor time, delay of the event loop). */
 export function createPrometheusMetrics(): PrometheusMetrics {
@@ -68,7 +55,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
         if (event.resumedAtRound !== undefined) round.set(event.resumedAtRound)
         break
       case 'site-state':
-        for (const name of STATES) state.set({ site: event.site, state: name }, Number(name === event.state))
+        for (const name of SITE_STATES) state.set({ site: event.site, state: name }, Number(name === event.state))
         break
       case 'site-trained':
         if (event.loss !== null) siteLoss.set({ site: event.site, phase: 'train' }, event.loss)
