@@ -27,6 +27,8 @@ export function buildProgram(): Command {
     .version(VERSION)
     .showHelpAfterError('(add --help for what it understands)')
     .exitOverride()
+    // What stands behind a command is for it, not for those above it that have an option of the same name.
+    .enablePositionalOptions()
   for (const command of [
     demoCommand(),
     splitCommand(),
