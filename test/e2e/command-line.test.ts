@@ -89,3 +89,10 @@ test('options of serve that were refused do not bind the next try in the same fo
   mended.child.kill('SIGINT')
   expect((await mended.ended).code).toBe(130)
 })
+
+test('whoever reads its output may go away: a command ends as it would have', async () => {
+  const help = startCli(['--help'])
+  help.child.stdout!.destroy()
+  const { code, stderr } = await help.ended
+  expect(`${code} ${stderr}`).toBe('0 ')
+})
