@@ -209,7 +209,6 @@ export function sendTask(draft: Draft, site: string, again = false): void {
     session,
     purpose,
     round,
-    attempt: draft.state.attempt,
     base,
     ...(isComparing ? { asIs: true } : {}),
     ...(draft.state.config.sync === 'step' ? { place: placeIn(draft.state, round) } : {}),

@@ -83,7 +83,6 @@ export interface CoordinatorState {
   readonly leftOut: readonly LeftOut[]
   readonly trained: Summary | null
   readonly evaluated: Summary | null
-  readonly attempt: number
   readonly phaseSince: number
   readonly roundSince: number
   /** Of the last rounds. */
@@ -144,7 +143,6 @@ export type CoordinatorEffect =
       session: string
       purpose: 'train' | 'evaluate'
       round: number
-      attempt: number
       base: string
       /** Of the comparison at the end. */
       asIs?: boolean
@@ -248,7 +246,6 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     leftOut: [],
     trained: start.trained,
     evaluated: null,
-    attempt: 1,
     phaseSince: start.at,
     roundSince: start.at,
     roundMs: [],

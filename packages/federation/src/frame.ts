@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { bytesOf, type ModelLayout, type ModelState, modelSha256, sha256 } from '@meshfl/core'
+import { bytesOf, type ModelLayout, type ModelState, sha256 } from '@meshfl/core'
 import { z } from 'zod'
 import { type Identity, verifySignature } from './identity.js'
 import { BODIES, HEADERS, type Header, MAX_JSON_BYTES, MAX_TEXT_BYTES, type MessageType } from './messages.js'
-import { floatsOf } from './vector-tensor.js'
+import { findNotFinite, floatsOf, floatView } from './vector-tensor.js'
 
 const MAX_HEADER_BYTES = 4096
 const MAX_FRAMES = 5
@@ -36,11 +36,15 @@ function signedDigest(sender: Sender, session: Uint8Array, frames: readonly Uint
   return hash.digest()
 }
 
-/** One model goes to every site: what was hashed for the first need not be for the others. No frame is changed once it is made. */
+/**
+ * One model goes to every site, and what a signature covers is what a header names: a frame is hashed once. No frame is changed
+ * once it is made.
+ */
 const digests = new WeakMap<Uint8Array, Buffer>()
 const REMEMBERED_BYTES = 4096
 
-function frameDigest(frame: Uint8Array): Buffer {
+/** SHA-256 of a frame. */
+export function frameDigest(frame: Uint8Array): Buffer {
   const known = digests.get(frame)
   if (known) return known
   const digest = createHash('sha256').update(frame).digest()
@@ -195,24 +199,23 @@ export function encodeModelBody(model: ModelState): Uint8Array {
 }
 
 /**
- * Reads a model's body.
- * @param expectedSha256 what the header says that it is
+ * Reads a model's body; its floats may be those of the frame, which nobody changes.
+ * @param expectedSha256 what it should be, where that is known
  * @throws ProtocolError when it is something else, of another length, or holds a NaN or an infinity
  */
-export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedSha256: string): ModelState {
+export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedSha256?: string): ModelState {
   if (body.length !== modelBytes(layout))
     throw new ProtocolError(`a body of ${body.length} bytes, the model has ${modelBytes(layout)}`)
-  const floats = new Float32Array(body.slice().buffer) // a copy: the frame need not lie at a multiple of 4
-  const at = floats.findIndex((value) => !Number.isFinite(value))
+  const floats = floatView(body)
+  const at = findNotFinite(floats)
   if (at >= 0) throw new ProtocolError(`float ${at} is ${floats[at]}, not a finite number`)
-  const model = {
+  const found = frameDigest(body).toString('hex')
+  if (expectedSha256 !== undefined && found !== expectedSha256)
+    throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
+  return {
     parameters: floats.subarray(0, layout.parameterCount),
     statistics: floats.subarray(layout.parameterCount),
   }
-  const found = modelSha256(model)
-  if (found !== expectedSha256)
-    throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
-  return model
 }
 
 /** A vector of one float a parameter as a body, and its hash. */
@@ -230,7 +233,7 @@ export function decodeVectorBody(body: Uint8Array, expectedSha256: string): Floa
   if (found !== expectedSha256)
     throw new ProtocolError(`the vector’s hash is ${found}, the header says ${expectedSha256}`)
   const vector = floatsOf(body)
-  const at = vector.findIndex((value) => !Number.isFinite(value))
+  const at = findNotFinite(vector)
   if (at >= 0) throw new ProtocolError(`float ${at} of the vector is ${vector[at]}, not a finite number`)
   return vector
 }

@@ -99,12 +99,8 @@ export const HEADERS = {
     v,
     type: z.literal('TASK'),
     purpose,
-    run: hash,
     round,
-    rounds: count,
-    attempt: count,
     base: hash,
-    leaseSeconds: z.number().positive(),
     /** With `sync: step`: where `round`, which then counts steps, stands. */
     place: PlaceSchema.optional(),
     /** Of an evaluation: the model is scored as it is, without what the site keeps of its own. */
@@ -116,18 +112,13 @@ export const HEADERS = {
     v,
     type: z.literal('RESULT'),
     purpose,
-    run: hash,
     round,
-    attempt: count,
-    site: SiteNameSchema,
     base: hash,
     /** Training volumes, or validation cases. */
     samples: count,
-    /** Of the update's floats; of a train result only. */
-    update: hash.optional(),
     /** Of the vector behind the metrics, where the strategy asks for one. */
     vectorSha256: hash.optional(),
-    /** Over (run, round, site, base, samples, update, and the vector's hash): what the ledger keeps. */
+    /** Of a train result only: over (run, round, site, base, samples, the hashes of update and vector). The ledger keeps it. */
     updateSignature: signature.optional(),
   }),
   ACK: z.object({

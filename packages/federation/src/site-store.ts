@@ -16,9 +16,9 @@ import {
 } from '@meshfl/core'
 import { z } from 'zod'
 import type { FederationResult } from './coordinator.js'
-import { DurableLog } from './durable-log.js'
 import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
+import type { SiteRounds } from './site-rounds.js'
 import { type DataKeys, runMetadata } from './study-of-sites.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
@@ -68,18 +68,16 @@ export interface SavedRound extends z.infer<typeof ResultSchema> {
   stateAfter: Uint8Array
 }
 
-/** The kind of the only record in the log. */
-const ROUND = 1
-
 /** A site's state folder: keys (0600), membership, its last round (state/round), the final model, and its own where it has one. */
 export class SiteStore {
   readonly #folder: string
   readonly #patience: PatientWrites
-  #log: DurableLog | undefined
+  readonly #rounds: SiteRounds
 
-  constructor(folder: string, patience: PatientWrites) {
+  constructor(folder: string, patience: PatientWrites, rounds: SiteRounds) {
     this.#folder = folder
     this.#patience = patience
+    this.#rounds = rounds
   }
 
   /** Removes what a crash left half-written. */
@@ -113,10 +111,7 @@ export class SiteStore {
   /** The last round that was trained in this run, or null. @throws MeshflError `SITE_STATE_INVALID` */
   async readRound(run: string, layout: ModelLayout): Promise<SavedRound | null> {
     const path = join(this.#folder, 'state', 'round')
-    await this.#log?.close()
-    const { log, records } = await DurableLog.open(path, { patience: this.#patience, growthBytes: 1 << 16 })
-    this.#log = log
-    const bytes = records.at(-1)?.bytes
+    const bytes = await this.#rounds.read()
     if (!bytes) return null
     try {
       const { parameters, statistics, file } = decodeModel(layout, bytes, path)
@@ -161,12 +156,12 @@ export class SiteStore {
       opaque('state.after', stateAfter),
     ]
     const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
-    await this.#log!.restart([{ kind: ROUND, bytes }])
+    await this.#rounds.write(bytes)
   }
 
   /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
   async close(): Promise<void> {
-    await this.#log?.close()
+    await this.#rounds.close()
   }
 
   /** The final model, where this run has ended already. */
