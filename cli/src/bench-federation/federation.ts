@@ -68,8 +68,9 @@ export class BenchFederation {
           const site = `site-${String(first + i + 1).padStart(4, '0')}`
           return { site, invite: invite.replace(/:\d+\//, `:${port}/`), folder: join(this.folder, site) }
         }),
+        ...(sitesPerProcess > 1 ? { rounds: join(this.folder, `rounds-${this.processes.length}`) } : {}),
         ...(timing ? { timing } : {}),
-        tell: ['round-started'],
+        tell: sitesPerProcess > 1 ? [] : ['round-started'],
       })
     }
   }

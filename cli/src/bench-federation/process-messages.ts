@@ -19,6 +19,8 @@ export interface CoordinatorJob {
 export interface SitesJob {
   type: 'sites'
   sites: { site: string; invite: string; folder: string }[]
+  /** One log of the last rounds of all of them. Absent: each has its own. */
+  rounds?: string
   timing?: Timing
   /** How long training and scoring take; absent: no time. */
   delayMs?: number

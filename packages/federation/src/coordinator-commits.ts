@@ -21,6 +21,7 @@ import type { PatientWrites } from './patient-writes.js'
 import { combineSteps } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
+import { findNotFinite } from './vector-tensor.js'
 
 /** Rounds whose files are not written yet, after which a round waits for them. */
 const MOST_DUE = 64
@@ -194,7 +195,8 @@ export class Commits {
       state: this.#state,
       population: populationOf(admissions.sites),
     })
-    if (output.model.parameters.every(Number.isFinite) && output.model.statistics.every(Number.isFinite)) return output
+    const { parameters, statistics } = output.model
+    if (findNotFinite(parameters) < 0 && findNotFinite(statistics) < 0) return output
     throw new MeshflError('AGGREGATE_NOT_FINITE', `${strategy} made a model of round ${round} that is not finite`, {
       hint: 'lower serverLearningRate; with hostile sites use median, trimmed-mean or krum',
     })

@@ -132,8 +132,8 @@ export class CoordinatorRun {
       guard: (work) => this.guard(work),
     })
     const send = gate.send.bind(gate)
-    this.#tasks = new TaskMessages({ ...options, leaseMs: timing.leaseMs, commits: this.#commits, send })
-    this.#acks = new Acknowledgements(send, (work) => this.guard(work))
+    this.#tasks = new TaskMessages({ ...options, commits: this.#commits, send })
+    this.#acks = new Acknowledgements(timing.resendMs / 2, send, (work) => this.guard(work))
     this.#messages = new SiteMessages({
       ...options,
       notices: this.#notices,

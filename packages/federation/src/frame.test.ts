@@ -25,12 +25,8 @@ const task: Header<'TASK'> = {
   v: 1,
   type: 'TASK',
   purpose: 'train',
-  run: hash,
   round: 1,
-  rounds: 3,
-  attempt: 1,
   base: modelSha256(model),
-  leaseSeconds: 60,
 }
 
 test('a signed message comes back as it was sent', () => {

@@ -69,8 +69,15 @@ export function encodeSigned(
   return [...frames, identity.sign(signedDigest(sender, session, frames))]
 }
 
+/** The hash that most messages carry goes over the line in two thirds of the letters. */
+function shortened(key: string, value: unknown): unknown {
+  return key === 'base' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+    ? Buffer.from(value, 'hex').toString('base64url')
+    : value
+}
+
 function encodeHeader(header: Header): Buffer {
-  const bytes = Buffer.from(JSON.stringify(header))
+  const bytes = Buffer.from(JSON.stringify(header, shortened))
   if (bytes.length > MAX_HEADER_BYTES) throw new RangeError(`a ${header.type} header of ${bytes.length} bytes`)
   return bytes
 }

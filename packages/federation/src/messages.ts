@@ -8,6 +8,8 @@ const v = z.literal(PROTOCOL_VERSION)
 const key = z.string().regex(/^[A-Za-z0-9_-]{43}$/) // 32 bytes, base64url
 const nonce = key
 const hash = z.string().regex(/^[0-9a-f]{64}$/)
+/** In hexadecimal, and over the line in base64url. */
+const base = key.transform((text) => Buffer.from(text, 'base64url').toString('hex'))
 const signature = z.string().regex(/^[A-Za-z0-9_-]{86}$/) // 64 bytes, base64url
 const count = z.int().min(0).max(0xffff_ffff)
 const round = count
@@ -50,7 +52,7 @@ export const SiteDescriptionSchema = z.object({
 })
 
 /** What a site works on. */
-const WorkSchema = z.object({ purpose, round, base: hash })
+const WorkSchema = z.object({ purpose, round, base })
 export type Work = z.infer<typeof WorkSchema>
 
 const ProgressSchema = z.object({
@@ -100,7 +102,7 @@ export const HEADERS = {
     type: z.literal('TASK'),
     purpose,
     round,
-    base: hash,
+    base,
     /** With `sync: step`: where `round`, which then counts steps, stands. */
     place: PlaceSchema.optional(),
     /** Of an evaluation: the model is scored as it is, without what the site keeps of its own. */
@@ -113,7 +115,7 @@ export const HEADERS = {
     type: z.literal('RESULT'),
     purpose,
     round,
-    base: hash,
+    base,
     /** Training volumes, or validation cases. */
     samples: count,
     /** Of the vector behind the metrics, where the strategy asks for one. */
@@ -126,7 +128,7 @@ export const HEADERS = {
     type: z.literal('ACK'),
     purpose,
     round,
-    base: hash,
+    base,
     status: z.enum(['accepted', 'duplicate', 'stale', 'rejected']),
     reason: words.optional(),
   }),

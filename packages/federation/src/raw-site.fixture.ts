@@ -12,7 +12,7 @@ import {
 } from './frame.js'
 import { type Identity, loadIdentity } from './identity.js'
 import { type Invite, inviteAddress, parseInvite } from './invite.js'
-import { signUpdate } from './ledger.js'
+import { signUpdate, type UpdateClaim } from './ledger.js'
 import { createFakeTrainer, DICE, describeFake, LAYOUT, type Loopback, until } from './loopback.fixture.js'
 import { HEADERS, type Header, type MessageType, PROTOCOL_VERSION } from './messages.js'
 import type { DealerTransport } from './transport.js'
@@ -29,6 +29,7 @@ export class RawSite {
   readonly site: string
   #hello: Uint8Array = new Uint8Array()
   #transcript: Uint8Array = new Uint8Array()
+  #run = ''
   #model: ModelState | undefined
   connections = 0
   onTask: ((task: Header<'TASK'>, model: ModelState) => void) | undefined
@@ -79,19 +80,21 @@ export class RawSite {
     this.sendRaw(this.sign(header, bodies))
   }
 
-  /** A true RESULT for a task, to be sent as it is or spoiled. */
+  /**
+   * A true RESULT for a task, to be sent as it is or spoiled.
+   * @param change what it is signed for in place of the truth
+   */
   result(
     task: Header<'TASK'>,
     model: ModelState,
     samples: number,
-    change: Partial<Header<'RESULT'>> = {},
+    change: Partial<UpdateClaim> = {},
   ): { header: Header<'RESULT'>; bodies: Uint8Array[] } {
-    const { run, round, base } = task
-    const update = modelSha256(model)
-    const claim = { run, round, site: this.site, base, samples, update }
-    const updateSignature = signUpdate(this.#identity, claim)
+    const { round, base } = task
+    const claim = { run: this.#run, round, site: this.site, base, samples, update: modelSha256(model) }
+    const updateSignature = signUpdate(this.#identity, { ...claim, ...change })
     return {
-      header: { v: V, type: 'RESULT', purpose: 'train', attempt: 1, ...claim, updateSignature, ...change },
+      header: { v: V, type: 'RESULT', purpose: 'train', round, base, samples, updateSignature },
       bodies: [encodeModelBody(model), Buffer.from(JSON.stringify({ loss: 1 / round, dice: DICE, seconds: 0.01 }))],
     }
   }
@@ -103,26 +106,16 @@ export class RawSite {
     let state: Uint8Array | null = null
     const done = new Set<string>()
     this.onTask = async (task, model) => {
-      const { run, round, rounds, base, purpose } = task
+      const { round, base, purpose } = task
       if (done.has(`${purpose} ${round}`)) return
       done.add(`${purpose} ${round}`)
       const signal = new AbortController().signal
       if (purpose === 'evaluate') {
         const { cases, loss, dice } = await trainer.evaluate({ round, model, signal })
-        const header: Header = {
-          v: V,
-          type: 'RESULT',
-          purpose,
-          run,
-          round,
-          attempt: 1,
-          site: this.site,
-          base,
-          samples: cases,
-        }
+        const header: Header = { v: V, type: 'RESULT', purpose, round, base, samples: cases }
         sent.push(this.sign(header, [new Uint8Array(), Buffer.from(JSON.stringify({ loss, dice }))]))
       } else {
-        const outcome = await trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
+        const outcome = await trainer.train({ round, rounds: 3, model, state, signal, onStep: () => undefined })
         state = outcome.state
         const { header, bodies } = this.result(task, outcome.model, outcome.samples)
         sent.push(this.sign(header, bodies))
@@ -144,6 +137,7 @@ export class RawSite {
     const value = JSON.parse(Buffer.from(frames[0]!).toString()) as Header
     if (value.type === 'CHALLENGE') {
       this.#transcript = transcriptHash(this.#hello, frames[0]!)
+      this.#run = value.run
       this.send({ v: V, type: 'AUTH' })
       return
     }

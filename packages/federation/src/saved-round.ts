@@ -4,6 +4,7 @@ import type { TrainMetrics, Work } from './messages.js'
 import { ownPartOf } from './own-part.js'
 import type { Welcome } from './site-link.js'
 import type { SavedRound } from './site-store.js'
+import { findNotFinite } from './vector-tensor.js'
 
 /**
  * The optimiser that a round begins with: that of the last round; for one that is trained anew, that from before it.
@@ -36,8 +37,8 @@ export function savedRound(
 ): SavedRound {
   const { model, samples, state, metrics, vector } = outcome
   const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
-  const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
-  if (notFinite > 0) {
+  if (sent.some((values) => findNotFinite(values) >= 0)) {
+    const notFinite = sent.reduce((sum, values) => sum + values.filter((value) => !Number.isFinite(value)).length, 0)
     const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
     throw new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' })
   }
@@ -54,8 +55,4 @@ export function savedRound(
     stateBefore: stateBefore(last, work),
     stateAfter: state,
   }
-}
-
-function countNotFinite(values: Float32Array): number {
-  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }

@@ -4,7 +4,6 @@ import type { Header, Work } from './messages.js'
 
 /** What a coordinator asks for. */
 export interface Task extends Work {
-  readonly rounds: number
   /** With `sync: step`: the round and its step. */
   readonly place?: StepPlace | undefined
   /** The model is scored as it is. */

@@ -164,10 +164,9 @@ export class SiteRun {
   #receive({ header, bodies }: Message<CoordinatorMessage>): void {
     switch (header.type) {
       case 'TASK': {
-        const { purpose, round, base, rounds, attempt, place, asIs } = header
-        if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
-        this.#received.take(header, bodies, this.#welcome, (known) => this.#isInUse(known))
-        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place, asIs } })
+        const { purpose, round, base, place, asIs } = header
+        this.#received.take(header, bodies, this.#welcome!, (known) => this.#isInUse(known))
+        this.#dispatch({ type: 'task', task: { purpose, round, base, place, asIs } })
         break
       }
       case 'ACK': {
@@ -304,10 +303,9 @@ export class SiteRun {
   }
 
   #sendResult(work: Work): void {
-    const { run } = this.#welcome!
     const { header, bodies } =
       work.purpose === 'evaluate'
-        ? scoresMessage(run, this.#site, work, this.#tasks.evaluation!)
+        ? scoresMessage(work, this.#tasks.evaluation!)
         : updateMessage(this.#options.identity, this.#site, work, this.#saved!)
     this.#link.send(header, bodies)
   }

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { type ModelLayout, type ModelState, modelSha256, type Random } from '@meshfl/core'
-import { createTinyTrainer, describeTinySite } from '../../../cli/src/bench-federation/tiny-trainer.js'
 import {
   decodeModelBody,
   decodeSigned,
@@ -16,6 +15,7 @@ import { enrolmentKeys, type Invite, inviteAddress } from '../../../packages/fed
 import { signUpdate } from '../../../packages/federation/src/ledger.js'
 import { type Header, PROTOCOL_VERSION } from '../../../packages/federation/src/messages.js'
 import type { DealerTransport } from '../../../packages/federation/src/transport.js'
+import { createTinyTrainer, describeTinySite } from '../../../packages/federation/src/tiny-trainer.js'
 import { openDealer } from '../../../packages/federation/src/zeromq-dealer.js'
 import { type Meant, MUTATION_NAMES, MUTATIONS, noise } from './mutants.js'
 
@@ -56,6 +56,7 @@ export class HostilePeer {
   #hello: Uint8Array = new Uint8Array()
   #helloAt = 0
   #transcript: Uint8Array = new Uint8Array(32)
+  #run = ''
   #isIn = false
   #model: ModelState | undefined
   /** What an honest site would have said last of each type. */
@@ -222,6 +223,7 @@ export class HostilePeer {
     )
     switch (header.type) {
       case 'CHALLENGE':
+        this.#run = header.run
         this.#sayTruly({ header: this.#auth(), bodies: [] })
         break
       case 'WELCOME':
@@ -246,13 +248,13 @@ export class HostilePeer {
 
   #task(task: Header<'TASK'>, bodies: readonly Uint8Array[]): void {
     const { site, layout } = this.#options
-    const { run, round, rounds, base, purpose } = task
+    const { round, base, purpose } = task
     if (bodies[0]!.length > 0) this.#model = decodeModelBody(layout, bodies[0]!, base)
     const model = this.#model
     if (!model || modelSha256(model) !== base) return
     const { signal } = new AbortController()
     const trainer = createTinyTrainer(site)
-    const header = { v: V, type: 'RESULT', purpose, run, round, attempt: 1, site, base } as const
+    const header = { v: V, type: 'RESULT', purpose, round, base } as const
     if (purpose === 'evaluate') {
       void trainer.evaluate({ round, model, signal }).then(({ cases, loss, dice }) => {
         const scores = encodeJsonBody({ loss, dice })
@@ -261,12 +263,12 @@ export class HostilePeer {
       return
     }
     const state = this.#states.get(round - 1) ?? null
-    const trained = trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
+    const trained = trainer.train({ round, rounds: round, model, state, signal, onStep: () => undefined })
     void trained.then(({ model: updated, samples, state: after, metrics }) => {
       this.#states.set(round, after)
       const update = modelSha256(updated)
-      const updateSignature = signUpdate(this.#options.identity, { run, round, site, base, samples, update })
-      const claim = { ...header, samples, update, updateSignature }
+      const updateSignature = signUpdate(this.#options.identity, { run: this.#run, round, site, base, samples, update })
+      const claim = { ...header, samples, updateSignature }
       this.#sayTruly({ header: claim, bodies: [encodeModelBody(updated), encodeJsonBody(metrics)] })
     })
   }
