@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type ModelState, modelSha256 } from '@meshfl/core'
 import {
@@ -6,6 +5,7 @@ import {
   decodeSigned,
   encodeJsonBody,
   encodeModelBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   transcriptHash,
@@ -15,6 +15,7 @@ import { type Invite, inviteAddress, parseInvite } from './invite.js'
 import { signUpdate, type UpdateClaim } from './ledger.js'
 import { createFakeTrainer, DICE, describeFake, LAYOUT, type Loopback, until } from './loopback.fixture.js'
 import { HEADERS, type Header, type MessageType, PROTOCOL_VERSION } from './messages.js'
+import { Ephemeral } from './session-key.js'
 import type { DealerTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
 
@@ -30,6 +31,8 @@ export class RawSite {
   #hello: Uint8Array = new Uint8Array()
   #transcript: Uint8Array = new Uint8Array()
   #run = ''
+  readonly #ephemeral = new Ephemeral()
+  #key: Buffer | undefined
   #model: ModelState | undefined
   connections = 0
   onTask: ((task: Header<'TASK'>, model: ModelState) => void) | undefined
@@ -62,7 +65,7 @@ export class RawSite {
       purpose: 'work',
       signingKey: this.#identity.signingPublic.toString('base64url'),
       curveKey: this.#identity.curvePublic.toString('base64url'),
-      nonce: randomBytes(32).toString('base64url'),
+      nonce: this.#ephemeral.nonce,
     })
     this.#hello = frames[0]!
     this.#dealer.send(frames)
@@ -73,7 +76,9 @@ export class RawSite {
   }
 
   sign(header: Header, bodies: readonly Uint8Array[] = []): Uint8Array[] {
-    return encodeSigned(this.#identity, 'site', this.#transcript, header, bodies)
+    return this.#key && header.type !== 'AUTH'
+      ? encodeSealed(this.#key, 'site', this.#transcript, header, bodies)
+      : encodeSigned(this.#identity, 'site', this.#transcript, header, bodies)
   }
 
   send(header: Header, bodies: readonly Uint8Array[] = []): void {
@@ -138,6 +143,7 @@ export class RawSite {
     if (value.type === 'CHALLENGE') {
       this.#transcript = transcriptHash(this.#hello, frames[0]!)
       this.#run = value.run
+      this.#key = this.#ephemeral.agree(value.nonce, this.#transcript)
       this.send({ v: V, type: 'AUTH' })
       return
     }
@@ -148,7 +154,7 @@ export class RawSite {
     const { header, bodies } = decodeSigned(
       frames,
       Object.keys(HEADERS) as MessageType[],
-      { signingPublic: this.#invite.signingPublic, sender: 'coordinator', session: this.#transcript },
+      { signingPublic: this.#invite.signingPublic, sender: 'coordinator', session: this.#transcript, key: this.#key },
       LAYOUT,
     )
     this.received.push({ header, bodies })

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { type ModelLayout, type ModelState, modelSha256, type Random } from '@meshfl/core'
 import {
   decodeModelBody,
   decodeSigned,
   encodeJsonBody,
   encodeModelBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   peekType,
@@ -14,6 +14,7 @@ import type { Identity } from '../../../packages/federation/src/identity.js'
 import { enrolmentKeys, type Invite, inviteAddress } from '../../../packages/federation/src/invite.js'
 import { signUpdate } from '../../../packages/federation/src/ledger.js'
 import { type Header, PROTOCOL_VERSION } from '../../../packages/federation/src/messages.js'
+import { Ephemeral } from '../../../packages/federation/src/session-key.js'
 import type { DealerTransport } from '../../../packages/federation/src/transport.js'
 import { createTinyTrainer, describeTinySite } from '../../../packages/federation/src/tiny-trainer.js'
 import { openDealer } from '../../../packages/federation/src/zeromq-dealer.js'
@@ -57,6 +58,8 @@ export class HostilePeer {
   #helloAt = 0
   #transcript: Uint8Array = new Uint8Array(32)
   #run = ''
+  readonly #ephemeral = new Ephemeral()
+  #key: Buffer | undefined
   #isIn = false
   #model: ModelState | undefined
   /** What an honest site would have said last of each type. */
@@ -129,7 +132,7 @@ export class HostilePeer {
       purpose: isMember ? 'work' : 'enrol',
       signingKey: identity.signingPublic.toString('base64url'),
       curveKey: identity.curvePublic.toString('base64url'),
-      nonce: randomBytes(32).toString('base64url'),
+      nonce: this.#ephemeral.nonce,
       ...(isMember ? {} : { invite: this.#keys.id }),
     }
   }
@@ -144,11 +147,14 @@ export class HostilePeer {
     this.#hello = frames[0]!
     this.#helloAt = performance.now()
     this.#isIn = false
+    this.#key = undefined
     this.#push('true: HELLO', frames)
   }
 
   readonly #sign = (header: unknown, bodies: readonly Uint8Array[]): Uint8Array[] =>
-    encodeSigned(this.#options.identity, 'site', this.#transcript, header as Header, bodies)
+    this.#key && (header as Header).type !== 'AUTH'
+      ? encodeSealed(this.#key, 'site', this.#transcript, header as Header, bodies)
+      : encodeSigned(this.#options.identity, 'site', this.#transcript, header as Header, bodies)
 
   #sayTruly({ header, bodies }: Meant): void {
     this.#meant.set(header.type === 'RESULT' ? header.purpose : header.type, { header, bodies })
@@ -212,7 +218,8 @@ export class HostilePeer {
     let bodies: Uint8Array[]
     try {
       const { invite, layout } = this.#options
-      const signer = { signingPublic: invite.signingPublic, sender: 'coordinator', session: this.#transcript } as const
+      const login = { session: this.#transcript, key: this.#key }
+      const signer = { signingPublic: invite.signingPublic, sender: 'coordinator', ...login } as const
       ;({ header, bodies } = decodeSigned(frames, SPOKEN, signer, layout))
     } catch {
       this.#answered(`${type} of another login`)
@@ -224,6 +231,7 @@ export class HostilePeer {
     switch (header.type) {
       case 'CHALLENGE':
         this.#run = header.run
+        this.#key = this.#ephemeral.agree(header.nonce, this.#transcript)
         this.#sayTruly({ header: this.#auth(), bodies: [] })
         break
       case 'WELCOME':
