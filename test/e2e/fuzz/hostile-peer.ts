@@ -1,4 +1,5 @@
 import { type ModelLayout, type ModelState, modelSha256, type Random } from '@meshfl/core'
+import { createTinyTrainer, describeTinySite } from '@meshfl/federation'
 import {
   decodeModelBody,
   decodeSigned,
@@ -16,7 +17,6 @@ import { signUpdate } from '../../../packages/federation/src/ledger.js'
 import { type Header, PROTOCOL_VERSION } from '../../../packages/federation/src/messages.js'
 import { Ephemeral } from '../../../packages/federation/src/session-key.js'
 import type { DealerTransport } from '../../../packages/federation/src/transport.js'
-import { createTinyTrainer, describeTinySite } from '../../../packages/federation/src/tiny-trainer.js'
 import { openDealer } from '../../../packages/federation/src/zeromq-dealer.js'
 import { type Meant, MUTATION_NAMES, MUTATIONS, noise } from './mutants.js'
 
