@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import {
   CrossScoreSchema,
   decodeModel,
+  decodeSafetensors,
   encodeModel,
+  encodeSafetensors,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -20,7 +22,7 @@ import { verifyUpdate } from './ledger.js'
 import type { LogRecord } from './log-segment.js'
 import { TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
-import { readUpdates, updateTensors } from './update-tensors.js'
+import { modelTensor, readModelTensor, readUpdates, updateTensors } from './update-tensors.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
 const SERVER_STATE = 'server.state'
@@ -214,7 +216,10 @@ export class CoordinatorStore {
     const extra = vector ? [vectorTensor(vector)] : []
     const encode = (): LogRecord => ({
       kind: UPDATE,
-      bytes: encodeModel(this.#layout, model, { result: JSON.stringify(result) }, extra),
+      bytes: encodeSafetensors({
+        tensors: [modelTensor(model), ...extra],
+        metadata: { result: JSON.stringify(result) },
+      }),
     })
     return { round: entry.round, isCommit: false, encode }
   }
@@ -243,10 +248,10 @@ export class CoordinatorStore {
 
   /** An update that was acknowledged; null where it is not what its signature covers: its site is asked again. */
   #readEntry(bytes: Uint8Array): JournalEntry | null {
-    const { parameters, statistics, file } = decodeModel(this.#layout, bytes, 'an update')
-    const model = { parameters, statistics }
-    const entry = JournalEntrySchema.parse(JSON.parse(file.metadata.result ?? ''))
-    const data = file.tensors.find(({ name }) => name === VECTOR)?.data
+    const { tensors, metadata } = decodeSafetensors(bytes, 'an update')
+    const model = readModelTensor(this.#layout, tensors)
+    const entry = JournalEntrySchema.parse(JSON.parse(metadata.result ?? ''))
+    const data = tensors.find(({ name }) => name === VECTOR)?.data
     if ((data && sha256(data)) !== entry.vectorSha256) return null
     const isRight =
       modelSha256(model) === entry.update && verifyUpdate(Buffer.from(entry.key, 'base64url'), entry, entry.signature)

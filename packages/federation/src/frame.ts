@@ -218,12 +218,33 @@ export function modelBytes(layout: ModelLayout): number {
   return (layout.parameterCount + layout.statisticCount) * 4
 }
 
+/** Bodies of models that were read from them, or made with them: neither is changed after that. */
+const bodies = new WeakMap<ModelState, Uint8Array>()
+
 /** A model as one body: parameters, then statistics, little-endian float32. */
 export function encodeModelBody(model: ModelState): Uint8Array {
+  const known = bodies.get(model)
+  if (known) return known
   const body = new Float32Array(model.parameters.length + model.statistics.length)
   body.set(model.parameters)
   body.set(model.statistics, model.parameters.length)
-  return new Uint8Array(body.buffer)
+  return bytesOf(body)
+}
+
+/** A model whose floats are those of its body. */
+function modelOfBody(layout: ModelLayout, body: Uint8Array, floats: Float32Array): ModelState {
+  const model = {
+    parameters: floats.subarray(0, layout.parameterCount),
+    statistics: floats.subarray(layout.parameterCount),
+  }
+  bodies.set(model, body)
+  return model
+}
+
+/** A model of its own, whatever becomes of the one that it was, and its hash. */
+export function keepModel(layout: ModelLayout, model: ModelState): { model: ModelState; sha256: string } {
+  const body = encodeModelBody({ ...model })
+  return { model: modelOfBody(layout, body, floatView(body)), sha256: frameDigest(body).toString('hex') }
 }
 
 /**
@@ -240,10 +261,7 @@ export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedS
   const found = frameDigest(body).toString('hex')
   if (expectedSha256 !== undefined && found !== expectedSha256)
     throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
-  return {
-    parameters: floats.subarray(0, layout.parameterCount),
-    statistics: floats.subarray(layout.parameterCount),
-  }
+  return modelOfBody(layout, body, floats)
 }
 
 /** A vector of one float a parameter as a body, and its hash. */

@@ -1,5 +1,5 @@
-import { MeshflError, type ModelState, modelSha256, type TrainOutcome } from '@meshfl/core'
-import { encodeVectorBody } from './frame.js'
+import { MeshflError, type ModelState, type TrainOutcome } from '@meshfl/core'
+import { encodeVectorBody, keepModel } from './frame.js'
 import type { TrainMetrics, Work } from './messages.js'
 import { ownPartOf } from './own-part.js'
 import type { Welcome } from './site-link.js'
@@ -33,7 +33,7 @@ export function savedRound(
   work: Work,
   outcome: TrainOutcome & { metrics: TrainMetrics },
   last: SavedRound | null,
-  { run, study }: Welcome,
+  { run, study, layout }: Welcome,
 ): SavedRound {
   const { model, samples, state, metrics, vector } = outcome
   const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
@@ -42,14 +42,15 @@ export function savedRound(
     const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
     throw new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' })
   }
+  const kept = keepModel(layout, model)
   return {
     run,
     round: work.round,
     base: work.base,
-    update: modelSha256(model),
+    update: kept.sha256,
     samples,
     metrics,
-    model: { parameters: model.parameters.slice(), statistics: model.statistics.slice() },
+    model: kept.model,
     ...(vector ? { vector: vector.slice(), vectorSha256: encodeVectorBody(vector).vectorSha256 } : {}),
     ownBefore: ownPartOf(study.federation) === 'nothing' ? null : ownBefore(last, work),
     stateBefore: stateBefore(last, work),

@@ -3,33 +3,38 @@ import type { LogRecord } from './log-segment.js'
 import { PatientWrites } from './patient-writes.js'
 import type { SiteRounds } from './site-rounds.js'
 
-const ROUND = 1
+/** The kind of the record that lists the sites; what the i-th of them keeps is of kind `FIRST_SITE` + i. */
+const SITES = 1
+const FIRST_SITE = 2
 /** The log begins anew when it is larger than this, and than so many times what it would begin with. */
 const LEAST_BYTES = 16 << 20
 const MOST_TIMES = 4
 
 /**
  * One log of the last rounds of many sites of one process: what they finish in one turn of the event loop goes to the disk with
- * one sync, where a file for each would take a sync for each. A record is the length of the site's name (one byte), the name,
- * and what the site keeps.
+ * one sync, where a file for each would take a sync for each.
  */
 export class SharedRounds {
   readonly #log: DurableLog
+  readonly #sites: string[]
+  /** What each site keeps. */
   readonly #last = new Map<string, LogRecord>()
+  #lastBytes = 0
   #isRestarting = false
-  #kept = 0
 
-  private constructor(log: DurableLog) {
+  private constructor(log: DurableLog, records: readonly LogRecord[]) {
     this.#log = log
+    const list = records.findLast(({ kind }) => kind === SITES)
+    this.#sites = list ? (JSON.parse(Buffer.from(list.bytes).toString('utf8')) as string[]) : []
+    for (const record of records) if (record.kind !== SITES) this.#keep(this.#sites[record.kind - FIRST_SITE]!, record)
   }
 
   /** @param path the log is `<path>.a` and `<path>.b` */
   static async open(path: string): Promise<SharedRounds> {
     const patience = new PatientWrites({ tell: () => undefined, retryMs: 1000 })
     const { log, records } = await DurableLog.open(path, { patience, growthBytes: 1 << 22 })
-    const rounds = new SharedRounds(log)
-    for (const record of records) rounds.#keep(siteOf(record), record)
-    await log.restart([...rounds.#last.values()])
+    const rounds = new SharedRounds(log, records)
+    await log.restart(rounds.#snapshot())
     patience.begin()
     return rounds
   }
@@ -37,10 +42,7 @@ export class SharedRounds {
   /** The part of one site. */
   of(site: string): SiteRounds {
     return {
-      read: async () => {
-        const record = this.#last.get(site)
-        return record && Buffer.from(record.bytes.subarray(1 + record.bytes[0]!))
-      },
+      read: async () => this.#last.get(site)?.bytes,
       write: (bytes) => this.#write(site, bytes),
       close: async () => undefined,
     }
@@ -52,23 +54,30 @@ export class SharedRounds {
   }
 
   #write(site: string, bytes: Uint8Array): Promise<void> {
-    const name = Buffer.from(site)
-    const record = { kind: ROUND, bytes: Buffer.concat([Buffer.from([name.length]), name, bytes]) }
+    const known = this.#last.get(site)?.kind
+    const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, bytes }
     this.#keep(site, record)
-    if (this.#isRestarting || this.#log.bytes < Math.max(LEAST_BYTES, MOST_TIMES * this.#kept))
+    if (this.#isRestarting || this.#log.bytes < Math.max(LEAST_BYTES, MOST_TIMES * this.#lastBytes)) {
+      // In one batch with the record; and the last of a batch is on the disk when all of it is.
+      if (known === undefined) void this.#log.append(this.#list()).catch(() => undefined)
       return this.#log.append(record)
+    }
     this.#isRestarting = true
-    return this.#log.restart([...this.#last.values()]).finally(() => {
+    return this.#log.restart(this.#snapshot()).finally(() => {
       this.#isRestarting = false
     })
   }
 
   #keep(site: string, record: LogRecord): void {
-    this.#kept += record.bytes.length - (this.#last.get(site)?.bytes.length ?? 0)
+    this.#lastBytes += record.bytes.length - (this.#last.get(site)?.bytes.length ?? 0)
     this.#last.set(site, record)
   }
-}
 
-function siteOf({ bytes }: LogRecord): string {
-  return Buffer.from(bytes.subarray(1, 1 + bytes[0]!)).toString('utf8')
+  #snapshot(): LogRecord[] {
+    return [this.#list(), ...this.#last.values()]
+  }
+
+  #list(): LogRecord {
+    return { kind: SITES, bytes: Buffer.from(JSON.stringify(this.#sites)) }
+  }
 }

@@ -269,7 +269,6 @@ export class SiteRun {
   }
 
   async #save(work: Work): Promise<void> {
-    const { layout } = this.#welcome!
     let saved: SavedRound
     try {
       saved = savedRound(work, this.#tasks.outcome!, this.#saved, this.#welcome!)
@@ -277,7 +276,7 @@ export class SiteRun {
       return this.#failed('training', error)
     }
     const { metrics, samples } = saved
-    await this.#options.store.writeRound(layout, saved)
+    await this.#options.store.writeRound(saved)
     this.#options.at('result written')
     this.#saved = saved
     const { dice, seconds } = metrics

@@ -6,6 +6,7 @@ import {
   decodeModel,
   decodeSafetensors,
   encodeModel,
+  encodeSafetensors,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -20,6 +21,7 @@ import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
 import type { SiteRounds } from './site-rounds.js'
 import { type DataKeys, runMetadata } from './study-of-sites.js'
+import { modelTensor, readModelTensor } from './update-tensors.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
 const OWN_PARAMETERS = 'own.before.parameters'
@@ -114,11 +116,12 @@ export class SiteStore {
     const bytes = await this.#rounds.read()
     if (!bytes) return null
     try {
-      const { parameters, statistics, file } = decodeModel(layout, bytes, path)
-      const result = ResultSchema.parse(JSON.parse(file.metadata.result ?? ''))
+      const { tensors, metadata } = decodeSafetensors(bytes, path)
+      const result = ResultSchema.parse(JSON.parse(metadata.result ?? ''))
       if (result.run !== run) return null
+      const model = readModelTensor(layout, tensors)
       const tensor = (name: string): Uint8Array | null =>
-        file.tensors.find((item) => item.name === name)?.data.slice() ?? null
+        tensors.find((item) => item.name === name)?.data.slice() ?? null
       const stateAfter = tensor('state.after')
       if (!stateAfter) throw new Error('it has no optimiser')
       const floats = (name: string): Float32Array | null => {
@@ -129,7 +132,7 @@ export class SiteStore {
       const own = { parameters: floats(OWN_PARAMETERS), statistics: floats(OWN_STATISTICS) }
       return {
         ...result,
-        model: { parameters, statistics },
+        model,
         ...(vector ? { vector } : {}),
         ownBefore: own.parameters && own.statistics ? (own as ModelState) : null,
         stateBefore: tensor('state.before'),
@@ -141,7 +144,7 @@ export class SiteStore {
   }
 
   /** Keeps a round in place of the one before; when it resolves, it is on disk. */
-  async writeRound(layout: ModelLayout, round: SavedRound): Promise<void> {
+  async writeRound(round: SavedRound): Promise<void> {
     const { model, vector, ownBefore, stateBefore, stateAfter, ...result } = round
     const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
     const floats = (name: string, values: Float32Array): NamedTensor => ({
@@ -155,7 +158,10 @@ export class SiteStore {
       ...(stateBefore ? [opaque('state.before', stateBefore)] : []),
       opaque('state.after', stateAfter),
     ]
-    const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
+    const bytes = encodeSafetensors({
+      tensors: [modelTensor(model), ...extra],
+      metadata: { result: JSON.stringify(result) },
+    })
     await this.#rounds.write(bytes)
   }
 
