@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type ModelLayout, type ModelState, modelSha256, type Random } from '@meshfl/core'
-import { createTinyTrainer, describeTinySite } from '../../../cli/src/bench-federation/tiny-trainer.js'
+import { createTinyTrainer, describeTinySite } from '@meshfl/federation'
 import {
   decodeModelBody,
   decodeSigned,
