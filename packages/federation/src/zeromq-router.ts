@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from '@meshfl/core'
 import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
@@ -32,10 +33,8 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
         key?.length === 32 &&
         options.admits(key)
       if (!admitted && !(key && encodeZ85(key) === testKey.publicKey)) options.onRefused(address?.toString() ?? '?')
-      const verdict = admitted ? ['200', 'OK', 'admitted'] : ['400', 'unknown key', '']
-      replies.push(
-        [...frames.slice(0, end), '1.0', request, ...verdict, ''].map((frame) => Buffer.from(frame as string)),
-      )
+      const verdict = admitted ? ['200', 'OK', 'admitted', newRoutingId()] : ['400', 'unknown key', '', '']
+      replies.push([...frames.slice(0, end), '1.0', request, ...verdict].map((frame) => Buffer.from(frame as string)))
     }
   }
   const zap = serveZap()
@@ -116,6 +115,17 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     await zap
     throw error
   }
+}
+
+/**
+ * A connection's routing id, as metadata of ZAP's answer: it takes the place of the one that the peer asks for. A peer that chose
+ * its own could take that of another, and libzmq ends the process when an id that it counts up to itself is taken.
+ */
+function newRoutingId(): Buffer {
+  const id = randomBytes(8)
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(id.length)
+  return Buffer.concat([Buffer.from('\x08Identity', 'latin1'), length, id])
 }
 
 async function bind(socket: Router, options: RouterOptions): Promise<string> {
