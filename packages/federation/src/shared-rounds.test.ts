@@ -8,7 +8,7 @@ function newPath(): string {
   return join(mkdtempSync(join(tmpdir(), 'meshfl-rounds-')), 'rounds')
 }
 
-async function read(path: string, site: string): Promise<Uint8Array | undefined> {
+async function read(path: string, site: string): Promise<Buffer | undefined> {
   const rounds = await SharedRounds.open(path)
   const bytes = await rounds.of(site).read()
   await rounds.close()

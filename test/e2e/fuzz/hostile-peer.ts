@@ -49,6 +49,8 @@ export class HostilePeer {
   readonly answers = new Map<string, number>()
   connections = 0
   isDone = false
+  /** By what the coordinator names the login. */
+  session: Buffer | undefined
   readonly #options: HostilePeerOptions
   readonly #keys: ReturnType<typeof enrolmentKeys>
   readonly #said: Uint8Array[][] = []
@@ -232,6 +234,7 @@ export class HostilePeer {
       case 'CHALLENGE':
         this.#run = header.run
         this.#key = this.#ephemeral.agree(header.nonce, this.#transcript)
+        this.session = Buffer.from(header.session, 'hex')
         this.#sayTruly({ header: this.#auth(), bodies: [] })
         break
       case 'WELCOME':
