@@ -133,7 +133,8 @@ class SiteMachine {
         break
       case 'tick':
         if (this.#at - state.sentAt >= state.config.resendMs) this.#sendUnanswered()
-        if (this.#at - state.pingedAt >= (state.hasProgress ? state.config.progressMs : state.config.pingMs)) this.#ping()
+        if (this.#at - state.pingedAt >= (state.hasProgress ? state.config.progressMs : state.config.pingMs))
+          this.#ping()
         break
       default:
         assertNever(event)

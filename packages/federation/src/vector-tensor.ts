@@ -12,7 +12,9 @@ export function floatsOf(bytes: Uint8Array): Float32Array {
 
 /** Bytes as floats: those of the bytes themselves where they lie at a multiple of 4, else a copy. */
 export function floatView(bytes: Uint8Array): Float32Array {
-  return bytes.byteOffset % 4 === 0 ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : floatsOf(bytes)
+  return bytes.byteOffset % 4 === 0
+    ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+    : floatsOf(bytes)
 }
 
 /** Index of the first float that is a NaN or an infinity, or -1. (Ten times as fast as `findIndex`, on every float that comes in.) */
