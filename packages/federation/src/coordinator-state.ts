@@ -77,6 +77,8 @@ export interface CoordinatorState {
   readonly sites: ReadonlyMap<string, SiteRecord>
   /** Who has a task of this phase. */
   readonly members: ReadonlySet<string>
+  /** One of them whose answer was not in the last time. */
+  readonly awaited: string | null
   readonly results: ReadonlyMap<string, Result>
   readonly evaluations: ReadonlyMap<string, SiteMetrics>
   /** Who is missing in the round that is being committed. */
@@ -241,7 +243,8 @@ export function startState(start: CoordinatorStart): CoordinatorState {
       ]),
     ),
     members: new Set(phase === 'evaluating' || phase === 'comparing' ? start.sites : []),
-    results: start.results,
+    awaited: null,
+    results: new Map(start.results),
     evaluations: new Map(),
     leftOut: [],
     trained: start.trained,
