@@ -72,6 +72,7 @@ async function runCoordinator(job: CoordinatorJob): Promise<void> {
 async function runSites(job: SitesJob): Promise<void> {
   setMaxListeners(0, stop.signal) // one a site
   const shared = job.rounds === undefined ? undefined : await SharedRounds.open(job.rounds)
+  const at = job.timesPings ? { at: pingTimer() } : {}
   let finished: { rounds: number; parametersSha256: string } | undefined
   await fewAtATime(job.sites, AT_THE_DOOR, async ({ site, invite, folder }, arrived) => {
     finished = await joinFederation(
@@ -88,12 +89,24 @@ async function runSites(job: SitesJob): Promise<void> {
         ...(shared ? { rounds: shared.of(site) } : {}),
         signal: stop.signal,
       },
-      { timing: job.timing ?? {} },
+      { timing: job.timing ?? {}, ...at },
     )
   })
   await shared?.close()
   const { rounds, parametersSha256 } = finished!
   say({ type: 'finished', rounds, parametersSha256 })
+}
+
+/** Tells the time from each PING to its PONG, of one site. */
+function pingTimer(): (point: string) => void {
+  let sent: number | undefined
+  return (point) => {
+    if (point === 'before ping') sent ??= performance.now()
+    else if (point === 'pong' && sent !== undefined) {
+      say({ type: 'pong', ms: performance.now() - sent })
+      sent = undefined
+    }
+  }
 }
 
 /** What is held after a full collection, and what the system counts. */

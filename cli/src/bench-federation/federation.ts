@@ -13,6 +13,9 @@ export interface FederationOptions {
   study?: Record<string, unknown>
   timing?: CoordinatorJob['timing']
   tell?: MeshflEvent['type'][]
+  /** See `SitesJob`. */
+  delayMs?: number
+  timesPings?: boolean
   /** Where sites dial, given the coordinator's port; default: there. */
   dial?(port: number): Promise<number>
 }
@@ -56,7 +59,7 @@ export class BenchFederation {
 
   /** Starts the coordinator and all sites. */
   async start(): Promise<void> {
-    const { sites, sitesPerProcess = 1, timing, dial } = this.#options
+    const { sites, sitesPerProcess = 1, timing, dial, delayMs, timesPings } = this.#options
     const { invites } = await this.startCoordinator()
     const port = dial ? await dial(this.#port!) : this.#port!
     for (let first = 0; first < sites; first += sitesPerProcess) {
@@ -70,6 +73,8 @@ export class BenchFederation {
         }),
         ...(sitesPerProcess > 1 ? { rounds: join(this.folder, `rounds-${this.processes.length}`) } : {}),
         ...(timing ? { timing } : {}),
+        ...(delayMs === undefined ? {} : { delayMs }),
+        ...(timesPings ? { timesPings } : {}),
         tell: sitesPerProcess > 1 ? [] : ['round-started'],
       })
     }

@@ -24,6 +24,8 @@ export interface SitesJob {
   timing?: Timing
   /** How long training and scoring take; absent: no time. */
   delayMs?: number
+  /** Tell how long each PING waits for its PONG. */
+  timesPings?: boolean
   tell: MeshflEvent['type'][]
 }
 
@@ -34,6 +36,7 @@ export type FromProcess =
   | { type: 'started'; endpoint: string; resumedAtRound: number; invites: string[] }
   /** `at`: milliseconds since 1970, with fractions, comparable between processes. */
   | { type: 'event'; at: number; event: MeshflEvent }
+  | { type: 'pong'; ms: number }
   | { type: 'memory'; bytes: { heap: number; resident: number } }
   | { type: 'finished'; rounds: number; parametersSha256: string }
   | { type: 'failed'; code: string; message: string }

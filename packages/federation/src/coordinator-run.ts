@@ -8,12 +8,7 @@ import { type Writable, writableCopy } from './coordinator-draft.js'
 import { stepInPlace } from './coordinator-machine.js'
 import { CoordinatorSocket } from './coordinator-socket.js'
 import { batchesOf, coordinatorStart } from './coordinator-start.js'
-import {
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  startState,
-  type Told,
-} from './coordinator-state.js'
+import { type CoordinatorEffect, type CoordinatorEvent, startState, type Told } from './coordinator-state.js'
 import { placeIn } from './coordinator-steps.js'
 import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
 import type { DerivedFiles } from './derived-files.js'

@@ -182,6 +182,7 @@ export class SiteRun {
         break
       }
       case 'PONG':
+        this.#options.at('pong')
         break
       case 'DONE':
         if (header.run !== this.#welcome?.run) throw new ProtocolError('the end of another run')
