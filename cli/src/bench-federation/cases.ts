@@ -104,7 +104,7 @@ export function measureRestart(): Promise<FederationFigure> {
 
 /** From the start of the coordinator's process in an empty folder to the first task at a site, keys and enrolment included. */
 export function measureFirstTask(): Promise<FederationFigure> {
-  return withFederation({ sites: 1, rounds: 1_000_000 }, async (federation) => {
+  return withFederation({ sites: 1, rounds: 1_000_000, tellOfSites: ['round-started'] }, async (federation) => {
     const begun = now()
     await federation.start()
     const { at } = await federation.processes[0]!.waitFor('event', ({ event }) => event.type === 'round-started')

@@ -13,6 +13,7 @@ export interface FederationOptions {
   study?: Record<string, unknown>
   timing?: CoordinatorJob['timing']
   tell?: MeshflEvent['type'][]
+  tellOfSites?: MeshflEvent['type'][]
   /** See `SitesJob`. */
   delayMs?: number
   timesPings?: boolean
@@ -75,7 +76,7 @@ export class BenchFederation {
         ...(timing ? { timing } : {}),
         ...(delayMs === undefined ? {} : { delayMs }),
         ...(timesPings ? { timesPings } : {}),
-        tell: sitesPerProcess > 1 ? [] : ['round-started'],
+        tell: this.#options.tellOfSites ?? [],
       })
     }
   }
