@@ -48,7 +48,8 @@ export class CoordinatorSocket {
         guard(() => gate.receive(peer, frames))
       },
       // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
-      onUnreachable: (peer) => void setTimeout(() => guard(() => gate.drop(peer)), 50).unref(),
+      // Once more through the sockets after the wait: where the process itself was held up, its timers come first.
+      onUnreachable: (peer) => void setTimeout(() => setImmediate(() => guard(() => gate.drop(peer))), 50).unref(),
       onRefused: (address) =>
         guard(() => onRefused(`a connection from ${address} with an unknown key was turned away`)),
       maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),

@@ -50,6 +50,7 @@ export class SiteMessages {
         dispatch({ type: 'failed', site, session, reason: `${header.phase}: ${header.message}` })
         break
       case 'BYE':
+        send(session, { v: PROTOCOL_VERSION, type: 'BYE', reason: header.reason })
         dispatch({ type: 'bye', site, session, reason: header.reason })
         break
     }

@@ -58,6 +58,9 @@ export class SiteRun {
   readonly #received = new ReceivedModels()
   readonly #tasks: TaskRunner
   #saved: SavedRound | null = null
+  /** The end of the run, when its model is on disk. */
+  #finished: Promise<FederationResult> | undefined
+  #goodbye: NodeJS.Timeout | undefined
   #ended = false
 
   constructor(options: SiteRunOptions) {
@@ -115,10 +118,14 @@ export class SiteRun {
         this.#options.patience.begin()
         this.#link.open()
       }
-      return await this.#result
+      const result = await this.#result
+      this.#tellTraffic()
+      this.#tellState('done')
+      return result
     } finally {
       this.#ended = true
       clearInterval(timer)
+      clearTimeout(this.#goodbye)
       signal.removeEventListener('abort', onAbort)
       const stopped = this.#tasks.end()
       this.#options.patience.close()
@@ -178,7 +185,12 @@ export class SiteRun {
       case 'PONG':
         break
       case 'DONE':
-        this.#done(header, bodies).catch((error) => this.#fail(error))
+        if (header.run !== this.#welcome?.run) throw new ProtocolError('the end of another run')
+        this.#finished ??= this.#keepEnd(header, bodies)
+        this.#sayGoodbye(this.#finished).catch((error) => this.#fail(error))
+        break
+      case 'BYE':
+        this.#finished?.then(this.#resolve, () => undefined)
         break
     }
   }
@@ -188,9 +200,8 @@ export class SiteRun {
     return [work, next, evaluated, trained].some((item) => item?.base === base)
   }
 
-  async #done({ run, rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<void> {
-    const { run: ownRun, layout } = this.#welcome!
-    if (run !== ownRun) throw new ProtocolError('the end of another run')
+  async #keepEnd({ rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<FederationResult> {
+    const { layout } = this.#welcome!
     const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, bodies[0]!, result) }
     const keys = decodeJsonBody(DataKeysSchema, bodies[1]!)
     const part = ownPartOf(this.#welcome!.study.federation)
@@ -200,10 +211,14 @@ export class SiteRun {
     }
     await this.#options.store.writeFinished(this.#welcome!, keys, outcome)
     this.#options.at('finished written')
+    return outcome
+  }
+
+  /** A goodbye may be lost with its connection: then the coordinator says the end again, and is answered again. */
+  async #sayGoodbye(finished: Promise<FederationResult>): Promise<void> {
+    const outcome = await finished
     this.#link.leave('done')
-    this.#tellTraffic()
-    this.#tellState('done')
-    this.#resolve(outcome)
+    this.#goodbye ??= setTimeout(() => this.#resolve(outcome), this.#options.timing.goodbyeMs)
   }
 
   #dispatch(event: WithoutAt<SiteEvent>): void {

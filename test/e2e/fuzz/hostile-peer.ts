@@ -48,6 +48,8 @@ export class HostilePeer {
   readonly answers = new Map<string, number>()
   connections = 0
   isDone = false
+  /** By what the coordinator names the login. */
+  session: Buffer | undefined
   readonly #options: HostilePeerOptions
   readonly #keys: ReturnType<typeof enrolmentKeys>
   readonly #said: Uint8Array[][] = []
@@ -222,6 +224,7 @@ export class HostilePeer {
     )
     switch (header.type) {
       case 'CHALLENGE':
+        this.session = Buffer.from(header.session, 'hex')
         this.#sayTruly({ header: this.#auth(), bodies: [] })
         break
       case 'WELCOME':
