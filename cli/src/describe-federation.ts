@@ -45,7 +45,7 @@ function trafficText(traffic: readonly SiteTraffic[]): string {
 }
 
 /** Foreground Dice: a line a model, a column a site. */
-export function crossSiteText(crossSite: CrossSite): string {
+function crossSiteText(crossSite: CrossSite): string {
   const { sites, rows } = scoreMatrix(crossSite)
   const title = `foreground Dice of every model at every site, round ${crossSite.round}`
   if (sites.length > MOST_SITES) return `${title}: ${sites.length} sites, see the report`
