@@ -74,8 +74,11 @@ export function openEventLog(path: string): EventLog {
   }
 }
 
-/** The events in a file, in order; lines of an unknown type (from a newer version) are left out. */
-export function readEventLog(path: string): MeshflEvent[] {
+/**
+ * The events in a file, in order; lines of an unknown type (from a newer version) are left out.
+ * @param types those that are wanted; default: all
+ */
+export function readEventLog(path: string, types?: readonly MeshflEvent['type'][]): MeshflEvent[] {
   if (!existsSync(path)) return []
   const events: MeshflEvent[] = []
   for (const line of readFileSync(path, 'utf8').split('\n')) {
@@ -86,6 +89,7 @@ export function readEventLog(path: string): MeshflEvent[] {
     } catch {
       continue // the line that a crash cut short
     }
+    if (types && !types.includes((value as MeshflEvent | null)?.type as MeshflEvent['type'])) continue
     const parsed = EventSchema.safeParse(value)
     if (parsed.success) events.push(parsed.data)
   }
