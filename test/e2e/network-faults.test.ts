@@ -2,10 +2,9 @@ import { readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { createRandom, type MeshflEvent, StudySchema, studySha256 } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
-import { joinFederation, startCoordinator, verifyLedger } from '@meshfl/federation'
+import { createTinyTrainer, describeTinySite, joinFederation, startCoordinator, verifyLedger } from '@meshfl/federation'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import { TcpProxy } from '../../cli/src/bench-federation/tcp-proxy.js'
-import { createTinyTrainer, describeTinySite } from '../../cli/src/bench-federation/tiny-trainer.js'
 import { temporaryFolder } from './cli.js'
 import { TINY_MODEL } from './killed-federation.js'
 
@@ -32,6 +31,15 @@ interface Disturbed {
   waitFor(matches: (event: MeshflEvent) => boolean): Promise<void>
   hasEnded(): boolean
   folder: string
+  /** The coordinator's, so far. */
+  events: readonly MeshflEvent[]
+}
+
+interface FederateOptions {
+  rounds?: number
+  timing?: typeof TIMING
+  /** Called where a site stands at one of its steps. */
+  at?(point: string, site: string, line: TcpProxy): void
 }
 
 const folders: string[] = []
@@ -42,7 +50,7 @@ afterEach(() => {
 /** A federation each of whose sites has a line of its own; while it runs, the lines are disturbed. */
 async function federate(
   disturb: (lines: Disturbed) => Promise<void>,
-  { rounds = ROUNDS, timing = TIMING }: { rounds?: number; timing?: typeof TIMING } = {},
+  { rounds = ROUNDS, timing = TIMING, at }: FederateOptions = {},
 ): Promise<string> {
   const folder = temporaryFolder('faults')
   folders.push(folder)
@@ -74,6 +82,7 @@ async function federate(
   const lines: Disturbed = {
     proxies,
     folder,
+    events,
     hasEnded: () => hasEnded,
     async waitFor(matches) {
       while (!events.some(matches)) {
@@ -96,7 +105,7 @@ async function federate(
           events: () => undefined,
           signal: stop.signal,
         },
-        { timing },
+        { timing, at: (point) => at?.(point, site, proxies[i]!) },
       ),
     )
     for (const site of sites) site.catch(() => undefined)
@@ -178,6 +187,19 @@ test('results whose connections are cut as they are accepted come again in anoth
     }
   })
   expect(found).toBe(expected)
+})
+
+test('a goodbye that is lost with its connection is said again', async () => {
+  let events: readonly MeshflEvent[] = []
+  const found = await federate(
+    async (lines) => {
+      events = lines.events
+    },
+    { at: (point, _, line) => point === 'finished written' && line.reset() },
+  )
+  expect(found).toBe(expected)
+  const last = SITES.map((site) => events.findLast((event) => event.type === 'site-state' && event.site === site))
+  expect(last).toMatchObject(SITES.map((site) => ({ site, state: 'done' })))
 })
 
 test('a line of 1 kB/s is slow, and that is all', async () => {

@@ -1,8 +1,7 @@
 import { join } from 'node:path'
 import { type MeshflEvent, openEventLog, StudySchema, studySha256 } from '@meshfl/core'
-import { joinFederation, startCoordinator } from '@meshfl/federation'
+import { createTinyTrainer, describeTinySite, joinFederation, startCoordinator } from '@meshfl/federation'
 import type { CoordinatorJob, FromProcess, SitesJob, ToProcess } from './process-messages.js'
-import { createTinyTrainer, describeTinySite } from './tiny-trainer.js'
 
 /**
  * A coordinator, or some sites, in a process of its own that its parent may kill at any moment: the federation as `meshfl serve`

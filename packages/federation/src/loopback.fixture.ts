@@ -1,28 +1,26 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   canonicalJson,
   createRandom,
-  type EvaluateTask,
-  type GradientOutcome,
   type GradientTask,
   type MeshflEvent,
   type ModelLayout,
   type ModelState,
   type SiteDescription,
   type SiteTrainer,
+  type StepOptimizer,
   type Study,
   StudySchema,
   sha256,
   studySha256,
-  type TrainOutcome,
   type TrainTask,
 } from '@meshfl/core'
 import { type Coordinator, type CoordinatorOptions, type FederationResult, startCoordinator } from './coordinator.js'
 import { type JoinOptions, joinFederation } from './site.js'
 import type { Internals } from './timing.js'
+import { createTinyTrainer, describeTinySite, type TinyTrainerOptions } from './tiny-trainer.js'
 
 /** A small model with one BatchNorm. */
 export const LAYOUT: ModelLayout = (() => {
@@ -55,77 +53,41 @@ export interface FakeTrainer extends SiteTrainer {
   readonly begun: number[]
 }
 
-/**
- * Trains deterministically: 0.9 of the model plus numbers of (site, round), plus what the optimiser state says: so a result
- * depends on round, base and the state of the round before, as real training does.
- */
-export function createFakeTrainer(site: string, options: { delayMs?: number; samples?: number } = {}): FakeTrainer {
+/** The tiny trainer, which also says what it was asked for. */
+export function createFakeTrainer(site: string, options: TinyTrainerOptions = {}): FakeTrainer {
+  const trainer = createTinyTrainer(site, { delayMs: 2, ...options })
   const begun: number[] = []
-  const delay = async (signal: AbortSignal): Promise<void> => {
-    await sleep(options.delayMs ?? 2, undefined, { signal })
-  }
   return {
+    ...trainer,
     begun,
-    async train({ round, model, state, rule, signal, onStep }: TrainTask): Promise<TrainOutcome> {
-      begun.push(round)
-      onStep({ step: 1, steps: 1, loss: 1 / round, learningRate: 0.1, seconds: 0.01 })
-      await delay(signal)
-      const momentum = state === null ? 0 : new DataView(state.buffer, state.byteOffset).getFloat64(0)
-      const added = randomModel(site, round)
-      const next = (values: Float32Array, add: Float32Array): Float32Array =>
-        values.map((value, i) => 0.9 * value + 0.1 * add[i]! + 0.01 * momentum)
-      // What a rule brings along moves the result too, so that a wrong vector shows in the hash.
-      const vector = rule?.kind === 'scaffold' ? rule.control : rule?.kind === 'meshfl-reference' ? rule.gradient : null
-      const pull = rule?.kind === 'proximal' ? 1 / (1 + rule.mu) : 1
-      const answers = rule?.kind === 'scaffold' || rule?.kind === 'meshfl-reference'
-      const after = new Uint8Array(8)
-      new DataView(after.buffer).setFloat64(0, 0.5 * momentum + round)
-      return {
-        model: {
-          parameters: next(model.parameters, added.parameters).map((value, i) => pull * value - (vector?.[i] ?? 0)),
-          statistics: next(model.statistics, added.statistics),
-        },
-        samples: options.samples ?? 3 + site.length,
-        state: after,
-        ...(answers ? { vector: added.parameters.map((value) => 0.1 * value + 0.001 * momentum) } : {}),
-        metrics: { loss: 1 / round, dice: DICE, seconds: 0.01 },
-      }
+    train(task: TrainTask) {
+      begun.push(task.round)
+      return trainer.train(task)
     },
-    async gradient({ round, step, model, signal }: GradientTask): Promise<GradientOutcome> {
-      begun.push(round)
-      await delay(signal)
-      const noise = randomModel(site, round, step)
-      return {
-        gradients: model.parameters.map((value, i) => 0.1 * value + noise.parameters[i]!),
-        batchStatistics: noise.statistics,
-        voxels: 1000,
-        samples: 1,
-        metrics: { loss: 1 / (round + step), dice: DICE, seconds: 0.01 },
-      }
-    },
-    async evaluate({ round, signal }: EvaluateTask) {
-      await delay(signal)
-      const foregroundDice = createRandom(3, 'dice', site, round).uniform()
-      return { cases: 2, loss: 1 / round, dice: { perClass: DICE.perClass, foregroundDice } }
+    gradient(task: GradientTask) {
+      begun.push(task.round)
+      return trainer.gradient!(task)
     },
   }
 }
 
 export function describeFake(site: string, change: Partial<SiteDescription> = {}): SiteDescription {
-  return {
-    site,
-    trainCases: 20,
-    validCases: 2,
-    classes: 3,
-    classNames: ['background', 'white matter', 'grey matter'],
-    labelMap: 'gw3',
-    voxelSizeMm: 1,
-    conform: { mode: 'freesurfer', shape: [256, 256, 256] },
-    engine: 'test',
-    instructionSet: 'none',
-    precision: 'fp32',
-    ...change,
-  }
+  return { ...describeTinySite(site), trainCases: 20, engine: 'test', ...change }
+}
+
+/** Takes steps of plain gradient descent with momentum, so that a step depends on those before it. */
+export const TINY_OPTIMIZER: StepOptimizer = {
+  step({ parameters, statistics }, { gradients, batchStatistics }, state) {
+    const before = state ? new Float64Array(new Uint8Array(state).buffer) : new Float64Array(parameters.length)
+    const momentum = before.map((value, i) => 0.5 * value + gradients[i]!)
+    return {
+      model: {
+        parameters: parameters.map((value, i) => value - 0.1 * momentum[i]!),
+        statistics: statistics.map((value, i) => 0.9 * value + 0.1 * batchStatistics[i]!),
+      },
+      state: new Uint8Array(momentum.buffer),
+    }
+  },
 }
 
 /** Writes that wait for nothing and say nothing. */
@@ -237,6 +199,10 @@ export class Loopback {
     )
   }
 
+  ledgerLines(): string[] {
+    return readFileSync(join(this.run, 'ledger.jsonl'), 'utf8').trim().split('\n')
+  }
+
   /** Ends the coordinator and every site. */
   async stopAll(): Promise<void> {
     for (const stop of this.#stops) stop.abort()
@@ -250,6 +216,10 @@ export class Loopback {
     await new Promise((resolve) => setTimeout(resolve, 20))
     rmSync(this.folder, { recursive: true, force: true })
   }
+}
+
+export function isState(site: string, state: string): (event: MeshflEvent) => boolean {
+  return (event) => event.type === 'site-state' && event.site === site && event.state === state
 }
 
 export async function until(condition: () => boolean, timeoutMs = 10_000): Promise<void> {

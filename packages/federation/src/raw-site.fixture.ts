@@ -22,6 +22,10 @@ const V = PROTOCOL_VERSION
 
 /** A client with a site's true keys that says whatever a test wants. */
 export class RawSite {
+  /** All that it sent: for whoever listens to say it again. */
+  readonly said: Uint8Array[][] = []
+  /** By what the coordinator names the login. */
+  session = ''
   readonly received: { header: Header; bodies: Uint8Array[] }[] = []
   readonly #identity: Identity
   readonly #invite: Invite
@@ -68,6 +72,7 @@ export class RawSite {
   }
 
   sendRaw(frames: readonly Uint8Array[]): void {
+    this.said.push([...frames])
     this.#dealer.send(frames)
   }
 
@@ -143,6 +148,7 @@ export class RawSite {
     if (frames.length === 1) return
     const value = JSON.parse(Buffer.from(frames[0]!).toString()) as Header
     if (value.type === 'CHALLENGE') {
+      this.session = value.session
       this.#transcript = transcriptHash(this.#hello, frames[0]!)
       this.send({ v: V, type: 'AUTH' })
       return
@@ -178,13 +184,25 @@ export function copyOf(model: ModelState): ModelState {
 /** Starts the coordinator of a federation in which site-2 was approved and is gone again, and a client with site-2's keys. */
 export async function admitRawSite(loopback: Loopback): Promise<{ raw: RawSite; invite: Invite }> {
   await loopback.start()
-  const site = loopback.join('site-2')
-  await until(() => loopback.events.some((event) => event.type === 'site-state' && event.state === 'online'))
+  await approveAndStop(loopback, 'site-2')
+  const raw = await openRawSite(loopback, 'site-2')
+  return { raw, invite: parseInvite(loopback.invites.get('site-2')!) }
+}
+
+/** Lets a site be approved; then it is gone again. */
+export async function approveAndStop(loopback: Loopback, name: string): Promise<void> {
+  const site = loopback.join(name)
+  await until(() =>
+    loopback.events.some(({ type, ...event }) => type === 'site-state' && 'state' in event && event.site === name),
+  )
   site.stop()
   await site.finished.catch(() => undefined)
-  const invite = parseInvite(loopback.invites.get('site-2')!)
-  const identity = await loadIdentity(join(loopback.siteFolder('site-2'), 'keys', 'site.json'))
-  const raw = new RawSite('site-2', identity, invite)
+}
+
+/** A client with the keys of a site that was approved, logged in. */
+export async function openRawSite(loopback: Loopback, name: string): Promise<RawSite> {
+  const identity = await loadIdentity(join(loopback.siteFolder(name), 'keys', 'site.json'))
+  const raw = new RawSite(name, identity, parseInvite(loopback.invites.get(name)!))
   await until(() => raw.of('ADMIT').length > 0)
-  return { raw, invite }
+  return raw
 }

@@ -44,8 +44,8 @@ export interface Welcome {
 }
 
 /** What a coordinator may say once a site has joined. */
-export type CoordinatorMessage = 'TASK' | 'ACK' | 'PONG' | 'DONE'
-const COORDINATOR_MESSAGES = ['TASK', 'ACK', 'PONG', 'DONE', 'DENY'] as const
+export type CoordinatorMessage = 'TASK' | 'ACK' | 'PONG' | 'DONE' | 'BYE'
+const COORDINATOR_MESSAGES = ['TASK', 'ACK', 'PONG', 'DONE', 'BYE', 'DENY'] as const
 
 export interface SiteLinkOptions {
   identity: Identity

@@ -1,35 +1,16 @@
-import {
-  bytesOf,
-  type EvaluateOutcome,
-  type GradientOutcome,
-  MeshflError,
-  type ModelState,
-  modelSha256,
-  type SiteDescription,
-  type SiteTrainer,
-  type StepProgress,
-  type TrainOutcome,
-} from '@meshfl/core'
+import { MeshflError, type SiteDescription, type SiteTrainer } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
-import type { StepPlace } from './coordinator-steps.js'
-import {
-  decodeJsonBody,
-  decodeModelBody,
-  decodeVectorBody,
-  encodeJsonBody,
-  encodeModelBody,
-  encodeVectorBody,
-  type Message,
-  ProtocolError,
-} from './frame.js'
+import { decodeJsonBody, decodeModelBody, type Message, ProtocolError } from './frame.js'
 import type { Identity } from './identity.js'
 import type { Invite } from './invite.js'
-import { signUpdate } from './ledger.js'
-import { DataKeysSchema, type Header, PROTOCOL_VERSION, type TrainMetrics, type Work } from './messages.js'
+import { DataKeysSchema, type Header, PROTOCOL_VERSION, type Work } from './messages.js'
 import { ownPartOf, withOwnPart } from './own-part.js'
 import type { PatientWrites } from './patient-writes.js'
+import { ReceivedModels } from './received-models.js'
 import { reportError } from './reported-error.js'
+import { scoresMessage, updateMessage } from './result-message.js'
+import { ownBefore, savedRound, stateBefore } from './saved-round.js'
 import type { JoinOptions } from './site.js'
 import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
 import {
@@ -42,8 +23,7 @@ import {
   workingOn,
 } from './site-machine.js'
 import type { Membership, SavedRound, SiteStore } from './site-store.js'
-import { STRATEGIES } from './strategies/index.js'
-import { localRule } from './strategies/local-rule.js'
+import { TaskRunner } from './task-runner.js'
 import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
@@ -75,17 +55,12 @@ export class SiteRun {
   #welcome: Welcome | undefined
   #description: Promise<SiteDescription> | undefined
   #trainer: Promise<SiteTrainer> | undefined
-  /** What tasks came with, by the model's hash: of the task at work and of the next. */
-  #received = new Map<string, { model: ModelState; vector?: Float32Array }>()
+  readonly #received = new ReceivedModels()
+  readonly #tasks: TaskRunner
   #saved: SavedRound | null = null
-  #outcome: (TrainOutcome & { metrics: TrainMetrics }) | undefined
-  /** Of the task at work, with `sync: step`. */
-  #place: StepPlace | undefined
-  #evaluation: EvaluateOutcome | undefined
-  #progress: StepProgress | undefined
-  #working: AbortController | undefined
-  /** Ends when the trainer has. */
-  #busy: Promise<void> = Promise.resolve()
+  /** The end of the run, when its model is on disk. */
+  #finished: Promise<FederationResult> | undefined
+  #goodbye: NodeJS.Timeout | undefined
   #ended = false
 
   constructor(options: SiteRunOptions) {
@@ -95,6 +70,7 @@ export class SiteRun {
       this.#reject = reject
     })
     this.#state = siteStartState(options.timing, null)
+    this.#tasks = new TaskRunner({ tell: options.tell, onProgress: () => this.#dispatch({ type: 'progress' }) })
     const { identity, invite, address, isMember } = options
     this.#link = new SiteLink({
       identity,
@@ -142,14 +118,18 @@ export class SiteRun {
         this.#options.patience.begin()
         this.#link.open()
       }
-      return await this.#result
+      const result = await this.#result
+      this.#tellTraffic()
+      this.#tellState('done')
+      return result
     } finally {
       this.#ended = true
       clearInterval(timer)
+      clearTimeout(this.#goodbye)
       signal.removeEventListener('abort', onAbort)
-      this.#working?.abort()
+      const stopped = this.#tasks.end()
       this.#options.patience.close()
-      await Promise.all([this.#link.close(), this.#busy])
+      await Promise.all([this.#link.close(), stopped])
       await this.#options.store.close()
     }
   }
@@ -193,16 +173,7 @@ export class SiteRun {
       case 'TASK': {
         const { purpose, round, base, rounds, attempt, place, asIs } = header
         if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
-        if (!this.#received.has(base)) {
-          // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
-          for (const known of this.#received.keys()) if (!this.#isInUse(known)) this.#received.delete(known)
-          if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
-          this.#received.set(base, { model: decodeModelBody(this.#welcome.layout, bodies[0]!, base) })
-        }
-        if (header.vectorSha256 !== undefined)
-          this.#received.get(base)!.vector = decodeVectorBody(bodies[1]!, header.vectorSha256)
-        else if (purpose === 'train' && STRATEGIES[this.#welcome.study.federation.strategy].taskVector)
-          throw new ProtocolError('a task without its vector')
+        this.#received.take(header, bodies, this.#welcome, (known) => this.#isInUse(known))
         this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place, asIs } })
         break
       }
@@ -214,7 +185,12 @@ export class SiteRun {
       case 'PONG':
         break
       case 'DONE':
-        this.#done(header, bodies).catch((error) => this.#fail(error))
+        if (header.run !== this.#welcome?.run) throw new ProtocolError('the end of another run')
+        this.#finished ??= this.#keepEnd(header, bodies)
+        this.#sayGoodbye(this.#finished).catch((error) => this.#fail(error))
+        break
+      case 'BYE':
+        this.#finished?.then(this.#resolve, () => undefined)
         break
     }
   }
@@ -224,9 +200,8 @@ export class SiteRun {
     return [work, next, evaluated, trained].some((item) => item?.base === base)
   }
 
-  async #done({ run, rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<void> {
-    const { run: ownRun, layout } = this.#welcome!
-    if (run !== ownRun) throw new ProtocolError('the end of another run')
+  async #keepEnd({ rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<FederationResult> {
+    const { layout } = this.#welcome!
     const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, bodies[0]!, result) }
     const keys = decodeJsonBody(DataKeysSchema, bodies[1]!)
     const part = ownPartOf(this.#welcome!.study.federation)
@@ -236,10 +211,14 @@ export class SiteRun {
     }
     await this.#options.store.writeFinished(this.#welcome!, keys, outcome)
     this.#options.at('finished written')
+    return outcome
+  }
+
+  /** A goodbye may be lost with its connection: then the coordinator says the end again, and is answered again. */
+  async #sayGoodbye(finished: Promise<FederationResult>): Promise<void> {
+    const outcome = await finished
     this.#link.leave('done')
-    this.#tellTraffic()
-    this.#tellState('done')
-    this.#resolve(outcome)
+    this.#goodbye ??= setTimeout(() => this.#resolve(outcome), this.#options.timing.goodbyeMs)
   }
 
   #dispatch(event: WithoutAt<SiteEvent>): void {
@@ -259,10 +238,10 @@ export class SiteRun {
   #carryOut(effect: SiteEffect): void {
     switch (effect.type) {
       case 'start':
-        this.#busy = this.#start(effect.task).catch((error) => this.#fail(error))
+        this.#start(effect.task).catch((error) => this.#fail(error))
         break
       case 'abort':
-        this.#working?.abort()
+        this.#tasks.abort()
         break
       case 'save':
         this.#save(effect.work).catch((error) => this.#fail(error))
@@ -272,8 +251,8 @@ export class SiteRun {
         break
       case 'ping': {
         const { working } = effect
-        const progress = working?.purpose === 'train' && this.#progress ? { progress: this.#progress } : {}
-        this.#link.send({ v: PROTOCOL_VERSION, type: 'PING', working, ...progress })
+        const progress = working?.purpose === 'train' ? this.#tasks.progress : undefined
+        this.#link.send({ v: PROTOCOL_VERSION, type: 'PING', working, ...(progress ? { progress } : {}) })
         this.#tellTraffic()
         break
       }
@@ -283,100 +262,43 @@ export class SiteRun {
     }
   }
 
-  async #start({ purpose, round, rounds, base, place, asIs }: Task): Promise<void> {
-    this.#place = place
-    const shown = place?.round ?? round
-    const work = { purpose, round, base }
-    const { model: received, vector } = this.#received.get(base)!
-    for (const known of this.#received.keys()) if (known !== base) this.#received.delete(known)
+  async #start(task: Task): Promise<void> {
+    const { purpose, round, base, place, asIs } = task
     const { study, layout } = this.#welcome!
+    const { model: received, vector } = this.#received.begin(base)
     const last = asIs ? null : (this.#saved?.model ?? null)
-    const own = purpose === 'train' ? this.#ownBefore(round, base) : last
+    const own = purpose === 'train' ? ownBefore(this.#saved, task) : last
     const model = withOwnPart(layout, received, own, ownPartOf(study.federation))
-    const working = new AbortController()
-    this.#working = working
-    this.#progress = undefined
     this.#tellState(purpose === 'train' ? 'training' : 'evaluating')
     if (purpose === 'train' && (place?.step ?? 1) === 1) {
+      const shown = place?.round ?? round
       this.#options.tell({ type: 'round-started', round: shown, rounds: study.rounds, sites: [this.#site] })
     }
+    const state = stateBefore(this.#saved, task)
+    let isDone: boolean
     try {
-      const trainer = await this.#trainer!
-      const { signal } = working
-      if (purpose === 'evaluate') {
-        this.#evaluation = await trainer.evaluate({ round: shown, model, signal })
-        const { cases, loss, dice } = this.#evaluation
-        if (!signal.aborted && !asIs)
-          this.#options.tell({ type: 'site-evaluated', site: this.#site, round: shown, loss, dice, cases })
-      } else if (place) {
-        if (!trainer.gradient) throw new TypeError('this trainer takes no single steps')
-        this.#outcome = asUpdate(await trainer.gradient({ ...place, model, signal }))
-      } else {
-        const state = this.#stateBefore(round, base)
-        const onStep = (progress: StepProgress): void => this.#stepped(work, working, progress)
-        const rule = localRule(study.federation, vector, round)
-        this.#outcome = await trainer.train({ round, rounds, model, state, rule, signal, onStep })
-      }
+      isDone = await this.#tasks.run(task, { site: this.#site, study, model, vector, state }, this.#trainer!)
     } catch (error) {
-      if (!working.signal.aborted) return this.#failed(purpose === 'train' ? 'training' : 'evaluation', error)
+      return this.#failed(purpose === 'train' ? 'training' : 'evaluation', error)
     }
-    if (this.#working === working) this.#working = undefined
-    this.#dispatch({ type: working.signal.aborted ? 'aborted' : 'worked', work })
-  }
-
-  /** The optimiser that a round begins with: that of the last round; for one that is trained anew, that from before it. */
-  #stateBefore(round: number, base: string): Uint8Array | null {
-    const saved = this.#saved
-    if (!saved) return null
-    return saved.round === round && saved.base !== base ? saved.stateBefore : saved.stateAfter
-  }
-
-  /** The site's own model that a round begins with, as `#stateBefore`. */
-  #ownBefore(round: number, base: string): ModelState | null {
-    const saved = this.#saved
-    if (!saved) return null
-    return saved.round === round && saved.base !== base ? saved.ownBefore : saved.model
-  }
-
-  #stepped(work: Work, working: AbortController, progress: StepProgress): void {
-    if (working.signal.aborted || this.#ended) return
-    this.#progress = progress
-    const { loss } = progress
-    if (Number.isFinite(loss)) this.#options.tell({ type: 'step', site: this.#site, round: work.round, ...progress })
-    this.#dispatch({ type: 'progress' })
+    this.#dispatch({ type: isDone ? 'worked' : 'aborted', work: { purpose, round, base } })
   }
 
   async #save(work: Work): Promise<void> {
-    const { model, samples, state, metrics, vector } = this.#outcome!
-    const { run, layout, study } = this.#welcome!
-    const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
-    const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
-    if (notFinite > 0) {
-      const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
-      return this.#failed(
-        'training',
-        new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' }),
-      )
+    const { layout } = this.#welcome!
+    let saved: SavedRound
+    try {
+      saved = savedRound(work, this.#tasks.outcome!, this.#saved, this.#welcome!)
+    } catch (error) {
+      return this.#failed('training', error)
     }
-    const saved: SavedRound = {
-      run,
-      round: work.round,
-      base: work.base,
-      update: modelSha256(model),
-      samples,
-      metrics,
-      model: { parameters: model.parameters.slice(), statistics: model.statistics.slice() },
-      ...(vector ? { vector: vector.slice(), vectorSha256: encodeVectorBody(vector).vectorSha256 } : {}),
-      ownBefore: ownPartOf(study.federation) === 'nothing' ? null : this.#ownBefore(work.round, work.base),
-      stateBefore: this.#stateBefore(work.round, work.base),
-      stateAfter: state,
-    }
+    const { metrics, samples } = saved
     await this.#options.store.writeRound(layout, saved)
     this.#options.at('result written')
     this.#saved = saved
     const { dice, seconds } = metrics
     const loss = Number.isFinite(metrics.loss) ? metrics.loss : null
-    const place = this.#place
+    const { place } = this.#tasks
     if (place) {
       if (loss !== null) this.#options.tell({ type: 'step', site: this.#site, ...place, loss, seconds })
       this.#dispatch({ type: 'saved', work })
@@ -396,29 +318,13 @@ export class SiteRun {
     this.#dispatch({ type: 'saved', work })
   }
 
-  #sendResult({ purpose, round, base }: Work): void {
-    const run = this.#welcome!.run
-    const header = {
-      v: PROTOCOL_VERSION,
-      type: 'RESULT',
-      purpose,
-      run,
-      round,
-      attempt: 1,
-      site: this.#site,
-      base,
-    } as const
-    if (purpose === 'evaluate') {
-      const { cases, loss, dice } = this.#evaluation!
-      this.#link.send({ ...header, samples: cases }, [new Uint8Array(), encodeJsonBody({ loss, dice })])
-      return
-    }
-    const { samples, update, vectorSha256, metrics, model, vector } = this.#saved!
-    const beside = vectorSha256 === undefined ? {} : { vectorSha256 }
-    const claim = { run, round, site: this.#site, base, samples, update, ...beside }
-    const updateSignature = signUpdate(this.#options.identity, claim)
-    const bodies = [encodeModelBody(model), encodeJsonBody(metrics), ...(vector ? [bytesOf(vector)] : [])]
-    this.#link.send({ ...header, samples, update, ...beside, updateSignature }, bodies)
+  #sendResult(work: Work): void {
+    const { run } = this.#welcome!
+    const { header, bodies } =
+      work.purpose === 'evaluate'
+        ? scoresMessage(run, this.#site, work, this.#tasks.evaluation!)
+        : updateMessage(this.#options.identity, this.#site, work, this.#saved!)
+    this.#link.send(header, bodies)
   }
 
   /** Something went wrong here that the coordinator's operator should see: said, and then the end. */
@@ -446,14 +352,4 @@ export class SiteRun {
   #tellTraffic(): void {
     this.#options.tell({ type: 'traffic', site: this.#site, ...this.#link.traffic })
   }
-}
-
-/** A step's gradient and batch statistics, laid out as a model: what a RESULT carries with `sync: step`. */
-function asUpdate({ gradients, batchStatistics, voxels, samples, metrics }: GradientOutcome) {
-  const model = { parameters: gradients, statistics: batchStatistics }
-  return { model, samples, state: new Uint8Array(), metrics: { ...metrics, voxels } }
-}
-
-function countNotFinite(values: Float32Array): number {
-  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }

@@ -19,6 +19,8 @@ export interface Timing {
   controlMs: number
   /** How long a finished run that is started again waits for sites that have not heard. */
   doneGraceMs: number
+  /** How long a site that has the end of its run waits for the answer to its goodbye. */
+  goodbyeMs: number
   /** See `Heartbeat`. */
   heartbeatMs: number
   heartbeatTimeoutMs: number
@@ -37,6 +39,7 @@ export const DEFAULT_TIMING: Timing = {
   probeMs: 500,
   controlMs: 200,
   doneGraceMs: 3000,
+  goodbyeMs: 2000,
   heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
   heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
   writeRetryMs: 1000,

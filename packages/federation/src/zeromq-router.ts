@@ -4,8 +4,8 @@ import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type RouterOptions, type RouterTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
+import { serveZap, ZAP_DOMAIN } from './zap-handler.js'
 
-const ZAP_DOMAIN = 'meshfl'
 const PORT_PATIENCE_MS = 2000
 
 /**
@@ -17,28 +17,12 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
   // A context of its own: the handler's address is one a context, and one process may hold several coordinators.
   const context = new Context({ blocky: false })
   const testKey = curveKeyPair()
-  const handler = new Router({ context, linger: 0 })
-  await handler.bind('inproc://zeromq.zap.01')
-  const replies = new SendQueue(handler, () => undefined)
-  const serveZap = async (): Promise<void> => {
-    for await (const frames of handler) {
-      const end = frames.findIndex((frame) => frame.length === 0) + 1
-      const [version, request, domain, address, , mechanism, key] = frames.slice(end)
-      if (!request) continue
-      const admitted =
-        version?.toString() === '1.0' &&
-        domain?.toString() === ZAP_DOMAIN &&
-        mechanism?.toString() === 'CURVE' &&
-        key?.length === 32 &&
-        options.admits(key)
-      if (!admitted && !(key && encodeZ85(key) === testKey.publicKey)) options.onRefused(address?.toString() ?? '?')
-      const verdict = admitted ? ['200', 'OK', 'admitted'] : ['400', 'unknown key', '']
-      replies.push(
-        [...frames.slice(0, end), '1.0', request, ...verdict, ''].map((frame) => Buffer.from(frame as string)),
-      )
-    }
-  }
-  const zap = serveZap()
+  const zap = await serveZap(context, {
+    admits: options.admits,
+    onRefused: (address, key) => {
+      if (!key || encodeZ85(key) !== testKey.publicKey) options.onRefused(address)
+    },
+  })
 
   const { heartbeat = DEFAULT_HEARTBEAT } = options
   const socket = new Router({
@@ -106,14 +90,12 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
         await hangingUp
         await queue.close()
         socket.close()
-        handler.close()
-        await Promise.all([received, zap])
+        await Promise.all([received, zap.close()])
       },
     }
   } catch (error) {
     socket.close()
-    handler.close()
-    await zap
+    await zap.close()
     throw error
   }
 }

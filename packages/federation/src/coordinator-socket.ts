@@ -1,0 +1,91 @@
+import type { ModelLayout } from '@meshfl/core'
+import type { Admissions } from './admissions.js'
+import type { Told } from './coordinator-state.js'
+import { modelBytes } from './frame.js'
+import type { Gate } from './gate.js'
+import type { Identity } from './identity.js'
+import type { Timing } from './timing.js'
+import { Traffic } from './traffic.js'
+import type { RouterTransport } from './transport.js'
+import { openRouter } from './zeromq-router.js'
+
+interface CoordinatorSocketOptions {
+  identity: Identity
+  admissions: Admissions
+  layout: ModelLayout
+  timing: Timing
+  /** Takes what comes in. */
+  gate: Pick<Gate, 'receive' | 'drop' | 'siteOf' | 'peers'>
+  tell(event: Told): void
+  onRefused(words: string): void
+  guard(work: () => void): void
+}
+
+/** The coordinator's public socket; the bytes of every site are counted on their way. */
+export class CoordinatorSocket {
+  readonly #options: CoordinatorSocketOptions
+  readonly #traffic = new Traffic()
+  #transport: RouterTransport | undefined
+  #isClosed = false
+
+  constructor(options: CoordinatorSocketOptions) {
+    this.#options = options
+  }
+
+  /** Binds it. @returns the endpoint */
+  async open(bind: string, preferredPort: number | undefined): Promise<string> {
+    const { identity, admissions, layout, timing, gate, guard, onRefused } = this.#options
+    this.#transport = await openRouter({
+      heartbeat: { intervalMs: timing.heartbeatMs, timeoutMs: timing.heartbeatTimeoutMs },
+      bind,
+      ...(preferredPort === undefined ? {} : { preferredPort }),
+      identity,
+      admits: (key) => admissions.admits(key, new Date()),
+      onMessage: (peer, frames) => {
+        if (this.#isClosed) return
+        const site = gate.siteOf(peer)
+        if (site) this.#traffic.count(site, 'received', frames)
+        guard(() => gate.receive(peer, frames))
+      },
+      // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
+      // Once more through the sockets after the wait: where the process itself was held up, its timers come first.
+      onUnreachable: (peer) => void setTimeout(() => setImmediate(() => guard(() => gate.drop(peer))), 50).unref(),
+      onRefused: (address) =>
+        guard(() => onRefused(`a connection from ${address} with an unknown key was turned away`)),
+      maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),
+    })
+    return this.#transport.endpoint
+  }
+
+  send(peer: string, frames: readonly Uint8Array[]): void {
+    const site = this.#options.gate.siteOf(peer)
+    if (site) this.#traffic.count(site, 'sent', frames)
+    this.#transport?.send(peer, frames)
+  }
+
+  /** A peer that is gone cannot be sent to: so a killed site is noticed within one interval. */
+  probe(): void {
+    for (const peer of this.#options.gate.peers) this.#transport?.send(peer, [new Uint8Array()])
+  }
+
+  /** Ends every connection; sites come back. */
+  async hangUp(): Promise<void> {
+    await this.#transport?.hangUp()
+  }
+
+  /** Tells the figures that have changed. */
+  tellTraffic(): void {
+    for (const event of this.#traffic.news()) this.#options.tell(event)
+  }
+
+  /** Tells every site's figures at the end of a round. */
+  tellTrafficOf(round: number): void {
+    for (const event of this.#traffic.atEndOf(round)) this.#options.tell(event)
+  }
+
+  /** Takes nothing more in. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#transport?.close()
+  }
+}

@@ -1,0 +1,75 @@
+import type { SiteDescription } from '@meshfl/core'
+import { afterEach, expect, test } from 'vitest'
+import { describeFake, isState, Loopback, until } from './loopback.fixture.js'
+
+let loopback: Loopback
+afterEach(() => loopback.close())
+
+test('what the study asks for is asked of the first site too', async () => {
+  loopback = new Loopback(1, { conform: { mode: 'niivue', shape: [256, 256, 256] } })
+  await loopback.start()
+  await expect(loopback.join('site-1').finished).rejects.toMatchObject({
+    message: expect.stringMatching(/site-1 was conformed with freesurfer, the study has niivue/),
+  })
+})
+
+test.each([
+  ['classes', { classes: 5 }, /site-2 has 5 classes, the study 3/],
+  ['labelMap', { labelMap: 'aseg' }, /site-2 has the label map aseg, site-1 has gw3/],
+  ['voxelSizeMm', { voxelSizeMm: 2 }, /site-2 has voxels of 2 mm, site-1 has 1 mm/],
+  ['conform', { conform: { mode: 'niivue', shape: [256, 256, 256] } }, /conformed with niivue, site-1 has freesurfer/],
+  [
+    'classNames',
+    { classNames: ['background', 'grey matter', 'white matter'] },
+    /site-2 has the classes background, grey matter, white matter, the study background, white matter, grey matter/,
+  ],
+  ['site', { site: 'site-1' }, /another site is called site-1 .*every site needs a name of its own/],
+  ['name', { site: 'site 2' }, /what the site says of itself cannot be read: .*site/s],
+  ['trainCases', { trainCases: 0 }, /site-2 has no training cases/],
+] satisfies [string, Partial<SiteDescription>, RegExp][])(
+  'a site whose %s does not fit is denied in words that name both',
+  async (_, change, words) => {
+    loopback = new Loopback(2)
+    await loopback.start()
+    loopback.join('site-1')
+    await until(() => loopback.events.some(isState('site-1', 'online')))
+    const site = loopback.join('site-2', { describe: async () => describeFake('site-2', change) })
+    await expect(site.finished).rejects.toMatchObject({
+      code: 'FEDERATION_DENIED',
+      message: expect.stringMatching(words),
+    })
+  },
+)
+
+test('a site that nobody approves is denied', async () => {
+  loopback = new Loopback(1)
+  const asked: unknown[] = []
+  await loopback.start({
+    approve: async (request) => {
+      asked.push(request)
+      return false
+    },
+  })
+  const site = loopback.join('site-1')
+  await expect(site.finished).rejects.toMatchObject({ code: 'FEDERATION_DENIED' })
+  expect(asked).toMatchObject([
+    { site: 'site-1', fingerprint: expect.stringMatching(/^([0-9a-f]{4}-){7}[0-9a-f]{4}$/) },
+  ])
+})
+
+test('an invite is for one site, and for its time', async () => {
+  loopback = new Loopback(1)
+  await loopback.start()
+  const first = loopback.join('site-1', { delayMs: 60_000 })
+  await until(() => loopback.events.some(isState('site-1', 'online')))
+  loopback.invites.set('site-2', loopback.invites.get('site-1')!)
+  await expect(loopback.join('site-2').finished).rejects.toMatchObject({ code: 'INVITE_USED' })
+  first.stop()
+  await loopback.coordinator.stop()
+  expect((await loopback.start()).invites).toEqual([])
+
+  const late = new Loopback(1)
+  await late.start({ inviteTtlSeconds: -1 })
+  expect(late.coordinator.invites).toEqual([])
+  await late.close()
+})

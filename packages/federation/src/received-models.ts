@@ -1,0 +1,42 @@
+import type { ModelState } from '@meshfl/core'
+import { decodeModelBody, decodeVectorBody, ProtocolError } from './frame.js'
+import type { Header } from './messages.js'
+import type { Welcome } from './site-link.js'
+import { STRATEGIES } from './strategies/index.js'
+
+interface Received {
+  model: ModelState
+  vector?: Float32Array
+}
+
+/** What tasks came with, by the model's hash: of the task at work and of the next. */
+export class ReceivedModels {
+  readonly #models = new Map<string, Received>()
+
+  /**
+   * @param isInUse whether a task that is not done needs a model
+   * @throws ProtocolError
+   */
+  take(
+    { purpose, base, vectorSha256 }: Header<'TASK'>,
+    bodies: readonly Uint8Array[],
+    { layout, study }: Welcome,
+    isInUse: (base: string) => boolean,
+  ): void {
+    if (!this.#models.has(base)) {
+      // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
+      for (const known of this.#models.keys()) if (!isInUse(known)) this.#models.delete(known)
+      if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
+      this.#models.set(base, { model: decodeModelBody(layout, bodies[0]!, base) })
+    }
+    if (vectorSha256 !== undefined) this.#models.get(base)!.vector = decodeVectorBody(bodies[1]!, vectorSha256)
+    else if (purpose === 'train' && STRATEGIES[study.federation.strategy].taskVector)
+      throw new ProtocolError('a task without its vector')
+  }
+
+  /** What the task that begins came with; the others' models go. */
+  begin(base: string): Received {
+    for (const known of this.#models.keys()) if (known !== base) this.#models.delete(known)
+    return this.#models.get(base)!
+  }
+}

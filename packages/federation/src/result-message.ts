@@ -1,0 +1,41 @@
+import { bytesOf, type EvaluateOutcome } from '@meshfl/core'
+import { encodeJsonBody, encodeModelBody } from './frame.js'
+import type { Identity } from './identity.js'
+import { signUpdate } from './ledger.js'
+import { type Header, PROTOCOL_VERSION, type Work } from './messages.js'
+import type { SavedRound } from './site-store.js'
+
+interface ResultMessage {
+  header: Header<'RESULT'>
+  bodies: Uint8Array[]
+}
+
+function headerOf(run: string, site: string, { purpose, round, base }: Work) {
+  return { v: PROTOCOL_VERSION, type: 'RESULT', purpose, run, round, attempt: 1, site, base } as const
+}
+
+/** The RESULT of an evaluation. */
+export function scoresMessage(run: string, site: string, work: Work, evaluation: EvaluateOutcome): ResultMessage {
+  const { cases, loss, dice } = evaluation
+  return {
+    header: { ...headerOf(run, site, work), samples: cases },
+    bodies: [new Uint8Array(), encodeJsonBody({ loss, dice })],
+  }
+}
+
+/** The RESULT of a training, signed for the ledger. */
+export function updateMessage(identity: Identity, site: string, work: Work, saved: SavedRound): ResultMessage {
+  const { run, samples, update, vectorSha256, metrics, model, vector } = saved
+  const beside = vectorSha256 === undefined ? {} : { vectorSha256 }
+  const claim = { run, round: work.round, site, base: work.base, samples, update, ...beside }
+  return {
+    header: {
+      ...headerOf(run, site, work),
+      samples,
+      update,
+      ...beside,
+      updateSignature: signUpdate(identity, claim),
+    },
+    bodies: [encodeModelBody(model), encodeJsonBody(metrics), ...(vector ? [bytesOf(vector)] : [])],
+  }
+}

@@ -1,0 +1,61 @@
+import { MeshflError, type ModelState, modelSha256, type TrainOutcome } from '@meshfl/core'
+import { encodeVectorBody } from './frame.js'
+import type { TrainMetrics, Work } from './messages.js'
+import { ownPartOf } from './own-part.js'
+import type { Welcome } from './site-link.js'
+import type { SavedRound } from './site-store.js'
+
+/**
+ * The optimiser that a round begins with: that of the last round; for one that is trained anew, that from before it.
+ * @param saved the last round that was trained
+ */
+export function stateBefore(
+  saved: SavedRound | null,
+  { round, base }: Pick<Work, 'round' | 'base'>,
+): Uint8Array | null {
+  if (!saved) return null
+  return isAnew(saved, round, base) ? saved.stateBefore : saved.stateAfter
+}
+
+/** The site's own model that a round begins with, as `stateBefore`. */
+export function ownBefore(saved: SavedRound | null, { round, base }: Pick<Work, 'round' | 'base'>): ModelState | null {
+  if (!saved) return null
+  return isAnew(saved, round, base) ? saved.ownBefore : saved.model
+}
+
+function isAnew(saved: SavedRound, round: number, base: string): boolean {
+  return saved.round === round && saved.base !== base
+}
+
+/** What a site keeps of a round that it has trained. @throws MeshflError `UPDATE_NOT_FINITE` */
+export function savedRound(
+  work: Work,
+  outcome: TrainOutcome & { metrics: TrainMetrics },
+  last: SavedRound | null,
+  { run, study }: Welcome,
+): SavedRound {
+  const { model, samples, state, metrics, vector } = outcome
+  const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
+  const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
+  if (notFinite > 0) {
+    const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
+    throw new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' })
+  }
+  return {
+    run,
+    round: work.round,
+    base: work.base,
+    update: modelSha256(model),
+    samples,
+    metrics,
+    model: { parameters: model.parameters.slice(), statistics: model.statistics.slice() },
+    ...(vector ? { vector: vector.slice(), vectorSha256: encodeVectorBody(vector).vectorSha256 } : {}),
+    ownBefore: ownPartOf(study.federation) === 'nothing' ? null : ownBefore(last, work),
+    stateBefore: stateBefore(last, work),
+    stateAfter: state,
+  }
+}
+
+function countNotFinite(values: Float32Array): number {
+  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
+}
