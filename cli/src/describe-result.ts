@@ -1,6 +1,6 @@
 import type { EventOf } from '@meshfl/core'
 
-interface RunResult {
+export interface RunResult {
   rounds: number
   parametersSha256: string
   best: { round: number; foregroundDice: number } | null

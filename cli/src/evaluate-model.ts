@@ -2,15 +2,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { canonicalJson, type EventSink, MeshflError, readEventLog, sha256 } from '@meshfl/core'
 import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
-import {
-  type CaseMetrics,
-  type Comparison,
-  checkGate,
-  curvesFromEvents,
-  evaluateCase,
-  siteCurvesFromEvents,
-  sliceImages,
-} from '@meshfl/evaluation'
+import { type CaseMetrics, type Comparison, checkGate, evaluateCase, runFigures, sliceImages } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
@@ -115,8 +107,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       gates: options.gates,
       comparisons: options.comparisons,
       notes,
-      curves: curvesFromEvents(events),
-      siteCurves: siteCurvesFromEvents(events),
+      ...runFigures(events),
     },
     slices: slices.worst(),
     leftOut: [],

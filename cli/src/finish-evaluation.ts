@@ -26,7 +26,9 @@ export async function finishEvaluation(
     },
     [
       ...(leftOut.length > 0 ? [leftOutText(leftOut, report.gate === 'failed' ? '' : ' (so the exit code is 3)')] : []),
-      `foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`,
+      ...(report.cases.length === 0
+        ? []
+        : [`foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`]),
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
       ...report.gates.map(({ outcome, reason }) => `gate ${outcome}: ${reason}`),
       `report: ${join(folder, 'report.html')}`,

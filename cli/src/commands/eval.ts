@@ -25,7 +25,10 @@ export function evalCommand(): Command {
           'Score a model on a split of a dataset, or a folder of predictions against a folder of labels; write a report; gate',
         )
         .argument('[model]', 'a run folder (its best model) or a model file')
-        .option('--data <dataset>', 'the dataset to score on')
+        .option(
+          '--data <dataset>',
+          'the dataset to score on; without it the report is of the run alone: curves, sites, traffic',
+        )
         .addOption(new Option('--split <name>', 'which cases').choices(['train', 'valid', 'test']).default('test'))
         .option('--pred <dir>', 'predicted label maps, instead of a model')
         .option('--truth <dir>', 'true label maps of the same names')
@@ -95,8 +98,21 @@ export function evalCommand(): Command {
           engine: await engineFromOptions(options),
           onSession: output.events,
         })
+      } else if (model !== undefined && options.data === undefined && options.pred === undefined) {
+        if (gates.length > 0) throw usage('a gate needs cases', 'give --data, or leave out --min-dice and --min')
+        const [{ openTrainedModel }, { reportRun }] = await Promise.all([
+          import('../trained-model.js'),
+          import('../report-run.js'),
+        ])
+        const trained = await openTrainedModel(model)
+        if (trained.run === undefined)
+          throw usage(`${model} is a model file, and there is nothing to score it on`, 'give --data, or name a run')
+        evaluation = reportRun(trained.run, trained)
       } else {
-        throw usage('eval needs a model and --data, or --pred and --truth', 'meshfl eval ./run --data ./dataset')
+        throw usage(
+          'eval needs a run or a model with --data, or --pred and --truth',
+          'meshfl eval ./run --data ./dataset',
+        )
       }
       const { finishEvaluation } = await import('../finish-evaluation.js')
       const report = await finishEvaluation(evaluation, options.out, output)

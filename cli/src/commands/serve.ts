@@ -37,10 +37,10 @@ export function serveCommand(): Command {
       onPause: (paused: boolean) => pause(paused),
     }
     await runCommand(options, request, async ({ output, signal }) => {
-      const [{ startFederationRun }, { studyForRun }, { describeResult }] = await Promise.all([
+      const [{ startFederationRun }, { studyForRun }, { describeFederation }] = await Promise.all([
         import('../federation-run.js'),
         import('../study-for-run.js'),
-        import('../describe-result.js'),
+        import('../describe-federation.js'),
       ])
       const study = await studyForRun(options.out, options)
       const federation = {
@@ -67,7 +67,7 @@ export function serveCommand(): Command {
       pause = (paused) => (paused ? run.coordinator.pause() : run.coordinator.resume())
       try {
         const result = await run.coordinator.finished
-        output.result(...describeResult(result, options.out))
+        output.result(...describeFederation(result, options.out))
       } finally {
         await run.close()
       }

@@ -41,13 +41,13 @@ export function simulateCommand(): Command {
   ).action(async (path: string, options: SimulateOptions) => {
     const howToContinue = `go on with: meshfl simulate ${path} --out ${options.out}`
     await runCommand(options, { title: 'meshfl simulate', live: true, howToContinue }, async ({ output, signal }) => {
-      const [{ MeshflError }, { openDataset }, { studyForRun }, { simulateFederation }, { describeResult }] =
+      const [{ MeshflError }, { openDataset }, { studyForRun }, { simulateFederation }, { describeFederation }] =
         await Promise.all([
           import('@meshfl/core'),
           import('@meshfl/dataset'),
           import('../study-for-run.js'),
           import('../simulate-federation.js'),
-          import('../describe-result.js'),
+          import('../describe-federation.js'),
         ])
       const { manifest } = await openDataset(path)
       if (manifest.sites.length === 0) {
@@ -69,7 +69,7 @@ export function simulateCommand(): Command {
         output,
         signal,
       })
-      output.result(...describeResult(result, options.out))
+      output.result(...describeFederation(result, options.out))
     })
   })
 }

@@ -235,6 +235,15 @@ export const EventSchema = z.discriminatedUnion('type', [
     parametersSha256: z.string(),
     best: z.object({ round, foregroundDice: z.number() }).nullable(),
     path: z.string(),
+    /** Of a federation: bytes to and from all sites over the whole run. */
+    traffic: z
+      .object({
+        bytesSent: z.int(),
+        bytesReceived: z.int(),
+        payloadSent: z.int(),
+        payloadReceived: z.int(),
+      })
+      .optional(),
   }),
   z.object({
     type: z.literal('report'),

@@ -1,14 +1,16 @@
-import { type MeshflEvent, now } from '@meshfl/core'
+import { now } from '@meshfl/core'
 import type { CaseMetrics } from './case-metrics.js'
 import { type Gate, judgeGate } from './gates.js'
 import { METRICS } from './metrics/registry.js'
 import {
   type Comparison,
+  type CrossSite,
   type CurvePoint,
   REPORT_FORMAT,
   type Report,
   ReportSchema,
   type SiteCurve,
+  type SiteTraffic,
   type Summary,
 } from './report.js'
 import { statisticOf } from './statistics.js'
@@ -32,6 +34,8 @@ export interface ReportInput {
   comparisons?: readonly Comparison[] | undefined
   curves?: readonly CurvePoint[] | undefined
   siteCurves?: readonly SiteCurve[] | undefined
+  crossSite?: CrossSite | undefined
+  traffic?: readonly SiteTraffic[] | undefined
   notes?: readonly string[] | undefined
 }
 
@@ -68,6 +72,8 @@ export function buildReport(input: ReportInput): Report {
     ...(input.comparisons?.length ? { comparisons: input.comparisons } : {}),
     ...(input.curves?.length ? { curves: input.curves } : {}),
     ...(input.siteCurves?.length ? { siteCurves: input.siteCurves } : {}),
+    ...(input.crossSite ? { crossSite: input.crossSite } : {}),
+    ...(input.traffic?.length ? { traffic: input.traffic } : {}),
     ...(input.notes?.length ? { notes: input.notes } : {}),
     cases,
   })
@@ -87,42 +93,4 @@ export function summarize(cases: readonly CaseMetrics[], classNames: readonly st
       ]),
     ),
   }
-}
-
-/** The curves of a run from its events, a point a round. A round that was done twice, after a crash, keeps its last. */
-export function curvesFromEvents(events: Iterable<MeshflEvent>): CurvePoint[] {
-  const points = new Map<number, CurvePoint>()
-  for (const event of events) {
-    if (event.type !== 'round-finished') continue
-    points.set(event.round, {
-      round: event.round,
-      trainLoss: event.trainLoss,
-      trainForegroundDice: event.trainDice?.foregroundDice ?? null,
-      validLoss: event.validLoss,
-      validForegroundDice: event.validDice?.foregroundDice ?? null,
-    })
-  }
-  return [...points.values()].sort((a, b) => a.round - b.round)
-}
-
-/** The curves of each site of a federation, sorted by name. Of a run on one machine, whose curves are those of the run, there are none. */
-export function siteCurvesFromEvents(events: Iterable<MeshflEvent>): SiteCurve[] {
-  const sites = new Map<string, Map<number, CurvePoint>>()
-  for (const event of events) {
-    if (event.type !== 'site-trained' && event.type !== 'site-evaluated') continue
-    const points = sites.get(event.site) ?? new Map<number, CurvePoint>()
-    sites.set(event.site, points)
-    const nothing = { trainLoss: null, trainForegroundDice: null, validLoss: null, validForegroundDice: null }
-    const before = points.get(event.round) ?? { round: event.round, ...nothing }
-    const { loss, dice } = event
-    const measured =
-      event.type === 'site-trained'
-        ? { trainLoss: loss, trainForegroundDice: dice.foregroundDice }
-        : { validLoss: loss, validForegroundDice: event.cases > 0 ? dice.foregroundDice : null }
-    points.set(event.round, { ...before, ...measured })
-  }
-  if (sites.size < 2) return []
-  return [...sites]
-    .map(([site, points]) => ({ site, points: [...points.values()].sort((a, b) => a.round - b.round) }))
-    .sort((a, b) => (a.site < b.site ? -1 : 1))
 }

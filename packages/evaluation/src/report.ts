@@ -1,4 +1,4 @@
-import { DiceSchema, type EventOf } from '@meshfl/core'
+import { CrossScoreSchema, DiceSchema, type EventOf } from '@meshfl/core'
 import { z } from 'zod'
 import { CaseMetricsSchema } from './case-metrics.js'
 import { GateOutcomeSchema } from './gates.js'
@@ -30,6 +30,28 @@ export type CurvePoint = z.infer<typeof CurvePointSchema>
 /** The rounds of one site: its training, and the global model on its validation cases. */
 export const SiteCurveSchema = z.strictObject({ site: z.string(), points: z.array(CurvePointSchema) })
 export type SiteCurve = z.infer<typeof SiteCurveSchema>
+
+/** Every site's last model, and the global one, on every site's validation cases. */
+export const CrossSiteSchema = z.strictObject({ round: z.int(), scores: z.array(CrossScoreSchema) })
+export type CrossSite = z.infer<typeof CrossSiteSchema>
+
+const bytes = z.int().min(0)
+
+/** Bytes between the coordinator and a site over a run, in the TCP stream; sent: to the site. */
+export const SiteTrafficSchema = z.strictObject({
+  site: z.string(),
+  /** Rounds that were counted. */
+  rounds: z.int(),
+  bytesSent: bytes,
+  bytesReceived: bytes,
+  /** Of them models, scores and descriptions, without framing, encryption and signatures. */
+  payloadSent: bytes,
+  payloadReceived: bytes,
+  /** Bytes of a round: the median. */
+  roundSent: bytes,
+  roundReceived: bytes,
+})
+export type SiteTraffic = z.infer<typeof SiteTrafficSchema>
 
 /** The same cases by other means, for example the best intensity thresholds: what the model must beat. */
 export const ComparisonSchema = z.strictObject({ name: z.string(), dice: DiceSchema, note: z.string().optional() })
@@ -71,6 +93,8 @@ export const ReportSchema = z.strictObject({
   comparisons: z.array(ComparisonSchema).optional(),
   curves: z.array(CurvePointSchema).optional(),
   siteCurves: z.array(SiteCurveSchema).optional(),
+  crossSite: CrossSiteSchema.optional(),
+  traffic: z.array(SiteTrafficSchema).optional(),
   /** Whatever a reader must know: cases in error and left out, values replaced. */
   notes: z.array(z.string()).optional(),
   cases: z.array(CaseMetricsSchema),

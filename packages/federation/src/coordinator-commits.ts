@@ -180,13 +180,29 @@ export class Commits {
   }
 
   #combine(round: number, steps: number, entries: readonly JournalEntry[]): RoundOutput {
-    const { layout, study, admissions, stepOptimizer } = this.#options
-    if (study.federation.sync === 'step') {
-      const update = combineSteps(layout, entries)
-      return stepOptimizer!.step(this.#model, update, this.#state, round - 1, study.rounds * steps)
-    }
+    const { sync, strategy } = this.#options.study.federation
+    const output = sync === 'step' ? this.#step(round, steps, entries) : this.#combineRound(entries)
+    const { parameters, statistics } = output.model
+    if (findNotFinite(parameters) < 0 && findNotFinite(statistics) < 0) return output
+    const what = sync === 'step' ? `step ${round} made a model` : `${strategy} made a model of round ${round}`
+    throw new MeshflError('AGGREGATE_NOT_FINITE', `${what} that is not finite`, {
+      hint:
+        sync === 'step'
+          ? 'lower maxLearningRate'
+          : 'lower serverLearningRate; with hostile sites use median, trimmed-mean or krum',
+    })
+  }
+
+  #step(round: number, steps: number, entries: readonly JournalEntry[]): RoundOutput {
+    const { layout, study, stepOptimizer } = this.#options
+    const update = combineSteps(layout, entries)
+    return stepOptimizer!.step(this.#model, update, this.#state, round - 1, study.rounds * steps)
+  }
+
+  #combineRound(entries: readonly JournalEntry[]): RoundOutput {
+    const { layout, study, admissions } = this.#options
     const { strategy, strategyOptions, batchNorm } = study.federation
-    const output = STRATEGIES[strategy].combine({
+    return STRATEGIES[strategy].combine({
       layout,
       base: this.#model,
       contributions: sortedBySite(entries),
@@ -194,11 +210,6 @@ export class Commits {
       options: strategyOptions,
       state: this.#state,
       population: populationOf(admissions.sites),
-    })
-    const { parameters, statistics } = output.model
-    if (findNotFinite(parameters) < 0 && findNotFinite(statistics) < 0) return output
-    throw new MeshflError('AGGREGATE_NOT_FINITE', `${strategy} made a model of round ${round} that is not finite`, {
-      hint: 'lower serverLearningRate; with hostile sites use median, trimmed-mean or krum',
     })
   }
 

@@ -20,7 +20,7 @@ import {
   waitingWords,
 } from './coordinator-view.js'
 import { begin } from './progress-clock.js'
-import { joinSummaries, summarize } from './round-summary.js'
+import { addStep, joinSummaries, summarize } from './round-summary.js'
 
 /**
  * What follows from the state alone.
@@ -59,6 +59,8 @@ export function committed(draft: Draft, result: string): void {
     draft.state.members.clear()
     return
   }
+  for (const [site, { cases, loss, dice, seconds, update }] of draft.state.siteSteps ?? [])
+    draft.tell({ type: 'site-trained', site, round: shown, loss, dice, samples: cases, seconds, updateSha256: update })
   const sites = [...draft.state.results.keys()].sort()
   draft.tell({
     type: 'update-applied',
@@ -165,6 +167,10 @@ function commit(draft: Draft): void {
   const results = [...state.results].map(([site, { samples, metrics }]) => ({ ...metrics, site, weight: samples }))
   const { step } = placeIn(draft.state, state.round + 1)
   state.trained = joinSummaries(step > 1 ? state.trained : null, summarize(results))
+  if (state.config.sync === 'step') {
+    const before = step === 1 ? new Map() : state.siteSteps
+    state.siteSteps = before && addStep(before, state.results)
+  }
   const sites = [...state.results.keys()].sort()
   const leftOut = findLeftOut(state)
   state.leftOut = leftOut

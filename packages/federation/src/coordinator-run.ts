@@ -271,7 +271,7 @@ export class CoordinatorRun {
       case 'finish': {
         const { best, base } = this.#state
         const { round } = placeIn(this.#state, this.#state.round)
-        this.#socket.tellTraffic()
+        this.#socket.tellTrafficOf(round) // what the comparison and the final model took is part of the run's sum
         const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
         this.#close().then(() => this.#resolve(result), this.#reject)
         break

@@ -3,7 +3,7 @@ import { type Comparison, newComparison } from './coordinator-comparison.js'
 import type { StepPlace } from './coordinator-steps.js'
 import type { Header, TrainMetrics, Work } from './messages.js'
 import { newProgress, type Progress, type ProgressConfig } from './progress-clock.js'
-import type { SiteMetrics, Summary } from './round-summary.js'
+import type { SiteMetrics, SiteSteps, Summary } from './round-summary.js'
 
 /** Times in milliseconds. */
 interface CoordinatorConfig {
@@ -84,6 +84,8 @@ export interface CoordinatorState {
   /** Who is missing in the round that is being committed. */
   readonly leftOut: readonly LeftOut[]
   readonly trained: Summary | null
+  /** With `sync: step`, by site; null where this process has not seen the round's first step: then nobody can say. */
+  readonly siteSteps: ReadonlyMap<string, SiteSteps> | null
   readonly evaluated: Summary | null
   readonly phaseSince: number
   readonly roundSince: number
@@ -248,6 +250,7 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     evaluations: new Map(),
     leftOut: [],
     trained: start.trained,
+    siteSteps: null,
     evaluated: null,
     phaseSince: start.at,
     roundSince: start.at,

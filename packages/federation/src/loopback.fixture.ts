@@ -10,6 +10,7 @@ import {
   type ModelState,
   type SiteDescription,
   type SiteTrainer,
+  type StepOptimizer,
   type Study,
   StudySchema,
   sha256,
@@ -72,6 +73,21 @@ export function createFakeTrainer(site: string, options: TinyTrainerOptions = {}
 
 export function describeFake(site: string, change: Partial<SiteDescription> = {}): SiteDescription {
   return { ...describeTinySite(site), trainCases: 20, engine: 'test', ...change }
+}
+
+/** Takes steps of plain gradient descent with momentum, so that a step depends on those before it. */
+export const TINY_OPTIMIZER: StepOptimizer = {
+  step({ parameters, statistics }, { gradients, batchStatistics }, state) {
+    const before = state ? new Float64Array(new Uint8Array(state).buffer) : new Float64Array(parameters.length)
+    const momentum = before.map((value, i) => 0.5 * value + gradients[i]!)
+    return {
+      model: {
+        parameters: parameters.map((value, i) => value - 0.1 * momentum[i]!),
+        statistics: statistics.map((value, i) => 0.9 * value + 0.1 * batchStatistics[i]!),
+      },
+      state: new Uint8Array(momentum.buffer),
+    }
+  },
 }
 
 /** Writes that wait for nothing and say nothing. */

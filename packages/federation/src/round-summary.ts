@@ -1,4 +1,5 @@
 import type { Dice } from '@meshfl/core'
+import type { Result } from './coordinator-state.js'
 
 /** Loss and Dice of one site, and how many cases they are means over. */
 export interface SiteMetrics {
@@ -36,6 +37,28 @@ export function joinSummaries(before: Summary | null, next: Summary): Summary {
   if (!before) return next
   const parts = [before, next].map(({ cases, loss, dice }, i) => ({ site: `${i}`, weight: cases, loss, dice }))
   return summarize(parts)
+}
+
+/** What a site has trained in the steps of a round so far. */
+export interface SiteSteps extends Summary {
+  seconds: number
+  /** Hash of its last update. */
+  update: string
+}
+
+/** Adds a step's results to those of the steps of the round before it. */
+export function addStep(
+  before: ReadonlyMap<string, SiteSteps>,
+  results: ReadonlyMap<string, Result>,
+): Map<string, SiteSteps> {
+  const after = new Map(before)
+  for (const [site, { samples, update, metrics }] of results) {
+    const known = before.get(site)
+    const { loss, dice, seconds } = metrics
+    const summary = joinSummaries(known ?? null, { cases: samples, loss, dice })
+    after.set(site, { ...summary, seconds: (known?.seconds ?? 0) + seconds, update })
+  }
+  return after
 }
 
 /** Sites without a value do not count; null when none has one. */

@@ -65,10 +65,7 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
         `best so far: foreground Dice ${formatFigure(event.foregroundDice, 4)} at round ${event.round}`,
       )
     case 'cross-site':
-      return sentence(
-        'info',
-        `every site's model is scored at every site: ${event.scores.length} figures in events.jsonl`,
-      )
+      return sentence('info', `every site's model is scored at every site: ${plural(event.scores.length, 'figure')}`)
     case 'log':
       return sentence(event.level, event.site === undefined ? event.message : `${event.site}: ${event.message}`)
     case 'dataset': {

@@ -100,7 +100,7 @@ describe('report.html', () => {
       model: null,
       split: null,
     })
-    expect(renderHtml(bare, [])).toContain('no case has a value')
+    expect(renderHtml(bare, [])).toContain('no case scored')
     const classNames = ['background', 'x', 'x 2']
     const empty = evaluateCase({ subject: 's', truth: [0], prediction: [0], classNames, voxelVolumeMl: 1 })
     expect(renderHtml(reportOf('x', { cases: [empty], gates: [] }), [])).not.toMatch(/NaN|undefined|Infinity/)

@@ -5,6 +5,7 @@ import type { CaseSlices } from '../../slices/slice-images.js'
 import { countText, DISCLAIMER, emptyText, meshflDiceName, ratioText, repeatedText } from '../format.js'
 import { classKey } from './class-key.js'
 import { curves } from './curves.js'
+import { crossSiteSection, trafficSection } from './federation-section.js'
 import { html, Markup } from './markup.js'
 import { type ShownCase, sliceSection } from './slice-section.js'
 import { stripPlot } from './strip-plot.js'
@@ -25,7 +26,7 @@ export function renderHtml(report: Report, slices: readonly CaseSlices[]): strin
     return found ? [{ anchor: `case-${i + 1}`, metrics, slices: found }] : []
   })
   const anchors = new Map(shown.map((one) => [one.metrics.subject, one.anchor]))
-  const title = `${report.dataset.name}${report.split === null ? '' : `, ${report.split} split`}: segmentation report`
+  const title = `${report.dataset.name}${report.split === null ? '' : `, ${report.split} split`}: ${report.cases.length > 0 ? 'segmentation' : 'training'} report`
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -40,13 +41,14 @@ export function renderHtml(report: Report, slices: readonly CaseSlices[]): strin
 <main>
 ${header(report)}
 ${notices(report)}
-${figures(report)}
+${report.cases.length > 0 ? figures(report) : undefined}
 ${gates(report)}
-<section aria-labelledby="classes"><h2 id="classes">Dice by class</h2>${stripPlot(report)}${classTable(report)}</section>
-<section aria-labelledby="cases"><h2 id="cases">Cases</h2><p class="lead">Worst first. Volumes in millilitres; an error is the predicted minus the true volume.</p>${caseTable(report, anchors)}</section>
+${report.cases.length > 0 ? cases(report, anchors) : undefined}
 ${sliceSection(report, shown)}
 ${curves(report)}
+${crossSiteSection(report)}
 ${siteSection(report)}
+${trafficSection(report)}
 ${method(report)}
 </main>
 <footer><p>${DISCLAIMER} Made by ${report.tool}.</p></footer>
@@ -57,7 +59,7 @@ ${method(report)}
 
 function header(report: Report): Markup {
   const split = report.split === null ? undefined : html` <small>${report.split} split</small>`
-  return html`<header><p class="kicker">Segmentation report</p><h1>${report.dataset.name}${split}</h1><p class="meta"><span><b>${countText(report.cases.length, 'case')}</b></span>${
+  return html`<header><p class="kicker">${report.cases.length > 0 ? 'Segmentation report' : 'Training report'}</p><h1>${report.dataset.name}${split}</h1><p class="meta"><span><b>${report.cases.length > 0 ? countText(report.cases.length, 'case') : 'no case scored'}</b></span>${
     report.model ? html`<span>model <b>${report.model.name}</b></span>` : html`<span>predictions from a folder</span>`
   }${report.engine ? html`<span><b>${report.engine.name}</b> on ${report.engine.device}</span>` : undefined}<span>${dateText(report.created)}</span></p></header>`
 }
@@ -97,24 +99,38 @@ function gates(report: Report): Markup | undefined {
   )}</ul>`
 }
 
+function cases(report: Report, anchors: ReadonlyMap<string, string>): Markup {
+  return html`<section aria-labelledby="classes"><h2 id="classes">Dice by class</h2>${stripPlot(report)}${classTable(report)}</section>
+<section aria-labelledby="cases"><h2 id="cases">Cases</h2><p class="lead">Worst first. Volumes in millilitres; an error is the predicted minus the true volume.</p>${caseTable(report, anchors)}</section>`
+}
+
 function method(report: Report): Markup {
   const fact = (name: string, value: Markup | string | undefined): Markup | undefined =>
     value === undefined ? undefined : html`<dt>${name}</dt><dd>${value}</dd>`
   const { engine, model, dataset } = report
   const mean = report.summary.meshflDice.mean
-  return html`<section aria-labelledby="method"><h2 id="method">How this was measured</h2><dl class="facts">${[
-    fact('Foreground Dice', 'For each case the mean Dice of all classes but background; then the mean over cases.'),
-    fact(
-      meshflDiceName(report),
-      `${ratioText(mean)}. The mean over all classes, background among them, in which a class that is in neither volume counts 0. Background is easy, so it is nearly always higher than the foreground Dice and must not be compared with it.`,
-    ),
-    fact(
-      'Counts',
-      'TP, FP, FN, TN: voxels of a case that are rightly this class, wrongly this class, wrongly another, rightly another.',
-    ),
-    ...METRICS.map((metric) => fact(metric.name, metric.definition)),
-    fact('Empty classes', emptyText(report)),
-    fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
+  const measured =
+    report.cases.length === 0
+      ? []
+      : [
+          fact(
+            'Foreground Dice',
+            'For each case the mean Dice of all classes but background; then the mean over cases.',
+          ),
+          fact(
+            meshflDiceName(report),
+            `${ratioText(mean)}. The mean over all classes, background among them, in which a class that is in neither volume counts 0. Background is easy, so it is nearly always higher than the foreground Dice and must not be compared with it.`,
+          ),
+          fact(
+            'Counts',
+            'TP, FP, FN, TN: voxels of a case that are rightly this class, wrongly this class, wrongly another, rightly another.',
+          ),
+          ...METRICS.map((metric) => fact(metric.name, metric.definition)),
+          fact('Empty classes', emptyText(report)),
+          fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
+        ]
+  return html`<section aria-labelledby="method"><h2 id="method">${report.cases.length === 0 ? 'What this is of' : 'How this was measured'}</h2><dl class="facts">${[
+    ...measured,
     fact('Model', model ? html`${model.name}, SHA-256 <code>${model.sha256}</code>` : undefined),
     fact(
       'Engine',

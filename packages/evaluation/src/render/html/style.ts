@@ -54,7 +54,7 @@ th:first-child,td:first-child{padding-left:14px}th:last-child,td:last-child{padd
 tbody th,th.name,td.name{text-align:left}
 tbody th{position:sticky;left:0;background:var(--page);min-width:9.5em;max-width:300px;white-space:normal;overflow-wrap:break-word}
 thead th.name{position:sticky;left:0;background:var(--page)}
-tr.total th,tr.total td{font-weight:600}
+tr.total th,tr.total td,td.best{font-weight:600}
 tr.aside th,tr.aside td,td.quiet{color:var(--muted)}
 td.bar{min-width:150px}
 .track{display:inline-block;width:84px;height:6px;margin-right:10px;border-radius:3px;background:var(--line);vertical-align:1px;overflow:hidden;print-color-adjust:exact;-webkit-print-color-adjust:exact}
