@@ -25,6 +25,7 @@ import { findNotFinite } from './vector-tensor.js'
 
 /** Rounds whose files are not written yet, after which a round waits for them. */
 const MOST_DUE = 64
+const DERIVE_AFTER_MS = 50
 
 type Due = Pick<SavedCommit, 'commit' | 'model'> & { isScored: boolean }
 
@@ -58,6 +59,7 @@ export class Commits {
   /** Commits whose files are to be written; `scored` ones have their round's file already. */
   #due: Due[] = []
   #deriving: Promise<void> | undefined
+  #hurry: () => void = () => undefined
   #isClosed = false
 
   constructor(options: CommitsOptions) {
@@ -102,7 +104,7 @@ export class Commits {
     entries: readonly JournalEntry[],
   ): Promise<string | null> {
     const { identity, store, runId, at } = this.#options
-    while (this.#due.length >= MOST_DUE) await this.#deriving
+    while (this.#due.length >= MOST_DUE) await this.#derived()
     const { model, state } = this.#combine(round, steps, entries)
     const result = modelSha256(model)
     const line = writeLedgerLine(identity, {
@@ -157,7 +159,7 @@ export class Commits {
       return
     }
     await written
-    await this.#deriving
+    await this.#derived()
     await this.#checkpoint(commit.round)
   }
 
@@ -168,7 +170,7 @@ export class Commits {
 
   /** When nothing is written any more. */
   async settled(): Promise<void> {
-    await this.#deriving?.catch(() => undefined)
+    await this.#derived()?.catch(() => undefined)
     await this.#options.store.close()
   }
 
@@ -213,12 +215,25 @@ export class Commits {
     })
   }
 
+  /** When what follows from the commits so far is written: at once, not a moment later. */
+  #derived(): Promise<void> | undefined {
+    this.#hurry()
+    return this.#deriving
+  }
+
   #derive(due: Due): void {
     this.#due.push(due)
     if (this.#deriving) return
-    this.#deriving = this.#writeDue().finally(() => {
-      this.#deriving = undefined
+    // Rounds of a few milliseconds have their files written together.
+    const wait = new Promise<void>((resolve) => {
+      this.#hurry = resolve
+      setTimeout(resolve, DERIVE_AFTER_MS)
     })
+    this.#deriving = wait
+      .then(() => this.#writeDue())
+      .finally(() => {
+        this.#deriving = undefined
+      })
     this.#deriving.catch(this.#options.onFailed)
   }
 

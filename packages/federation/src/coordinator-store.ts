@@ -101,7 +101,7 @@ export interface SavedRun {
 /** A record of the log, kept so that a log that begins anew can begin with it. */
 interface Kept {
   round: number
-  isCommit: boolean
+  kind: typeof UPDATE | typeof COMMIT | typeof SCORES
   encode(): LogRecord
 }
 
@@ -162,13 +162,14 @@ export class CoordinatorStore {
 
   /** Keeps a round's model and ledger line; when it resolves, they are on disk, and so is all that was kept before. */
   writeCommit(saved: SavedCommit): Promise<void> {
+    this.#kept = this.#kept.filter(({ kind }) => kind !== UPDATE) // a commit takes their place
     return this.#append(this.#keepCommit(saved))
   }
 
   /** Keeps how the sites scored the last commit's model. */
   writeScores(commit: Commit): Promise<void> {
     const bytes = Buffer.from(JSON.stringify(commit))
-    return this.#append({ round: commit.round, isCommit: false, encode: () => ({ kind: SCORES, bytes }) })
+    return this.#append({ round: commit.round, kind: SCORES, encode: () => ({ kind: SCORES, bytes }) })
   }
 
   /** Whether the log has grown so long that it should begin anew. */
@@ -178,7 +179,7 @@ export class CoordinatorStore {
 
   /** Forgets what came before the commit of this round: all that follows from it is on disk. */
   async forgetBefore(round: number): Promise<void> {
-    const first = this.#kept.findIndex((kept) => kept.isCommit && kept.round === round)
+    const first = this.#kept.findIndex((kept) => kept.kind === COMMIT && kept.round === round)
     if (first < 0) return
     this.#kept = this.#kept.slice(first)
     await this.#restart()
@@ -208,7 +209,7 @@ export class CoordinatorStore {
         ...updateTensors(updates),
       ]),
     })
-    return { round: commit.round, isCommit: true, encode }
+    return { round: commit.round, kind: COMMIT, encode }
   }
 
   #keepUpdate(entry: JournalEntry): Kept {
@@ -221,7 +222,7 @@ export class CoordinatorStore {
         metadata: { result: JSON.stringify(result) },
       }),
     })
-    return { round: entry.round, isCommit: false, encode }
+    return { round: entry.round, kind: UPDATE, encode }
   }
 
   #replay(records: readonly LogRecord[]): SavedRun | null {

@@ -13,7 +13,7 @@ export function combineSteps(
   const sorted = sortedBySite(entries)
   const byVoxels = sorted.map(({ model, metrics }) => ({ model, samples: metrics.voxels! }))
   return {
-    gradients: Float32Array.from(weightedMean(sorted, ({ model }) => model.parameters)),
+    gradients: new Float32Array(weightedMean(sorted, ({ model }) => model.parameters)),
     batchStatistics: meanStatistics(layout, byVoxels, 'pooled'),
     voxels: byVoxels.reduce((sum, { samples }) => sum + samples, 0),
   }
