@@ -17,8 +17,8 @@ const MOST_TIMES = 4
 export class SharedRounds {
   readonly #log: DurableLog
   readonly #sites: string[]
-  /** What each site keeps. */
-  readonly #last = new Map<string, LogRecord>()
+  /** What each site keeps: encoded when it is written, and again when the log begins anew. */
+  readonly #last = new Map<string, { kind: number; length: number; encode(): Uint8Array }>()
   #lastBytes = 0
   #isRestarting = false
 
@@ -26,7 +26,8 @@ export class SharedRounds {
     this.#log = log
     const list = records.findLast(({ kind }) => kind === SITES)
     this.#sites = list ? (JSON.parse(Buffer.from(list.bytes).toString('utf8')) as string[]) : []
-    for (const record of records) if (record.kind !== SITES) this.#keep(this.#sites[record.kind - FIRST_SITE]!, record)
+    for (const { kind, bytes } of records)
+      if (kind !== SITES) this.#keep(this.#sites[kind - FIRST_SITE]!, kind, bytes.length, () => bytes)
   }
 
   /** @param path the log is `<path>.a` and `<path>.b` */
@@ -42,8 +43,8 @@ export class SharedRounds {
   /** The part of one site. */
   of(site: string): SiteRounds {
     return {
-      read: async () => this.#last.get(site)?.bytes,
-      write: (bytes) => this.#write(site, bytes),
+      read: async () => this.#last.get(site)?.encode(),
+      write: (encode) => this.#write(site, encode),
       close: async () => undefined,
     }
   }
@@ -53,10 +54,10 @@ export class SharedRounds {
     return this.#log.close()
   }
 
-  #write(site: string, bytes: Uint8Array): Promise<void> {
+  #write(site: string, encode: () => Uint8Array): Promise<void> {
     const known = this.#last.get(site)?.kind
-    const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, bytes }
-    this.#keep(site, record)
+    const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, bytes: encode() }
+    this.#keep(site, record.kind, record.bytes.length, encode)
     if (this.#isRestarting || this.#log.bytes < Math.max(LEAST_BYTES, MOST_TIMES * this.#lastBytes)) {
       // In one batch with the record; and the last of a batch is on the disk when all of it is.
       if (known === undefined) void this.#log.append(this.#list()).catch(() => undefined)
@@ -68,13 +69,14 @@ export class SharedRounds {
     })
   }
 
-  #keep(site: string, record: LogRecord): void {
-    this.#lastBytes += record.bytes.length - (this.#last.get(site)?.bytes.length ?? 0)
-    this.#last.set(site, record)
+  #keep(site: string, kind: number, length: number, encode: () => Uint8Array): void {
+    this.#lastBytes += length - (this.#last.get(site)?.length ?? 0)
+    this.#last.set(site, { kind, length, encode })
   }
 
   #snapshot(): LogRecord[] {
-    return [this.#list(), ...this.#last.values()]
+    const last = [...this.#last.values()].map(({ kind, encode }) => ({ kind, bytes: encode() }))
+    return [this.#list(), ...last]
   }
 
   #list(): LogRecord {

@@ -8,8 +8,11 @@ const ROUND = 1
 export interface SiteRounds {
   /** The last round that was kept; called before the first `write`. */
   read(): Promise<Uint8Array | undefined>
-  /** Keeps a round in place of the one before; when it resolves, it is on disk. */
-  write(bytes: Uint8Array): Promise<void>
+  /**
+   * Keeps a round in place of the one before; when it resolves, it is on disk.
+   * @param encode gives the same whenever it is called
+   */
+  write(encode: () => Uint8Array): Promise<void>
   /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
   close(): Promise<void>
 }
@@ -31,8 +34,8 @@ export class OwnRounds implements SiteRounds {
     return records.at(-1)?.bytes
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#log!.restart([{ kind: ROUND, bytes }])
+  write(encode: () => Uint8Array): Promise<void> {
+    return this.#log!.restart([{ kind: ROUND, bytes: encode() }])
   }
 
   async close(): Promise<void> {

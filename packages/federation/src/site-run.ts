@@ -291,6 +291,7 @@ export class SiteRun {
     } catch (error) {
       return this.#failed('training', error)
     }
+    this.#tasks.outcome = undefined // thousands of sites of one process would each hold a model more
     const { metrics, samples } = saved
     await this.#options.store.writeRound(saved)
     this.#options.at('result written')

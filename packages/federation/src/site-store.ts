@@ -158,11 +158,8 @@ export class SiteStore {
       ...(stateBefore ? [opaque('state.before', stateBefore)] : []),
       opaque('state.after', stateAfter),
     ]
-    const bytes = encodeSafetensors({
-      tensors: [modelTensor(model), ...extra],
-      metadata: { result: JSON.stringify(result) },
-    })
-    await this.#rounds.write(bytes)
+    const tensors = [modelTensor(model), ...extra]
+    await this.#rounds.write(() => encodeSafetensors({ tensors, metadata: { result: JSON.stringify(result) } }))
   }
 
   /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
