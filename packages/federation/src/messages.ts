@@ -42,7 +42,8 @@ export const SiteDescriptionSchema = z.object({
   conform: ConformSchema,
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
-  precision: z.string().max(20),
+  /** Absent at the version before it was said: it knew nothing else. */
+  precision: z.string().max(20).default('fp32'),
   version: z.string().max(64).optional(),
   findings: count.optional(),
   plannedBytes: z.int().min(0).optional(),
@@ -92,6 +93,8 @@ export const HEADERS = {
     v,
     type: z.literal('JOIN'),
     working: WorkSchema.nullable(),
+    /** Whether the site may go on with another engine, instruction set or precision than it was admitted with. */
+    allowsEngineChange: z.boolean().optional(),
   }),
   ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
   DENY: z.object({ v, type: z.literal('DENY'), code: z.string().max(64), reason: words }),
