@@ -6,13 +6,22 @@ import { cli, temporaryFolder } from './cli.js'
 test('bench prints a line a case, with a reason where there is no figure, and its files become tables and a plot', async () => {
   const folder = temporaryFolder('bench')
   const file = join(folder, 'figures.json')
-  const what = ['--case', 'step,forward', '--device', 'cuda,wasm', '--precision', 'fp32,bf16', '--grid', '8,12,2000']
+  const what = [
+    '--case',
+    'step,forward',
+    '--device',
+    'cuda,cpu,wasm',
+    '--precision',
+    'fp32,bf16',
+    '--grid',
+    '8,12,2000',
+  ]
   const run = ['bench', ...what, '--channels', '3', '--threads', '2', '--repeats', '1', '--no-peers', '--json']
   const { code, events, stderr } = await cli([...run, '--out', file])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(events[0]).toMatchObject({ type: 'bench-machine', threads: 2, copyGigabytes: expect.any(Number) })
   const lines = events.filter((event) => event.type === 'bench')
-  expect(lines).toHaveLength(2 * 2 * 2 * 3)
+  expect(lines).toHaveLength(3 * 2 * 2 * 3)
   expect(lines.at(-1)).toBe(events.at(-1))
   const wasm = { type: 'bench', engine: 'wasm', precision: 'fp32', channels: 3, threads: 2 }
   const number = expect.any(Number)
@@ -28,6 +37,13 @@ test('bench prints a line a case, with a reason where there is no figure, and it
   }
   for (const line of lines.filter(({ engine }) => engine === 'cuda'))
     expect(line.skipped ?? line.medianSeconds).toBeTruthy()
+  const cpuLine = (precision: string) =>
+    lines.find((line) => line.engine === 'cpu' && line.precision === precision && line.medianSeconds !== undefined)
+  const [fp32, bf16] = [cpuLine('fp32'), cpuLine('bf16')]
+  if (fp32) {
+    expect(bf16).toMatchObject({ case: fp32.case, grid: fp32.grid, instructionSet: expect.any(String) })
+    expect(Number(bf16!.peakBytes)).toBeLessThan(Number(fp32.peakBytes))
+  } else expect(bf16).toBeUndefined()
 
   const page = join(folder, 'page.md')
   writeFileSync(page, 'before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter\n')

@@ -3,7 +3,7 @@
 use meshfl_kernels::isa::chosen::Isa;
 use meshfl_kernels::native::session::Session;
 use meshfl_kernels::peak;
-use meshfl_kernels::plan::{Request, FORWARD, TRAIN};
+use meshfl_kernels::request::{Request, FORWARD, TRAIN};
 use std::time::Instant;
 
 fn main() {

@@ -135,6 +135,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 
     /// An item's sums of products, and `more` others, all zero; as are the thread's vectors.
+    #[allow(clippy::mut_from_ref)]
     unsafe fn cleared_sums(&self, index: usize, columns: usize, more: usize) -> (&mut [f64], &mut [f64]) {
         let partial = &mut self.partial(index)[..columns + more];
         partial.fill(0.0);
@@ -156,7 +157,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 #[inline(always)]
                 |rows| rows,
             );
-            return accumulate_row::<L>(line.all_rows(), woven, vectors, shape);
+            return accumulate_row::<L, f32>(line.all_rows(), woven, vectors, shape);
         }
         let count = line.planes().count();
         slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
@@ -169,7 +170,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             |rows| mix_gradients(rows),
         );
         for plane in 0..MIXED {
-            accumulate_row::<L>(line.rows(plane), woven.add(plane * length), vectors, shape);
+            accumulate_row::<L, f32>(line.rows(plane), woven.add(plane * length), vectors, shape);
         }
     }
 

@@ -51,11 +51,11 @@ pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize
     });
 }
 
-/// One of the rows that a row of the output is made of.
+/// One of the rows that a row of the output is made of, of floats or of bf16.
 #[derive(Clone, Copy)]
-pub struct TapRow {
-    /// Voxel 0 of channel 0, less the dilation.
-    pub from: *const f32,
+pub struct TapRow<T = f32> {
+    /// Voxel 0 of channel 0 or of slot 0, less the dilation.
+    pub from: *const T,
     /// plane * 3 + ky.
     pub index: usize,
 }

@@ -5,7 +5,8 @@ use crate::element::Element;
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
 use crate::math::Activation;
-use crate::plan::{Region, BATCH_NORM, NO_NORM};
+use crate::plan::Region;
+use crate::request::{BATCH_NORM, NO_NORM};
 use crate::run::Program;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {

@@ -3,7 +3,7 @@
 use crate::element::{Element, Products};
 use crate::isa::chosen::{with_kernels, Isa};
 use crate::lanes::Lanes;
-use crate::plan::FP32;
+use crate::request::FP32;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

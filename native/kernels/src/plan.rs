@@ -8,74 +8,7 @@ use crate::element::{Element, Products};
 use crate::fours::{in_fours, MIXED, TOGETHER};
 use crate::items::items_per_volume;
 use crate::lanes::Lanes;
-
-pub const MAX_BLOCKS: usize = 64;
-
-pub const FORWARD: u32 = 0;
-pub const EVALUATE: u32 = 1;
-pub const TRAIN: u32 = 2;
-
-pub const BATCH_NORM: u32 = 0;
-pub const INSTANCE_NORM: u32 = 1;
-pub const NO_NORM: u32 = 2;
-
-pub const FP32: u32 = 0;
-pub const BF16: u32 = 1;
-
-pub const ELU: u32 = 0;
-pub const RELU: u32 = 1;
-pub const GELU: u32 = 2;
-
-/// The host writes it, word by word, in this order.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Request {
-    pub mode: u32,
-    pub channels: u32,
-    pub classes: u32,
-    pub blocks: u32,
-    pub activation: u32,
-    pub normalization: u32,
-    pub convolution_bias: u32,
-    pub volumes: u32,
-    pub depth: u32,
-    pub height: u32,
-    pub width: u32,
-    /// Images are floats (1) or bytes to be divided by 255 (0).
-    pub float_images: u32,
-    pub want_logits: u32,
-    /// What tensors hold.
-    pub precision: u32,
-    pub threads: u32,
-    /// Training: bit b of the one, bit b - 32 of the other: the output of block b is kept until the way back; that of the last block
-    /// always is. The others are computed again, in the tensors of later blocks, which are free by then.
-    pub kept_low: u32,
-    pub kept_high: u32,
-    pub dilations: [u32; MAX_BLOCKS],
-}
-
-impl Request {
-    pub const EMPTY: Self = Self {
-        mode: 0,
-        channels: 1,
-        classes: 2,
-        blocks: 1,
-        activation: 0,
-        normalization: 0,
-        convolution_bias: 0,
-        volumes: 1,
-        depth: 1,
-        height: 1,
-        width: 1,
-        float_images: 0,
-        want_logits: 0,
-        precision: 0,
-        threads: 1,
-        kept_low: u32::MAX,
-        kept_high: u32::MAX,
-        dilations: [1; MAX_BLOCKS],
-    };
-}
+use crate::request::{Request, BATCH_NORM, EVALUATE, FORWARD, TRAIN};
 
 /// The regions of the memory, in bytes from its start; their order is part of the host's interface.
 #[repr(usize)]
@@ -280,70 +213,6 @@ impl Plan {
         take(Region::Tensors, plan.tensors as u64 * tensor);
         take(Region::End, 0);
         plan
-    }
-
-    /// The blocks whose outputs are kept, a bit each.
-    fn kept(&self) -> u64 {
-        let r = &self.request;
-        u64::from(r.kept_low) | u64::from(r.kept_high) << 32 | 1 << (r.blocks - 1)
-    }
-
-    /// The first and the last block of the segment that a block belongs to; the output of the last one is kept.
-    pub fn segment(&self, block: usize) -> (usize, usize) {
-        let kept = self.kept();
-        let before = kept & ((1 << block) - 1);
-        (64 - before.leading_zeros() as usize, block + (kept >> block).trailing_zeros() as usize)
-    }
-
-    /// Which tensor holds a block's output. What a segment's way back computes again lies in the tensors of later segments, whose way
-    /// back is done.
-    pub fn slot(&self, block: usize) -> usize {
-        if self.request.mode != TRAIN {
-            return block % 2;
-        }
-        let segment = (self.kept() & ((1 << block) - 1)).count_ones() as usize;
-        let (first, last) = self.segment(block);
-        if block == last {
-            segment
-        } else {
-            segment + 1 + block - first
-        }
-    }
-
-    fn keeps_all(&self) -> bool {
-        (!self.kept()).trailing_zeros() as usize >= self.blocks()
-    }
-
-    /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through, in a
-    /// pass of its own. So it is for the last block: then there is a tensor free for the gradient that comes out. Where outputs
-    /// are computed again to save memory, it is so for all: a second tensor would be missing. Tensors of bf16 are small, and
-    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor, but for those that
-    /// `crate::bf16::backward` goes through, which settles all whatever the plan.
-    pub fn settles(&self, block: usize) -> bool {
-        block > 0 && (block + 1 == self.blocks() || self.shares_gradient())
-    }
-
-    /// Whether one tensor serves for the gradients by all blocks.
-    fn shares_gradient(&self) -> bool {
-        self.products != Products::Floats || (!self.keeps_all() && self.element == size_of::<f32>())
-    }
-
-    /// Tensors for gradients, beside those for outputs.
-    fn gradient_tensors(&self) -> usize {
-        1 + usize::from(!self.keeps_all() && !self.shares_gradient())
-    }
-
-    /// Which tensor holds the gradient by a block's normalised values: one of its own, or, in turns, a second one; where all outputs
-    /// are kept that is the last block's, once it has been gone through.
-    pub fn gradient_slot(&self, block: usize) -> usize {
-        let last = self.blocks() - 1;
-        if self.shares_gradient() || block == last || (last - block) % 2 == 1 {
-            self.tensors - 1
-        } else if self.keeps_all() {
-            self.slot(last)
-        } else {
-            self.tensors - 2
-        }
     }
 
     pub fn tensor_bytes(&self) -> u64 {

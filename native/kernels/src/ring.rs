@@ -65,35 +65,7 @@ impl Ring {
     /// # Safety
     /// As `fill`.
     pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
-        for y in 0..self.height {
-            for c in 0..self.channels {
-                let kept = self.kept(plane, y, c);
-                let from = self.write_row(link, y, c, kept, &write);
-                if from != kept.cast_const() {
-                    core::ptr::copy_nonoverlapping(from, kept, self.row);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn write_row(
-        &self,
-        link: Option<usize>,
-        y: usize,
-        c: usize,
-        to: *mut f32,
-        write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-    ) -> *const f32 {
-        let Some(link) = link else {
-            slice::from_raw_parts_mut(to, self.row).fill(0.0);
-            return to;
-        };
-        let from = write(link, y, c, to);
-        if from == to.cast_const() {
-            slice::from_raw_parts_mut(to.add(self.width), self.row - self.width).fill(0.0);
-        }
-        from
+        keep_plane(self.kept(plane, 0, 0), [self.height, self.channels, self.row], self.width, link, write);
     }
 
     /// Fills a plane whose padding is zero: `write(y, c, to)` writes a row, and may write on to the end of its last vector.
@@ -125,7 +97,7 @@ impl Ring {
         for c in 0..self.channels {
             let mut from = [rows.cast_const(); TOGETHER];
             for (i, link) in new.into_iter().enumerate() {
-                from[i] = self.write_row(link, y, c, rows.add(i * self.row), &write);
+                from[i] = read_row(link, y, c, rows.add(i * self.row), self.width, self.row, &write);
             }
             let mixed = core::array::from_fn(|plane| self.voxels(plane, y, c));
             mix_inputs::<L>([self.kept(0, y, c), self.kept(1, y, c)], from, mixed, self.row);
@@ -137,6 +109,51 @@ impl Ring {
         let end = self.pitch - ring_padding(self.dilation);
         slice::from_raw_parts_mut(row.add(self.width), end - self.width).fill(0.0);
     }
+}
+
+/// kept (H, C, row) = a plane, or zero.
+/// # Safety
+/// As `read_row`.
+pub unsafe fn keep_plane(
+    kept: *mut f32,
+    [height, channels, row]: [usize; 3],
+    width: usize,
+    link: Option<usize>,
+    write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
+) {
+    for y in 0..height {
+        for c in 0..channels {
+            let to = kept.add((y * channels + c) * row);
+            let from = read_row(link, y, c, to, width, row, &write);
+            if from != to.cast_const() {
+                core::ptr::copy_nonoverlapping(from, to, row);
+            }
+        }
+    }
+}
+
+/// A row of a plane, zero beyond the width; all zero where there is no such plane. Written to `to`, or where it lies.
+/// # Safety
+/// `to` holds `row` floats; `write` gives rows as `source` in `crate::walk`.
+#[inline(always)]
+pub unsafe fn read_row(
+    link: Option<usize>,
+    y: usize,
+    c: usize,
+    to: *mut f32,
+    width: usize,
+    row: usize,
+    write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
+) -> *const f32 {
+    let Some(link) = link else {
+        slice::from_raw_parts_mut(to, row).fill(0.0);
+        return to;
+    };
+    let from = write(link, y, c, to);
+    if from == to.cast_const() {
+        slice::from_raw_parts_mut(to.add(width), row - width).fill(0.0);
+    }
+    from
 }
 
 /// to = factor * activation(scale * z + shift) of one row; the row `ahead` elements further will be read soon.

@@ -9,6 +9,7 @@ use crate::items::{item, items_per_volume};
 use crate::lanes::Lanes;
 use crate::math::{Activation, Elu, Gelu, Relu};
 use crate::plan::*;
+use crate::request::*;
 use crate::team::{Team, BAD_LABEL};
 use core::marker::PhantomData;
 use core::slice;

@@ -1,7 +1,8 @@
 //! What the host sees. It fills the request, plans, grows the memory, fills the inputs, and calls `mfl_run` in every thread.
 
 use crate::isa::Best;
-use crate::plan::{Plan, Region, Request};
+use crate::plan::{Plan, Region};
+use crate::request::Request;
 use crate::run::run;
 use crate::team::Team;
 use core::ptr::{addr_of, addr_of_mut};

@@ -1,13 +1,58 @@
-//! The gradient by a convolution's weights: every row that it reads, in a ring, against every row that it reaches.
+//! The gradient by a convolution's weights: every row that it reads, in a ring, against every row that it reaches; both of floats,
+//! or both of bf16.
 
 use crate::conv::{channel_groups, RowShape, TapRow};
 use crate::lanes::Lanes;
+
+/// What rows hold.
+pub trait Factor: Copy {
+    /// How many a vector holds.
+    fn count<L: Lanes>() -> usize;
+    /// # Safety
+    /// `from` holds as many.
+    unsafe fn load<L: Lanes>(from: *const Self) -> L;
+    /// sum + a * b; of bf16, that of two neighbours a lane.
+    /// # Safety
+    /// As `Lanes::dot_bf16`.
+    unsafe fn product<L: Lanes>(a: L, b: L, sum: L) -> L;
+}
+
+impl Factor for f32 {
+    #[inline(always)]
+    fn count<L: Lanes>() -> usize {
+        L::N
+    }
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const f32) -> L {
+        L::load(from)
+    }
+    #[inline(always)]
+    unsafe fn product<L: Lanes>(a: L, b: L, sum: L) -> L {
+        a.fma(b, sum)
+    }
+}
+
+/// bf16.
+impl Factor for u16 {
+    #[inline(always)]
+    fn count<L: Lanes>() -> usize {
+        2 * L::N
+    }
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const u16) -> L {
+        L::load(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn product<L: Lanes>(a: L, b: L, sum: L) -> L {
+        a.dot_bf16(b, sum)
+    }
+}
 
 /// sums (9 * planes * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
 /// # Safety
 /// Tap rows as in `convolve_row`; `woven` holds what `weave` makes of the outputs, `sums` 9 * planes * inputs * outputs vectors.
 #[inline(never)]
-pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], woven: *const f32, sums: *mut f32, s: &RowShape) {
+pub unsafe fn accumulate_row<L: Lanes, T: Factor>(rows: &[TapRow<T>], woven: *const T, sums: *mut f32, s: &RowShape) {
     L::enter(
         #[inline(always)]
         || {
@@ -17,11 +62,11 @@ pub unsafe fn accumulate_row<L: Lanes>(rows: &[TapRow], woven: *const f32, sums:
                 |first, count| {
                     let (woven, sums) = (woven.add(first * s.pitch), sums.add(first * L::N));
                     match count {
-                        1 => accumulate_group::<L, 1>(rows, woven, sums, s),
-                        2 => accumulate_group::<L, 2>(rows, woven, sums, s),
-                        3 => accumulate_group::<L, 3>(rows, woven, sums, s),
-                        4 => accumulate_group::<L, 4>(rows, woven, sums, s),
-                        _ => accumulate_group::<L, 5>(rows, woven, sums, s),
+                        1 => accumulate_group::<L, T, 1>(rows, woven, sums, s),
+                        2 => accumulate_group::<L, T, 2>(rows, woven, sums, s),
+                        3 => accumulate_group::<L, T, 3>(rows, woven, sums, s),
+                        4 => accumulate_group::<L, T, 4>(rows, woven, sums, s),
+                        _ => accumulate_group::<L, T, 5>(rows, woven, sums, s),
                     }
                 },
             );
@@ -68,7 +113,12 @@ pub unsafe fn weave<L: Lanes, const T: usize, const M: usize>(
 
 /// Columns in pairs, or fives where there are registers, so that a load of the outputs serves as many products.
 #[inline(always)]
-unsafe fn accumulate_group<L: Lanes, const C: usize>(rows: &[TapRow], woven: *const f32, sums: *mut f32, s: &RowShape) {
+unsafe fn accumulate_group<L: Lanes, T: Factor, const C: usize>(
+    rows: &[TapRow<T>],
+    woven: *const T,
+    sums: *mut f32,
+    s: &RowShape,
+) {
     let total = rows.len() * s.inputs * 3;
     let column = |index: usize| {
         let (row, rest) = (rows[index / (3 * s.inputs)], index % (3 * s.inputs));
@@ -81,24 +131,24 @@ unsafe fn accumulate_group<L: Lanes, const C: usize>(rows: &[TapRow], woven: *co
         for k in 0..5 {
             (from[k], to[k]) = column(index + k);
         }
-        products::<L, C, 5>(from, woven, to, s.pitch);
+        products::<L, T, C, 5>(from, woven, to, s.pitch);
         index += 5;
     }
     while index + 2 <= total {
         let ((from_a, to_a), (from_b, to_b)) = (column(index), column(index + 1));
-        products::<L, C, 2>([from_a, from_b], woven, [to_a, to_b], s.pitch);
+        products::<L, T, C, 2>([from_a, from_b], woven, [to_a, to_b], s.pitch);
         index += 2;
     }
     if index < total {
         let (from, to) = column(index);
-        products::<L, C, 1>([from], woven, [to], s.pitch);
+        products::<L, T, C, 1>([from], woven, [to], s.pitch);
     }
 }
 
 #[inline(always)]
-unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
-    mut from: [*const f32; COLUMNS],
-    mut woven: *const f32,
+unsafe fn products<L: Lanes, T: Factor, const C: usize, const COLUMNS: usize>(
+    mut from: [*const T; COLUMNS],
+    mut woven: *const T,
     to: [*mut f32; COLUMNS],
     pitch: usize,
 ) {
@@ -109,21 +159,21 @@ unsafe fn products<L: Lanes, const C: usize, const COLUMNS: usize>(
             sums[k][c] = L::load(to[k].add(c * L::N));
         }
     }
-    for _ in 0..pitch / L::N {
+    for _ in 0..pitch / T::count::<L>() {
         let mut inputs = [L::splat(0.0); COLUMNS];
         for k in 0..COLUMNS {
-            inputs[k] = L::load(from[k]);
+            inputs[k] = T::load::<L>(from[k]);
         }
         for c in 0..C {
-            let g = L::load(woven.add(c * L::N));
+            let g = T::load::<L>(woven.add(c * T::count::<L>()));
             for k in 0..COLUMNS {
-                sums[k][c] = inputs[k].fma(g, sums[k][c]);
+                sums[k][c] = T::product(inputs[k], g, sums[k][c]);
             }
         }
         for from in &mut from {
-            *from = from.add(L::N);
+            *from = from.add(T::count::<L>());
         }
-        woven = woven.add(C * L::N);
+        woven = woven.add(C * T::count::<L>());
     }
     for k in 0..COLUMNS {
         for c in 0..C {

@@ -3,7 +3,7 @@
 use meshfl_kernels::isa::chosen::Isa;
 use meshfl_kernels::native::error::Status;
 use meshfl_kernels::native::session::Session;
-use meshfl_kernels::plan::{Request, FORWARD, INSTANCE_NORM, TRAIN};
+use meshfl_kernels::request::{Request, FORWARD, INSTANCE_NORM, TRAIN};
 use std::time::{Duration, Instant};
 
 fn request(edge: u32) -> Request {

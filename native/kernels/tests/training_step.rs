@@ -1,7 +1,8 @@
 //! The whole program on every instruction set of this machine: gradients against differences of the loss, threads against one.
 
 use meshfl_kernels::isa::chosen::Isa;
-use meshfl_kernels::plan::{Region, Request, BATCH_NORM, BF16, ELU, EVALUATE, FP32, GELU, NO_NORM, RELU, TRAIN};
+use meshfl_kernels::plan::Region;
+use meshfl_kernels::request::{Request, BATCH_NORM, BF16, ELU, EVALUATE, FP32, GELU, NO_NORM, RELU, TRAIN};
 use meshfl_kernels::team::{Team, BAD_LABEL, CANCELLED, DONE};
 
 struct Case {

@@ -8,16 +8,17 @@ import { explainWriteError, makeFolder } from './files.js'
 export interface EventLog {
   /** Adds a line. What is written in one turn goes to the file at its end, together; @throws MeshflError what an earlier write met */
   write(event: MeshflEvent): void
-  /** @throws MeshflError `DISK_FULL` when lines were waiting for room, and other errors of the last write */
+  /** @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE` when lines were still waiting, and other errors of the last write */
   close(): void
 }
 
-/** What waits while the disk is full; lines beyond it are lost. */
+/** What waits while the file cannot be written; lines beyond it are lost. */
 const MAX_WAITING_BYTES = 16 << 20
 
 /**
  * Opens events.jsonl for appending; a last line that a crash cut short is dropped. `step`, `progress` and `traffic` within a round
- * are not kept: they are for who watches. Where the disk is full, lines wait for the next write: a run need not end for its log.
+ * are not kept: they are for who watches. Where the file cannot be written now, lines wait for the next write: a run need not end
+ * for its log.
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export function openEventLog(path: string): EventLog {
@@ -41,12 +42,13 @@ export function openEventLog(path: string): EventLog {
         waiting = [rest] // of the first line perhaps the end only: it goes on where the disk was full
       }
     }
-    const isFull = (): boolean => failure instanceof MeshflError && failure.code === 'DISK_FULL'
+    const mayPass = (): boolean =>
+      failure instanceof MeshflError && (failure.code === 'DISK_FULL' || failure.code === 'PATH_NOT_WRITABLE')
     return {
       write(event) {
         if (closed || event.type === 'step' || event.type === 'progress') return
         if (event.type === 'traffic' && event.round === undefined) return
-        if (failure !== undefined && !isFull()) throw failure
+        if (failure !== undefined && !mayPass()) throw failure
         failure = undefined
         const line = Buffer.from(`${JSON.stringify(event)}\n`)
         if ((waiting[0]?.length ?? 0) < MAX_WAITING_BYTES) waiting.push(line)

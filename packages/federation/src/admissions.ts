@@ -7,6 +7,7 @@ import { CoalescedFile } from './coalesced-file.js'
 import { fingerprint } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys } from './invite.js'
 import { SiteDescriptionSchema, SiteNameSchema } from './messages.js'
+import type { PatientWrites } from './patient-writes.js'
 import { refuseDescription } from './refuse-description.js'
 
 /** So long after its end an invite still opens a connection, on which its owner is told so; nothing else. */
@@ -84,14 +85,17 @@ export class Admissions {
   #users = new Map<string, KeyOwner>()
   #revokedInvites = new Set<string>()
 
-  private constructor(folder: string) {
-    this.#sitesFile = new CoalescedFile(join(folder, 'sites.json'), {})
-    this.#invitesFile = new CoalescedFile(join(folder, 'keys', 'invites.json'), { mode: 0o600 })
+  private constructor(folder: string, patience: PatientWrites | undefined) {
+    this.#sitesFile = new CoalescedFile(join(folder, 'sites.json'), { patience })
+    this.#invitesFile = new CoalescedFile(join(folder, 'keys', 'invites.json'), { mode: 0o600, patience })
   }
 
-  /** @throws MeshflError `SITES_FILE_MALFORMED` */
-  static open(folder: string): Admissions {
-    const admissions = new Admissions(folder)
+  /**
+   * @param patience for writes while a coordinator runs; absent: they fail at once
+   * @throws MeshflError `SITES_FILE_MALFORMED`
+   */
+  static open(folder: string, patience?: PatientWrites): Admissions {
+    const admissions = new Admissions(folder, patience)
     const { sites = [], revoked = [] } = readJson(admissions.#sitesFile.path, SitesFileSchema) ?? {}
     admissions.#change(sites, revoked)
     const { invites = [] } = readJson(admissions.#invitesFile.path, InvitesFileSchema) ?? {}

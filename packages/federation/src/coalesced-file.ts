@@ -1,4 +1,11 @@
 import { writeFileAtomic } from '@meshfl/core'
+import type { PatientWrites } from './patient-writes.js'
+
+interface CoalescedFileOptions {
+  mode?: number
+  /** Absent: a write that fails is told at once. */
+  patience?: PatientWrites | undefined
+}
 
 /**
  * A JSON file that is written whole. Changes that come while it is being written wait for one more write that holds all of them:
@@ -6,11 +13,11 @@ import { writeFileAtomic } from '@meshfl/core'
  */
 export class CoalescedFile {
   readonly path: string
-  readonly #options: { mode?: number }
+  readonly #options: CoalescedFileOptions
   #writing: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
 
-  constructor(path: string, options: { mode?: number }) {
+  constructor(path: string, options: CoalescedFileOptions) {
     this.path = path
     this.#options = options
   }
@@ -24,7 +31,10 @@ export class CoalescedFile {
       .catch(() => undefined) // told to whoever asked for that write
       .then(() => {
         this.#next = undefined
-        this.#writing = writeFileAtomic(this.path, `${JSON.stringify(content(), null, 2)}\n`, this.#options)
+        const { patience, mode } = this.#options
+        const write = (): Promise<void> =>
+          writeFileAtomic(this.path, `${JSON.stringify(content(), null, 2)}\n`, mode === undefined ? {} : { mode })
+        this.#writing = patience ? patience.run(this.path, write) : write()
         return this.#writing
       })
     return this.#next

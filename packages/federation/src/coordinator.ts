@@ -118,7 +118,6 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
   let store: CoordinatorStore | undefined
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
-    const admissions = Admissions.open(folder)
     const keys = (): DataKeys =>
       dataKeys(
         study,
@@ -129,6 +128,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       tell: (level, message) => told.tell({ type: 'log', level, message }),
       retryMs: timing.writeRetryMs,
     })
+    const admissions = Admissions.open(folder, patience)
     const opened = await CoordinatorStore.open(folder, layout, patience)
     store = opened.store
     const runId = runName(studySha256, identity.signingPublic)

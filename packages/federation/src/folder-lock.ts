@@ -40,7 +40,11 @@ export function lockFolder(folder: string): { release(): void } {
   return {
     release() {
       if (!held.delete(path)) return
-      rmSync(path, { force: true })
+      try {
+        rmSync(path, { force: true })
+      } catch {
+        return // where it cannot be removed, it is the lock of a process that is gone, or holds it no more: that stops nobody
+      }
     },
   }
 }

@@ -89,8 +89,10 @@ export class SitesDesk {
     const now = new Date()
     const entry = this.#find(asked)
     if (entry) {
-      await admissions.revoke(entry.site, now)
+      const written = admissions.revoke(entry.site, now)
+      // At once, however long a full disk keeps its name from being written down.
       running?.expel(entry.site, admissions.refuseKey(entry.signingKey), true)
+      await written
     } else {
       const waiting = this.#pending(asked)
       if (waiting) {
@@ -111,8 +113,9 @@ export class SitesDesk {
     if (!entry) throw unknown(site)
     // The invite first: a crash between the two leaves a site that works and one invite more.
     const issued = await admissions.issueInvites(1, inSeconds(expiresSeconds), { site, request })
-    await admissions.beginRotation(site)
+    const written = admissions.beginRotation(site)
     running?.expel(site, admissions.refuseKey(entry.signingKey), false)
+    await written
     return { sites: [this.#line(admissions.siteOf(site)!)], invites: this.#invites(issued) }
   }
 

@@ -6,14 +6,14 @@ use crate::bf16::pairs::mix_gradients;
 use crate::bf16::ring::Layout;
 use crate::bf16::tiles::weight_gradient as by_tiles;
 use crate::bf16::walk::DotTaps;
-use crate::bf16::weight_gradient::accumulate_row;
-use crate::conv::RowShape;
+use crate::bf16::weight_gradient::weave;
+use crate::conv::{RowShape, TapRow};
 use crate::element::{Element, Products};
 use crate::items::{item, Item};
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::run::Program;
-use crate::weight_gradient::flush;
+use crate::weight_gradient::{accumulate_row, flush};
 use core::slice;
 
 /// Rows whose products are added in single precision before they join the double-precision sums.
@@ -96,11 +96,15 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     ) {
         let length = shape.outputs * shape.pitch;
         let vectors = self.thread_memory(self.plan.thread.sums);
-        let (mixed, woven) = (self.rows_at(|rows| rows.plain), self.rows_at(|rows| rows.woven));
+        let (mixed, woven) = (self.rows_at(|rows| rows.plain), self.rows_at(|rows| rows.woven).cast::<u16>());
+        let accumulate = |rows: &[TapRow<u16>], gradient: *const f32| {
+            weave::<L>(gradient, woven, shape.outputs, shape.pitch);
+            accumulate_row::<L, u16>(rows, woven, vectors, shape);
+        };
         self.over_dots(block, item, Layout::Planar, shape.inputs, source, |taps| {
             match taps {
                 DotTaps::Row(z, y, rows) => {
-                    accumulate_row::<L>(rows, self.settled_row(block, item, z, y, 0), woven, vectors, shape);
+                    accumulate(rows, self.settled_row(block, item, z, y, 0));
                 }
                 DotTaps::Pair(z, next, y, [first, sum, difference, second]) => {
                     let a = self.settled_row(block, item, z, y, 0);
@@ -110,11 +114,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
                         (added, taken) = (mixed.cast_const(), mixed.add(length).cast_const());
                     }
-                    accumulate_row::<L>(first, a, woven, vectors, shape);
-                    accumulate_row::<L>(sum, added, woven, vectors, shape);
-                    accumulate_row::<L>(difference, taken, woven, vectors, shape);
+                    accumulate(first, a);
+                    accumulate(sum, added);
+                    accumulate(difference, taken);
                     if let Some(b) = b {
-                        accumulate_row::<L>(second, b, woven, vectors, shape);
+                        accumulate(second, b);
                     }
                 }
             }

@@ -1,17 +1,8 @@
 //! The 3x3x3 convolution of a row by dot products: as `crate::conv`, two channels or two taps a multiply.
 
 use crate::bf16::narrow;
-use crate::conv::{channel_groups, RowShape, MOST_CHANNELS};
+use crate::conv::{channel_groups, RowShape, TapRow, MOST_CHANNELS};
 use crate::lanes::Lanes;
-
-/// One of the rows that a row of the output is made of.
-#[derive(Clone, Copy)]
-pub struct DotRow {
-    /// Voxel 0 of slot 0, less the dilation.
-    pub from: *const u16,
-    /// plane * 3 + ky.
-    pub index: usize,
-}
 
 /// Dot products that a tap row takes: three for two channels, and two for the last of an odd number.
 pub fn dots(inputs: usize) -> usize {
@@ -60,7 +51,7 @@ pub unsafe fn pack(from: *const f32, to: *mut f32, outputs: usize, inputs: usize
 /// # Safety
 /// Tap rows hold the paired slots of `inputs` channels; `to` holds outputs * pitch.
 #[inline(never)]
-pub unsafe fn convolve_row<L: Lanes>(rows: &[DotRow], weights: *const f32, to: *mut f32, s: &RowShape) {
+pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow<u16>], weights: *const f32, to: *mut f32, s: &RowShape) {
     L::enter(
         #[inline(always)]
         || {
@@ -88,7 +79,7 @@ pub unsafe fn convolve_row<L: Lanes>(rows: &[DotRow], weights: *const f32, to: *
 /// As `convolve_row`, for both.
 #[inline(never)]
 pub unsafe fn convolve_pair<L: Lanes>(
-    rows: [&[DotRow]; 4],
+    rows: [&[TapRow<u16>]; 4],
     weights: *const f32,
     first: *mut f32,
     second: *mut f32,
@@ -130,7 +121,7 @@ fn offsets<'a>(to: &'a mut [usize; MOST_DOTS], s: &RowShape) -> &'a [usize] {
 }
 
 #[inline(always)]
-unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[DotRow], weights: *const f32, to: *mut f32, s: &RowShape) {
+unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[TapRow<u16>], weights: *const f32, to: *mut f32, s: &RowShape) {
     let mut taps = [0; MOST_DOTS];
     let taps = offsets(&mut taps, s);
     let mut x = 0;
@@ -147,7 +138,7 @@ unsafe fn convolve_group<L: Lanes, const C: usize>(rows: &[DotRow], weights: *co
 
 #[inline(always)]
 unsafe fn convolve_pair_group<L: Lanes, const C: usize>(
-    [d0, d1, d2, d3]: [&[DotRow]; 4],
+    [d0, d1, d2, d3]: [&[TapRow<u16>]; 4],
     weights: *const f32,
     first: *mut f32,
     second: *mut f32,
@@ -184,7 +175,7 @@ unsafe fn convolve_pair_group<L: Lanes, const C: usize>(
 #[inline(always)]
 unsafe fn add_rows<L: Lanes, const C: usize>(
     sums: &mut [[L; 2]; C],
-    rows: &[DotRow],
+    rows: &[TapRow<u16>],
     taps: &[usize],
     weights: *const f32,
     x: usize,

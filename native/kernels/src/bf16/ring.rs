@@ -4,6 +4,7 @@ use crate::bf16::narrow_row;
 use crate::bf16::pairs::{mix, mix_inputs};
 use crate::lanes::Lanes;
 use crate::plan::{ring_padding, ring_pitch, Plan, MIXED_LINES};
+use crate::ring::{keep_plane, read_row};
 use core::slice;
 
 /// How channels lie in a ring's rows. A slot is a row of `pitch` words (two bf16) or, planar, of `pitch` bf16.
@@ -99,36 +100,7 @@ impl DotRing {
     /// # Safety
     /// As `fill_line`.
     pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
-        for y in 0..self.height {
-            for c in 0..self.channels {
-                let kept = self.kept(plane, y, c);
-                let from = self.read(link, y, c, kept, &write);
-                if from != kept.cast_const() {
-                    core::ptr::copy_nonoverlapping(from, kept, self.row);
-                }
-            }
-        }
-    }
-
-    /// A row of floats, zero beyond the width.
-    #[inline(always)]
-    unsafe fn read(
-        &self,
-        link: Option<usize>,
-        y: usize,
-        c: usize,
-        to: *mut f32,
-        write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-    ) -> *const f32 {
-        let Some(link) = link else {
-            slice::from_raw_parts_mut(to, self.row).fill(0.0);
-            return to;
-        };
-        let from = write(link, y, c, to);
-        if from == to.cast_const() {
-            slice::from_raw_parts_mut(to.add(self.width), self.row - self.width).fill(0.0);
-        }
-        from
+        keep_plane(self.kept(plane, 0, 0), [self.height, self.channels, self.row], self.width, link, write);
     }
 
     /// Line y of planes 0 to 3 = the mixed planes of a pair, from the kept planes and two new ones, which take their place; a plane
@@ -145,7 +117,7 @@ impl DotRing {
         self.each_slot(|slot, first, count| {
             let row = |i: usize| self.scratch.add(i * self.row);
             let read = |c: usize, to: usize| {
-                let new = [self.read(new[0], y, c, row(to), &write), self.read(new[1], y, c, row(to + 1), &write)];
+                let new = core::array::from_fn(|i| read_row(new[i], y, c, row(to + i), self.width, self.row, &write));
                 Channel { kept: [self.kept(0, y, c), self.kept(1, y, c)], new }
             };
             let one = read(first, 0);
@@ -171,9 +143,9 @@ impl DotRing {
     pub unsafe fn fill<L: Lanes>(&self, plane: usize, link: usize, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
         for y in 0..self.height {
             self.each_slot(|slot, first, count| {
-                let one = self.read(Some(link), y, first, self.scratch, &write);
-                let other = self.scratch.add(self.row);
-                let other = (count == 2).then(|| self.read(Some(link), y, first + 1, other, &write));
+                let read = |c: usize, to: *mut f32| read_row(Some(link), y, c, to, self.width, self.row, &write);
+                let one = read(first, self.scratch);
+                let other = (count == 2).then(|| read(first + 1, self.scratch.add(self.row)));
                 self.put::<L>(one, other, self.voxels(plane, y, slot));
             });
         }

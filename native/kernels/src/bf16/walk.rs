@@ -1,8 +1,8 @@
 //! A convolution's way through an item where bf16 are multiplied: as `crate::walk`, over rings of bf16.
 
-use crate::bf16::conv::{convolve_pair, convolve_row, DotRow};
+use crate::bf16::conv::{convolve_pair, convolve_row};
 use crate::bf16::ring::{DotRing, Layout};
-use crate::conv::RowShape;
+use crate::conv::{RowShape, TapRow};
 use crate::element::Element;
 use crate::fours::TOGETHER;
 use crate::items::Item;
@@ -14,9 +14,9 @@ use crate::run::Program;
 /// An output row's place, and the tap rows that make it.
 pub enum DotTaps<'a> {
     /// z and y.
-    Row(usize, usize, &'a [DotRow]),
+    Row(usize, usize, &'a [TapRow<u16>]),
     /// z, that of the pair's other plane unless the chain has ended, y; the tap rows of each mixed plane.
-    Pair(usize, Option<usize>, usize, [&'a [DotRow]; 4]),
+    Pair(usize, Option<usize>, usize, [&'a [TapRow<u16>]; 4]),
 }
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
@@ -57,7 +57,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let (height, dilation) = (plan.height(), plan.dilation(block));
         let (start, scratch) = (self.thread_memory(plan.thread.ring), self.thread_memory(plan.thread.narrowing));
         let ring = DotRing::new(start, scratch, layout, inputs, plan, block);
-        let nothing = DotRow { from: start.cast(), index: 0 };
+        let nothing = TapRow { from: start.cast(), index: 0 };
         if !plan.in_pairs(block) {
             ring.clear(3);
             let mut filled = item.first.saturating_sub(1);
@@ -75,7 +75,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         let link = (j + index / 3).wrapping_sub(1);
                         let line = (y + index % 3 * dilation).wrapping_sub(dilation);
                         if link < item.links && line < height {
-                            rows[count] = DotRow { from: ring.taps(link % 3, line), index };
+                            rows[count] = TapRow { from: ring.taps(link % 3, line), index };
                             count += 1;
                         }
                     }
@@ -107,7 +107,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         let line = (y + ky * dilation).wrapping_sub(dilation);
                         if line < height {
                             for (plane, rows) in rows.iter_mut().enumerate() {
-                                rows[count] = DotRow { from: ring.taps(plane, line), index: plane * 3 + ky };
+                                rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
                             }
                             count += 1;
                         }

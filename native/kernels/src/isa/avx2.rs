@@ -7,6 +7,8 @@ use core::arch::x86_64::*;
 pub struct Avx2(__m256);
 
 /// Halves added until one lane is left.
+/// # Safety
+/// The processor has AVX.
 #[inline(always)]
 pub unsafe fn sum(v: __m256) -> f32 {
     let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));

@@ -1,6 +1,7 @@
 //! Which instruction set to use, found at run time.
 
-use crate::plan::{Plan, Request, BF16, FP32};
+use crate::plan::Plan;
+use crate::request::{Request, BF16, FP32};
 use crate::run::run;
 use crate::team::Team;
 
@@ -42,18 +43,18 @@ macro_rules! with_kernels {
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx512Bf16, _) => of!(crate::isa::avx512::Avx512Bf16, Bf16<ByDots>),
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, crate::plan::BF16) => of!(crate::isa::avx512::Avx512, Bf16<ByFloats>),
+            (Isa::Avx512, crate::request::BF16) => of!(crate::isa::avx512::Avx512, Bf16<ByFloats>),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx512, _) => of!(crate::isa::avx512::Avx512, f32),
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, crate::plan::BF16) => of!(crate::isa::avx2::Avx2, Bf16<ByFloats>),
+            (Isa::Avx2, crate::request::BF16) => of!(crate::isa::avx2::Avx2, Bf16<ByFloats>),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx2, _) => of!(crate::isa::avx2::Avx2, f32),
             #[cfg(target_arch = "aarch64")]
-            (Isa::Neon, crate::plan::BF16) => of!(crate::isa::neon::Neon, Bf16<ByFloats>),
+            (Isa::Neon, crate::request::BF16) => of!(crate::isa::neon::Neon, Bf16<ByFloats>),
             #[cfg(target_arch = "aarch64")]
             (Isa::Neon, _) => of!(crate::isa::neon::Neon, f32),
-            (Isa::Portable, crate::plan::BF16) => of!(crate::isa::portable::Portable, Bf16<ByFloats>),
+            (Isa::Portable, crate::request::BF16) => of!(crate::isa::portable::Portable, Bf16<ByFloats>),
             (Isa::Portable, _) => of!(crate::isa::portable::Portable, f32),
         }
     }};

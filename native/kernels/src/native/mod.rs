@@ -7,7 +7,7 @@ pub mod session;
 mod threads;
 
 use crate::isa::chosen::Isa;
-use crate::plan::{Request, FP32};
+use crate::request::{Request, FP32};
 use core::ffi::{c_char, c_void, CStr};
 use error::{Error, Status};
 use session::Session;

@@ -6,6 +6,7 @@ use super::threads::Threads;
 use crate::conv::MOST_CHANNELS;
 use crate::isa::chosen::Isa;
 use crate::plan::*;
+use crate::request::*;
 use crate::team::{Team, BAD_LABEL, CANCELLED, DONE};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};

@@ -17,7 +17,9 @@ import { type Addon, loadAddon, NATIVE_ABI_VERSION, STATUS } from './addon.js'
 const native = new URL('../../../../native/', import.meta.url)
 const read = (path: string): Promise<string> => readFile(new URL(path, native), 'utf8')
 const header = (await read('include/meshfl.h')).replaceAll(/\/\*[\s\S]*?\*\//g, '')
-const kernels = (await read('kernels/src/plan.rs')) + (await read('kernels/src/native/error.rs'))
+const kernels = (
+  await Promise.all(['request', 'plan', 'native/error'].map((name) => read(`kernels/src/${name}.rs`)))
+).join('\n')
 const session = await read('kernels/src/native/mod.rs')
 
 const camelCase = (name: string): string => name.toLowerCase().replaceAll(/_(\w)/g, (_, letter) => letter.toUpperCase())
