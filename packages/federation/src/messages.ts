@@ -130,7 +130,9 @@ export const HEADERS = {
     update: hash.optional(),
     /** Of the vector behind the metrics, where the strategy asks for one. */
     vectorSha256: hash.optional(),
-    /** Over (run, round, site, base, samples, update, and the vector's hash): what the ledger keeps. */
+    /** With `sync: step`: voxels that the batch statistics were taken over, as in the metrics. */
+    voxels: z.int().min(1).optional(),
+    /** Over (run, round, site, base, samples, update, and where they are there the vector's hash and the voxels): what the ledger keeps. */
     updateSignature: signature.optional(),
   }),
   ACK: z.object({
