@@ -4,7 +4,7 @@ import type { Refusal } from './admissions.js'
 type Computed = Pick<SiteDescription, 'engine' | 'instructionSet' | 'precision'>
 
 /** What a site's bits depend on: `cpu (avx512, fp32)`. */
-export function engineText({ engine, instructionSet, precision }: Computed): string {
+function engineText({ engine, instructionSet, precision }: Computed): string {
   return `${engine} (${instructionSet}, ${precision})`
 }
 
