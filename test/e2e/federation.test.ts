@@ -82,8 +82,8 @@ async function undisturbed(port: number): Promise<string[]> {
   return (await Promise.all([coordinator, ...sites].map(({ ended }) => ended))).map(hashOf)
 }
 
-/** Ports of this file only: tests of other files bind to port 0. */
-let port = 20_000 + (process.pid % 20_000)
+/** Ports of this file only, below those that systems give by themselves: tests of other files bind to port 0. */
+let port = 20_000 + (process.pid % 12_000)
 
 beforeAll(async () => {
   dataset = await makeDataset(2)

@@ -1,3 +1,4 @@
+import { loadavg } from 'node:os'
 import path from 'node:path'
 import { createRandom } from '@meshfl/core'
 import type { SitesJob } from '../../cli/src/bench-federation/process-messages.js'
@@ -7,6 +8,8 @@ import { root } from './cli.js'
 const ENTRY = path.join(root, 'cli/dist/bench-federation/federation-process.js')
 /** Processes that have loaded their code and wait for a part to play: starting one takes longer than a round. */
 const SPARES = 4
+/** A wait that lasts so long is told, and again after the same time. */
+const REPORT_MS = 60_000
 /** A site that hears nothing asks again soon: kills lose messages all the time. */
 const TIMING = { resendMs: 300, probeMs: 200 }
 /** A model of one block: what is tested is who survives, not what is learned. */
@@ -109,11 +112,22 @@ export class KilledFederation {
   }
 
   async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      if (this.#failure) throw this.#failure
-      await new Promise<void>((resolve) => {
-        this.#onChange = resolve
-      })
+    const reporting = setInterval(() => console.warn(this.#whereItStands()), REPORT_MS)
+    try {
+      while (!condition()) {
+        if (this.#failure) throw this.#failure
+        await new Promise<void>((resolve) => {
+          this.#onChange = resolve
+        })
+      }
+    } finally {
+      clearInterval(reporting)
     }
+  }
+
+  /** For whoever asks later whether a run was slow, or hung. */
+  #whereItStands(): string {
+    const ends = [...this.#results.keys()].join(', ')
+    return `${this.kills} kills, in round ${this.#round}, ended: ${ends || 'nobody'}, at ${process.uptime().toFixed(0)} s, load ${loadavg()[0]!.toFixed(1)}`
   }
 }

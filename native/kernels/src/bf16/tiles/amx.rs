@@ -1,6 +1,6 @@
 //! The tile unit of Intel's CPUs since Sapphire Rapids: AMX-TILE with AMX-BF16, under Linux.
 
-use super::{Tiles, EDGE};
+use super::{multiplies, Tiles, EDGE};
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid_count, __get_cpuid_max};
 use std::sync::OnceLock;
@@ -26,10 +26,10 @@ const ALL_TILES: Configuration = Configuration {
     rows: [EDGE as u8, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// Whether the CPU has the unit and the system lets this process use it.
+/// Whether the CPU has the unit, the system lets this process use it, and it computes what it should.
 pub fn is_here() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
-    *HERE.get_or_init(|| has_unit() && is_permitted())
+    *HERE.get_or_init(|| has_unit() && is_permitted() && unsafe { multiplies::<Amx>() })
 }
 
 fn has_unit() -> bool {

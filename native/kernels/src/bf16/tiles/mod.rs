@@ -7,7 +7,7 @@ pub(crate) mod block;
 pub(crate) mod convolve;
 pub(crate) mod weight_gradient;
 
-use crate::bf16::{flushed, multiply_add};
+use crate::bf16::{flushed, multiply_add, narrow};
 
 /// Rows of a tile, and words of a row: floats, or two bf16 each.
 pub const EDGE: usize = 16;
@@ -86,10 +86,74 @@ impl Tiles for Twin {
     }
 }
 
+/// Whether a unit multiplies as `Tiles` says: small whole numbers, whose sums are exact in any order. What computes otherwise is not used.
+/// # Safety
+/// The machine has the unit.
+pub unsafe fn multiplies<T: Tiles>() -> bool {
+    // Rows of A lie further apart than they are long.
+    const A_ROW: usize = 48;
+    let a = |m: usize, k: usize| ((m * 7 + k * 3) % 11) as f32 - 5.0;
+    let b = |k: usize, n: usize| ((k * 5 + n * 13) % 9) as f32 - 4.0;
+    let c = |m: usize, n: usize| (m * EDGE + n) as f32;
+    let (mut tile_a, mut tile_b, mut tile_c) = ([0u16; A_ROW * EDGE], [0u16; 2 * TILE], [0.0f32; TILE]);
+    for m in 0..EDGE {
+        for k in 0..2 * EDGE {
+            tile_a[m * A_ROW + k] = narrow(a(m, k));
+            tile_b[(k / 2) * 2 * EDGE + 2 * m + k % 2] = narrow(b(k, m));
+        }
+        for n in 0..EDGE {
+            tile_c[m * EDGE + n] = c(m, n);
+        }
+    }
+    let mut tiles = T::begin();
+    tiles.zero::<3>();
+    tiles.load::<1>(tile_a.as_ptr().cast(), 2 * A_ROW);
+    tiles.load::<2>(tile_b.as_ptr().cast(), 64);
+    tiles.load::<0>(tile_c.as_ptr().cast(), 64);
+    tiles.dot::<0, 1, 2>();
+    tiles.dot::<3, 1, 2>();
+    let mut tile_d = [1.0f32; TILE];
+    tiles.store::<0>(tile_c.as_mut_ptr().cast(), 64);
+    tiles.store::<3>(tile_d.as_mut_ptr().cast(), 64);
+    tiles.end();
+    (0..TILE).all(|at| {
+        let (m, n) = (at / EDGE, at % EDGE);
+        let product: f32 = (0..2 * EDGE).map(|k| a(m, k) * b(k, n)).sum();
+        tile_c[at] == c(m, n) + product && tile_d[at] == product
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bf16::narrow;
+
+    /// The twin, with A and B the other way round.
+    struct Swapped(Twin);
+
+    impl Tiles for Swapped {
+        unsafe fn begin() -> Self {
+            Self(Twin::begin())
+        }
+        unsafe fn end(&mut self) {}
+        unsafe fn zero<const T: usize>(&mut self) {
+            self.0.zero::<T>();
+        }
+        unsafe fn load<const T: usize>(&mut self, from: *const u8, stride: usize) {
+            self.0.load::<T>(from, stride);
+        }
+        unsafe fn store<const T: usize>(&mut self, to: *mut u8, stride: usize) {
+            self.0.store::<T>(to, stride);
+        }
+        unsafe fn dot<const C: usize, const A: usize, const B: usize>(&mut self) {
+            self.0.dot::<C, B, A>();
+        }
+    }
+
+    #[test]
+    fn a_unit_that_computes_otherwise_is_found_out() {
+        assert!(unsafe { multiplies::<Twin>() });
+        assert!(!unsafe { multiplies::<Swapped>() });
+    }
 
     /// C after one product of A's first row with B's first column, `a` and `b` along k.
     fn product(a: [f32; 32], b: [f32; 32], c: f32) -> f32 {
