@@ -42,7 +42,8 @@ export const SiteDescriptionSchema = z.object({
   conform: ConformSchema,
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
-  precision: z.string().max(20),
+  /** Absent at the version before it was said: it knew nothing else. */
+  precision: z.string().max(20).default('fp32'),
   version: z.string().max(64).optional(),
   findings: count.optional(),
   plannedBytes: z.int().min(0).optional(),
@@ -92,6 +93,8 @@ export const HEADERS = {
     v,
     type: z.literal('JOIN'),
     working: WorkSchema.nullable(),
+    /** Whether the site may go on with another engine, instruction set or precision than it was admitted with. */
+    allowsEngineChange: z.boolean().optional(),
   }),
   ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
   DENY: z.object({ v, type: z.literal('DENY'), code: z.string().max(64), reason: words }),
@@ -127,7 +130,9 @@ export const HEADERS = {
     update: hash.optional(),
     /** Of the vector behind the metrics, where the strategy asks for one. */
     vectorSha256: hash.optional(),
-    /** Over (run, round, site, base, samples, update, and the vector's hash): what the ledger keeps. */
+    /** With `sync: step`: voxels that the batch statistics were taken over, as in the metrics. */
+    voxels: z.int().min(1).optional(),
+    /** Over (run, round, site, base, samples, update, and where they are there the vector's hash and the voxels): what the ledger keeps. */
     updateSignature: signature.optional(),
   }),
   ACK: z.object({

@@ -17,7 +17,7 @@ export function readUpdate(
   { run, admitted, study, layout }: { run: string; admitted: ApprovedSite; study: Study; layout: ModelLayout },
 ): JournalEntry {
   const { site, signingKey: key, description } = admitted
-  const { round, base, samples, update, vectorSha256, updateSignature: signature } = header
+  const { round, base, samples, update, vectorSha256, voxels, updateSignature: signature } = header
   if (update === undefined || signature === undefined) throw new ProtocolError('it has no hash or no signature')
   const model = decodeModelBody(layout, bodies[0]!, update)
   const metrics = readScores(TrainMetricsSchema, bodies[1]!, study)
@@ -26,6 +26,7 @@ export function readUpdate(
     throw new ProtocolError(`${study.federation.strategy} and an update ${isVectorDue ? 'without' : 'with'} a vector`)
   const entry: JournalEntry = {
     ...{ run, round, site, base, key, update, samples, signature, metrics, model },
+    ...(voxels === undefined ? {} : { voxels }),
     ...(vectorSha256 === undefined ? {} : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256) }),
   }
   if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
@@ -33,6 +34,10 @@ export function readUpdate(
   const isStep = study.federation.sync === 'step'
   if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')
   checkWeight('training volumes', samples, isStep ? study.recipe.batchSize : description.trainCases)
+  if (voxels !== undefined && voxels !== metrics.voxels)
+    throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
+  const [width, height, depth] = description.conform.shape
+  if (metrics.voxels !== undefined) checkWeight('voxels', metrics.voxels, samples * width * height * depth)
   return entry
 }
 

@@ -60,6 +60,8 @@ export interface SiteLinkOptions {
   /** Asked at every login. */
   describe(welcome: Welcome): Promise<SiteDescription>
   working(): Work | null
+  /** Whether the site may go on with another engine than it was admitted with. */
+  allowsEngineChange: boolean
   onEnrolled(welcome: Welcome, site: string): Promise<void>
   onJoined(welcome: Welcome, site: string): void
   onLost(): void
@@ -342,7 +344,9 @@ export class SiteLink {
       .then((description) => {
         if (this.#stage !== 'describing' || this.#transcript !== transcript) return // logged in anew meanwhile
         this.#enter('joining')
-        this.#send({ v: PROTOCOL_VERSION, type: 'JOIN', working: options.working() }, [encodeJsonBody(description)])
+        const may = options.allowsEngineChange ? { allowsEngineChange: true } : {}
+        const header = { v: PROTOCOL_VERSION, type: 'JOIN', working: options.working(), ...may } as const
+        this.#send(header, [encodeJsonBody(description)])
       })
       .catch((error) => options.onFailed(error))
   }
@@ -368,7 +372,10 @@ export class SiteLink {
 
   #denied({ code, reason }: Header<'DENY'>): void {
     this.#fail(/^[A-Z][A-Z_]{0,63}$/.test(code) ? code : 'FEDERATION_DENIED', `the coordinator says: ${reason}`, {
-      hint: 'mend what it says, or ask its operator for a new invite',
+      hint:
+        code === 'SITE_ENGINE_CHANGED'
+          ? 'use the engine and precision of before, or pass --allow-engine-change and lose bit-for-bit reproducibility'
+          : 'mend what it says, or ask its operator for a new invite',
     })
   }
 
