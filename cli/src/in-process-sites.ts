@@ -18,6 +18,8 @@ const AT_THE_DOOR = 24
 export interface InProcessSitesOptions {
   sites: LocalSite[]
   engine: Engine
+  /** Whether a site may go on with another engine than it began with. */
+  allowEngineChange: boolean
   signal: AbortSignal
   /** Warnings and errors of a site. */
   onLog(event: MeshflEvent): void
@@ -27,7 +29,13 @@ export interface InProcessSitesOptions {
  * Runs many sites in this process: each with its keys, its folder and its own encrypted connection, as everywhere; one engine
  * computes for all of them, one after the other, in one session a grid.
  */
-export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessSitesOptions): LocalSites {
+export function startSitesInProcess({
+  sites,
+  engine,
+  allowEngineChange,
+  signal,
+  onLog,
+}: InProcessSitesOptions): LocalSites {
   let fail: (error: unknown) => void = () => undefined
   const failed = new Promise<never>((_, reject) => {
     fail = reject
@@ -58,6 +66,7 @@ export function startSitesInProcess({ sites, engine, signal, onLog }: InProcessS
             turnstile,
           )
         },
+        allowEngineChange,
         events: (event) => {
           if (event.type === 'log' && event.level === 'error') onLog(event)
           if (event.type === 'site-state' && event.state === 'online') onOnline()

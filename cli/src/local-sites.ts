@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { MeshflError, makeFolder } from '@meshfl/core'
-import { type DataOptions, dataArguments } from './data-options.js'
 import { type EngineOptions, engineArguments } from './engine-options.js'
+import { type TrainingOptions, trainingArguments } from './training-options.js'
 
 export interface LocalSite {
   name: string
@@ -18,7 +18,7 @@ export interface LocalSite {
 export interface LocalSitesOptions {
   sites: LocalSite[]
   engine: EngineOptions
-  data: DataOptions
+  training: TrainingOptions
   signal: AbortSignal
   onRestart(site: string, reason: string): void
 }
@@ -84,7 +84,7 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     site.state,
     '--json',
     ...engineArguments(options.engine),
-    ...dataArguments(options.data),
+    ...trainingArguments(options.training),
   ]
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { now } from '@meshfl/core'
 import { bestThresholds, makeBrains, openDataset, prepareDataset } from '@meshfl/dataset'
 import type { Comparison } from '@meshfl/evaluation'
-import type { DataOptions } from './data-options.js'
 import { type EngineOptions, engineFromOptions } from './engine-options.js'
 import { evaluateModel } from './evaluate-model.js'
 import type { FederationOptions } from './federation-options.js'
@@ -12,6 +11,7 @@ import { VERSION } from './program.js'
 import { simulateFederation } from './simulate-federation.js'
 import { studyForRun } from './study-for-run.js'
 import { openTrainedModel } from './trained-model.js'
+import type { TrainingOptions } from './training-options.js'
 
 /**
  * Small enough for a minute or two on two cores, large enough that thresholds on intensity do not do. The MeshNet is shallower and
@@ -34,7 +34,7 @@ export interface DemoRunOptions extends FederationOptions {
   rounds?: number
   seed: number
   engine: EngineOptions
-  data: DataOptions
+  training: TrainingOptions
   output: Output
   signal: AbortSignal
 }
@@ -84,7 +84,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     command: 'demo',
     inProcess: false,
     engine: options.engine,
-    data: options.data,
+    training: options.training,
     output,
     signal,
   })

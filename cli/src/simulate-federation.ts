@@ -3,13 +3,13 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
-import type { DataOptions } from './data-options.js'
 import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
 import { type LocalSite, type LocalSites, startLocalSites } from './local-sites.js'
 import type { Output } from './output.js'
 import { siteDatasetFolder } from './site-trainer.js'
 import type { TelemetryOptions } from './telemetry-options.js'
+import type { TrainingOptions } from './training-options.js'
 
 export interface SimulationOptions {
   dataset: string
@@ -23,7 +23,7 @@ export interface SimulationOptions {
   inProcess: boolean
   /** Of every site. Default threads: the machine's cores, shared out. */
   engine: EngineOptions
-  data: DataOptions
+  training: TrainingOptions
   output: Output
   signal: AbortSignal
 }
@@ -65,7 +65,7 @@ function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: 
   return startLocalSites({
     sites,
     engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
-    data: options.data,
+    training: options.training,
     signal,
     onRestart: (site, reason) => warn(options.output.events, site, `${reason}; started again`),
   })
@@ -77,7 +77,10 @@ async function startHere(sites: LocalSite[], options: SimulationOptions, signal:
     import('./in-process-sites.js'),
   ])
   const engine = await engineFromOptions(options.engine)
-  return startSitesInProcess({ sites, engine, signal, onLog: options.output.events })
+  return startSitesInProcess({
+    ...{ sites, engine, signal, onLog: options.output.events },
+    allowEngineChange: options.training.allowEngineChange === true,
+  })
 }
 
 /**

@@ -4,9 +4,9 @@ import { type EventOf, MeshflError, type SiteDescription, type Study } from '@me
 import { createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
-import { type DataOptions, dataCacheBytes } from './data-options.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
+import { dataCacheBytes, type TrainingOptions } from './training-options.js'
 
 /** A dataset and an engine joined: what trains at a site, and what trains alone. */
 export interface DatasetTrainer {
@@ -52,11 +52,11 @@ export async function createDatasetTrainer(
   dataset: Dataset,
   study: Study,
   engine: Engine,
-  data: DataOptions = {},
+  training: TrainingOptions = {},
 ): Promise<DatasetTrainer> {
   checkClasses(dataset, study)
   const { batchSize } = study.recipe
-  const cacheBytes = await dataCacheBytes(data)
+  const cacheBytes = await dataCacheBytes(training)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
   const trainer = new LocalTrainer({
     ...trainerOptions(dataset, study),

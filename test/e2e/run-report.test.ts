@@ -35,3 +35,21 @@ test('a federation ends with its bytes and its cross-site table, and its report 
   const gated = await cli(['eval', run, '--min-dice', '0.5', '--json'])
   expect(gated).toMatchObject({ code: 2, last: { code: 'USAGE_OPTION', message: 'a gate needs cases' } })
 })
+
+test('with a step an exchange the audit takes every step again with the real optimiser, to the bit', async () => {
+  const dataset = await makeDataset(2)
+  const run = path.join(temporaryFolder('steps'), 'run')
+  const options = ['--rounds', '2', '--in-process', '--sync', 'step', '--keep-updates', '--json']
+  const simulated = await cli(['simulate', dataset, '--out', run, ...options])
+  expect(`${simulated.stderr}${simulated.code}`).toBe('0')
+  const audit = await cli(['audit', run, '--json'])
+  // Two sites with two training volumes each and one a step: two steps a round.
+  expect(audit.last).toMatchObject({ type: 'audit', ok: true, rounds: 4, replayed: 4 })
+  await cli(['eval', run, '--json'])
+  const { siteCurves } = JSON.parse(readFileSync(path.join(run, 'report/report.json'), 'utf8'))
+  for (const { points } of siteCurves)
+    expect(points.map(({ trainLoss }: { trainLoss: unknown }) => trainLoss)).toEqual([
+      expect.any(Number),
+      expect.any(Number),
+    ])
+})

@@ -21,21 +21,25 @@ export function auditCommand(): Command {
       .addHelpText('after', '\nExample:\n  meshfl audit ./run\nExit code 4: something is not as it was signed.'),
   ).action(async (folder: string, options: AuditCommandOptions) => {
     await runCommand(options, { title: 'meshfl audit' }, async ({ output }) => {
-      const [{ initializeModel, modelLayout }, { auditRun }, { readRunStudy }] = await Promise.all([
-        import('@meshfl/engine'),
-        import('@meshfl/federation'),
-        import('../run-folder.js'),
-      ])
+      const [{ initializeModel, modelLayout }, { auditRun }, { createStepOptimizer }, { readRunStudy }] =
+        await Promise.all([
+          import('@meshfl/engine'),
+          import('@meshfl/federation'),
+          import('@meshfl/training'),
+          import('../run-folder.js'),
+        ])
       const study = await readRunStudy(folder)
       const { ok, rounds, replayed, models, signingPublic, problem, note } = await auditRun({
         folder,
         study,
         layout: modelLayout(study.model),
         initialModel: initializeModel(study.model, study.seed),
+        stepOptimizer: createStepOptimizer(study.model, study.recipe),
         ...(options.key ? { signingPublic: options.key } : {}),
       })
       const key = Buffer.from(signingPublic).toString('base64url')
-      const counts = `${rounds} rounds are right (${models} model files, ${replayed} rounds computed again)`
+      const what = study.federation.sync === 'step' ? 'steps' : 'rounds'
+      const counts = `${rounds} ${what} are right (${models} model files, ${replayed} ${what} computed again)`
       output.result(
         {
           type: 'audit',
@@ -48,7 +52,7 @@ export function auditCommand(): Command {
           ...(note === undefined ? {} : { note }),
         },
         [
-          ...(problem ? [`round ${problem.round} is broken: ${problem.what}`] : []),
+          ...(problem ? [`${what.slice(0, -1)} ${problem.round} is broken: ${problem.what}`] : []),
           counts,
           ...(note === undefined ? [] : [note]),
           `key of the coordinator: ${key}`,

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { type DataOptions, dataArguments, withTrainingOptions } from '../data-options.js'
 import { type EngineOptions, engineArguments, engineChoice } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
+import { type TrainingOptions, trainingArguments, withTrainingOptions } from '../training-options.js'
 
-interface DemoOptions extends OutputOptions, FederationOptions, EngineOptions, DataOptions {
+interface DemoOptions extends OutputOptions, FederationOptions, EngineOptions, TrainingOptions {
   out?: string
   sites: number
   rounds?: number
@@ -27,12 +27,12 @@ export function demoCommand(): Command {
       .addHelpText('after', '\nExample:\n  meshfl demo'),
   ).action(async (options: DemoOptions) => {
     const { sites, rounds, seed, out = freeFolder('meshfl-demo') } = options
-    const engine = [...engineArguments(options), ...dataArguments(options)]
+    const engine = [...engineArguments(options), ...trainingArguments(options)]
     // Without --out the same command would begin in the next free folder.
     const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}${engine.map((word) => ` ${word}`).join('')}`
     await runCommand(options, { title: 'meshfl demo', live: true, howToContinue }, async ({ output, signal }) => {
       const { runDemo } = await import('../run-demo.js')
-      await runDemo({ ...options, engine: engineChoice(options), data: options, out, output, signal })
+      await runDemo({ ...options, engine: engineChoice(options), training: options, out, output, signal })
     })
   })
 }

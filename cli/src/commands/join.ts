@@ -1,13 +1,13 @@
 import type { Study } from '@meshfl/core'
 import { Command } from 'commander'
-import { type DataOptions, withTrainingOptions } from '../data-options.js'
 import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { type RouteOptions, withRouteOptions } from '../route-options.js'
 import { runCommand } from '../run-command.js'
 import type { DatasetTrainer } from '../site-trainer.js'
+import { type TrainingOptions, withTrainingOptions } from '../training-options.js'
 
-interface JoinOptions extends OutputOptions, EngineOptions, DataOptions, RouteOptions {
+interface JoinOptions extends OutputOptions, EngineOptions, TrainingOptions, RouteOptions {
   data: string
   out?: string
 }
@@ -112,6 +112,7 @@ export function joinCommand(): Command {
               output.events(memory)
               return trainer
             },
+            allowEngineChange: options.allowEngineChange === true,
             events: output.events,
             signal,
           })

@@ -1,18 +1,18 @@
 import { Command } from 'commander'
-import { type DataOptions, withTrainingOptions } from '../data-options.js'
 import { type EngineOptions, engineChoice } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
+import { type TrainingOptions, withTrainingOptions } from '../training-options.js'
 
 interface SimulateOptions
   extends OutputOptions,
     FederationOptions,
     StudyOptions,
     EngineOptions,
-    DataOptions,
+    TrainingOptions,
     TelemetryOptions {
   out: string
   inProcess?: boolean
@@ -64,7 +64,7 @@ export function simulateCommand(): Command {
         command: 'simulate',
         inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
         engine: engineChoice(options),
-        data: options,
+        training: options,
         telemetry: options,
         output,
         signal,

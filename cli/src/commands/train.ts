@@ -1,15 +1,14 @@
 import { Command } from 'commander'
-import { type DataOptions, withTrainingOptions } from '../data-options.js'
 import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import type { RunFolder } from '../run-folder.js'
 import { type StudyOptions, withStudyOptions } from '../study-options.js'
 import { type Telemetry, type TelemetryOptions, withTelemetryOptions } from '../telemetry-options.js'
+import { type TrainingOptions, withTrainingOptions } from '../training-options.js'
 
-interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions, DataOptions, TelemetryOptions {
+interface TrainOptions extends OutputOptions, StudyOptions, EngineOptions, TrainingOptions, TelemetryOptions {
   out: string
-  allowEngineChange?: boolean
 }
 
 export function trainCommand(): Command {
@@ -23,9 +22,7 @@ export function trainCommand(): Command {
             .requiredOption('--out <run>', 'folder of the run'),
         ),
       ),
-    )
-      .option('--allow-engine-change', 'go on with a run that another engine or instruction set began')
-      .addHelpText('after', '\nExample:\n  meshfl train ./dataset --out ./run --rounds 50'),
+    ).addHelpText('after', '\nExample:\n  meshfl train ./dataset --out ./run --rounds 50'),
   ).action(async (path: string, options: TrainOptions) => {
     const howToContinue = `go on with: meshfl train ${path} --out ${options.out}`
     await runCommand(options, { title: 'meshfl train', live: true, howToContinue }, async ({ output, signal }) => {

@@ -64,14 +64,14 @@ const FederationKeys = z.strictObject({
   sampleFraction: z.number().gt(0).lte(1).optional(),
   /** Whether every site's last model is scored on every site's validation cases at the end: sites then see each other's models. */
   crossSite: z.boolean().default(false),
-  /** Whether the coordinator keeps every site's update of every round, so that `meshfl audit` can compute the rounds again. */
+  /** Whether the coordinator keeps every site's update of every round or step, so that `meshfl audit` can compute the rounds again. */
   keepUpdates: z.boolean().default(false),
   /** Seconds after which a round commits with at least `minSites`; absent: it waits for all of its sites. */
   roundDeadlineSeconds: z.number().positive().optional(),
 })
 
 export const FederationSchema = FederationKeys.superRefine((federation, context) => {
-  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction, crossSite, keepUpdates } = federation
+  const { strategy, strategyOptions, sync, batchNorm, sampleCount, sampleFraction, crossSite } = federation
   const refuse = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message })
   const known = Object.keys(STRATEGY_DEFAULTS[strategy])
   for (const option of Object.keys(strategyOptions)) {
@@ -88,7 +88,6 @@ export const FederationSchema = FederationKeys.superRefine((federation, context)
   if (sync === 'round') return
   if (strategy !== 'fedavg') refuse(['sync'], `with sync: step there are no updates for ${strategy} to combine`)
   if (batchNorm !== 'pooled') refuse(['batchNorm'], 'with sync: step the normalisation is pooled')
-  if (keepUpdates) refuse(['keepUpdates'], 'with sync: step there are no updates of rounds to keep')
   if (crossSite) refuse(['crossSite'], 'with sync: step no site has a model of its own')
   if (isSampled) refuse(['sync'], 'with sync: step every site takes part in every round')
 })

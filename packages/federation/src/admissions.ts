@@ -215,10 +215,15 @@ export class Admissions {
     return { code: 'INVITE_EXPIRED', reason: `the invite expired at ${invite.expires.toISOString()}` }
   }
 
+  /** The site that comes with this key, or that an invite for a change of keys is for. */
+  knownSite(signingKey: string, invite?: IssuedInvite): ApprovedSite | undefined {
+    return this.siteOfKey(signingKey) ?? (invite?.site === undefined ? undefined : this.siteOf(invite.site))
+  }
+
   /** Why a site with this key, this description and this invite (where it comes with one) cannot take part, if so. */
   refuse(description: SiteDescription, signingKey: string, study: Study, invite?: IssuedInvite): Refusal | undefined {
     const { site } = description
-    const known = this.siteOfKey(signingKey) ?? (invite?.site === undefined ? undefined : this.siteOf(invite.site))
+    const known = this.knownSite(signingKey, invite)
     // The name becomes a file's: where a file system does not tell cases apart, two such sites would write the same one.
     const namesake = this.#byLowerCase.get(site.toLowerCase())
     if (namesake && namesake !== known) {
@@ -254,6 +259,16 @@ export class Admissions {
     }
     this.#insert(entry)
     await this.#save()
+  }
+
+  /** Writes down what a site computes with from now on; when it resolves, it is on disk. */
+  async changeEngine({ site, engine, instructionSet, precision }: SiteDescription): Promise<void> {
+    const change = { engine, instructionSet, precision }
+    await this.#write(
+      this.#sites.map((entry) =>
+        entry.site === site ? { ...entry, description: { ...entry.description, ...change } } : entry,
+      ),
+    )
   }
 
   /** From now on a site's keys do not count, and its name is free; when it resolves, that is on disk. */

@@ -96,6 +96,7 @@ test('a coordinator that shows a site the run of another does not get its login'
     onMessage: () => undefined,
     onClosed: () => undefined,
     onTwice: () => undefined,
+    onEngineChanged: () => undefined,
     onRefused: () => undefined,
     onFailed: () => undefined,
   })

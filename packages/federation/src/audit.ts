@@ -7,15 +7,13 @@ import {
   type ModelState,
   modelSha256,
   readEventLog,
+  type StepOptimizer,
   type Study,
   studySha256,
 } from '@meshfl/core'
-import { sortedBySite } from './aggregate.js'
-import { encodeVectorBody } from './frame.js'
 import { loadIdentity, runName } from './identity.js'
-import { KeptUpdates } from './kept-updates.js'
-import { type LedgerEntry, readLedger, verifyLedger } from './ledger.js'
-import { STRATEGIES } from './strategies/index.js'
+import { readLedger, verifyLedger } from './ledger.js'
+import { replayRounds } from './replay-rounds.js'
 
 export interface AuditOptions {
   folder: string
@@ -23,13 +21,15 @@ export interface AuditOptions {
   layout: ModelLayout
   /** Where round 1 began. */
   initialModel: ModelState
+  /** Takes the steps of a study with `sync: step` again; without it they are not. */
+  stepOptimizer?: StepOptimizer
   /** Raw 32 bytes of the coordinator's Ed25519 key, from somewhere else than the folder. Default: the folder's. */
   signingPublic?: Uint8Array
 }
 
 export interface AuditVerdict {
   ok: boolean
-  /** Rounds that are right, from the first on. */
+  /** Rounds that are right, from the first on; with `sync: step` steps, here and below. */
   rounds: number
   /** Rounds whose model was computed again from the sites' updates. */
   replayed: number
@@ -88,53 +88,6 @@ export async function auditRun(options: AuditOptions): Promise<AuditVerdict> {
   verdict.replayed = replay.rounds
   if (replay.problem) return fail(replay.rounds + 1, replay.problem)
   return replay.note === undefined ? verdict : { ...verdict, note: replay.note }
-}
-
-interface Replay {
-  rounds: number
-  problem?: string
-  note?: string
-}
-
-/** Computes the rounds again from the updates that were kept, as far as they go. */
-async function replayRounds(options: AuditOptions, entries: readonly LedgerEntry[]): Promise<Replay> {
-  const { folder, study, layout } = options
-  const { strategy, strategyOptions, batchNorm, keepUpdates } = study.federation
-  if (!keepUpdates) return { rounds: 0 }
-  const kept = new KeptUpdates(folder, layout)
-  let base = options.initialModel
-  let state: Uint8Array | null = null
-  for (const { round, sites, result } of entries) {
-    const updates = await kept.read(round)
-    if (!updates) return { rounds: round - 1, note: `the updates of round ${round} are not there` }
-    const contributions = sortedBySite(updates.contributions)
-    if (contributions.length !== sites.length)
-      return { rounds: round - 1, problem: `${contributions.length} updates were kept, the ledger has ${sites.length}` }
-    for (const { site, update, samples, vectorSha256 } of sites) {
-      const found = contributions.find((contribution) => contribution.site === site)
-      const isRight =
-        found !== undefined &&
-        found.samples === samples &&
-        modelSha256(found.model) === update &&
-        (found.vector && encodeVectorBody(found.vector).vectorSha256) === vectorSha256
-      if (!isRight) return { rounds: round - 1, problem: `the update of ${site} that was kept is not the ledger’s` }
-    }
-    const { population } = updates
-    const output = STRATEGIES[strategy].combine({
-      layout,
-      base,
-      contributions,
-      batchNorm,
-      options: strategyOptions,
-      state,
-      population,
-    })
-    if (modelSha256(output.model) !== result)
-      return { rounds: round - 1, problem: `${strategy} makes another model of the updates than the ledger names` }
-    base = output.model
-    state = output.state
-  }
-  return { rounds: entries.length }
 }
 
 async function keyOf(folder: string): Promise<Uint8Array> {

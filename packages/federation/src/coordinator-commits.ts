@@ -112,9 +112,11 @@ export class Commits {
       round,
       base,
       result,
-      sites: entries.map(({ site, key, update, vectorSha256, samples, signature }) => ({
+      ...(this.#options.study.federation.sync === 'step' ? { steps } : {}),
+      sites: entries.map(({ site, key, update, vectorSha256, voxels, samples, signature }) => ({
         ...{ site, key, update, samples, signature },
         ...(vectorSha256 === undefined ? {} : { vectorSha256 }),
+        ...(voxels === undefined ? {} : { voxels }),
       })),
       leftOut,
       previous: this.#commit.ledgerLine === null ? NO_PREVIOUS : sha256(this.#commit.ledgerLine),
@@ -197,7 +199,10 @@ export class Commits {
 
   #step(round: number, steps: number, entries: readonly JournalEntry[]): RoundOutput {
     const { layout, study, stepOptimizer } = this.#options
-    const update = combineSteps(layout, entries)
+    const update = combineSteps(
+      layout,
+      entries.map((entry) => ({ ...entry, voxels: entry.metrics.voxels! })),
+    )
     return stepOptimizer!.step(this.#model, update, this.#state, round - 1, study.rounds * steps)
   }
 

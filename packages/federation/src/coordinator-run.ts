@@ -116,6 +116,7 @@ export class CoordinatorRun {
       },
       onMessage: (site, peer, message) => this.#messages.receive(site, peer, message),
       onTwice: (site) => this.#notices.twins(site),
+      onEngineChanged: (site, change) => this.#notices.engineChanged(site, change),
       onRefused: (words, site) => this.#notices.refused(words, site),
       onFailed: (error) => this.#fail(error),
     })

@@ -69,6 +69,8 @@ const JournalEntrySchema = z.strictObject({
   update: z.string(),
   vectorSha256: z.string().optional(),
   samples: z.int().min(1),
+  /** Where the signature covers it: with `sync: step`. */
+  voxels: z.int().min(1).optional(),
   signature: z.string(),
   metrics: TrainMetricsSchema,
 })

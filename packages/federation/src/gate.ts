@@ -1,5 +1,6 @@
 import type { ModelLayout, SiteDescription, Study } from '@meshfl/core'
 import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import { engineChange, refuseEngine } from './engine-change.js'
 import {
   checkSignature,
   decodeJsonBody,
@@ -71,6 +72,8 @@ export interface GateOptions {
   onClosed(peer: string): void
   /** A site's keys are used by two processes at the same time. */
   onTwice(site: string): void
+  /** A site goes on with another engine, which its operator allowed. */
+  onEngineChanged(site: string, change: { had: string; has: string }): void
   /** Something was refused; `site` where a login had told who it is. */
   onRefused(words: string, site?: string): void
   onFailed(error: unknown): void
@@ -275,7 +278,10 @@ export class Gate {
       return
     }
     const invite = session.purpose === 'enrol' ? admissions.invite(session.invite) : undefined
-    const refusal = admissions.refuse(description, signingKey, study, invite)
+    const known = admissions.knownSite(signingKey, invite)?.description
+    const refusal =
+      admissions.refuse(description, signingKey, study, invite) ??
+      (known && !header.allowsEngineChange ? refuseEngine(known, description) : undefined)
     if (refusal) {
       this.#deny(session, refusal)
       return
@@ -283,10 +289,9 @@ export class Gate {
     const { site } = description
     session.site = site
     if (session.purpose === 'work') {
-      session.stage = 'joined'
-      this.#lookForTwins(site, session.peer)
-      this.send(session.peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
-      this.#options.onJoined(site, session.peer, header.working)
+      const change = known && engineChange(known, description)
+      if (change) this.#changeEngine(session, description, change, header.working)
+      else this.#admitToWork(session, header.working)
       return
     }
     const asked = [...this.#approvals].find(([, approval]) => approval.invite === session.invite)?.[0]
@@ -306,6 +311,32 @@ export class Gate {
         else this.send(session.peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: true })
       })
       .catch((error) => this.#options.onFailed(error))
+  }
+
+  /** Written down before the site works with it: whoever reads sites.json sees what the rounds were computed with. */
+  #changeEngine(
+    session: Session,
+    description: SiteDescription,
+    change: { had: string; has: string },
+    working: Work | null,
+  ): void {
+    session.stage = 'approving'
+    this.#options.admissions
+      .changeEngine(description)
+      .then(() => {
+        if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
+        this.#options.onEngineChanged(description.site, change)
+        this.#admitToWork(session, working)
+      })
+      .catch((error) => this.#options.onFailed(error))
+  }
+
+  #admitToWork(session: Session, working: Work | null): void {
+    const { site, peer } = session
+    session.stage = 'joined'
+    this.#lookForTwins(site, peer)
+    this.send(peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
+    this.#options.onJoined(site, peer, working)
   }
 
   #ask(session: Session, description: SiteDescription, invite: IssuedInvite): Approval {
@@ -339,7 +370,10 @@ export class Gate {
     if (refusal) return refusal
     if (admissions.invite(invite.keys.id) !== invite)
       return { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
+    const known = admissions.knownSite(signingKey, invite)?.description
     await admissions.approve({ signingKey, curveKey: session.curveKey }, invite, description, new Date())
+    const change = known && engineChange(known, description) // with new keys; that it may was looked at before
+    if (change) this.#options.onEngineChanged(description.site, change)
     return undefined
   }
 

@@ -159,7 +159,7 @@ test('results that are sent over and over count once', async () => {
 test('a message before the login is refused by name and answered with WHO', async () => {
   const { raw, invite } = await withRawSite()
   const identity = await loadIdentity(join(loopback.siteFolder('site-2'), 'keys', 'site.json'))
-  const early = new RawSite('site-2', identity, invite, false)
+  const early = new RawSite('site-2', identity, invite, { login: false })
   raws.push(early)
   await until(() => early.connections > 0)
   await until(() => {

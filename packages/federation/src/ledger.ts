@@ -13,6 +13,8 @@ const LedgerEntrySchema = z.strictObject({
   /** Hash of the model that the sites trained from, and of what came out. */
   base: hash,
   result: hash,
+  /** With `sync: step`: steps of a round; `round` then counts steps. */
+  steps: z.int().min(1).optional(),
   sites: z.array(
     z.strictObject({
       site: SiteNameSchema,
@@ -22,6 +24,8 @@ const LedgerEntrySchema = z.strictObject({
       /** Of what the strategy asked for beside the update. */
       vectorSha256: hash.optional(),
       samples: z.int().min(1),
+      /** With `sync: step`: the weight of its batch statistics. A site of the version before does not sign it. */
+      voxels: z.int().min(1).optional(),
       signature,
     }),
   ),
@@ -43,10 +47,13 @@ export interface UpdateClaim {
   update: string
   /** Of what the strategy asks for beside the update. */
   vectorSha256?: string | undefined
+  /** With `sync: step`: voxels that the batch statistics were taken over. */
+  voxels?: number | undefined
 }
 
-function claimBytes({ run, round, site, base, samples, update, vectorSha256 }: UpdateClaim): Buffer {
-  return Buffer.from(`meshfl/1 update\0${canonicalJson({ run, round, site, base, samples, update, vectorSha256 })}`)
+function claimBytes({ run, round, site, base, samples, update, vectorSha256, voxels }: UpdateClaim): Buffer {
+  const claim = { run, round, site, base, samples, update, vectorSha256, voxels }
+  return Buffer.from(`meshfl/1 update\0${canonicalJson(claim)}`)
 }
 
 /** A site's signature of its update, base64url. */
@@ -107,10 +114,10 @@ export function verifyLedger(lines: readonly string[], coordinatorPublicKey: Uin
     if (entry.round !== rounds + 1) return problem(`round ${entry.round} where ${rounds + 1} is due`)
     if (last && (entry.base !== last.result || entry.run !== last.run))
       return problem('its base is not the result of the round before')
-    for (const { site, key, update, vectorSha256, samples, signature: updateSignature } of entry.sites) {
-      const claim = { run: entry.run, round: entry.round, site, base: entry.base, samples, update, vectorSha256 }
-      if (!verifyUpdate(Buffer.from(key, 'base64url'), claim, updateSignature))
-        return problem(`the signature of ${site} is wrong`)
+    for (const one of entry.sites) {
+      const claim = { ...one, run: entry.run, round: entry.round, base: entry.base }
+      if (!verifyUpdate(Buffer.from(one.key, 'base64url'), claim, one.signature))
+        return problem(`the signature of ${one.site} is wrong`)
     }
     if (new Set(entry.sites.map(({ site }) => site)).size !== entry.sites.length) return problem('a site counts twice')
     previous = sha256(line)

@@ -44,7 +44,8 @@ export const SiteDescriptionSchema = z.object({
   conform: ConformSchema,
   engine: z.string().max(200),
   instructionSet: z.string().max(200),
-  precision: z.string().max(20),
+  /** Absent at the version before it was said: it knew nothing else. */
+  precision: z.string().max(20).default('fp32'),
   version: z.string().max(64).optional(),
   findings: count.optional(),
   plannedBytes: z.int().min(0).optional(),
@@ -94,6 +95,8 @@ export const HEADERS = {
     v,
     type: z.literal('JOIN'),
     working: WorkSchema.nullable(),
+    /** Whether the site may go on with another engine, instruction set or precision than it was admitted with. */
+    allowsEngineChange: z.boolean().optional(),
   }),
   ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
   DENY: z.object({ v, type: z.literal('DENY'), code: z.string().max(64), reason: words }),
@@ -120,7 +123,9 @@ export const HEADERS = {
     samples: count,
     /** Of the vector behind the metrics, where the strategy asks for one. */
     vectorSha256: hash.optional(),
-    /** Of a train result only: over (run, round, site, base, samples, the hashes of update and vector). The ledger keeps it. */
+    /** With `sync: step`: voxels that the batch statistics were taken over, as in the metrics. */
+    voxels: z.int().min(1).optional(),
+    /** Of a train result only: over (run, round, site, base, samples, update, and where they are there the vector's hash and the voxels): what the ledger keeps. */
     updateSignature: signature.optional(),
   }),
   ACK: z.object({

@@ -28,6 +28,12 @@ export class OperatorNotices {
     this.#log(this.#twins, 'warn', words, site)
   }
 
+  /** A site computes with something else than before: said each time, for the result of the run depends on it. */
+  engineChanged(site: string, { had, has }: { had: string; has: string }): void {
+    const message = `${site} goes on with ${has}, so far it was ${had}: the bits of this run cannot be computed again`
+    this.#tell({ type: 'log', level: 'warn', message, site })
+  }
+
   #log(said: Refusals, level: 'warn' | 'error', words: string, site: string | undefined): void {
     for (const message of said.say(words, performance.now()))
       this.#tell({ type: 'log', level, message, ...(site === undefined ? {} : { site }) })

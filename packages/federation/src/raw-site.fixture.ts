@@ -16,6 +16,7 @@ import { signUpdate, type UpdateClaim } from './ledger.js'
 import { createFakeTrainer, DICE, describeFake, LAYOUT, type Loopback, until } from './loopback.fixture.js'
 import { HEADERS, type Header, type MessageType, PROTOCOL_VERSION } from './messages.js'
 import { Ephemeral } from './session-key.js'
+import type { JoinOptions } from './site.js'
 import type { DealerTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
 
@@ -39,9 +40,17 @@ export class RawSite {
   #key: Buffer | undefined
   #model: ModelState | undefined
   connections = 0
+  /** What it joins with, where a test says so. */
+  readonly #joins: { header: unknown; body: unknown }
   onTask: ((task: Header<'TASK'>, model: ModelState) => void) | undefined
 
-  constructor(site: string, identity: Identity, invite: Invite, login = true) {
+  constructor(
+    site: string,
+    identity: Identity,
+    invite: Invite,
+    { login = true, joins }: { login?: boolean; joins?: { header: unknown; body: unknown } | undefined } = {},
+  ) {
+    this.#joins = joins ?? { header: { v: V, type: 'JOIN', working: null }, body: describeFake(site) }
     this.site = site
     this.#identity = identity
     this.#invite = invite
@@ -165,7 +174,7 @@ export class RawSite {
     )
     this.received.push({ header, bodies })
     if (header.type === 'WELCOME') {
-      this.send({ v: V, type: 'JOIN', working: null }, [encodeJsonBody(describeFake(this.site))])
+      this.send(this.#joins.header as Header, [encodeJsonBody(this.#joins.body)])
     } else if (header.type === 'TASK') {
       const model = bodies[0]!.length > 0 ? decodeModelBody(LAYOUT, bodies[0]!, header.base) : this.#model!
       this.#model = model
@@ -190,8 +199,12 @@ export async function admitRawSite(loopback: Loopback): Promise<{ raw: RawSite; 
 }
 
 /** Lets a site be approved; then it is gone again. */
-export async function approveAndStop(loopback: Loopback, name: string): Promise<void> {
-  const site = loopback.join(name)
+export async function approveAndStop(
+  loopback: Loopback,
+  name: string,
+  change: Partial<JoinOptions> = {},
+): Promise<void> {
+  const site = loopback.join(name, change)
   await until(() =>
     loopback.events.some(({ type, ...event }) => type === 'site-state' && 'state' in event && event.site === name),
   )
@@ -200,9 +213,13 @@ export async function approveAndStop(loopback: Loopback, name: string): Promise<
 }
 
 /** A client with the keys of a site that was approved, logged in. */
-export async function openRawSite(loopback: Loopback, name: string): Promise<RawSite> {
+export async function openRawSite(
+  loopback: Loopback,
+  name: string,
+  joins?: { header: unknown; body: unknown },
+): Promise<RawSite> {
   const identity = await loadIdentity(join(loopback.siteFolder(name), 'keys', 'site.json'))
-  const raw = new RawSite(name, identity, parseInvite(loopback.invites.get(name)!))
+  const raw = new RawSite(name, identity, parseInvite(loopback.invites.get(name)!), { joins })
   await until(() => raw.of('ADMIT').length > 0)
   return raw
 }

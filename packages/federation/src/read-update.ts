@@ -17,7 +17,7 @@ export function readUpdate(
   { run, admitted, study, layout }: { run: string; admitted: ApprovedSite; study: Study; layout: ModelLayout },
 ): JournalEntry {
   const { site, signingKey: key, description } = admitted
-  const { round, base, samples, vectorSha256, updateSignature: signature } = header
+  const { round, base, samples, vectorSha256, voxels, updateSignature: signature } = header
   if (signature === undefined) throw new ProtocolError('it has no signature')
   const model = decodeModelBody(layout, bodies[0]!)
   const update = frameDigest(bodies[0]!).toString('hex')
@@ -27,6 +27,7 @@ export function readUpdate(
     throw new ProtocolError(`${study.federation.strategy} and an update ${isVectorDue ? 'without' : 'with'} a vector`)
   const entry: JournalEntry = {
     ...{ run, round, site, base, key, update, samples, signature, metrics, model },
+    ...(voxels === undefined ? {} : { voxels }),
     ...(vectorSha256 === undefined ? {} : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256) }),
   }
   if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
@@ -34,6 +35,10 @@ export function readUpdate(
   const isStep = study.federation.sync === 'step'
   if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')
   checkWeight('training volumes', samples, isStep ? study.recipe.batchSize : description.trainCases)
+  if (voxels !== undefined && voxels !== metrics.voxels)
+    throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
+  const [width, height, depth] = description.conform.shape
+  if (metrics.voxels !== undefined) checkWeight('voxels', metrics.voxels, samples * width * height * depth)
   return entry
 }
 

@@ -26,7 +26,10 @@ export function scoresMessage(work: Work, evaluation: EvaluateOutcome): ResultMe
 /** The RESULT of a training, signed for the ledger. */
 export function updateMessage(identity: Identity, site: string, work: Work, saved: SavedRound): ResultMessage {
   const { run, samples, update, vectorSha256, metrics, model, vector } = saved
-  const beside = vectorSha256 === undefined ? {} : { vectorSha256 }
+  const beside = {
+    ...(vectorSha256 === undefined ? {} : { vectorSha256 }),
+    ...(metrics.voxels === undefined ? {} : { voxels: metrics.voxels }),
+  }
   const claim = { run, round: work.round, site, base: work.base, samples, update, ...beside }
   return {
     header: {

@@ -32,6 +32,8 @@ import { openDealer } from './zeromq-dealer.js'
 const MAX_MESSAGE_BYTES = 64 << 20
 /** Handshakes that break off one after the other before a site that was never let in gives up. */
 const MAX_FAILED_HANDSHAKES = 5
+/** Whoever has other keys ends a handshake at once; a coordinator that has too much to do, after its 3 s: it says nothing of keys. */
+const AT_ONCE_MS = 1000
 const LOGIN_PATIENCE_MS = 2000
 const MAX_DOUBLINGS = 5
 const WRONG_SERVER_HINT =
@@ -59,6 +61,8 @@ export interface SiteLinkOptions {
   /** Asked at every login. */
   describe(welcome: Welcome): Promise<SiteDescription>
   working(): Work | null
+  /** Whether the site may go on with another engine than it was admitted with. */
+  allowsEngineChange: boolean
   onEnrolled(welcome: Welcome, site: string): Promise<void>
   onJoined(welcome: Welcome, site: string): void
   onLost(): void
@@ -125,7 +129,7 @@ export class SiteLink {
         if (this.#stage === 'hello') setTimeout(() => this.#stage === 'hello' && this.#sendHello(), 20)
       }),
       onRefused: current(() => this.#refused()),
-      onHandshakeFailed: current(() => this.#handshakeFailed()),
+      onHandshakeFailed: (afterMs) => current(() => this.#handshakeFailed(afterMs))(),
       onMessage: (frames) => {
         if (this.#dealer !== dealer) return
         addTraffic(this.traffic, 'received', frames)
@@ -186,8 +190,9 @@ export class SiteLink {
     )
   }
 
-  #handshakeFailed(): void {
+  #handshakeFailed(afterMs: number): void {
     this.#lost()
+    if (afterMs > AT_ONCE_MS) return
     this.#failedHandshakes += 1
     if (this.#wasConnected || this.#failedHandshakes < MAX_FAILED_HANDSHAKES) return
     if (!this.#isMember) {
@@ -346,7 +351,9 @@ export class SiteLink {
       .then((description) => {
         if (this.#stage !== 'describing' || this.#transcript !== transcript) return // logged in anew meanwhile
         this.#enter('joining')
-        this.#send({ v: PROTOCOL_VERSION, type: 'JOIN', working: options.working() }, [encodeJsonBody(description)])
+        const may = options.allowsEngineChange ? { allowsEngineChange: true } : {}
+        const header = { v: PROTOCOL_VERSION, type: 'JOIN', working: options.working(), ...may } as const
+        this.#send(header, [encodeJsonBody(description)])
       })
       .catch((error) => options.onFailed(error))
   }
@@ -372,7 +379,10 @@ export class SiteLink {
 
   #denied({ code, reason }: Header<'DENY'>): void {
     this.#fail(/^[A-Z][A-Z_]{0,63}$/.test(code) ? code : 'FEDERATION_DENIED', `the coordinator says: ${reason}`, {
-      hint: 'mend what it says, or ask its operator for a new invite',
+      hint:
+        code === 'SITE_ENGINE_CHANGED'
+          ? 'use the engine and precision of before, or pass --allow-engine-change and lose bit-for-bit reproducibility'
+          : 'mend what it says, or ask its operator for a new invite',
     })
   }
 

@@ -27,6 +27,7 @@ import { TaskRunner } from './task-runner.js'
 import type { Timing } from './timing.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
+  allowsEngineChange: boolean
   invite: Invite
   address: string
   identity: Identity
@@ -80,6 +81,7 @@ export class SiteRun {
       heartbeat: { intervalMs: options.timing.heartbeatMs, timeoutMs: options.timing.heartbeatTimeoutMs },
       describe: (welcome) => this.#describe(welcome),
       working: () => workingOn(this.#state),
+      allowsEngineChange: options.allowsEngineChange,
       onEnrolled: (welcome, site) => this.#enrolled(welcome, site),
       onJoined: (welcome, site) => this.#joined(welcome, site),
       onLost: () => {

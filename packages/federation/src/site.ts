@@ -33,6 +33,8 @@ export interface JoinOptions {
   describe(study: Study): Promise<SiteDescription>
   /** Called once, when the study is known and this site is admitted. */
   createTrainer(study: Study, layoutSha256: string): Promise<SiteTrainer>
+  /** Goes on with another engine, instruction set or precision than the site was admitted with; default: refused. */
+  allowEngineChange?: boolean
   events: EventSink
   /** Where the last round is kept. Default: `<folder>/state/round`. */
   rounds?: SiteRounds
@@ -44,7 +46,7 @@ export interface JoinOptions {
  * Takes part in a federation until it ends: enrols with the invite (the first time), trains and scores what the coordinator asks
  * for, reconnects for ever, and goes on where its folder stands. Resolves with the final global model, which is in
  * `<folder>/model.safetensors` too.
- * @throws MeshflError `INVITE_MALFORMED`, `INVITE_EXPIRED`, `INVITE_USED`, `SITE_REVOKED`, `SITE_KEYS_REPLACED`, `FEDERATION_DENIED`, `FEDERATION_REFUSED`,
+ * @throws MeshflError `INVITE_MALFORMED`, `INVITE_EXPIRED`, `INVITE_USED`, `SITE_REVOKED`, `SITE_KEYS_REPLACED`, `SITE_ENGINE_CHANGED`, `FEDERATION_DENIED`, `FEDERATION_REFUSED`,
  * `FEDERATION_SERVER_KEY`, `FEDERATION_VERSION`, `RUN_LOCKED`, `SITE_STATE_MISMATCH`, `SITE_STATE_INVALID`, `UPDATE_NOT_FINITE`,
  * `INTERRUPTED`, and whatever the trainer throws
  */
@@ -94,6 +96,7 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
         enrolment: { keys, invites: [...(membership?.invites ?? []), id] },
         describe: options.describe,
         createTrainer: options.createTrainer,
+        allowsEngineChange: options.allowEngineChange === true,
         tell,
         signal: options.signal,
         timing,

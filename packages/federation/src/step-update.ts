@@ -1,6 +1,5 @@
 import type { GradientOutcome, ModelLayout } from '@meshfl/core'
-import { meanStatistics, sortedBySite, weightedMean } from './aggregate.js'
-import type { JournalEntry } from './coordinator-store.js'
+import { type Contribution, meanStatistics, sortedBySite, weightedMean } from './aggregate.js'
 
 /**
  * The sites' gradients of a step as one machine has them that accumulates over the same volumes: the mean of their gradients,
@@ -8,10 +7,10 @@ import type { JournalEntry } from './coordinator-store.js'
  */
 export function combineSteps(
   layout: ModelLayout,
-  entries: readonly Pick<JournalEntry, 'site' | 'model' | 'samples' | 'metrics'>[],
+  contributions: readonly (Contribution & { voxels: number })[],
 ): Pick<GradientOutcome, 'gradients' | 'batchStatistics' | 'voxels'> {
-  const sorted = sortedBySite(entries)
-  const byVoxels = sorted.map(({ model, metrics }) => ({ model, samples: metrics.voxels! }))
+  const sorted = sortedBySite(contributions)
+  const byVoxels = sorted.map(({ model, voxels }) => ({ model, samples: voxels }))
   return {
     gradients: new Float32Array(weightedMean(sorted, ({ model }) => model.parameters)),
     batchStatistics: meanStatistics(layout, byVoxels, 'pooled'),

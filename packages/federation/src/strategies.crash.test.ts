@@ -71,6 +71,9 @@ async function endOf(loopback: Loopback): Promise<Record<string, string | null>>
   return end
 }
 
+/** Nobody is given up: on a busy machine the sites of one process are silent for longer than tests wait elsewhere. */
+const PATIENT = { timing: { leaseMs: 30_000, doneGraceMs: 30_000 } }
+
 describe.each([
   { strategy: 'fedadam' },
   { strategy: 'scaffold' },
@@ -87,18 +90,18 @@ describe.each([
 
     const atCoordinator = async (point: string, occurrence: number): Promise<void> => {
       const loopback = beginAnew(reference, federation)
-      const first = await loopback.start({}, crashAt(point, occurrence))
+      const first = await loopback.start({}, { ...crashAt(point, occurrence), ...PATIENT })
       inviteAll(reference, loopback)
       const sites = SITES.map((site) => loopback.join(site))
       await expect(first.finished).rejects.toThrow(`crash at ${point}`)
       await first.stop()
-      const second = await loopback.start()
+      const second = await loopback.start({}, PATIENT)
       await Promise.all([second.finished, ...sites.map(({ finished }) => finished)])
       expect(await endOf(loopback)).toEqual(expected)
     }
     const atSite = async (point: string, occurrence: number): Promise<void> => {
       const loopback = beginAnew(reference, federation)
-      const running = await loopback.start()
+      const running = await loopback.start({}, PATIENT)
       inviteAll(reference, loopback)
       const other = loopback.join('site-22')
       await expect(loopback.join('site-1', {}, crashAt(point, occurrence)).finished).rejects.toThrow('crash at')

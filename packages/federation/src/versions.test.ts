@@ -6,7 +6,7 @@ import { createIdentity, runName } from './identity.js'
 import { enrolmentKeys, formatInvite } from './invite.js'
 import { LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
 import type { Header } from './messages.js'
-import { admitRawSite } from './raw-site.fixture.js'
+import { admitRawSite, approveAndStop, openRawSite } from './raw-site.fixture.js'
 import type { RouterTransport } from './transport.js'
 import { openRouter } from './zeromq-router.js'
 
@@ -129,6 +129,27 @@ test('a coordinator of another major version is named', async () => {
     code: 'FEDERATION_VERSION',
     message: 'the coordinator speaks MFP/2, this site MFP/1',
   })
+})
+
+/** The JOIN of a site of a4a6351, the last version that said nothing of its precision: `meshfl join` on the wasm engine. */
+const RECORDED_JOIN = {
+  header: JSON.parse('{"v":1,"type":"JOIN","working":null}'),
+  body: JSON.parse(
+    '{"site":"site-1","trainCases":2,"validCases":1,"classes":3,"classNames":["background","white matter","grey matter"],"labelMap":"gw3","voxelSizeMm":12,"conform":{"mode":"freesurfer","shape":[16,16,16]},"engine":"wasm","instructionSet":"simd128"}',
+  ),
+}
+
+test('a coordinator admits a site of the version before, which computes in fp32 and does not say so', async () => {
+  loopback = new Loopback(1, { rounds: 1 })
+  await loopback.start()
+  await approveAndStop(loopback, 'site-1', { describe: async () => ({ ...RECORDED_JOIN.body, precision: 'fp32' }) })
+  const raw = await openRawSite(loopback, 'site-1', RECORDED_JOIN)
+  try {
+    await until(() => raw.of('TASK').length > 0)
+    expect(loopback.logs('warn').filter((line) => /refused|goes on with/.test(line))).toEqual([])
+  } finally {
+    await raw.close()
+  }
 })
 
 test('a coordinator works with a site of the next version, and warns of nothing', async () => {
