@@ -1,3 +1,4 @@
+import { type AddressInfo, connect, createServer } from 'node:net'
 import type { SiteDescription } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { describeFake, isState, Loopback, until } from './loopback.fixture.js'
@@ -72,4 +73,28 @@ test('an invite is for one site, and for its time', async () => {
   await late.start({ inviteTtlSeconds: -1 })
   expect(late.coordinator.invites).toEqual([])
   await late.close()
+})
+
+test('a coordinator that has no time for a new site’s handshakes is not taken for another one', async () => {
+  loopback = new Loopback(1, { rounds: 1 })
+  const coordinator = await loopback.start()
+  const { invite } = coordinator.invites[0]!
+  const port = Number(/:(\d+)\//.exec(invite)![1])
+  let connections = 0
+  const line = createServer((socket) => {
+    socket.on('error', () => undefined)
+    // More often than it believes of somebody who has other keys.
+    if (++connections <= 6) {
+      setTimeout(() => socket.end(), 1100)
+      return
+    }
+    const through = connect(port, '127.0.0.1').on('error', () => undefined)
+    socket.pipe(through).pipe(socket)
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => line.once('listening', resolve))
+  loopback.invites.set('site-1', invite.replace(/:\d+\//, `:${(line.address() as AddressInfo).port}/`))
+  const site = loopback.join('site-1')
+  await Promise.all([coordinator.finished, site.finished])
+  line.close()
+  expect(connections).toBeGreaterThan(6)
 })

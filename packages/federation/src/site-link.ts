@@ -31,6 +31,8 @@ import { openDealer } from './zeromq-dealer.js'
 const MAX_MESSAGE_BYTES = 64 << 20
 /** Handshakes that break off one after the other before a site that was never let in gives up. */
 const MAX_FAILED_HANDSHAKES = 5
+/** Whoever has other keys ends a handshake at once; a coordinator that has too much to do, after its 3 s: it says nothing of keys. */
+const AT_ONCE_MS = 1000
 const LOGIN_PATIENCE_MS = 2000
 const MAX_DOUBLINGS = 5
 const WRONG_SERVER_HINT =
@@ -123,7 +125,7 @@ export class SiteLink {
         if (this.#stage === 'hello') setTimeout(() => this.#stage === 'hello' && this.#sendHello(), 20)
       }),
       onRefused: current(() => this.#refused()),
-      onHandshakeFailed: current(() => this.#handshakeFailed()),
+      onHandshakeFailed: (afterMs) => current(() => this.#handshakeFailed(afterMs))(),
       onMessage: (frames) => {
         if (this.#dealer !== dealer) return
         addTraffic(this.traffic, 'received', frames)
@@ -184,8 +186,9 @@ export class SiteLink {
     )
   }
 
-  #handshakeFailed(): void {
+  #handshakeFailed(afterMs: number): void {
     this.#lost()
+    if (afterMs > AT_ONCE_MS) return
     this.#failedHandshakes += 1
     if (this.#wasConnected || this.#failedHandshakes < MAX_FAILED_HANDSHAKES) return
     if (!this.#isMember) {

@@ -56,6 +56,9 @@ export interface DealerOptions {
   onUnsent(): void
   /** The coordinator does not admit the key. */
   onRefused(): void
-  /** The encrypted handshake broke off: another server key, or a coordinator that is just stopping. */
-  onHandshakeFailed(): void
+  /**
+   * The encrypted handshake broke off: another server key, or a coordinator that is just stopping, or has no time.
+   * @param afterMs how long after the connection was made
+   */
+  onHandshakeFailed(afterMs: number): void
 }

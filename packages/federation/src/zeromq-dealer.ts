@@ -44,11 +44,16 @@ export function openDealer(options: DealerOptions): DealerTransport {
   const unlessClosed = (listener: () => void) => (): void => {
     if (!closed) listener()
   }
+  let connectedAt = performance.now()
+  const handshakeFailed = unlessClosed(() => options.onHandshakeFailed(performance.now() - connectedAt))
+  socket.events.on('connect', () => {
+    connectedAt = performance.now()
+  })
   socket.events.on('handshake', unlessClosed(options.onConnected))
   socket.events.on('disconnect', unlessClosed(options.onDisconnected))
   socket.events.on('handshake:error:auth', unlessClosed(options.onRefused))
-  socket.events.on('handshake:error:other', unlessClosed(options.onHandshakeFailed))
-  socket.events.on('handshake:error:protocol', unlessClosed(options.onHandshakeFailed))
+  socket.events.on('handshake:error:other', handshakeFailed)
+  socket.events.on('handshake:error:protocol', handshakeFailed)
   const receive = async (): Promise<void> => {
     for await (const frames of socket) if (!closed) options.onMessage(frames)
   }
