@@ -4,6 +4,7 @@ import { createVolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { checkSitesOfProcess, joinFederation } from '@meshfl/federation'
 import { LocalTrainer } from '@meshfl/training'
+import { fewAtATime } from './few-at-a-time.js'
 import type { LocalSite, LocalSites } from './local-sites.js'
 import { checkClasses, describeSite, openTrainingDataset, trainerOptions } from './site-trainer.js'
 import { Turnstile } from './turnstile.js'
@@ -11,7 +12,7 @@ import { Turnstile } from './turnstile.js'
 /** Decoded volumes that all sites together keep in memory. */
 const CACHE_BYTES = 2 ** 30
 
-/** Sites that log in at the same time. One event loop shakes hands at both ends: with a thousand at once it is late for all of them. */
+/** Sites that log in at the same time. */
 const AT_THE_DOOR = 24
 
 export interface InProcessSitesOptions {
@@ -45,19 +46,6 @@ export function startSitesInProcess({
   const turnstile = new Turnstile()
   const sessions = new Map<string, Promise<Session>>()
   setMaxListeners(0, signal) // one a site
-  const waiting = [...sites]
-  /** Runs the next site, and from when it is let in the one after it as well. */
-  const enter = async (): Promise<void> => {
-    const site = waiting.shift()
-    if (!site) return
-    let next: Promise<void> | undefined
-    const letIn = (): void => {
-      next ??= enter()
-    }
-    await run(site, letIn)
-    letIn()
-    await next
-  }
   const run = async (site: LocalSite, onOnline: () => void): Promise<void> => {
     try {
       await joinFederation({
@@ -97,7 +85,7 @@ export function startSitesInProcess({
       )
     }
   }
-  const ended = Promise.all(Array.from({ length: AT_THE_DOOR }, enter)).then(async () => {
+  const ended = fewAtATime(sites, AT_THE_DOOR, run).then(async () => {
     reader.close()
     for (const session of sessions.values()) (await session).dispose()
   })

@@ -3,13 +3,14 @@ import path from 'node:path'
 import { createRandom, type MeshflEvent, StudySchema, studySha256 } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
 import { createTinyTrainer, describeTinySite, joinFederation, startCoordinator, verifyLedger } from '@meshfl/federation'
-import { afterEach, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { TcpProxy } from '../../cli/src/bench-federation/tcp-proxy.js'
 import { temporaryFolder } from './cli.js'
 import { TINY_MODEL } from './killed-federation.js'
 
 /** Nightly: the protocol's own clocks and the real 30 s (docs/durability.md). */
 const IS_NIGHTLY = process.env.MESHFL_NIGHTLY !== undefined
+if (IS_NIGHTLY) vi.setConfig({ testTimeout: 300_000 })
 const PARTITION_MS = IS_NIGHTLY ? 30_000 : 2500
 const TIMING = IS_NIGHTLY
   ? {}

@@ -1,7 +1,12 @@
+import { setMaxListeners } from 'node:events'
 import { join } from 'node:path'
 import { type MeshflEvent, openEventLog, StudySchema, studySha256 } from '@meshfl/core'
-import { createTinyTrainer, describeTinySite, joinFederation, startCoordinator } from '@meshfl/federation'
+import { createTinyTrainer, describeTinySite, joinFederation, SharedRounds, startCoordinator } from '@meshfl/federation'
+import { fewAtATime } from '../few-at-a-time.js'
 import type { CoordinatorJob, FromProcess, SitesJob, ToProcess } from './process-messages.js'
+
+/** Sites that log in at the same time. */
+const AT_THE_DOOR = 24
 
 /**
  * A coordinator, or some sites, in a process of its own that its parent may kill at any moment: the federation as `meshfl serve`
@@ -65,25 +70,43 @@ async function runCoordinator(job: CoordinatorJob): Promise<void> {
 }
 
 async function runSites(job: SitesJob): Promise<void> {
-  const ends = job.sites.map(async ({ site, invite, folder }) => {
-    const { rounds, parametersSha256 } = await joinFederation(
+  setMaxListeners(0, stop.signal) // one a site
+  const shared = job.rounds === undefined ? undefined : await SharedRounds.open(job.rounds)
+  const at = job.timesPings ? { at: pingTimer() } : {}
+  let finished: { rounds: number; parametersSha256: string } | undefined
+  await fewAtATime(job.sites, AT_THE_DOOR, async ({ site, invite, folder }, arrived) => {
+    finished = await joinFederation(
       {
         invite,
         folder,
         describe: async () => describeTinySite(site),
         createTrainer: async () => createTinyTrainer(site, job.delayMs === undefined ? {} : { delayMs: job.delayMs }),
         events: (event) => {
+          if (event.type === 'site-state' && event.state === 'online') arrived()
           if (job.tell.includes(event.type))
             say({ type: 'event', at: performance.timeOrigin + performance.now(), event })
         },
+        ...(shared ? { rounds: shared.of(site) } : {}),
         signal: stop.signal,
       },
-      { timing: job.timing ?? {} },
+      { timing: job.timing ?? {}, ...at },
     )
-    return { rounds, parametersSha256 }
   })
-  const [first] = await Promise.all(ends)
-  say({ type: 'finished', ...first! })
+  await shared?.close()
+  const { rounds, parametersSha256 } = finished!
+  say({ type: 'finished', rounds, parametersSha256 })
+}
+
+/** Tells the time from each PING to its PONG, of one site. */
+function pingTimer(): (point: string) => void {
+  let sent: number | undefined
+  return (point) => {
+    if (point === 'before ping') sent ??= performance.now()
+    else if (point === 'pong' && sent !== undefined) {
+      say({ type: 'pong', ms: performance.now() - sent })
+      sent = undefined
+    }
+  }
 }
 
 /** What is held after a full collection, and what the system counts. */

@@ -13,6 +13,10 @@ export interface FederationOptions {
   study?: Record<string, unknown>
   timing?: CoordinatorJob['timing']
   tell?: MeshflEvent['type'][]
+  tellOfSites?: MeshflEvent['type'][]
+  /** See `SitesJob`. */
+  delayMs?: number
+  timesPings?: boolean
   /** Where sites dial, given the coordinator's port; default: there. */
   dial?(port: number): Promise<number>
 }
@@ -56,7 +60,7 @@ export class BenchFederation {
 
   /** Starts the coordinator and all sites. */
   async start(): Promise<void> {
-    const { sites, sitesPerProcess = 1, timing, dial } = this.#options
+    const { sites, sitesPerProcess = 1, timing, dial, delayMs, timesPings } = this.#options
     const { invites } = await this.startCoordinator()
     const port = dial ? await dial(this.#port!) : this.#port!
     for (let first = 0; first < sites; first += sitesPerProcess) {
@@ -68,8 +72,11 @@ export class BenchFederation {
           const site = `site-${String(first + i + 1).padStart(4, '0')}`
           return { site, invite: invite.replace(/:\d+\//, `:${port}/`), folder: join(this.folder, site) }
         }),
+        ...(sitesPerProcess > 1 ? { rounds: join(this.folder, `rounds-${this.processes.length}`) } : {}),
         ...(timing ? { timing } : {}),
-        tell: ['round-started'],
+        ...(delayMs === undefined ? {} : { delayMs }),
+        ...(timesPings ? { timesPings } : {}),
+        tell: this.#options.tellOfSites ?? [],
       })
     }
   }

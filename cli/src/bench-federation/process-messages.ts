@@ -1,7 +1,9 @@
 import type { MeshflEvent } from '@meshfl/core'
 
 /** Clocks of the protocol in milliseconds; what is left out has its default. */
-type Timing = Partial<Record<'pingMs' | 'suspectMs' | 'leaseMs' | 'resendMs' | 'probeMs' | 'doneGraceMs', number>>
+type Timing = Partial<
+  Record<'heartbeatMs' | 'pingMs' | 'suspectMs' | 'leaseMs' | 'resendMs' | 'probeMs' | 'doneGraceMs', number>
+>
 
 export interface CoordinatorJob {
   type: 'coordinator'
@@ -19,9 +21,13 @@ export interface CoordinatorJob {
 export interface SitesJob {
   type: 'sites'
   sites: { site: string; invite: string; folder: string }[]
+  /** One log of the last rounds of all of them. Absent: each has its own. */
+  rounds?: string
   timing?: Timing
   /** How long training and scoring take; absent: no time. */
   delayMs?: number
+  /** Tell how long each PING waits for its PONG. */
+  timesPings?: boolean
   tell: MeshflEvent['type'][]
 }
 
@@ -32,6 +38,7 @@ export type FromProcess =
   | { type: 'started'; endpoint: string; resumedAtRound: number; invites: string[] }
   /** `at`: milliseconds since 1970, with fractions, comparable between processes. */
   | { type: 'event'; at: number; event: MeshflEvent }
+  | { type: 'pong'; ms: number }
   | { type: 'memory'; bytes: { heap: number; resident: number } }
   | { type: 'finished'; rounds: number; parametersSha256: string }
   | { type: 'failed'; code: string; message: string }

@@ -1,16 +1,22 @@
 import type { Header } from './messages.js'
 
-/** So long an acknowledgement waits for a task to the same site, which makes it needless. */
-const ACK_PATIENCE_MS = 50
-
 /** An acceptance waits a moment for the task that says it too; what else there is to say is said at once. */
 export class Acknowledgements {
+  readonly #patienceMs: number
   readonly #send: (session: string, ack: Header<'ACK'>) => void
   readonly #guard: (work: () => void) => void
   readonly #waiting = new Map<string, Header<'ACK'>[]>()
 
-  /** @param guard runs what a timer begins */
-  constructor(send: (session: string, ack: Header<'ACK'>) => void, guard: (work: () => void) => void) {
+  /**
+   * @param patienceMs so long an acceptance waits: less than it takes a site to send its result again
+   * @param guard runs what a timer begins
+   */
+  constructor(
+    patienceMs: number,
+    send: (session: string, ack: Header<'ACK'>) => void,
+    guard: (work: () => void) => void,
+  ) {
+    this.#patienceMs = patienceMs
     this.#send = send
     this.#guard = guard
   }
@@ -20,7 +26,7 @@ export class Acknowledgements {
       this.#send(session, ack)
       return
     }
-    if (this.#waiting.size === 0) setTimeout(() => this.#guard(() => this.#sendAll()), ACK_PATIENCE_MS)
+    if (this.#waiting.size === 0) setTimeout(() => this.#guard(() => this.#sendAll()), this.#patienceMs)
     this.#waiting.set(session, [...(this.#waiting.get(session) ?? []), ack])
   }
 

@@ -79,7 +79,11 @@ export class Admissions {
   #sites: ApprovedSite[] = []
   #revoked: RevokedKeys[] = []
   #invites: IssuedInvite[] = []
-  // What is looked up for every connection and message, made anew with each change.
+  // What is looked up for every connection and message.
+  #byName = new Map<string, ApprovedSite>()
+  #byLowerCase = new Map<string, ApprovedSite>()
+  #inviteOfId = new Map<string, IssuedInvite>()
+  #inviteOfCurve = new Map<string, IssuedInvite>()
   #byKey = new Map<string, ApprovedSite>()
   #curveKeys = new Set<string>()
   #users = new Map<string, KeyOwner>()
@@ -99,7 +103,7 @@ export class Admissions {
     const { sites = [], revoked = [] } = readJson(admissions.#sitesFile.path, SitesFileSchema) ?? {}
     admissions.#change(sites, revoked)
     const { invites = [] } = readJson(admissions.#invitesFile.path, InvitesFileSchema) ?? {}
-    admissions.#invites = invites.map(issue)
+    admissions.#changeInvites(invites.map(issue))
     return admissions
   }
 
@@ -144,7 +148,7 @@ export class Admissions {
     )
     // A site changes its keys with the newest invite only.
     const others = this.#invites.filter((invite) => site === undefined || invite.site !== site || this.#isUsed(invite))
-    this.#invites = [...others, ...issued]
+    this.#changeInvites([...others, ...issued])
     await this.#invitesFile.write(() => {
       const invites = this.#invites.map(({ secret, expires, site, request }) => ({
         secret: secret.toString('base64url'),
@@ -159,17 +163,15 @@ export class Admissions {
 
   /** Whether a CURVE key may connect: an approved site's, or one derived from an invite (which may only enrol). */
   admits(curvePublic: Buffer, now: Date): boolean {
-    return (
-      this.#curveKeys.has(curvePublic.toString('base64url')) ||
-      this.#invites.some(({ keys, expires }) => {
-        const isFresh = now.getTime() < expires.getTime() + EXPLAIN_MS
-        return isFresh && keys.curvePublic.equals(curvePublic) && !this.#revokedInvites.has(keys.id)
-      })
-    )
+    const key = curvePublic.toString('base64url')
+    if (this.#curveKeys.has(key)) return true
+    const invite = this.#inviteOfCurve.get(key)
+    if (!invite || this.#revokedInvites.has(invite.keys.id)) return false
+    return now.getTime() < invite.expires.getTime() + EXPLAIN_MS
   }
 
   siteOf(site: string): ApprovedSite | undefined {
-    return this.#sites.find((known) => known.site === site)
+    return this.#byName.get(site)
   }
 
   /** The site whose key this is and counts. */
@@ -184,7 +186,7 @@ export class Admissions {
   }
 
   invite(id: string | undefined): IssuedInvite | undefined {
-    return this.#invites.find((invite) => invite.keys.id === id)
+    return id === undefined ? undefined : this.#inviteOfId.get(id)
   }
 
   /** Why a key that is no site's does not count, where it once did. */
@@ -223,7 +225,7 @@ export class Admissions {
     const { site } = description
     const known = this.knownSite(signingKey, invite)
     // The name becomes a file's: where a file system does not tell cases apart, two such sites would write the same one.
-    const namesake = this.#sites.find((other) => other.site.toLowerCase() === site.toLowerCase())
+    const namesake = this.#byLowerCase.get(site.toLowerCase())
     if (namesake && namesake !== known) {
       const reason = `another site is called ${namesake.site} (${namesake.fingerprint}): every site needs a name of its own (meshfl split --name)`
       return { code: 'FEDERATION_DENIED', reason }
@@ -251,7 +253,12 @@ export class Admissions {
       description,
       ...(old ? { formerKeys: [...(old.formerKeys ?? []), keysOf(old)] } : {}),
     }
-    await this.#write([...this.#sites.filter((site) => site !== old), entry])
+    if (old) {
+      await this.#write([...this.#sites.filter((site) => site !== old), entry])
+      return
+    }
+    this.#insert(entry)
+    await this.#save()
   }
 
   /** Writes down what a site computes with from now on; when it resolves, it is on disk. */
@@ -286,21 +293,47 @@ export class Admissions {
 
   async #write(sites: ApprovedSite[], revoked = this.#revoked): Promise<void> {
     this.#change(sites, revoked)
+    await this.#save()
+  }
+
+  async #save(): Promise<void> {
     await this.#sitesFile.write(() => ({ format: 'meshfl-sites/2', sites: this.#sites, revoked: this.#revoked }))
   }
 
   #change(sites: ApprovedSite[], revoked: RevokedKeys[]): void {
     this.#sites = [...sites].sort((a, b) => (a.site < b.site ? -1 : 1))
     this.#revoked = revoked
-    const counting = sites.filter(({ rotating }) => !rotating)
-    this.#byKey = new Map(counting.map((entry) => [entry.signingKey, entry]))
-    this.#curveKeys = new Set(counting.map(({ curveKey }) => curveKey))
-    const owned = sites.flatMap((entry) => [
-      entry,
-      ...(entry.formerKeys ?? []).map((keys) => ({ ...keys, site: entry.site })),
-    ])
-    this.#users = new Map([...revoked, ...owned].map((keys) => [keys.invite, keys]))
     this.#revokedInvites = new Set(revoked.map(({ invite }) => invite))
+    this.#byName = new Map()
+    this.#byLowerCase = new Map()
+    this.#byKey = new Map()
+    this.#curveKeys = new Set()
+    this.#users = new Map(revoked.map((keys) => [keys.invite, keys]))
+    for (const entry of this.#sites) this.#index(entry)
+  }
+
+  /** A site more: with thousands that come at once, all of them anew for each would take minutes. */
+  #insert(entry: ApprovedSite): void {
+    const sites = [...this.#sites] // whoever holds the list of a moment ago keeps that one
+    const after = sites.findLastIndex(({ site }) => site < entry.site)
+    sites.splice(after + 1, 0, entry)
+    this.#sites = sites
+    this.#index(entry)
+  }
+
+  #index(entry: ApprovedSite): void {
+    this.#byName.set(entry.site, entry)
+    this.#byLowerCase.set(entry.site.toLowerCase(), entry)
+    for (const keys of [entry, ...(entry.formerKeys ?? [])]) this.#users.set(keys.invite, { ...keys, site: entry.site })
+    if (entry.rotating) return
+    this.#byKey.set(entry.signingKey, entry)
+    this.#curveKeys.add(entry.curveKey)
+  }
+
+  #changeInvites(invites: IssuedInvite[]): void {
+    this.#invites = invites
+    this.#inviteOfId = new Map(invites.map((invite) => [invite.keys.id, invite]))
+    this.#inviteOfCurve = new Map(invites.map((invite) => [invite.keys.curvePublic.toString('base64url'), invite]))
   }
 
   #isUsed(invite: IssuedInvite): boolean {

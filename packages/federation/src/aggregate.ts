@@ -26,7 +26,7 @@ export function aggregate(
   batchNorm: Federation['batchNorm'],
 ): ModelState {
   const sorted = sortedBySite(contributions)
-  const parameters = Float32Array.from(weightedMean(sorted, ({ model }) => model.parameters))
+  const parameters = new Float32Array(weightedMean(sorted, ({ model }) => model.parameters))
   return { parameters, statistics: meanStatistics(layout, sorted, batchNorm) }
 }
 
@@ -69,7 +69,7 @@ export function meanStatistics(
       }
     }
   }
-  return Float32Array.from(statistics)
+  return new Float32Array(statistics)
 }
 
 /** Offsets of every running mean and its running variance, and their length. */

@@ -21,9 +21,11 @@ import type { PatientWrites } from './patient-writes.js'
 import { combineSteps } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
+import { findNotFinite } from './vector-tensor.js'
 
 /** Rounds whose files are not written yet, after which a round waits for them. */
 const MOST_DUE = 64
+const DERIVE_AFTER_MS = 50
 
 type Due = Pick<SavedCommit, 'commit' | 'model'> & { isScored: boolean }
 
@@ -57,6 +59,7 @@ export class Commits {
   /** Commits whose files are to be written; `scored` ones have their round's file already. */
   #due: Due[] = []
   #deriving: Promise<void> | undefined
+  #hurry: () => void = () => undefined
   #isClosed = false
 
   constructor(options: CommitsOptions) {
@@ -101,7 +104,7 @@ export class Commits {
     entries: readonly JournalEntry[],
   ): Promise<string | null> {
     const { identity, store, runId, at } = this.#options
-    while (this.#due.length >= MOST_DUE) await this.#deriving
+    while (this.#due.length >= MOST_DUE) await this.#derived()
     const { model, state } = this.#combine(round, steps, entries)
     const result = modelSha256(model)
     const line = writeLedgerLine(identity, {
@@ -158,7 +161,7 @@ export class Commits {
       return
     }
     await written
-    await this.#deriving
+    await this.#derived()
     await this.#checkpoint(commit.round)
   }
 
@@ -169,7 +172,7 @@ export class Commits {
 
   /** When nothing is written any more. */
   async settled(): Promise<void> {
-    await this.#deriving?.catch(() => undefined)
+    await this.#derived()?.catch(() => undefined)
     await this.#options.store.close()
   }
 
@@ -184,7 +187,7 @@ export class Commits {
     const { sync, strategy } = this.#options.study.federation
     const output = sync === 'step' ? this.#step(round, steps, entries) : this.#combineRound(entries)
     const { parameters, statistics } = output.model
-    if (parameters.every(Number.isFinite) && statistics.every(Number.isFinite)) return output
+    if (findNotFinite(parameters) < 0 && findNotFinite(statistics) < 0) return output
     const what = sync === 'step' ? `step ${round} made a model` : `${strategy} made a model of round ${round}`
     throw new MeshflError('AGGREGATE_NOT_FINITE', `${what} that is not finite`, {
       hint:
@@ -217,12 +220,25 @@ export class Commits {
     })
   }
 
+  /** When what follows from the commits so far is written: at once, not a moment later. */
+  #derived(): Promise<void> | undefined {
+    this.#hurry()
+    return this.#deriving
+  }
+
   #derive(due: Due): void {
     this.#due.push(due)
     if (this.#deriving) return
-    this.#deriving = this.#writeDue().finally(() => {
-      this.#deriving = undefined
+    // Rounds of a few milliseconds have their files written together.
+    const wait = new Promise<void>((resolve) => {
+      this.#hurry = resolve
+      setTimeout(resolve, DERIVE_AFTER_MS)
     })
+    this.#deriving = wait
+      .then(() => this.#writeDue())
+      .finally(() => {
+        this.#deriving = undefined
+      })
     this.#deriving.catch(this.#options.onFailed)
   }
 

@@ -1,7 +1,8 @@
 import type { SiteState } from '@meshfl/core'
 import type { CoordinatorEffect, CoordinatorState, SiteRecord, Told } from './coordinator-state.js'
 
-type Writable = {
+/** A state that may be changed where it is: by whoever holds it alone. */
+export type Writable = {
   -readonly [K in keyof CoordinatorState]: CoordinatorState[K] extends ReadonlyMap<infer A, infer B>
     ? Map<A, B>
     : CoordinatorState[K] extends ReadonlySet<infer A>
@@ -9,25 +10,26 @@ type Writable = {
       : CoordinatorState[K]
 }
 
-/** The next state of a coordinator while one event goes through it, and what follows from it; the old state stays as it was. */
+export function writableCopy(state: CoordinatorState): Writable {
+  return {
+    ...state,
+    sites: new Map(state.sites),
+    members: new Set(state.members),
+    results: new Map(state.results),
+    evaluations: new Map(state.evaluations),
+    shares: new Map(state.shares),
+    updates: new Map(state.updates),
+  }
+}
+
+/** A coordinator's state while events go through it, and what follows from them. */
 export class Draft {
-  readonly state: Writable
   effects: CoordinatorEffect[] = []
 
   constructor(
-    state: CoordinatorState,
+    readonly state: Writable,
     public at: number,
-  ) {
-    this.state = {
-      ...state,
-      sites: new Map(state.sites),
-      members: new Set(state.members),
-      results: new Map(state.results),
-      evaluations: new Map(state.evaluations),
-      shares: new Map(state.shares),
-      updates: new Map(state.updates),
-    }
-  }
+  ) {}
 
   /** Nothing that came in with this event need be written to the journal. */
   dropJournal(): void {

@@ -2,6 +2,7 @@ import { riseAfter } from '@meshfl/core'
 import { accept } from './coordinator-answers.js'
 import { beginComparison, compared, underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
+import type { CoordinatorState } from './coordinator-state.js'
 import { exchangeName, hasShare, placeIn, stepsOfRound } from './coordinator-steps.js'
 import {
   busyState,
@@ -21,8 +22,11 @@ import {
 import { begin } from './progress-clock.js'
 import { addStep, joinSummaries, summarize } from './round-summary.js'
 
-/** What follows from the state alone. */
-export function advance(draft: Draft): void {
+/**
+ * What follows from the state alone.
+ * @param hasMoved whether more came in than answers: whom a phase counts on changes by nothing else
+ */
+export function advance(draft: Draft, hasMoved: boolean): void {
   const { state } = draft
   if (state.phase === 'gathering') {
     const isBetweenRounds = state.round % Math.max(1, state.steps) === 0
@@ -30,14 +34,14 @@ export function advance(draft: Draft): void {
     else startRound(draft)
   }
   if (state.phase === 'training') {
-    fillUp(draft)
+    if (hasMoved) fillUp(draft)
     if (isPhaseOver(draft, state.results.size, exchangeName(state))) commit(draft)
   } else if (state.phase === 'evaluating') {
-    fillUp(draft)
+    if (hasMoved) fillUp(draft)
     if (isPhaseOver(draft, state.evaluations.size, `the evaluation of round ${placeIn(state, state.round).round}`))
       record(draft)
   } else if (state.phase === 'comparing') {
-    fillUp(draft)
+    if (hasMoved) fillUp(draft)
     if (isPhaseOver(draft, state.evaluations.size, 'the comparison')) {
       compared(draft)
       if (!draft.state.comparison) startRound(draft)
@@ -151,12 +155,18 @@ function isLate(draft: Draft): boolean {
 }
 
 function isPhaseOver(draft: Draft, count: number, what: string): boolean {
-  const { members } = draft.state
-  const pending = [...members].filter((site) => isPending(draft.state, site)).sort()
+  const { state } = draft
   const late = isLate(draft)
-  if (count >= needed(draft)) return pending.length === 0 || late
-  if (late || pending.length === 0) draft.complain(waitingWords(draft.state, what, count))
+  // Most of the time the one that was waited for the last time is still waited for, and nobody else need be looked at.
+  if (state.awaited === null || !isPending(state, state.awaited)) state.awaited = firstPending(state)
+  if (count >= needed(draft)) return state.awaited === null || late
+  if (late || state.awaited === null) draft.complain(waitingWords(state, what, count))
   return false
+}
+
+function firstPending(state: CoordinatorState): string | null {
+  for (const site of state.members) if (isPending(state, site)) return site
+  return null
 }
 
 function commit(draft: Draft): void {
@@ -222,7 +232,6 @@ export function sendTask(draft: Draft, site: string, again = false): void {
     session,
     purpose,
     round,
-    attempt: draft.state.attempt,
     base,
     ...(isComparing ? { asIs: true } : {}),
     ...(draft.state.config.sync === 'step' ? { place: placeIn(draft.state, round) } : {}),

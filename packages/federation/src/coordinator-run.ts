@@ -4,16 +4,11 @@ import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissio
 import type { ControlFolder } from './control-folder.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'
-import { coordinatorStep } from './coordinator-machine.js'
+import { type Writable, writableCopy } from './coordinator-draft.js'
+import { stepInPlace } from './coordinator-machine.js'
 import { CoordinatorSocket } from './coordinator-socket.js'
 import { batchesOf, coordinatorStart } from './coordinator-start.js'
-import {
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  type CoordinatorState,
-  startState,
-  type Told,
-} from './coordinator-state.js'
+import { type CoordinatorEffect, type CoordinatorEvent, startState, type Told } from './coordinator-state.js'
 import { placeIn } from './coordinator-steps.js'
 import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
 import type { DerivedFiles } from './derived-files.js'
@@ -83,7 +78,7 @@ export class CoordinatorRun {
   readonly #updates: RoundUpdates
   /** The approved sites when the last round began to close. */
   readonly #counted: { sites: readonly ApprovedSite[] }
-  #state: CoordinatorState
+  readonly #state: Writable
   /** What came in this turn. */
   #inbox: CoordinatorEvent[] = []
   /** Writes that are under way. */
@@ -98,7 +93,7 @@ export class CoordinatorRun {
     this.#counted = { sites: admissions.sites }
     this.#commits = new Commits({ ...options, admissions: this.#counted, onFailed: (error) => this.#fail(error) })
     this.#updates = new RoundUpdates(journal)
-    this.#state = startState(coordinatorStart(options, performance.now()))
+    this.#state = writableCopy(startState(coordinatorStart(options, performance.now())))
     this.#notices = new OperatorNotices(options.tell)
     let resolve!: (result: FederationResult) => void
     let reject!: (error: unknown) => void
@@ -133,8 +128,8 @@ export class CoordinatorRun {
       guard: (work) => this.guard(work),
     })
     const send = gate.send.bind(gate)
-    this.#tasks = new TaskMessages({ ...options, leaseMs: timing.leaseMs, commits: this.#commits, send })
-    this.#acks = new Acknowledgements(send, (work) => this.guard(work))
+    this.#tasks = new TaskMessages({ ...options, commits: this.#commits, send })
+    this.#acks = new Acknowledgements(timing.resendMs / 2, send, (work) => this.guard(work))
     this.#messages = new SiteMessages({
       ...options,
       notices: this.#notices,
@@ -198,9 +193,8 @@ export class CoordinatorRun {
     const events = this.#inbox
     this.#inbox = []
     if (this.#stopped || events.length === 0) return
-    const { state, effects } = coordinatorStep(this.#state, ...events)
-    this.#state = state
-    this.#updates.settle(state.results)
+    const effects = stepInPlace(this.#state, events)
+    this.#updates.settle(this.#state.results)
     for (const effect of effects) {
       if (this.#stopped) return
       if (effect.type !== 'tell') this.#options.at(`before ${effect.type}`)

@@ -79,6 +79,8 @@ export interface CoordinatorState {
   readonly sites: ReadonlyMap<string, SiteRecord>
   /** Who has a task of this phase. */
   readonly members: ReadonlySet<string>
+  /** One of them whose answer was not in the last time. */
+  readonly awaited: string | null
   readonly results: ReadonlyMap<string, Result>
   readonly evaluations: ReadonlyMap<string, SiteMetrics>
   /** Who is missing in the round that is being committed. */
@@ -87,7 +89,6 @@ export interface CoordinatorState {
   /** With `sync: step`, by site; null where this process has not seen the round's first step: then nobody can say. */
   readonly siteSteps: ReadonlyMap<string, SiteSteps> | null
   readonly evaluated: Summary | null
-  readonly attempt: number
   readonly phaseSince: number
   readonly roundSince: number
   /** Of the last rounds. */
@@ -150,7 +151,6 @@ export type CoordinatorEffect =
       session: string
       purpose: 'train' | 'evaluate'
       round: number
-      attempt: number
       base: string
       /** Of the comparison at the end. */
       asIs?: boolean
@@ -250,13 +250,13 @@ export function startState(start: CoordinatorStart): CoordinatorState {
       ]),
     ),
     members: new Set(phase === 'evaluating' || phase === 'comparing' ? start.sites : []),
-    results: start.results,
+    awaited: null,
+    results: new Map(start.results),
     evaluations: new Map(),
     leftOut: [],
     trained: start.trained,
     siteSteps: null,
     evaluated: null,
-    attempt: 1,
     phaseSince: start.at,
     roundSince: start.at,
     roundMs: [],

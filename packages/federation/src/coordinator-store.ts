@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import {
   CrossScoreSchema,
   decodeModel,
+  decodeSafetensors,
   encodeModel,
+  encodeSafetensors,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -20,7 +22,7 @@ import { verifyUpdate } from './ledger.js'
 import type { LogRecord } from './log-segment.js'
 import { TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
-import { readUpdates, updateTensors } from './update-tensors.js'
+import { modelTensor, readModelTensor, readUpdates, updateTensors } from './update-tensors.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
 const SERVER_STATE = 'server.state'
@@ -101,7 +103,7 @@ export interface SavedRun {
 /** A record of the log, kept so that a log that begins anew can begin with it. */
 interface Kept {
   round: number
-  isCommit: boolean
+  kind: typeof UPDATE | typeof COMMIT | typeof SCORES
   encode(): LogRecord
 }
 
@@ -162,13 +164,14 @@ export class CoordinatorStore {
 
   /** Keeps a round's model and ledger line; when it resolves, they are on disk, and so is all that was kept before. */
   writeCommit(saved: SavedCommit): Promise<void> {
+    this.#kept = this.#kept.filter(({ kind }) => kind !== UPDATE) // a commit takes their place
     return this.#append(this.#keepCommit(saved))
   }
 
   /** Keeps how the sites scored the last commit's model. */
   writeScores(commit: Commit): Promise<void> {
     const bytes = Buffer.from(JSON.stringify(commit))
-    return this.#append({ round: commit.round, isCommit: false, encode: () => ({ kind: SCORES, bytes }) })
+    return this.#append({ round: commit.round, kind: SCORES, encode: () => ({ kind: SCORES, bytes }) })
   }
 
   /** Whether the log has grown so long that it should begin anew. */
@@ -178,7 +181,7 @@ export class CoordinatorStore {
 
   /** Forgets what came before the commit of this round: all that follows from it is on disk. */
   async forgetBefore(round: number): Promise<void> {
-    const first = this.#kept.findIndex((kept) => kept.isCommit && kept.round === round)
+    const first = this.#kept.findIndex((kept) => kept.kind === COMMIT && kept.round === round)
     if (first < 0) return
     this.#kept = this.#kept.slice(first)
     await this.#restart()
@@ -208,7 +211,7 @@ export class CoordinatorStore {
         ...updateTensors(updates),
       ]),
     })
-    return { round: commit.round, isCommit: true, encode }
+    return { round: commit.round, kind: COMMIT, encode }
   }
 
   #keepUpdate(entry: JournalEntry): Kept {
@@ -216,9 +219,12 @@ export class CoordinatorStore {
     const extra = vector ? [vectorTensor(vector)] : []
     const encode = (): LogRecord => ({
       kind: UPDATE,
-      bytes: encodeModel(this.#layout, model, { result: JSON.stringify(result) }, extra),
+      bytes: encodeSafetensors({
+        tensors: [modelTensor(model), ...extra],
+        metadata: { result: JSON.stringify(result) },
+      }),
     })
-    return { round: entry.round, isCommit: false, encode }
+    return { round: entry.round, kind: UPDATE, encode }
   }
 
   #replay(records: readonly LogRecord[]): SavedRun | null {
@@ -245,10 +251,10 @@ export class CoordinatorStore {
 
   /** An update that was acknowledged; null where it is not what its signature covers: its site is asked again. */
   #readEntry(bytes: Uint8Array): JournalEntry | null {
-    const { parameters, statistics, file } = decodeModel(this.#layout, bytes, 'an update')
-    const model = { parameters, statistics }
-    const entry = JournalEntrySchema.parse(JSON.parse(file.metadata.result ?? ''))
-    const data = file.tensors.find(({ name }) => name === VECTOR)?.data
+    const { tensors, metadata } = decodeSafetensors(bytes, 'an update')
+    const model = readModelTensor(this.#layout, tensors)
+    const entry = JournalEntrySchema.parse(JSON.parse(metadata.result ?? ''))
+    const data = tensors.find(({ name }) => name === VECTOR)?.data
     if ((data && sha256(data)) !== entry.vectorSha256) return null
     const isRight =
       modelSha256(model) === entry.update && verifyUpdate(Buffer.from(entry.key, 'base64url'), entry, entry.signature)

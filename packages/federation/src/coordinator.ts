@@ -35,6 +35,8 @@ import { DEFAULT_TIMING, type Internals, UNHURRIED } from './timing.js'
 /** What unfinished messages may take: a real site's is the larger of a megabyte and four models. */
 const FLOOD_BYTES = 2 ** 29
 const FLOOD_BYTES_A_SITE = 2 ** 20
+/** libzmq looks through the timers of all connections when one of them answers its heartbeat: no more than 200 a second. */
+const HEARTBEAT_MS_A_SITE = 5
 const INVITE_TTL_SECONDS = 7 * 24 * 3600
 
 export interface CoordinatorOptions {
@@ -123,7 +125,12 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         study,
         admissions.sites.map(({ description }) => description),
       )
-    const timing = { ...DEFAULT_TIMING, ...(options.sitesTakeTurns ? UNHURRIED : {}), ...internals.timing }
+    const heartbeatMs = Math.max(DEFAULT_TIMING.heartbeatMs, options.sites * HEARTBEAT_MS_A_SITE)
+    const timing = {
+      ...{ ...DEFAULT_TIMING, heartbeatMs },
+      ...(options.sitesTakeTurns ? UNHURRIED : {}),
+      ...internals.timing,
+    }
     const patience = new PatientWrites({
       tell: (level, message) => told.tell({ type: 'log', level, message }),
       retryMs: timing.writeRetryMs,

@@ -5,6 +5,9 @@ import { makeFolder, syncFolder } from '@meshfl/core'
 import { encodeRecords, HEADER_BYTES, type LogRecord, newChain, readSegment } from './log-segment.js'
 import type { PatientWrites } from './patient-writes.js'
 
+/** A write has reached the disk when it returns: as with `fdatasync` after it, in one call. Windows has no such flag. */
+const O_DSYNC = constants.O_DSYNC ?? 0
+
 export interface DurableLogOptions {
   patience: PatientWrites
   /** What a file begins with and grows by. */
@@ -21,7 +24,7 @@ interface Batch {
 /**
  * An append-only log of records that survives a power cut at any moment: what `append` has resolved for is there, in its order,
  * and of what it has not, a prefix. Two files: one is written, the other is where the log begins anew (`restart`), so that it
- * does not grow for ever. What comes while a write is under way goes to the disk together, with one fdatasync; a block that was
+ * does not grow for ever. What comes while a write is under way goes to the disk together, with one synchronous write; a block that was
  * synced is never written again before the next restart but one.
  */
 export class DurableLog {
@@ -103,11 +106,11 @@ export class DurableLog {
       } else {
         this.#queue.push({ isSnapshot, records, settle: [{ resolve, reject }] })
       }
-      this.#writing ??= this.#write()
+      this.#writing ??= this.#writeQueue()
     })
   }
 
-  async #write(): Promise<void> {
+  async #writeQueue(): Promise<void> {
     await Promise.resolve() // what is appended in the same turn goes along
     for (let batch = this.#queue.shift(); batch; batch = this.#queue.shift()) {
       try {
@@ -145,17 +148,17 @@ export class DurableLog {
   async #store(name: 'a' | 'b', bytes: Uint8Array, position: number): Promise<void> {
     await this.#patience.run(`${this.#path}.${name}`, async () => {
       const file = this.#files.get(name) ?? (await this.#openFile(name))
-      await this.#grow(file, position + bytes.length)
-      await writeAll(file.handle, bytes, position)
-      await file.handle.datasync()
+      await this.#write(file, bytes, position)
+      if (O_DSYNC === 0) await file.handle.datasync()
     })
   }
 
-  /** Zeros up to the next step: later writes find their blocks and change no metadata. */
-  async #grow(file: { handle: FileHandle; bytes: number }, least: number): Promise<void> {
-    if (least <= file.bytes) return
-    const grown = Math.ceil(least / this.#growthBytes) * this.#growthBytes
-    await writeAll(file.handle, Buffer.alloc(grown - file.bytes), file.bytes)
+  /** Where the file ends before the bytes do, zeros follow up to the next step: later writes find their blocks and change no metadata. */
+  async #write(file: { handle: FileHandle; bytes: number }, bytes: Uint8Array, position: number): Promise<void> {
+    const end = position + bytes.length
+    const grown = Math.max(file.bytes, Math.ceil(end / this.#growthBytes) * this.#growthBytes)
+    const all = end > file.bytes ? Buffer.concat([bytes, Buffer.alloc(grown - end)]) : bytes
+    await writeAll(file.handle, all, position)
     file.bytes = grown
   }
 
@@ -163,10 +166,10 @@ export class DurableLog {
     const path = `${this.#path}.${name}`
     makeFolder(dirname(path))
     // A single site's update tells more of its scans than the average does.
-    const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | O_DSYNC, 0o600)
     try {
       const file = { handle, bytes: (await handle.stat()).size }
-      await this.#grow(file, 1)
+      if (file.bytes === 0) await this.#write(file, Buffer.alloc(1), 0)
       await handle.sync()
       await syncFolder(dirname(path))
       this.#files.set(name, file)

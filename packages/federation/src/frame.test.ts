@@ -6,6 +6,7 @@ import {
   decodeSigned,
   decodeUnsigned,
   encodeModelBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   ProtocolError,
@@ -18,6 +19,7 @@ import { HEADERS, type Header, type MessageType } from './messages.js'
 const identity = createIdentity()
 const session = Buffer.alloc(32, 7)
 const signer = { signingPublic: identity.signingPublic, sender: 'coordinator', session } as const
+const KEY = Buffer.alloc(32, 5)
 const types = Object.keys(HEADERS) as MessageType[]
 const hash = 'a'.repeat(64)
 const model = randomModel('body')
@@ -25,12 +27,8 @@ const task: Header<'TASK'> = {
   v: 1,
   type: 'TASK',
   purpose: 'train',
-  run: hash,
   round: 1,
-  rounds: 3,
-  attempt: 1,
   base: modelSha256(model),
-  leaseSeconds: 60,
 }
 
 test('a signed message comes back as it was sent', () => {
@@ -51,14 +49,30 @@ test('a message of another login, sender or signer is refused', () => {
     expect(() => decodeSigned(frames, ['TASK'], other, LAYOUT)).toThrow('the signature is wrong')
 })
 
-test('any change of any byte is refused', () => {
-  const frames = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+test('a code is as good as a signature where the login has a key, and only that login’s', () => {
+  const key = Buffer.alloc(32, 9)
+  const frames = encodeSealed(key, 'coordinator', session, task, [encodeModelBody(model)])
+  expect(decodeSigned(frames, ['TASK'], { ...signer, key }, LAYOUT).header).toEqual(task)
+  for (const other of [
+    signer,
+    { ...signer, key: Buffer.alloc(32, 8) },
+    { ...signer, key, session: Buffer.alloc(32, 8) },
+    { ...signer, key, sender: 'site' as const },
+  ])
+    expect(() => decodeSigned(frames, ['TASK'], other, LAYOUT)).toThrow('the signature is wrong')
+})
+
+test.each([
+  ['signed', (bodies: Uint8Array[]) => encodeSigned(identity, 'coordinator', session, task, bodies)],
+  ['sealed', (bodies: Uint8Array[]) => encodeSealed(KEY, 'coordinator', session, task, bodies)],
+])('any change of any byte of a %s message is refused', (_, encode) => {
+  const frames = encode([encodeModelBody(model)])
   fc.assert(
     fc.property(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 255 }), (frame, at, change) => {
       const spoiled = frames.map((bytes) => Uint8Array.from(bytes))
       const bytes = spoiled[frame % spoiled.length]!
       bytes[at % bytes.length]! ^= change
-      expect(() => decodeSigned(spoiled, types, signer, LAYOUT)).toThrow(ProtocolError)
+      expect(() => decodeSigned(spoiled, types, { ...signer, key: KEY }, LAYOUT)).toThrow(ProtocolError)
     }),
     { numRuns: 200 },
   )

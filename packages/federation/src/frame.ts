@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto'
-import { bytesOf, type ModelLayout, type ModelState, modelSha256, sha256 } from '@meshfl/core'
+import { bytesOf, type ModelLayout, type ModelState, sha256 } from '@meshfl/core'
 import { z } from 'zod'
 import { type Identity, verifySignature } from './identity.js'
 import { BODIES, HEADERS, type Header, MAX_JSON_BYTES, MAX_TEXT_BYTES, type MessageType } from './messages.js'
-import { floatsOf } from './vector-tensor.js'
+import { CODE_BYTES, codeOf, isCode } from './session-key.js'
+import { findNotFinite, floatsOf, floatView } from './vector-tensor.js'
 
 const MAX_HEADER_BYTES = 4096
 const MAX_FRAMES = 5
+const SIGNATURE_BYTES = 64
 const NO_BYTES = Buffer.alloc(0)
 
 /** A message that is not as the protocol says; whoever gets one drops it and says why. */
@@ -29,18 +31,22 @@ export function transcriptHash(hello: Uint8Array, challenge: Uint8Array): Buffer
   return createHash('sha256').update('meshfl/1 login\0').update(digest(hello)).update(digest(challenge)).digest()
 }
 
-/** What a frame's signature is over: domain, sender, login, and the hash of every frame with its length. */
+/** What a frame's signature or code is over: domain, sender, login, and the hash of every frame with its length. */
 function signedDigest(sender: Sender, session: Uint8Array, frames: readonly Uint8Array[]): Buffer {
   const hash = createHash('sha256').update(`meshfl/1 frame ${sender}\0`).update(session)
   for (const frame of frames) hash.update(`${frame.length}\0`).update(frameDigest(frame))
   return hash.digest()
 }
 
-/** One model goes to every site: what was hashed for the first need not be for the others. No frame is changed once it is made. */
+/**
+ * One model goes to every site, and what a signature covers is what a header names: a frame is hashed once. No frame is changed
+ * once it is made.
+ */
 const digests = new WeakMap<Uint8Array, Buffer>()
 const REMEMBERED_BYTES = 4096
 
-function frameDigest(frame: Uint8Array): Buffer {
+/** SHA-256 of a frame. */
+export function frameDigest(frame: Uint8Array): Buffer {
   const known = digests.get(frame)
   if (known) return known
   const digest = createHash('sha256').update(frame).digest()
@@ -65,8 +71,27 @@ export function encodeSigned(
   return [...frames, identity.sign(signedDigest(sender, session, frames))]
 }
 
+/** The hash that most messages carry goes over the line in two thirds of the letters. */
+function shortened(key: string, value: unknown): unknown {
+  return key === 'base' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+    ? Buffer.from(value, 'hex').toString('base64url')
+    : value
+}
+
+/** `[header][body...][code]`: what an end says in a login that is done. */
+export function encodeSealed(
+  key: Uint8Array,
+  sender: Sender,
+  session: Uint8Array,
+  header: Header,
+  bodies: readonly Uint8Array[] = [],
+): Uint8Array[] {
+  const frames = [encodeHeader(header), ...bodies]
+  return [...frames, codeOf(key, signedDigest(sender, session, frames))]
+}
+
 function encodeHeader(header: Header): Buffer {
-  const bytes = Buffer.from(JSON.stringify(header))
+  const bytes = Buffer.from(JSON.stringify(header, shortened))
   if (bytes.length > MAX_HEADER_BYTES) throw new RangeError(`a ${header.type} header of ${bytes.length} bytes`)
   return bytes
 }
@@ -111,21 +136,28 @@ export interface Signer {
   signingPublic: Uint8Array
   sender: Sender
   session: Uint8Array
+  /** Of the login, once both ends have signed what it follows from: a code under it is as good as a signature, at a thirtieth of the time. */
+  key?: Uint8Array | undefined
 }
 
-/** @throws ProtocolError when the message is not signed by the signer */
-export function checkSignature(frames: readonly Uint8Array[], { signingPublic, sender, session }: Signer): void {
+/** @throws ProtocolError when the message has neither the signer's signature nor a code under the login's key */
+export function checkSignature(frames: readonly Uint8Array[], { signingPublic, sender, session, key }: Signer): void {
   checkShape(frames)
   const digest = signedDigest(sender, session, frames.slice(0, -1))
-  if (!verifySignature(signingPublic, digest, frames.at(-1)!)) throw new ProtocolError('the signature is wrong')
+  const sealed = frames.at(-1)!
+  const isRight =
+    sealed.length === CODE_BYTES
+      ? key !== undefined && isCode(key, digest, sealed)
+      : verifySignature(signingPublic, digest, sealed)
+  if (!isRight) throw new ProtocolError('the signature is wrong')
 }
 
 function checkShape(frames: readonly Uint8Array[]): void {
   if (frames.length < 2 || frames.length > MAX_FRAMES) throw new ProtocolError(`${frames.length} frames`)
   if (frames[0]!.length > MAX_HEADER_BYTES) throw new ProtocolError(`a header of ${frames[0]!.length} bytes`)
   const signatureBytes = frames.at(-1)!.length
-  if (signatureBytes !== 0 && signatureBytes !== 64)
-    throw new ProtocolError(`a signature of ${signatureBytes} bytes, not 64`)
+  if (![0, CODE_BYTES, SIGNATURE_BYTES].includes(signatureBytes))
+    throw new ProtocolError(`a signature of ${signatureBytes} bytes, not ${SIGNATURE_BYTES}`)
 }
 
 function parseHeader(frames: readonly Uint8Array[]): Record<string, unknown> {
@@ -186,33 +218,50 @@ export function modelBytes(layout: ModelLayout): number {
   return (layout.parameterCount + layout.statisticCount) * 4
 }
 
+/** Bodies of models that were read from them, or made with them: neither is changed after that. */
+const bodies = new WeakMap<ModelState, Uint8Array>()
+
 /** A model as one body: parameters, then statistics, little-endian float32. */
 export function encodeModelBody(model: ModelState): Uint8Array {
+  const known = bodies.get(model)
+  if (known) return known
   const body = new Float32Array(model.parameters.length + model.statistics.length)
   body.set(model.parameters)
   body.set(model.statistics, model.parameters.length)
-  return new Uint8Array(body.buffer)
+  return bytesOf(body)
 }
 
-/**
- * Reads a model's body.
- * @param expectedSha256 what the header says that it is
- * @throws ProtocolError when it is something else, of another length, or holds a NaN or an infinity
- */
-export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedSha256: string): ModelState {
-  if (body.length !== modelBytes(layout))
-    throw new ProtocolError(`a body of ${body.length} bytes, the model has ${modelBytes(layout)}`)
-  const floats = new Float32Array(body.slice().buffer) // a copy: the frame need not lie at a multiple of 4
-  const at = floats.findIndex((value) => !Number.isFinite(value))
-  if (at >= 0) throw new ProtocolError(`float ${at} is ${floats[at]}, not a finite number`)
+/** A model whose floats are those of its body. */
+function modelOfBody(layout: ModelLayout, body: Uint8Array, floats: Float32Array): ModelState {
   const model = {
     parameters: floats.subarray(0, layout.parameterCount),
     statistics: floats.subarray(layout.parameterCount),
   }
-  const found = modelSha256(model)
-  if (found !== expectedSha256)
-    throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
+  bodies.set(model, body)
   return model
+}
+
+/** A model of its own, whatever becomes of the one that it was, and its hash. */
+export function keepModel(layout: ModelLayout, model: ModelState): { model: ModelState; sha256: string } {
+  const body = encodeModelBody({ ...model })
+  return { model: modelOfBody(layout, body, floatView(body)), sha256: frameDigest(body).toString('hex') }
+}
+
+/**
+ * Reads a model's body; its floats may be those of the frame, which nobody changes.
+ * @param expectedSha256 what it should be, where that is known
+ * @throws ProtocolError when it is something else, of another length, or holds a NaN or an infinity
+ */
+export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedSha256?: string): ModelState {
+  if (body.length !== modelBytes(layout))
+    throw new ProtocolError(`a body of ${body.length} bytes, the model has ${modelBytes(layout)}`)
+  const floats = floatView(body)
+  const at = findNotFinite(floats)
+  if (at >= 0) throw new ProtocolError(`float ${at} is ${floats[at]}, not a finite number`)
+  const found = frameDigest(body).toString('hex')
+  if (expectedSha256 !== undefined && found !== expectedSha256)
+    throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
+  return modelOfBody(layout, body, floats)
 }
 
 /** A vector of one float a parameter as a body, and its hash. */
@@ -230,7 +279,7 @@ export function decodeVectorBody(body: Uint8Array, expectedSha256: string): Floa
   if (found !== expectedSha256)
     throw new ProtocolError(`the vector’s hash is ${found}, the header says ${expectedSha256}`)
   const vector = floatsOf(body)
-  const at = vector.findIndex((value) => !Number.isFinite(value))
+  const at = findNotFinite(vector)
   if (at >= 0) throw new ProtocolError(`float ${at} of the vector is ${vector[at]}, not a finite number`)
   return vector
 }

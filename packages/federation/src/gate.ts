@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { ModelLayout, SiteDescription, Study } from '@meshfl/core'
 import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
 import { engineChange, refuseEngine } from './engine-change.js'
@@ -8,6 +7,7 @@ import {
   decodeSigned,
   decodeUnsigned,
   encodeJsonBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   type Message,
@@ -19,6 +19,7 @@ import {
 import { fingerprint, type Identity } from './identity.js'
 import { isProof } from './invite.js'
 import { type Header, type MessageType, PROTOCOL_VERSION, SiteDescriptionSchema, type Work } from './messages.js'
+import { Ephemeral } from './session-key.js'
 
 /** More logins in progress than any federation has; the oldest goes first. */
 const MAX_SESSIONS = 8192
@@ -31,6 +32,10 @@ interface Session {
   readonly invite: string | undefined
   /** What everything after the login is signed over. */
   readonly transcript: Buffer
+  readonly ephemeral: Ephemeral
+  readonly nonce: string
+  /** Once the site has proved who it is. */
+  key: Buffer | undefined
   stage: 'challenged' | 'welcomed' | 'approving' | 'joined'
   site: string
 }
@@ -123,7 +128,11 @@ export class Gate {
   send(peer: string, header: Header, bodies: readonly Uint8Array[] = []): void {
     const session = this.#sessions.get(peer)
     if (!session) return
-    this.#options.send(peer, encodeSigned(this.#options.identity, 'coordinator', session.transcript, header, bodies))
+    const { transcript, key } = session
+    const frames = key
+      ? encodeSealed(key, 'coordinator', transcript, header, bodies)
+      : encodeSigned(this.#options.identity, 'coordinator', transcript, header, bodies)
+    this.#options.send(peer, frames)
   }
 
   /** Forgets a connection. */
@@ -159,7 +168,8 @@ export class Gate {
   }
 
   #inSession(session: Session, frames: readonly Uint8Array[], type: MessageType | undefined): void {
-    const signer: Signer = { signingPublic: session.signingPublic, sender: 'site', session: session.transcript }
+    const { signingPublic, transcript, key } = session
+    const signer: Signer = { signingPublic, sender: 'site', session: transcript, key }
     const read = <T extends MessageType>(types: readonly T[]): Message<T> =>
       decodeSigned(frames, types, signer, this.#options.layout)
     switch (session.stage) {
@@ -196,10 +206,11 @@ export class Gate {
       const oldest = [...this.#sessions.values()].find(({ stage }) => stage === 'challenged')
       if (oldest) this.drop(oldest.peer)
     }
+    const ephemeral = new Ephemeral()
     const challenge: Header<'CHALLENGE'> = {
       v: PROTOCOL_VERSION,
       type: 'CHALLENGE',
-      nonce: randomBytes(32).toString('base64url'),
+      nonce: ephemeral.nonce,
       session: peer,
       run: this.#options.run,
       study: this.#options.studySha256,
@@ -212,6 +223,9 @@ export class Gate {
       curveKey: header.curveKey,
       invite: header.invite,
       transcript,
+      ephemeral,
+      nonce: header.nonce,
+      key: undefined,
       stage: 'challenged',
       site: '',
     })
@@ -219,6 +233,8 @@ export class Gate {
   }
 
   #auth(session: Session, header: Header<'AUTH'>): void {
+    const key = session.ephemeral.agree(session.nonce, session.transcript)
+    if (!key) throw new ProtocolError('its nonce is no key')
     const { admissions, run, studySha256, study, layout } = this.#options
     const signingKey = session.signingPublic.toString('base64url')
     if (session.purpose === 'enrol') {
@@ -239,6 +255,7 @@ export class Gate {
       session.site = known.site
     }
     session.stage = 'welcomed'
+    session.key = key
     const layoutBody = { parameters: layout.parameters, statistics: layout.statistics }
     this.send(session.peer, { v: PROTOCOL_VERSION, type: 'WELCOME', run, study: studySha256, layout: layout.sha256 }, [
       encodeJsonBody(study),

@@ -8,6 +8,7 @@ import { loadIdentity } from './identity.js'
 import { parseInvite } from './invite.js'
 import { verifyLedger } from './ledger.js'
 import { Loopback, randomModel, until } from './loopback.fixture.js'
+import { packFrames } from './message-parts.js'
 import { PROTOCOL_VERSION } from './messages.js'
 import { approveAndStop, openRawSite, type RawSite } from './raw-site.fixture.js'
 
@@ -111,7 +112,7 @@ test.each([true, false])(
     const keys = await loadIdentity(join(loopback.siteFolder('site-1'), 'keys', 'site.json'))
     const thief = dialAs(Buffer.from(robbed.session, 'hex'), invite, keys)
     clients.push(thief)
-    await thief.send([Buffer.from('{'), Buffer.alloc(0)])
+    await thief.send(packFrames([Buffer.from('{'), Buffer.alloc(0)]))
     await until(() => isRefused(loopback, /a message of an unknown peer was refused: the header is not JSON/))
     if (isThere) {
       robbed.send(asksForWork)

@@ -10,6 +10,7 @@ export {
 export { formatInvite, type Invite, parseInvite } from './invite.js'
 export { type KnockOutcome, knockAtCoordinator } from './knock.js'
 export { type LedgerEntry, type LedgerVerdict, verifyLedger } from './ledger.js'
+export { SharedRounds } from './shared-rounds.js'
 export { type JoinOptions, joinFederation } from './site.js'
 export { checkSitesOfProcess } from './sites-of-process.js'
 export type { SiteLine, SitesAnswer, SitesRequest } from './sites-request.js'

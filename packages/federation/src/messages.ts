@@ -8,6 +8,8 @@ const v = z.literal(PROTOCOL_VERSION)
 const key = z.string().regex(/^[A-Za-z0-9_-]{43}$/) // 32 bytes, base64url
 const nonce = key
 const hash = z.string().regex(/^[0-9a-f]{64}$/)
+/** In hexadecimal, and over the line in base64url. */
+const base = key.transform((text) => Buffer.from(text, 'base64url').toString('hex'))
 const signature = z.string().regex(/^[A-Za-z0-9_-]{86}$/) // 64 bytes, base64url
 const count = z.int().min(0).max(0xffff_ffff)
 const round = count
@@ -51,7 +53,7 @@ export const SiteDescriptionSchema = z.object({
 })
 
 /** What a site works on. */
-const WorkSchema = z.object({ purpose, round, base: hash })
+const WorkSchema = z.object({ purpose, round, base })
 export type Work = z.infer<typeof WorkSchema>
 
 const ProgressSchema = z.object({
@@ -102,12 +104,8 @@ export const HEADERS = {
     v,
     type: z.literal('TASK'),
     purpose,
-    run: hash,
     round,
-    rounds: count,
-    attempt: count,
-    base: hash,
-    leaseSeconds: z.number().positive(),
+    base,
     /** With `sync: step`: where `round`, which then counts steps, stands. */
     place: PlaceSchema.optional(),
     /** Of an evaluation: the model is scored as it is, without what the site keeps of its own. */
@@ -119,20 +117,15 @@ export const HEADERS = {
     v,
     type: z.literal('RESULT'),
     purpose,
-    run: hash,
     round,
-    attempt: count,
-    site: SiteNameSchema,
-    base: hash,
+    base,
     /** Training volumes, or validation cases. */
     samples: count,
-    /** Of the update's floats; of a train result only. */
-    update: hash.optional(),
     /** Of the vector behind the metrics, where the strategy asks for one. */
     vectorSha256: hash.optional(),
     /** With `sync: step`: voxels that the batch statistics were taken over, as in the metrics. */
     voxels: z.int().min(1).optional(),
-    /** Over (run, round, site, base, samples, update, and where they are there the vector's hash and the voxels): what the ledger keeps. */
+    /** Of a train result only: over (run, round, site, base, samples, update, and where they are there the vector's hash and the voxels): what the ledger keeps. */
     updateSignature: signature.optional(),
   }),
   ACK: z.object({
@@ -140,7 +133,7 @@ export const HEADERS = {
     type: z.literal('ACK'),
     purpose,
     round,
-    base: hash,
+    base,
     status: z.enum(['accepted', 'duplicate', 'stale', 'rejected']),
     reason: words.optional(),
   }),

@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative, sep } from 'node:path'
 
 // The real one: a test that uses this puts the watched one in its place everywhere else.
-const { mkdirSync, readdirSync, readFileSync, writeFileSync } = process.getBuiltinModule('node:fs')
+const { constants, mkdirSync, readdirSync, readFileSync, writeFileSync } = process.getBuiltinModule('node:fs')
 
 /** A file: what is surely on the disk, and what was written since. */
 interface FileNode {
@@ -240,6 +240,7 @@ export function watchedPromises(real: RealPromises): RealPromises {
       const handle = await real.open(path, flags, mode)
       if (!disk) return handle
       const isFolder = (await handle.stat()).isDirectory()
+      const isSynchronous = typeof flags === 'number' && (flags & constants.O_DSYNC) !== 0
       const node = isFolder ? undefined : disk.createFile(path)
       const sync = async (): Promise<void> => {
         disk.operation()
@@ -263,6 +264,10 @@ export function watchedPromises(real: RealPromises): RealPromises {
           disk.operation()
           const result = await handle.write(data, offset, length, position)
           disk.write(node!, data.subarray(offset, offset + result.bytesWritten), position)
+          if (isSynchronous) {
+            disk.operation() // the power may go while it is under way
+            disk.sync(path, node)
+          }
           return result
         },
         async truncate(size: number) {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type ModelState, modelSha256 } from '@meshfl/core'
 import {
@@ -6,15 +5,17 @@ import {
   decodeSigned,
   encodeJsonBody,
   encodeModelBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   transcriptHash,
 } from './frame.js'
 import { type Identity, loadIdentity } from './identity.js'
 import { type Invite, inviteAddress, parseInvite } from './invite.js'
-import { signUpdate } from './ledger.js'
+import { signUpdate, type UpdateClaim } from './ledger.js'
 import { createFakeTrainer, DICE, describeFake, LAYOUT, type Loopback, until } from './loopback.fixture.js'
 import { HEADERS, type Header, type MessageType, PROTOCOL_VERSION } from './messages.js'
+import { Ephemeral } from './session-key.js'
 import type { JoinOptions } from './site.js'
 import type { DealerTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
@@ -34,6 +35,9 @@ export class RawSite {
   readonly site: string
   #hello: Uint8Array = new Uint8Array()
   #transcript: Uint8Array = new Uint8Array()
+  #run = ''
+  readonly #ephemeral = new Ephemeral()
+  #key: Buffer | undefined
   #model: ModelState | undefined
   connections = 0
   /** What it joins with, where a test says so. */
@@ -74,7 +78,7 @@ export class RawSite {
       purpose: 'work',
       signingKey: this.#identity.signingPublic.toString('base64url'),
       curveKey: this.#identity.curvePublic.toString('base64url'),
-      nonce: randomBytes(32).toString('base64url'),
+      nonce: this.#ephemeral.nonce,
     })
     this.#hello = frames[0]!
     this.#dealer.send(frames)
@@ -86,26 +90,30 @@ export class RawSite {
   }
 
   sign(header: Header, bodies: readonly Uint8Array[] = []): Uint8Array[] {
-    return encodeSigned(this.#identity, 'site', this.#transcript, header, bodies)
+    return this.#key && header.type !== 'AUTH'
+      ? encodeSealed(this.#key, 'site', this.#transcript, header, bodies)
+      : encodeSigned(this.#identity, 'site', this.#transcript, header, bodies)
   }
 
   send(header: Header, bodies: readonly Uint8Array[] = []): void {
     this.sendRaw(this.sign(header, bodies))
   }
 
-  /** A true RESULT for a task, to be sent as it is or spoiled. */
+  /**
+   * A true RESULT for a task, to be sent as it is or spoiled.
+   * @param change what it is signed for in place of the truth
+   */
   result(
     task: Header<'TASK'>,
     model: ModelState,
     samples: number,
-    change: Partial<Header<'RESULT'>> = {},
+    change: Partial<UpdateClaim> = {},
   ): { header: Header<'RESULT'>; bodies: Uint8Array[] } {
-    const { run, round, base } = task
-    const update = modelSha256(model)
-    const claim = { run, round, site: this.site, base, samples, update }
-    const updateSignature = signUpdate(this.#identity, claim)
+    const { round, base } = task
+    const claim = { run: this.#run, round, site: this.site, base, samples, update: modelSha256(model) }
+    const updateSignature = signUpdate(this.#identity, { ...claim, ...change })
     return {
-      header: { v: V, type: 'RESULT', purpose: 'train', attempt: 1, ...claim, updateSignature, ...change },
+      header: { v: V, type: 'RESULT', purpose: 'train', round, base, samples, updateSignature },
       bodies: [encodeModelBody(model), Buffer.from(JSON.stringify({ loss: 1 / round, dice: DICE, seconds: 0.01 }))],
     }
   }
@@ -117,26 +125,16 @@ export class RawSite {
     let state: Uint8Array | null = null
     const done = new Set<string>()
     this.onTask = async (task, model) => {
-      const { run, round, rounds, base, purpose } = task
+      const { round, base, purpose } = task
       if (done.has(`${purpose} ${round}`)) return
       done.add(`${purpose} ${round}`)
       const signal = new AbortController().signal
       if (purpose === 'evaluate') {
         const { cases, loss, dice } = await trainer.evaluate({ round, model, signal })
-        const header: Header = {
-          v: V,
-          type: 'RESULT',
-          purpose,
-          run,
-          round,
-          attempt: 1,
-          site: this.site,
-          base,
-          samples: cases,
-        }
+        const header: Header = { v: V, type: 'RESULT', purpose, round, base, samples: cases }
         sent.push(this.sign(header, [new Uint8Array(), Buffer.from(JSON.stringify({ loss, dice }))]))
       } else {
-        const outcome = await trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
+        const outcome = await trainer.train({ round, rounds: 3, model, state, signal, onStep: () => undefined })
         state = outcome.state
         const { header, bodies } = this.result(task, outcome.model, outcome.samples)
         sent.push(this.sign(header, bodies))
@@ -159,6 +157,8 @@ export class RawSite {
     if (value.type === 'CHALLENGE') {
       this.session = value.session
       this.#transcript = transcriptHash(this.#hello, frames[0]!)
+      this.#run = value.run
+      this.#key = this.#ephemeral.agree(value.nonce, this.#transcript)
       this.send({ v: V, type: 'AUTH' })
       return
     }
@@ -169,7 +169,7 @@ export class RawSite {
     const { header, bodies } = decodeSigned(
       frames,
       Object.keys(HEADERS) as MessageType[],
-      { signingPublic: this.#invite.signingPublic, sender: 'coordinator', session: this.#transcript },
+      { signingPublic: this.#invite.signingPublic, sender: 'coordinator', session: this.#transcript, key: this.#key },
       LAYOUT,
     )
     this.received.push({ header, bodies })

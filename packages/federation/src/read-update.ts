@@ -2,13 +2,13 @@ import type { Dice, ModelLayout, Study } from '@meshfl/core'
 import type { z } from 'zod'
 import type { ApprovedSite } from './admissions.js'
 import type { JournalEntry } from './coordinator-store.js'
-import { decodeJsonBody, decodeModelBody, decodeVectorBody, ProtocolError } from './frame.js'
+import { decodeJsonBody, decodeModelBody, decodeVectorBody, frameDigest, ProtocolError } from './frame.js'
 import { verifyUpdate } from './ledger.js'
 import { type Header, TrainMetricsSchema } from './messages.js'
 import { STRATEGIES } from './strategies/index.js'
 
 /**
- * A site's update from its RESULT: hash, length, finite floats and the signature that the ledger will keep.
+ * A site's update from its RESULT: length, finite floats, and the signature over its hash that the ledger will keep.
  * @throws ProtocolError
  */
 export function readUpdate(
@@ -17,9 +17,10 @@ export function readUpdate(
   { run, admitted, study, layout }: { run: string; admitted: ApprovedSite; study: Study; layout: ModelLayout },
 ): JournalEntry {
   const { site, signingKey: key, description } = admitted
-  const { round, base, samples, update, vectorSha256, voxels, updateSignature: signature } = header
-  if (update === undefined || signature === undefined) throw new ProtocolError('it has no hash or no signature')
-  const model = decodeModelBody(layout, bodies[0]!, update)
+  const { round, base, samples, vectorSha256, voxels, updateSignature: signature } = header
+  if (signature === undefined) throw new ProtocolError('it has no signature')
+  const model = decodeModelBody(layout, bodies[0]!)
+  const update = frameDigest(bodies[0]!).toString('hex')
   const metrics = readScores(TrainMetricsSchema, bodies[1]!, study)
   const isVectorDue = STRATEGIES[study.federation.strategy].taskVector !== undefined
   if (isVectorDue !== (vectorSha256 !== undefined))

@@ -10,15 +10,15 @@ interface ResultMessage {
   bodies: Uint8Array[]
 }
 
-function headerOf(run: string, site: string, { purpose, round, base }: Work) {
-  return { v: PROTOCOL_VERSION, type: 'RESULT', purpose, run, round, attempt: 1, site, base } as const
+function headerOf({ purpose, round, base }: Work) {
+  return { v: PROTOCOL_VERSION, type: 'RESULT', purpose, round, base } as const
 }
 
 /** The RESULT of an evaluation. */
-export function scoresMessage(run: string, site: string, work: Work, evaluation: EvaluateOutcome): ResultMessage {
+export function scoresMessage(work: Work, evaluation: EvaluateOutcome): ResultMessage {
   const { cases, loss, dice } = evaluation
   return {
-    header: { ...headerOf(run, site, work), samples: cases },
+    header: { ...headerOf(work), samples: cases },
     bodies: [new Uint8Array(), encodeJsonBody({ loss, dice })],
   }
 }
@@ -33,9 +33,8 @@ export function updateMessage(identity: Identity, site: string, work: Work, save
   const claim = { run, round: work.round, site, base: work.base, samples, update, ...beside }
   return {
     header: {
-      ...headerOf(run, site, work),
+      ...headerOf(work),
       samples,
-      update,
       ...beside,
       updateSignature: signUpdate(identity, claim),
     },

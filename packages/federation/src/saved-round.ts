@@ -1,9 +1,10 @@
-import { MeshflError, type ModelState, modelSha256, type TrainOutcome } from '@meshfl/core'
-import { encodeVectorBody } from './frame.js'
+import { MeshflError, type ModelState, type TrainOutcome } from '@meshfl/core'
+import { encodeVectorBody, keepModel } from './frame.js'
 import type { TrainMetrics, Work } from './messages.js'
 import { ownPartOf } from './own-part.js'
 import type { Welcome } from './site-link.js'
 import type { SavedRound } from './site-store.js'
+import { findNotFinite } from './vector-tensor.js'
 
 /**
  * The optimiser that a round begins with: that of the last round; for one that is trained anew, that from before it.
@@ -32,30 +33,27 @@ export function savedRound(
   work: Work,
   outcome: TrainOutcome & { metrics: TrainMetrics },
   last: SavedRound | null,
-  { run, study }: Welcome,
+  { run, study, layout }: Welcome,
 ): SavedRound {
   const { model, samples, state, metrics, vector } = outcome
   const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
-  const notFinite = sent.reduce((sum, values) => sum + countNotFinite(values), 0)
-  if (notFinite > 0) {
+  if (sent.some((values) => findNotFinite(values) >= 0)) {
+    const notFinite = sent.reduce((sum, values) => sum + values.filter((value) => !Number.isFinite(value)).length, 0)
     const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
     throw new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' })
   }
+  const kept = keepModel(layout, model)
   return {
     run,
     round: work.round,
     base: work.base,
-    update: modelSha256(model),
+    update: kept.sha256,
     samples,
     metrics,
-    model: { parameters: model.parameters.slice(), statistics: model.statistics.slice() },
+    model: kept.model,
     ...(vector ? { vector: vector.slice(), vectorSha256: encodeVectorBody(vector).vectorSha256 } : {}),
     ownBefore: ownPartOf(study.federation) === 'nothing' ? null : ownBefore(last, work),
     stateBefore: stateBefore(last, work),
     stateAfter: state,
   }
-}
-
-function countNotFinite(values: Float32Array): number {
-  return values.reduce((count, value) => (Number.isFinite(value) ? count : count + 1), 0)
 }

@@ -16,9 +16,9 @@ export class SendQueue {
     this.#onFailed = onFailed
   }
 
-  push(frames: readonly Uint8Array[]): void {
+  push(frames: Uint8Array[]): void {
     if (this.#closed) return
-    this.#waiting.push([...frames])
+    this.#waiting.push(frames)
     this.#draining ??= this.#drain()
   }
 

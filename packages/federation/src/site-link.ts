@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import {
   canonicalJson,
   type ErrorDetail,
@@ -14,6 +13,7 @@ import {
   decodeJsonBody,
   decodeSigned,
   encodeJsonBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   type Message,
@@ -24,6 +24,7 @@ import {
 import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
+import { Ephemeral } from './session-key.js'
 import { addTraffic, type TrafficFigures } from './traffic.js'
 import type { DealerTransport, Heartbeat } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
@@ -83,6 +84,9 @@ export class SiteLink {
   #stageSince = performance.now()
   #hello: Uint8Array = new Uint8Array()
   #transcript: Uint8Array = new Uint8Array()
+  #ephemeral = new Ephemeral()
+  /** Once the coordinator has proved who it is. */
+  #key: Buffer | undefined
   #run = ''
   #studySha256 = ''
   #welcome: Welcome | undefined
@@ -135,7 +139,7 @@ export class SiteLink {
     this.#dealer = dealer
   }
 
-  /** Sends a signed message; nothing where the site is not logged in. */
+  /** Sends a message; nothing where the site is not logged in. */
   send(header: Header, bodies: readonly Uint8Array[] = []): void {
     if (this.#stage === 'joined') this.#send(header, bodies)
   }
@@ -206,13 +210,15 @@ export class SiteLink {
   #sendHello(): void {
     const { identity } = this.#options
     if (this.#stage === 'joined') this.#options.onLost()
+    this.#ephemeral = new Ephemeral()
+    this.#key = undefined
     const header: Header<'HELLO'> = {
       v: PROTOCOL_VERSION,
       type: 'HELLO',
       purpose: this.#isMember ? 'work' : 'enrol',
       signingKey: identity.signingPublic.toString('base64url'),
       curveKey: identity.curvePublic.toString('base64url'),
-      nonce: randomBytes(32).toString('base64url'),
+      nonce: this.#ephemeral.nonce,
       ...(this.#isMember ? {} : { invite: this.#enrolment.id }),
     }
     const frames = encodeUnsigned(header)
@@ -263,7 +269,7 @@ export class SiteLink {
     return decodeSigned(
       frames,
       types,
-      { signingPublic, sender: 'coordinator', session: this.#transcript },
+      { signingPublic, sender: 'coordinator', session: this.#transcript, key: this.#key },
       this.#welcome?.layout,
     )
   }
@@ -292,7 +298,8 @@ export class SiteLink {
     this.#studySha256 = header.study
     const proof = this.#isMember ? {} : { proof: this.#enrolment.prove(this.#transcript).toString('hex') }
     this.#enter('auth')
-    this.#send({ v: PROTOCOL_VERSION, type: 'AUTH', ...proof })
+    this.#send({ v: PROTOCOL_VERSION, type: 'AUTH', ...proof }) // signed: the key comes after it
+    this.#key = this.#ephemeral.agree(header.nonce, this.#transcript)
   }
 
   /** Another major version: nothing of what it says is read but that its signature is right. */
@@ -380,7 +387,9 @@ export class SiteLink {
   }
 
   #send(header: Header, bodies: readonly Uint8Array[] = []): void {
-    const frames = encodeSigned(this.#options.identity, 'site', this.#transcript, header, bodies)
+    const frames = this.#key
+      ? encodeSealed(this.#key, 'site', this.#transcript, header, bodies)
+      : encodeSigned(this.#options.identity, 'site', this.#transcript, header, bodies)
     addTraffic(this.traffic, 'sent', frames)
     this.#dealer?.send(frames)
   }

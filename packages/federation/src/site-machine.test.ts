@@ -12,7 +12,7 @@ const anyEvent = fc.oneof(
   fc.record({ type: fc.constantFrom('joined' as const, 'lost' as const, 'tick' as const, 'progress' as const) }),
   fc.record({
     type: type('task'),
-    task: fc.record({ purpose, round, base, rounds: fc.constant(4), attempt: fc.constant(1) }),
+    task: fc.record({ purpose, round, base }),
   }),
   fc.record({ type: fc.constantFrom('worked' as const, 'saved' as const, 'aborted' as const), work }),
   fc.record({
@@ -60,7 +60,7 @@ function run(state: SiteMachineState, ...events: Record<string, unknown>[]): [Si
   return [current, all]
 }
 
-const task = { purpose: 'train', round: 2, base: 'x', rounds: 4, attempt: 1 } as const
+const task = { purpose: 'train', round: 2, base: 'x' } as const
 const done = { purpose: 'train', round: 2, base: 'x' } as const
 
 test('a round that is on disk is sent again, not trained again', () => {

@@ -4,8 +4,6 @@ import type { Header, Work } from './messages.js'
 
 /** What a coordinator asks for. */
 export interface Task extends Work {
-  readonly rounds: number
-  readonly attempt: number
   /** With `sync: step`: the round and its step. */
   readonly place?: StepPlace | undefined
   /** The model is scored as it is. */
@@ -25,6 +23,8 @@ export interface SiteMachineState {
   readonly evaluated: { readonly round: number; readonly base: string; readonly isAnswered: boolean } | null
   readonly sentAt: number
   readonly pingedAt: number
+  /** Whether the work has gone on since the last ping. */
+  readonly hasProgress: boolean
 }
 
 export type SiteEvent = { at: number } & (
@@ -64,6 +64,7 @@ export function siteStartState(
     evaluated: null,
     sentAt: Number.NEGATIVE_INFINITY,
     pingedAt: Number.NEGATIVE_INFINITY,
+    hasProgress: false,
   }
 }
 
@@ -125,14 +126,15 @@ class SiteMachine {
         this.#startNext()
         break
       case 'progress':
-        if (this.#at - state.pingedAt >= state.config.progressMs) this.#ping()
+        state.hasProgress = true
         break
       case 'ack':
         this.#ack(event.work, event.status, event.reason)
         break
       case 'tick':
         if (this.#at - state.sentAt >= state.config.resendMs) this.#sendUnanswered()
-        if (this.#at - state.pingedAt >= state.config.pingMs) this.#ping()
+        if (this.#at - state.pingedAt >= (state.hasProgress ? state.config.progressMs : state.config.pingMs))
+          this.#ping()
         break
       default:
         assertNever(event)
@@ -193,6 +195,7 @@ class SiteMachine {
   #worked(work: Work): void {
     const { state } = this
     if (state.work?.stage !== 'running' || !isSame(state.work, work)) return
+    state.hasProgress = false // the result says it too
     if (work.purpose === 'train') {
       state.work = { ...state.work, stage: 'saving' }
       this.effects.push({ type: 'save', work })
@@ -235,6 +238,7 @@ class SiteMachine {
   #ping(): void {
     if (!this.state.isJoined) return
     this.state.pingedAt = this.#at
+    this.state.hasProgress = false
     this.effects.push({ type: 'ping', working: workingOn(this.state) })
   }
 }

@@ -58,10 +58,8 @@ export class SiteMessages {
 
   #receiveResult(site: string, session: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
     const { round, base, purpose } = header
-    const { runId, notices, send } = this.#options
+    const { notices, send } = this.#options
     try {
-      if (header.run !== runId) throw new ProtocolError('it belongs to another run')
-      if (header.site !== site) throw new ProtocolError(`it says that it is of ${header.site}`)
       if (purpose === 'evaluate') this.#receiveScores(site, session, header, bodies)
       else this.#receiveUpdate(site, session, header, bodies)
     } catch (error) {

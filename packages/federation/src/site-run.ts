@@ -173,10 +173,9 @@ export class SiteRun {
   #receive({ header, bodies }: Message<CoordinatorMessage>): void {
     switch (header.type) {
       case 'TASK': {
-        const { purpose, round, base, rounds, attempt, place, asIs } = header
-        if (header.run !== this.#welcome?.run) throw new ProtocolError('a task of another run')
-        this.#received.take(header, bodies, this.#welcome, (known) => this.#isInUse(known))
-        this.#dispatch({ type: 'task', task: { purpose, round, base, rounds, attempt, place, asIs } })
+        const { purpose, round, base, place, asIs } = header
+        this.#received.take(header, bodies, this.#welcome!, (known) => this.#isInUse(known))
+        this.#dispatch({ type: 'task', task: { purpose, round, base, place, asIs } })
         break
       }
       case 'ACK': {
@@ -185,6 +184,7 @@ export class SiteRun {
         break
       }
       case 'PONG':
+        this.#options.at('pong')
         break
       case 'DONE':
         if (header.run !== this.#welcome?.run) throw new ProtocolError('the end of another run')
@@ -287,15 +287,15 @@ export class SiteRun {
   }
 
   async #save(work: Work): Promise<void> {
-    const { layout } = this.#welcome!
     let saved: SavedRound
     try {
       saved = savedRound(work, this.#tasks.outcome!, this.#saved, this.#welcome!)
     } catch (error) {
       return this.#failed('training', error)
     }
+    this.#tasks.outcome = undefined // thousands of sites of one process would each hold a model more
     const { metrics, samples } = saved
-    await this.#options.store.writeRound(layout, saved)
+    await this.#options.store.writeRound(saved)
     this.#options.at('result written')
     this.#saved = saved
     const { dice, seconds } = metrics
@@ -321,10 +321,9 @@ export class SiteRun {
   }
 
   #sendResult(work: Work): void {
-    const { run } = this.#welcome!
     const { header, bodies } =
       work.purpose === 'evaluate'
-        ? scoresMessage(run, this.#site, work, this.#tasks.evaluation!)
+        ? scoresMessage(work, this.#tasks.evaluation!)
         : updateMessage(this.#options.identity, this.#site, work, this.#saved!)
     this.#link.send(header, bodies)
   }

@@ -6,6 +6,7 @@ import {
   decodeModel,
   decodeSafetensors,
   encodeModel,
+  encodeSafetensors,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -16,10 +17,11 @@ import {
 } from '@meshfl/core'
 import { z } from 'zod'
 import type { FederationResult } from './coordinator.js'
-import { DurableLog } from './durable-log.js'
 import { LayoutBodySchema, TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
+import type { SiteRounds } from './site-rounds.js'
 import { type DataKeys, runMetadata } from './study-of-sites.js'
+import { modelTensor, readModelTensor } from './update-tensors.js'
 import { floatsOf, VECTOR, vectorTensor } from './vector-tensor.js'
 
 const OWN_PARAMETERS = 'own.before.parameters'
@@ -68,18 +70,16 @@ export interface SavedRound extends z.infer<typeof ResultSchema> {
   stateAfter: Uint8Array
 }
 
-/** The kind of the only record in the log. */
-const ROUND = 1
-
 /** A site's state folder: keys (0600), membership, its last round (state/round), the final model, and its own where it has one. */
 export class SiteStore {
   readonly #folder: string
   readonly #patience: PatientWrites
-  #log: DurableLog | undefined
+  readonly #rounds: SiteRounds
 
-  constructor(folder: string, patience: PatientWrites) {
+  constructor(folder: string, patience: PatientWrites, rounds: SiteRounds) {
     this.#folder = folder
     this.#patience = patience
+    this.#rounds = rounds
   }
 
   /** Removes what a crash left half-written. */
@@ -113,17 +113,15 @@ export class SiteStore {
   /** The last round that was trained in this run, or null. @throws MeshflError `SITE_STATE_INVALID` */
   async readRound(run: string, layout: ModelLayout): Promise<SavedRound | null> {
     const path = join(this.#folder, 'state', 'round')
-    await this.#log?.close()
-    const { log, records } = await DurableLog.open(path, { patience: this.#patience, growthBytes: 1 << 16 })
-    this.#log = log
-    const bytes = records.at(-1)?.bytes
+    const bytes = await this.#rounds.read()
     if (!bytes) return null
     try {
-      const { parameters, statistics, file } = decodeModel(layout, bytes, path)
-      const result = ResultSchema.parse(JSON.parse(file.metadata.result ?? ''))
+      const { tensors, metadata } = decodeSafetensors(bytes, path)
+      const result = ResultSchema.parse(JSON.parse(metadata.result ?? ''))
       if (result.run !== run) return null
+      const model = readModelTensor(layout, tensors)
       const tensor = (name: string): Uint8Array | null =>
-        file.tensors.find((item) => item.name === name)?.data.slice() ?? null
+        tensors.find((item) => item.name === name)?.data.slice() ?? null
       const stateAfter = tensor('state.after')
       if (!stateAfter) throw new Error('it has no optimiser')
       const floats = (name: string): Float32Array | null => {
@@ -134,7 +132,7 @@ export class SiteStore {
       const own = { parameters: floats(OWN_PARAMETERS), statistics: floats(OWN_STATISTICS) }
       return {
         ...result,
-        model: { parameters, statistics },
+        model,
         ...(vector ? { vector } : {}),
         ownBefore: own.parameters && own.statistics ? (own as ModelState) : null,
         stateBefore: tensor('state.before'),
@@ -146,7 +144,7 @@ export class SiteStore {
   }
 
   /** Keeps a round in place of the one before; when it resolves, it is on disk. */
-  async writeRound(layout: ModelLayout, round: SavedRound): Promise<void> {
+  async writeRound(round: SavedRound): Promise<void> {
     const { model, vector, ownBefore, stateBefore, stateAfter, ...result } = round
     const opaque = (name: string, data: Uint8Array): NamedTensor => ({ name, dtype: 'U8', shape: [data.length], data })
     const floats = (name: string, values: Float32Array): NamedTensor => ({
@@ -160,13 +158,13 @@ export class SiteStore {
       ...(stateBefore ? [opaque('state.before', stateBefore)] : []),
       opaque('state.after', stateAfter),
     ]
-    const bytes = encodeModel(layout, model, { result: JSON.stringify(result) }, extra)
-    await this.#log!.restart([{ kind: ROUND, bytes }])
+    const tensors = [modelTensor(model), ...extra]
+    await this.#rounds.write(() => encodeSafetensors({ tensors, metadata: { result: JSON.stringify(result) } }))
   }
 
   /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
   async close(): Promise<void> {
-    await this.#log?.close()
+    await this.#rounds.close()
   }
 
   /** The final model, where this run has ended already. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import {
   type EventSink,
   MeshflError,
@@ -13,6 +14,7 @@ import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
 import { enrolmentKeys, inviteAddress, parseInvite } from './invite.js'
 import { PatientWrites } from './patient-writes.js'
+import { OwnRounds, type SiteRounds } from './site-rounds.js'
 import { SiteRun } from './site-run.js'
 import { SiteStore } from './site-store.js'
 import { DEFAULT_TIMING, type Internals } from './timing.js'
@@ -34,6 +36,8 @@ export interface JoinOptions {
   /** Goes on with another engine, instruction set or precision than the site was admitted with; default: refused. */
   allowEngineChange?: boolean
   events: EventSink
+  /** Where the last round is kept. Default: `<folder>/state/round`. */
+  rounds?: SiteRounds
   /** Leaves the federation, saying so; the folder keeps everything. */
   signal: AbortSignal
 }
@@ -56,7 +60,8 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
       tell: (level, message) => tell({ type: 'log', level, message }),
       retryMs: timing.writeRetryMs,
     })
-    const store = new SiteStore(options.folder, patience)
+    const rounds = options.rounds ?? new OwnRounds(join(options.folder, 'state', 'round'), patience)
+    const store = new SiteStore(options.folder, patience, rounds)
     await store.sweep()
     const membership = store.readMembership()
     if (

@@ -12,7 +12,7 @@ export function combineSteps(
   const sorted = sortedBySite(contributions)
   const byVoxels = sorted.map(({ model, voxels }) => ({ model, samples: voxels }))
   return {
-    gradients: Float32Array.from(weightedMean(sorted, ({ model }) => model.parameters)),
+    gradients: new Float32Array(weightedMean(sorted, ({ model }) => model.parameters)),
     batchStatistics: meanStatistics(layout, byVoxels, 'pooled'),
     voxels: byVoxels.reduce((sum, { samples }) => sum + samples, 0),
   }

@@ -1,4 +1,3 @@
-import type { Study } from '@meshfl/core'
 import type { Commits } from './coordinator-commits.js'
 import type { CoordinatorEffect, CoordinatorState } from './coordinator-state.js'
 import { placeIn } from './coordinator-steps.js'
@@ -8,8 +7,6 @@ import type { DataKeys } from './study-of-sites.js'
 
 interface TaskMessagesOptions {
   runId: string
-  study: Study
-  leaseMs: number
   commits: Commits
   /** What the model files say of the sites' data. */
   dataKeys(): DataKeys
@@ -27,17 +24,15 @@ export class TaskMessages {
   }
 
   task(effect: Extract<CoordinatorEffect, { type: 'task' }>): void {
-    const { study, runId, leaseMs, commits, send } = this.#options
-    const { session, purpose, round, attempt, base, again, place, asIs } = effect
+    const { commits, send } = this.#options
+    const { session, purpose, round, base, again, place, asIs } = effect
     const isKnown = this.#sentModels.get(session) === base && !again
     this.#sentModels.set(session, base)
     const vector = purpose === 'train' ? commits.vector : undefined
-    const rounds = study.rounds * (place?.steps ?? 1)
     send(
       session,
       {
-        ...{ v: PROTOCOL_VERSION, type: 'TASK', purpose, run: runId, round, rounds, attempt, base },
-        leaseSeconds: leaseMs / 1000,
+        ...{ v: PROTOCOL_VERSION, type: 'TASK', purpose, round, base },
         ...(place ? { place } : {}),
         ...(asIs ? { asIs } : {}),
         ...(vector ? { vectorSha256: vector.vectorSha256 } : {}),

@@ -93,7 +93,7 @@ export class TaskRunner {
     { site, study, model, vector, state }: TaskInput,
     stop: AbortController,
   ) {
-    const { round, rounds, place } = task
+    const { round, place } = task
     const { signal } = stop
     if (place) {
       if (!trainer.gradient) throw new TypeError('this trainer takes no single steps')
@@ -102,7 +102,7 @@ export class TaskRunner {
     }
     const onStep = (progress: StepProgress): void => this.#stepped(site, task, signal, progress)
     const rule = localRule(study.federation, vector, round)
-    this.outcome = await trainer.train({ round, rounds, model, state, rule, signal, onStep })
+    this.outcome = await trainer.train({ round, rounds: study.rounds, model, state, rule, signal, onStep })
   }
 
   #stepped(site: string, { round }: Work, signal: AbortSignal, progress: StepProgress): void {

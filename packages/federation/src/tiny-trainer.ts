@@ -40,11 +40,14 @@ export function createTinyTrainer(site: string, options: TinyTrainerOptions = {}
       const answers = rule?.kind === 'scaffold' || rule?.kind === 'meshfl-reference'
       const pull = rule?.kind === 'proximal' ? 1 / (1 + rule.mu) : 1
       const next = (value: number): number => 0.9 * value + 0.1 * noise() + 0.001 * momentum
+      // Loops, not `map`: it calls back too slowly for a trainer that should take no time.
+      const parameters = new Float32Array(model.parameters.length)
+      for (let i = 0; i < parameters.length; i++)
+        parameters[i] = pull * next(model.parameters[i]!) - (vector === null ? 0 : vector[i]!)
+      const statistics = new Float32Array(model.statistics.length)
+      for (let i = 0; i < statistics.length; i++) statistics[i] = Math.max(0.01, next(model.statistics[i]!)) // as a variance
       return {
-        model: {
-          parameters: model.parameters.map((value, i) => pull * next(value) - (vector?.[i] ?? 0)),
-          statistics: model.statistics.map((value) => Math.max(0.01, next(value))), // a variance is not negative
-        },
+        model: { parameters, statistics },
         samples,
         state: after,
         ...(answers ? { vector: model.parameters.map(() => 0.1 * noise() + 0.001 * momentum) } : {}),

@@ -51,7 +51,7 @@ class OtherCoordinator {
       const { transcript } = this.#logins.get(peer)!
       this.router.send(peer, encodeSigned(this.#identity, 'coordinator', transcript, said, bodies))
     }
-    const task = { run, round: 1, rounds: 1, attempt: 1, base, leaseSeconds: 60 }
+    const task = { round: 1, base }
     if (header.type !== 'PING') this.heard.push(header.type)
     switch (header.type) {
       case 'HELLO': {

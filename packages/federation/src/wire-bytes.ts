@@ -1,3 +1,5 @@
+import { partLengths } from './message-parts.js'
+
 /** What CurveZMQ puts around a frame: the command's name, a nonce, the authenticator, the frame's flags. */
 const CURVE_BYTES = 8 + 8 + 16 + 1
 /** ZMTP 3.1: flags and a length of one byte, or of eight. */
@@ -7,7 +9,7 @@ const LONGEST_SHORT = 255
 
 /** Bytes of a message in the TCP stream: https://rfc.zeromq.org/spec/23/ and /26/. What IP and TCP add is not in it. */
 export function wireBytes(frames: readonly Uint8Array[]): number {
-  return frames.reduce((sum, { length }) => {
+  return partLengths(frames).reduce((sum, length) => {
     const body = length + CURVE_BYTES
     return sum + body + (body > LONGEST_SHORT ? LONG_HEADER : SHORT_HEADER)
   }, 0)

@@ -1,5 +1,6 @@
 import { MeshflError } from '@meshfl/core'
 import { Context, Dealer } from 'zeromq'
+import { packFrames, unpackFrames } from './message-parts.js'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
@@ -55,7 +56,7 @@ export function openDealer(options: DealerOptions): DealerTransport {
   socket.events.on('handshake:error:other', handshakeFailed)
   socket.events.on('handshake:error:protocol', handshakeFailed)
   const receive = async (): Promise<void> => {
-    for await (const frames of socket) if (!closed) options.onMessage(frames)
+    for await (const parts of socket) if (!closed) options.onMessage(unpackFrames(parts))
   }
   const received = receive()
   try {
@@ -69,7 +70,7 @@ export function openDealer(options: DealerOptions): DealerTransport {
     })
   }
   return {
-    send: (frames) => queue.push(frames),
+    send: (frames) => queue.push(packFrames(frames)),
     async close() {
       if (closed) return
       await queue.close()

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from '@meshfl/core'
 import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
+import { packFrames, unpackFrames } from './message-parts.js'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type RouterOptions, type RouterTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
@@ -54,7 +55,7 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     const receive = async (): Promise<void> => {
       for (;;) {
         try {
-          for await (const [peer, ...frames] of socket) options.onMessage(peer!.toString('hex'), frames)
+          for await (const [peer, ...parts] of socket) options.onMessage(peer!.toString('hex'), unpackFrames(parts))
           return
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || !hangingUp) throw error
@@ -78,7 +79,7 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     }
     return {
       endpoint,
-      send: (peer, frames) => queue.push([Buffer.from(peer, 'hex'), ...frames]),
+      send: (peer, frames) => queue.push([Buffer.from(peer, 'hex'), ...packFrames(frames)]),
       hangUp() {
         hangingUp ??= rebind().finally(() => {
           hangingUp = undefined

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { type ModelLayout, type ModelState, modelSha256, type Random } from '@meshfl/core'
 import { createTinyTrainer, describeTinySite } from '@meshfl/federation'
 import {
@@ -6,6 +5,7 @@ import {
   decodeSigned,
   encodeJsonBody,
   encodeModelBody,
+  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   peekType,
@@ -15,6 +15,7 @@ import type { Identity } from '../../../packages/federation/src/identity.js'
 import { enrolmentKeys, type Invite, inviteAddress } from '../../../packages/federation/src/invite.js'
 import { signUpdate } from '../../../packages/federation/src/ledger.js'
 import { type Header, PROTOCOL_VERSION } from '../../../packages/federation/src/messages.js'
+import { Ephemeral } from '../../../packages/federation/src/session-key.js'
 import type { DealerTransport } from '../../../packages/federation/src/transport.js'
 import { openDealer } from '../../../packages/federation/src/zeromq-dealer.js'
 import { type Meant, MUTATION_NAMES, MUTATIONS, noise } from './mutants.js'
@@ -58,6 +59,9 @@ export class HostilePeer {
   #hello: Uint8Array = new Uint8Array()
   #helloAt = 0
   #transcript: Uint8Array = new Uint8Array(32)
+  #run = ''
+  readonly #ephemeral = new Ephemeral()
+  #key: Buffer | undefined
   #isIn = false
   #model: ModelState | undefined
   /** What an honest site would have said last of each type. */
@@ -130,7 +134,7 @@ export class HostilePeer {
       purpose: isMember ? 'work' : 'enrol',
       signingKey: identity.signingPublic.toString('base64url'),
       curveKey: identity.curvePublic.toString('base64url'),
-      nonce: randomBytes(32).toString('base64url'),
+      nonce: this.#ephemeral.nonce,
       ...(isMember ? {} : { invite: this.#keys.id }),
     }
   }
@@ -145,11 +149,14 @@ export class HostilePeer {
     this.#hello = frames[0]!
     this.#helloAt = performance.now()
     this.#isIn = false
+    this.#key = undefined
     this.#push('true: HELLO', frames)
   }
 
   readonly #sign = (header: unknown, bodies: readonly Uint8Array[]): Uint8Array[] =>
-    encodeSigned(this.#options.identity, 'site', this.#transcript, header as Header, bodies)
+    this.#key && (header as Header).type !== 'AUTH'
+      ? encodeSealed(this.#key, 'site', this.#transcript, header as Header, bodies)
+      : encodeSigned(this.#options.identity, 'site', this.#transcript, header as Header, bodies)
 
   #sayTruly({ header, bodies }: Meant): void {
     this.#meant.set(header.type === 'RESULT' ? header.purpose : header.type, { header, bodies })
@@ -213,7 +220,8 @@ export class HostilePeer {
     let bodies: Uint8Array[]
     try {
       const { invite, layout } = this.#options
-      const signer = { signingPublic: invite.signingPublic, sender: 'coordinator', session: this.#transcript } as const
+      const login = { session: this.#transcript, key: this.#key }
+      const signer = { signingPublic: invite.signingPublic, sender: 'coordinator', ...login } as const
       ;({ header, bodies } = decodeSigned(frames, SPOKEN, signer, layout))
     } catch {
       this.#answered(`${type} of another login`)
@@ -224,6 +232,8 @@ export class HostilePeer {
     )
     switch (header.type) {
       case 'CHALLENGE':
+        this.#run = header.run
+        this.#key = this.#ephemeral.agree(header.nonce, this.#transcript)
         this.session = Buffer.from(header.session, 'hex')
         this.#sayTruly({ header: this.#auth(), bodies: [] })
         break
@@ -249,13 +259,13 @@ export class HostilePeer {
 
   #task(task: Header<'TASK'>, bodies: readonly Uint8Array[]): void {
     const { site, layout } = this.#options
-    const { run, round, rounds, base, purpose } = task
+    const { round, base, purpose } = task
     if (bodies[0]!.length > 0) this.#model = decodeModelBody(layout, bodies[0]!, base)
     const model = this.#model
     if (!model || modelSha256(model) !== base) return
     const { signal } = new AbortController()
     const trainer = createTinyTrainer(site)
-    const header = { v: V, type: 'RESULT', purpose, run, round, attempt: 1, site, base } as const
+    const header = { v: V, type: 'RESULT', purpose, round, base } as const
     if (purpose === 'evaluate') {
       void trainer.evaluate({ round, model, signal }).then(({ cases, loss, dice }) => {
         const scores = encodeJsonBody({ loss, dice })
@@ -264,12 +274,12 @@ export class HostilePeer {
       return
     }
     const state = this.#states.get(round - 1) ?? null
-    const trained = trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
+    const trained = trainer.train({ round, rounds: round, model, state, signal, onStep: () => undefined })
     void trained.then(({ model: updated, samples, state: after, metrics }) => {
       this.#states.set(round, after)
       const update = modelSha256(updated)
-      const updateSignature = signUpdate(this.#options.identity, { run, round, site, base, samples, update })
-      const claim = { ...header, samples, update, updateSignature }
+      const updateSignature = signUpdate(this.#options.identity, { run: this.#run, round, site, base, samples, update })
+      const claim = { ...header, samples, updateSignature }
       this.#sayTruly({ header: claim, bodies: [encodeModelBody(updated), encodeJsonBody(metrics)] })
     })
   }

@@ -81,7 +81,7 @@ export const MUTATIONS: Record<string, Mutation> = {
   },
   'frames in another order': (meant, sign, random) => random.shuffle(sign(meant.header, meant.bodies)),
   'many frames': (_, __, random) =>
-    Array.from({ length: 1 + random.integer(500) }, () => noise(random, random.integer(20))),
+    Array.from({ length: 1 + random.integer(255) }, () => noise(random, random.integer(20))),
   'noise in every frame': (_, __, random) =>
     Array.from({ length: 1 + random.integer(5) }, () => noise(random, random.integer(300))),
   'a field with an odd value, signed'(meant, sign, random) {

@@ -14,5 +14,5 @@ export const meshflReference: Strategy = {
     const gradient = weightedMean(alike, ({ vector }) => vector!)
     return { model: aggregate(layout, contributions, batchNorm), state: encodeServerState({ gradient }) }
   },
-  taskVector: (state, { parameterCount }) => Float32Array.from(serverVector(state, 'gradient', parameterCount)),
+  taskVector: (state, { parameterCount }) => new Float32Array(serverVector(state, 'gradient', parameterCount)),
 }

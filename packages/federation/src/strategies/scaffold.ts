@@ -16,7 +16,7 @@ export const scaffold: Strategy = {
     const step = pseudoGradient(round).map((delta) => serverLearningRate * delta)
     return moveBase(round, step, encodeServerState({ c: nextControl(round) }))
   },
-  taskVector: (state, { parameterCount }) => Float32Array.from(serverVector(state, 'c', parameterCount)),
+  taskVector: (state, { parameterCount }) => new Float32Array(serverVector(state, 'c', parameterCount)),
 }
 
 function nextControl({ state, layout, contributions, population }: RoundInput): Float64Array {
