@@ -1,9 +1,7 @@
 import type { MeshflEvent } from '@meshfl/core'
 
 /** Clocks of the protocol in milliseconds; what is left out has its default. */
-type Timing = Partial<
-  Record<'heartbeatMs' | 'pingMs' | 'suspectMs' | 'leaseMs' | 'resendMs' | 'probeMs' | 'doneGraceMs', number>
->
+type Timing = Partial<Record<'heartbeatMs' | 'pingMs' | 'suspectMs' | 'leaseMs' | 'resendMs' | 'probeMs', number>>
 
 export interface CoordinatorJob {
   type: 'coordinator'

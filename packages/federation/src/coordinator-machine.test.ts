@@ -14,10 +14,18 @@ const SITES = ['a', 'b', 'c']
 const BASES = ['base-0', 'base-1', 'base-2', 'base-3', 'base-4']
 const metrics = { loss: 1, dice: DICE, seconds: 1 }
 
-function start(
-  change: { minSites?: number; deadlineMs?: number | null; round?: number; crossSite?: boolean } = {},
-): CoordinatorState {
+interface Change {
+  minSites?: number
+  deadlineMs?: number | null
+  round?: number
+  crossSite?: boolean
+  /** Of a run that has ended. */
+  haveHeard?: readonly string[]
+}
+
+function start(change: Change = {}): CoordinatorState {
   const round = change.round ?? 0
+  const final = change.haveHeard !== undefined
   return startState({
     config: {
       rounds: 4,
@@ -33,13 +41,13 @@ function start(
     round,
     base: BASES[round]!,
     best: null,
-    recorded: false,
-    final: false,
+    recorded: final,
+    final,
     trained: null,
     sites: round === 0 ? [] : SITES,
     results: new Map(),
     at: 0,
-    doneGraceMs: 50,
+    haveHeard: new Set(change.haveHeard),
   })
 }
 
@@ -354,4 +362,14 @@ test('waiting for the first sites is told, not warned of; a running federation t
     update: 'update of a',
   })
   expect(logs(later)).toEqual(['warn: round 1 has 1 of the 2 sites it needs and waits: b left'])
+})
+
+test('a finished run that is started again ends at once where every site has heard, and waits for one that has not until its lease ends', () => {
+  const tick = (at: number) => ({ type: 'tick', at }) as const
+  const ends = (state: CoordinatorState, at: number): boolean =>
+    coordinatorStep(state, tick(at)).effects.some((effect) => effect.type === 'finish')
+  expect(ends(start({ round: 4, haveHeard: SITES }), 1)).toBe(true)
+  const waiting = start({ round: 4, haveHeard: SITES.slice(1) })
+  expect(ends(waiting, 599)).toBe(false)
+  expect(ends(waiting, 601)).toBe(true)
 })

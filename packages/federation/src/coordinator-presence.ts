@@ -86,6 +86,7 @@ export function leave(
   draft.effects.push({ type: 'drop', session })
   draft.change(site, { session: null })
   draft.reach(site, reach, reach === 'done' ? undefined : reason)
+  if (reach === 'done') draft.effects.push({ type: 'goodbye', site })
   if (reach === 'failed') draft.log('error', `${site}: ${reason}`, site)
 }
 

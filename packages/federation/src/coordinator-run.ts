@@ -14,6 +14,7 @@ import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-
 import type { DerivedFiles } from './derived-files.js'
 import { FolderRequests } from './folder-requests.js'
 import { Gate } from './gate.js'
+import type { Goodbyes } from './goodbyes.js'
 import type { Identity } from './identity.js'
 import { type KeptUpdates, populationOf } from './kept-updates.js'
 import { MemoryGuard } from './memory-guard.js'
@@ -33,6 +34,7 @@ export interface CoordinatorRunOptions {
   store: CoordinatorStore
   derived: DerivedFiles
   patience: PatientWrites
+  goodbyes: Goodbyes
   runId: string
   study: Study
   studySha256: string
@@ -262,6 +264,9 @@ export class CoordinatorRun {
         break
       case 'done':
         this.#tasks.done(effect.session, this.#state)
+        break
+      case 'goodbye':
+        this.#run(() => this.#options.goodbyes.add(effect.site))
         break
       case 'drop':
         this.#gate.drop(effect.session)

@@ -5,10 +5,13 @@ import { isSampled } from './sampling.js'
 
 /** What the coordinator's state machine begins with: the study, the sites and what is on disk. */
 export function coordinatorStart(
-  options: Pick<CoordinatorRunOptions, 'study' | 'minSites' | 'timing' | 'saved' | 'journal' | 'admissions'>,
+  options: Pick<
+    CoordinatorRunOptions,
+    'study' | 'minSites' | 'timing' | 'saved' | 'journal' | 'admissions' | 'goodbyes'
+  >,
   at: number,
 ): CoordinatorStart {
-  const { study, minSites, timing, saved, journal, admissions } = options
+  const { study, minSites, timing, saved, journal, admissions, goodbyes } = options
   const { federation, seed } = study
   return {
     config: {
@@ -41,7 +44,7 @@ export function coordinatorStart(
       journal.map(({ site, update, samples, metrics }) => [site, { update, samples, metrics, durable: true }]),
     ),
     at,
-    doneGraceMs: timing.doneGraceMs,
+    haveHeard: goodbyes.sites,
   }
 }
 

@@ -188,6 +188,8 @@ export type CoordinatorEffect =
   | { type: 'done'; session: string }
   /** A newer login of the same site took its place. */
   | { type: 'drop'; session: string }
+  /** A site has the end of the run. */
+  | { type: 'goodbye'; site: string }
   | { type: 'tell'; event: Told }
   /** Everybody who can be told has been. */
   | { type: 'finish' }
@@ -211,8 +213,8 @@ export interface CoordinatorStart {
   sites: readonly string[]
   results: ReadonlyMap<string, Result>
   at: number
-  /** How long a finished run waits for those who have not heard. */
-  doneGraceMs: number
+  /** Of a finished run: the sites that have heard of its end. The others are waited for until their leases end. */
+  haveHeard: ReadonlySet<string>
 }
 
 /** The state that a new or a restarted coordinator begins with. */
@@ -222,7 +224,7 @@ export function startState(start: CoordinatorStart): CoordinatorState {
   const updates = start.updates ?? new Map<string, string>()
   const isToCompare = start.final && start.config.crossSite === true && start.isCompared !== true && updates.size > 0
   const phase = isToCompare ? 'comparing' : start.final ? 'done' : isScored ? 'gathering' : 'evaluating'
-  const lastHeard = phase === 'done' ? start.at - start.config.leaseMs + start.doneGraceMs : start.at
+  const hasEndedFor = (site: string): boolean => phase === 'done' && start.haveHeard.has(site)
   return {
     config: start.config,
     phase,
@@ -241,10 +243,10 @@ export function startState(start: CoordinatorStart): CoordinatorState {
         site,
         {
           session: null,
-          reach: 'suspect',
-          lastHeard,
+          reach: hasEndedFor(site) ? 'done' : 'suspect',
+          lastHeard: start.at,
           taskSent: 0,
-          shown: 'joining',
+          shown: hasEndedFor(site) ? 'done' : 'joining',
           progress: newProgress(start.at),
         } as const,
       ]),

@@ -23,6 +23,7 @@ import { type Commit, CoordinatorStore, type SavedCommit } from './coordinator-s
 import { DerivedFiles } from './derived-files.js'
 import { checkFileLimit, openFileLimit } from './file-limit.js'
 import { lockFolder } from './folder-lock.js'
+import { Goodbyes } from './goodbyes.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
 import { KeptUpdates } from './kept-updates.js'
@@ -182,6 +183,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       store,
       derived,
       patience,
+      goodbyes: Goodbyes.open(folder, runId, patience),
       runId,
       study,
       studySha256,

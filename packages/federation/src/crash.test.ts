@@ -93,7 +93,7 @@ async function withCoordinatorCrash(point: string, occurrence: number): Promise<
   await expect(first.finished).rejects.toThrow(`crash at ${point}`)
   await first.stop()
   // A run whose rounds are all done waits for its sites: on a busy machine they take longer than tests wait elsewhere.
-  const second = await loopback.start({}, { timing: { doneGraceMs: 30_000 } })
+  const second = await loopback.start({}, { timing: { leaseMs: 30_000 } })
   const [result] = await Promise.all([second.finished, ...sites.map(({ finished }) => finished)])
   expect(crash.happened()).toBe(true)
   expectSame(loopback, result.parametersSha256)

@@ -101,7 +101,6 @@ const FAST = {
   resendMs: 150,
   probeMs: 30,
   controlMs: 20,
-  doneGraceMs: 300,
   writeRetryMs: 20,
 }
 

@@ -72,7 +72,7 @@ async function endOf(loopback: Loopback): Promise<Record<string, string | null>>
 }
 
 /** Nobody is given up: on a busy machine the sites of one process are silent for longer than tests wait elsewhere. */
-const PATIENT = { timing: { leaseMs: 30_000, doneGraceMs: 30_000 } }
+const PATIENT = { timing: { leaseMs: 30_000 } }
 
 describe.each([
   { strategy: 'fedadam' },

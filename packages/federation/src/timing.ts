@@ -17,8 +17,6 @@ export interface Timing {
   probeMs: number
   /** How often the coordinator looks for requests of commands on its folder. */
   controlMs: number
-  /** How long a finished run that is started again waits for sites that have not heard. */
-  doneGraceMs: number
   /** How long a site that has the end of its run waits for the answer to its goodbye. */
   goodbyeMs: number
   /** See `Heartbeat`. */
@@ -38,7 +36,6 @@ export const DEFAULT_TIMING: Timing = {
   firstStepMs: 1_800_000,
   probeMs: 500,
   controlMs: 200,
-  doneGraceMs: 3000,
   goodbyeMs: 2000,
   heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
   heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
