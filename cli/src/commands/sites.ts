@@ -46,6 +46,11 @@ export function sitesCommand(): Command {
     .action((run: string, site: string, options: InviteOptions) =>
       ask(run, options, { action: 'rotate', site, expiresSeconds: options.expires ?? WEEK_SECONDS }),
     )
+  add(
+    'cross-site',
+    "Have every site's last model and the global one scored at every site after the round in progress; the study must allow it (--cross-site)",
+    'cross-site ./run',
+  ).action((run: string, options: OutputOptions) => ask(run, options, { action: 'cross-site' }))
   return sites.addHelpText('after', '\nExample:\n  meshfl sites list ./run')
 }
 
@@ -57,7 +62,7 @@ async function ask(run: string, options: OutputOptions, request: SitesRequest): 
   })
 }
 
-function describe({ sites, invites }: SitesAnswer, { action }: SitesRequest): string {
+function describe({ sites, invites, note }: SitesAnswer, { action }: SitesRequest): string {
   const rows = sites.map(({ site, state, fingerprint, trainCases, since }) => [
     site,
     state,
@@ -78,5 +83,6 @@ function describe({ sites, invites }: SitesAnswer, { action }: SitesRequest): st
     const whose = site === undefined ? 'for one site' : `for ${site}, with the same --out as before`
     lines.push(`meshfl join ${invite} --data <dataset>    # ${whose}, until ${expires.slice(0, 16).replace('T', ' ')}`)
   }
+  if (note !== undefined) lines.push(note)
   return lines.join('\n')
 }

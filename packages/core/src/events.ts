@@ -179,6 +179,8 @@ export const EventSchema = z.discriminatedUnion('type', [
       }),
     ),
     invites: z.array(z.object({ invite: z.string(), expires: z.string(), site: site.optional() })),
+    /** What will happen, where that is not there yet. */
+    note: z.string().optional(),
   }),
   /** One round on all sites, and what it says of the run to come. */
   z.object({

@@ -18,6 +18,7 @@ interface Change {
   minSites?: number
   deadlineMs?: number | null
   round?: number
+  crossSite?: boolean
   /** Of a run that has ended. */
   haveHeard?: readonly string[]
 }
@@ -31,6 +32,7 @@ function start(change: Change = {}): CoordinatorState {
       minSites: change.minSites ?? 2,
       deadlineMs: change.deadlineMs ?? null,
       targetDice: null,
+      crossSite: change.crossSite,
       suspectMs: 150,
       leaseMs: 600,
       resendMs: 20,
@@ -132,73 +134,84 @@ test('whatever comes in whatever order, it never throws, never goes back and nev
 })
 
 /** A world that carries the effects out, with loss, doubling and restarts of sites as a seed says. */
-test('with every message possibly lost or doubled, all rounds still end, each site counted once', () => {
+test('with every message possibly lost or doubled, all rounds still end, each site counted once, compared or not', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 3 }), fc.infiniteStream(fc.nat(99)), (minSites, chance) => {
-      const draw = (): number => chance.next().value as number
-      let state = start({ minSites })
-      let at = 0
-      let sessions = 0
-      const open = new Map<string, string>()
-      const queue: CoordinatorEvent[] = []
-      const commits: string[][] = []
-      let isFinished = false
-      const push = (event: Record<string, unknown>): void => void queue.push({ ...event, at } as CoordinatorEvent)
-      const carryOut = (effect: CoordinatorEffect): void => {
-        if (effect.type === 'journal') push({ ...effect, type: 'journaled' })
-        else if (effect.type === 'commit') {
-          commits.push(effect.sites)
-          push({ type: 'committed', round: effect.round, result: BASES[effect.round] })
-        } else if (effect.type === 'record') push({ type: 'recorded', round: effect.round })
-        else if (effect.type === 'finish') isFinished = true
-        else if (effect.type === 'drop') open.delete(effect.session)
-        else if (effect.type === 'task' || effect.type === 'done') {
-          const name = open.get(effect.session)
-          if (!name || draw() < 20) return
-          const times = draw() < 20 ? 2 : 1
-          for (let i = 0; i < times; i++) {
-            if (effect.type === 'done') push({ type: 'bye', site: name, session: effect.session, reason: 'done' })
-            else if (effect.purpose === 'train')
-              push({ ...effect, type: 'result', site: name, update: `${name} ${effect.round}`, samples: 1, metrics })
-            else
-              push({
-                ...effect,
-                type: 'evaluation',
-                site: name,
-                metrics: { site: name, weight: 1, loss: 1, dice: DICE },
-              })
+    fc.property(
+      fc.integer({ min: 1, max: 3 }),
+      fc.boolean(),
+      fc.infiniteStream(fc.nat(99)),
+      (minSites, crossSite, chance) => {
+        const draw = (): number => chance.next().value as number
+        let state = start({ minSites, crossSite })
+        let tables = 0
+        let at = 0
+        let sessions = 0
+        const open = new Map<string, string>()
+        const queue: CoordinatorEvent[] = []
+        const commits: string[][] = []
+        let isFinished = false
+        const push = (event: Record<string, unknown>): void => void queue.push({ ...event, at } as CoordinatorEvent)
+        const carryOut = (effect: CoordinatorEffect): void => {
+          if (effect.type === 'journal') push({ ...effect, type: 'journaled' })
+          else if (effect.type === 'compare') push({ type: 'compared' })
+          else if (effect.type === 'tell') tables += Number(effect.event.type === 'cross-site')
+          else if (effect.type === 'commit') {
+            commits.push(effect.sites)
+            push({ type: 'committed', round: effect.round, result: BASES[effect.round] })
+          } else if (effect.type === 'record') push({ type: 'recorded', round: effect.round })
+          else if (effect.type === 'finish') isFinished = true
+          else if (effect.type === 'drop') open.delete(effect.session)
+          else if (effect.type === 'task' || effect.type === 'done') {
+            const name = open.get(effect.session)
+            if (!name || draw() < 20) return
+            const times = draw() < 20 ? 2 : 1
+            for (let i = 0; i < times; i++) {
+              if (effect.type === 'done') push({ type: 'bye', site: name, session: effect.session, reason: 'done' })
+              else if (effect.purpose === 'train')
+                push({ ...effect, type: 'result', site: name, update: `${name} ${effect.round}`, samples: 1, metrics })
+              else
+                push({
+                  ...effect,
+                  type: 'evaluation',
+                  site: name,
+                  metrics: { site: name, weight: 1, loss: 1, dice: DICE },
+                })
+            }
           }
         }
-      }
-      for (let turn = 0; turn < 3000 && !isFinished; turn++) {
-        at += 5
-        for (const name of SITES) {
-          const current = state.sites.get(name)?.session
-          if (current && open.has(current)) {
-            if (draw() < 3) {
-              open.delete(current)
-              push({ type: 'disconnected', session: current })
-            } else push({ type: 'heard', site: name, session: current, working: null })
-          } else if (draw() < 30 && state.sites.get(name)?.reach !== 'done') {
-            sessions += 1
-            open.set(`s${sessions}`, name)
-            push({ type: 'joined', site: name, session: `s${sessions}`, working: null })
+        for (let turn = 0; turn < 3000 && !isFinished; turn++) {
+          at += 5
+          for (const name of SITES) {
+            const current = state.sites.get(name)?.session
+            if (current && open.has(current)) {
+              if (draw() < 3) {
+                open.delete(current)
+                push({ type: 'disconnected', session: current })
+              } else push({ type: 'heard', site: name, session: current, working: null })
+            } else if (draw() < 30 && state.sites.get(name)?.reach !== 'done') {
+              sessions += 1
+              open.set(`s${sessions}`, name)
+              push({ type: 'joined', site: name, session: `s${sessions}`, working: null })
+            }
+          }
+          if (draw() < 3) push({ type: 'compare-asked' })
+          push({ type: 'tick' })
+          while (queue.length > 0) {
+            const step = coordinatorStep(state, { ...queue.shift()!, at })
+            state = step.state
+            step.effects.forEach(carryOut)
           }
         }
-        push({ type: 'tick' })
-        while (queue.length > 0) {
-          const step = coordinatorStep(state, { ...queue.shift()!, at })
-          state = step.state
-          step.effects.forEach(carryOut)
+        expect(isFinished).toBe(true)
+        expect(commits).toHaveLength(4)
+        if (crossSite) expect(tables).toBeGreaterThanOrEqual(1)
+        else expect(tables).toBe(0)
+        for (const names of commits) {
+          expect(new Set(names).size).toBe(names.length)
+          expect(names.length).toBeGreaterThanOrEqual(minSites)
         }
-      }
-      expect(isFinished).toBe(true)
-      expect(commits).toHaveLength(4)
-      for (const names of commits) {
-        expect(new Set(names).size).toBe(names.length)
-        expect(names.length).toBeGreaterThanOrEqual(minSites)
-      }
-    }),
+      },
+    ),
     { numRuns: 40 },
   )
 })

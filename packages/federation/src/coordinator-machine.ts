@@ -70,6 +70,9 @@ function take(draft: Draft, event: CoordinatorEvent): void {
     case 'revoked':
       revoked(draft, event.site)
       break
+    case 'compare-asked':
+      if (state.config.crossSite) state.isComparisonDue = true
+      break
     case 'tick':
       tick(draft)
       break

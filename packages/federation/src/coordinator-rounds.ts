@@ -28,7 +28,11 @@ import { addStep, joinSummaries, summarize } from './round-summary.js'
  */
 export function advance(draft: Draft, hasMoved: boolean): void {
   const { state } = draft
-  if (state.phase === 'gathering') startRound(draft)
+  if (state.phase === 'gathering') {
+    const isBetweenRounds = state.round % Math.max(1, state.steps) === 0
+    if (state.isComparisonDue && isBetweenRounds && state.updates.size > 0) beginComparison(draft, false)
+    else startRound(draft)
+  }
   if (state.phase === 'training') {
     if (hasMoved) fillUp(draft)
     if (isPhaseOver(draft, state.results.size, exchangeName(state))) commit(draft)
@@ -38,7 +42,10 @@ export function advance(draft: Draft, hasMoved: boolean): void {
       record(draft)
   } else if (state.phase === 'comparing') {
     if (hasMoved) fillUp(draft)
-    if (isPhaseOver(draft, state.evaluations.size, 'the comparison')) compared(draft)
+    if (isPhaseOver(draft, state.evaluations.size, 'the comparison')) {
+      compared(draft)
+      if (!draft.state.comparison) startRound(draft)
+    }
   } else if (state.phase === 'done') {
     const open = [...state.sites.values()].some(({ reach }) => reach === 'online' || reach === 'suspect')
     if (!open) draft.effects.push({ type: 'finish' })
@@ -85,7 +92,7 @@ export function recorded(draft: Draft): void {
   if (state.best?.round === placeIn(state, state.round).round) draft.tell({ type: 'best', ...state.best })
   state.members.clear()
   if (!isLast) draft.enter('gathering')
-  else if (state.config.crossSite && state.updates.size > 0) beginComparison(draft)
+  else if (state.config.crossSite && state.updates.size > 0) beginComparison(draft, true)
   else end(draft)
 }
 

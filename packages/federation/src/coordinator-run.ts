@@ -152,6 +152,7 @@ export class CoordinatorRun {
         },
         decide: (pending, isApproved) => gate.decide(pending, isApproved),
         expel: (site, refusal, isGone) => this.#expel(site, refusal, isGone),
+        compare: () => this.#compare(),
       },
     })
     this.#requests = new FolderRequests(options.control, desk, (words) => this.#notices.refused(words))
@@ -309,6 +310,21 @@ export class CoordinatorRun {
     if (!isGone) return
     this.dispatch({ type: 'revoked', site })
     if (!isClosing) this.#updates.forget(site)
+  }
+
+  /** What the operator hears who asks for the cross-site table. */
+  #compare(): string {
+    const refuse = (words: string, hint: string): MeshflError =>
+      new MeshflError('CROSS_SITE_NOT_POSSIBLE', words, { hint })
+    if (!this.#options.study.federation.crossSite)
+      throw refuse(
+        'the study of this run does not let sites see each other’s models',
+        'start a run with --cross-site: a site agrees to it when it joins',
+      )
+    if (this.#state.phase === 'done')
+      throw refuse('the run has ended', 'its cross-site table is in the report: meshfl eval <run>')
+    this.dispatch({ type: 'compare-asked' })
+    return 'after the round in progress every model is scored at every site; the table is told by the coordinator and is in the report: meshfl eval <run>'
   }
 
   #guardMemory(limitBytes: number): NodeJS.Timeout {

@@ -71,6 +71,8 @@ export interface CoordinatorState {
   /** Hashes of the sites' last models, where they are compared at the end. */
   readonly updates: ReadonlyMap<string, string>
   readonly comparison: Comparison | null
+  /** Whether the operator has asked for one: it begins after the round in progress. */
+  readonly isComparisonDue: boolean
   /** The last rise of the validation Dice: where early stop counts from. */
   readonly rise: Rise | null
   readonly paused: boolean
@@ -126,6 +128,8 @@ export type CoordinatorEvent = { at: number } & (
   | { type: 'failed'; site: string; session: string; reason: string }
   /** It takes part no more: nothing that it sent counts in a round that is not closed yet. */
   | { type: 'revoked'; site: string }
+  /** The operator wants every model scored at every site, after the round in progress. */
+  | { type: 'compare-asked' }
   | { type: 'tick' }
   | { type: 'pause' }
   | { type: 'resume' }
@@ -231,7 +235,8 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     best: start.best,
     rise: start.rise ?? null,
     updates,
-    comparison: isToCompare ? newComparison(start.base, updates) : null,
+    comparison: isToCompare ? newComparison(start.base, updates, true) : null,
+    isComparisonDue: false,
     paused: false,
     sites: new Map(
       start.sites.map((site) => [

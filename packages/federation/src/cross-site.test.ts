@@ -1,6 +1,7 @@
 import type { EvaluateTask, EventOf } from '@meshfl/core'
 import { modelSha256 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
+import { administerSites } from './administer-sites.js'
 import { GLOBAL_MODEL } from './coordinator-comparison.js'
 import { createFakeTrainer, DICE, Loopback } from './loopback.fixture.js'
 
@@ -86,6 +87,47 @@ test('a coordinator that dies in the comparison makes the whole table, and one t
   const third = await loopback.start()
   await third.finished
   expect(loopback.events.slice(told).some((event) => event.type === 'cross-site')).toBe(false)
+})
+
+test('asked for while the run goes on, the table comes after the round in progress, and the run ends as without it', async () => {
+  const plain = begin({})
+  const undisturbed = await plain.start()
+  const [expected] = await Promise.all([undisturbed.finished, ...joinAll(plain)])
+
+  const loopback = begin({})
+  const coordinator = await loopback.start()
+  // Asked before there is any model: after the first round.
+  const answer = await administerSites(loopback.run, { action: 'cross-site' })
+  expect(answer.note).toMatch(/after the round in progress/)
+  const [result] = await Promise.all([coordinator.finished, ...joinAll(loopback)])
+  expect(result.parametersSha256).toBe(expected.parametersSha256)
+  const tables = loopback.events.filter((event) => event.type === 'cross-site')
+  expect(tables.map(({ round, scores }) => [round, scores.length])).toEqual([
+    [1, 12],
+    [2, 12],
+  ])
+  const [first] = loopback.events.filter((event) => event.type === 'update-applied')
+  for (const { model, site, loss } of tables[0]!.scores.filter((score) => score.model === GLOBAL_MODEL))
+    expect([model, loss]).toEqual([
+      GLOBAL_MODEL,
+      Number.parseInt(first!.parametersSha256.slice(0, 8), 16) + Number(site.at(-1)) / 10,
+    ])
+  expectTable(loopback, result.parametersSha256)
+  const late = loopback.logs('info').filter((line) => /too late/.test(line))
+  expect(late).toEqual([])
+  await expect(administerSites(loopback.run, { action: 'cross-site' })).rejects.toMatchObject({
+    code: 'CROSS_SITE_NOT_POSSIBLE',
+    message: 'no coordinator works in this folder: its sites cannot be asked',
+  })
+})
+
+test('sites that did not agree to it when they joined are not compared later', async () => {
+  const loopback = begin({ crossSite: false })
+  await loopback.start()
+  await expect(administerSites(loopback.run, { action: 'cross-site' })).rejects.toMatchObject({
+    code: 'CROSS_SITE_NOT_POSSIBLE',
+    hint: expect.stringMatching(/--cross-site/),
+  })
 })
 
 test('without being asked for, no site gets another’s model', async () => {

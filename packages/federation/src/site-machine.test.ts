@@ -88,3 +88,18 @@ test('a task of a later phase stops the work of an earlier one', () => {
   const [, next] = run(state, { type: 'aborted', work: done })
   expect(next).toEqual([{ type: 'start', task: evaluate }])
 })
+
+test('progress is told at a tick, at most once in its time, and not where the result comes first', () => {
+  const [working] = run(siteStartState(CONFIG, null), { type: 'joined' }, { type: 'task', task })
+  const [busy, first] = run(working, { type: 'progress', at: 6 }, { type: 'tick', at: 7 })
+  expect(first).toEqual([{ type: 'ping', working: done }])
+  const [, second] = run(busy, { type: 'progress', at: 8 }, { type: 'tick', at: 9 }, { type: 'tick', at: 12 })
+  expect(second).toEqual([{ type: 'ping', working: done }])
+  const [, none] = run(
+    working,
+    { type: 'progress', at: 6 },
+    { type: 'worked', work: done, at: 6 },
+    { type: 'tick', at: 7 },
+  )
+  expect(none).toEqual([{ type: 'save', work: done }])
+})

@@ -146,7 +146,7 @@ class SiteMachine {
     if (!state.isJoined) return
     // A task of a later phase says that what was sent before is answered, or came too late.
     const { trained, evaluated } = state
-    if (evaluated && !evaluated.isAnswered && task.round > evaluated.round) {
+    if (evaluated && !evaluated.isAnswered && (task.purpose === 'train' || task.round > evaluated.round)) {
       state.evaluated = { ...evaluated, isAnswered: true }
     }
     if (trained && !trained.isAnswered && (task.round > trained.round || task.purpose === 'evaluate')) {

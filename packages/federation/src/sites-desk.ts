@@ -10,6 +10,8 @@ interface RunningSites {
   decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined>
   /** Ends the site's connection with these words; `isGone`: for good, with what it gave to the round in progress. */
   expel(site: string, refusal: Refusal, isGone: boolean): void
+  /** Has every model scored at every site. @returns when, in words @throws MeshflError `CROSS_SITE_NOT_POSSIBLE` */
+  compare(): string
 }
 
 export interface SitesDeskOptions {
@@ -30,7 +32,7 @@ export class SitesDesk {
 
   /**
    * @param id names the request
-   * @throws MeshflError `SITE_UNKNOWN`, `SITE_NOT_ASKING`, `SITE_AMBIGUOUS`, `FEDERATION_DENIED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
+   * @throws MeshflError `SITE_UNKNOWN`, `SITE_NOT_ASKING`, `SITE_AMBIGUOUS`, `CROSS_SITE_NOT_POSSIBLE`, `FEDERATION_DENIED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
    */
   async handle(request: SitesRequest, id: string): Promise<SitesAnswer> {
     switch (request.action) {
@@ -45,11 +47,21 @@ export class SitesDesk {
         return this.#approve(request.site)
       case 'revoke':
         return this.#revoke(request.site)
+      case 'cross-site':
+        return { sites: [], invites: [], note: this.#compare() }
       case 'rotate':
         return this.#rotate(request.site, request.expiresSeconds, id)
       default:
         return assertNever(request)
     }
+  }
+
+  #compare(): string {
+    const { running } = this.#options
+    if (running) return running.compare()
+    throw new MeshflError('CROSS_SITE_NOT_POSSIBLE', 'no coordinator works in this folder: its sites cannot be asked', {
+      hint: 'go on with meshfl serve and ask then; tables of before are in the report: meshfl eval',
+    })
   }
 
   #list(): SitesAnswer {

@@ -10,6 +10,8 @@ export const SitesRequestSchema = z.discriminatedUnion('action', [
   /** `site`: the name or the fingerprint of a site that waits. */
   z.strictObject({ action: z.literal('approve'), site: z.string() }),
   z.strictObject({ action: z.literal('revoke'), site: z.string() }),
+  /** Every site's last model at every site, after the round in progress. */
+  z.strictObject({ action: z.literal('cross-site') }),
   z.strictObject({ action: z.literal('rotate'), site: SiteNameSchema, expiresSeconds: seconds }),
 ])
 export type SitesRequest = z.infer<typeof SitesRequestSchema>
@@ -32,5 +34,7 @@ export const SitesAnswerSchema = z.strictObject({
   sites: z.array(SiteLineSchema),
   /** Those that hold and that nobody has used after `list`; else the new ones. `site`: whose keys it replaces. */
   invites: z.array(z.strictObject({ invite: z.string(), expires: z.string(), site: SiteNameSchema.optional() })),
+  /** What will happen, where that is not there yet. */
+  note: z.string().optional(),
 })
 export type SitesAnswer = z.infer<typeof SitesAnswerSchema>
