@@ -40,7 +40,10 @@ test('who claims routing ids that are still to be given does not bring the coord
     return Promise.race([
       ended.then(() => expect.unreachable('the coordinator has ended')),
       (async () => {
-        while (!peer.session) await new Promise((resolve) => setTimeout(resolve, 10))
+        while (!peer.session) {
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          peer.behave()
+        }
         return peer
       })(),
     ])

@@ -23,6 +23,7 @@ import { type Meant, MUTATION_NAMES, MUTATIONS, noise } from './mutants.js'
 const V = PROTOCOL_VERSION
 /** A login that gets no answer begins again: ours are spoiled all the time. */
 const LOGIN_PATIENCE_MS = 50
+const PING_MS = 500
 const REMEMBERED = 100
 
 export interface HostilePeerOptions {
@@ -58,6 +59,7 @@ export class HostilePeer {
   #dealer: DealerTransport
   #hello: Uint8Array = new Uint8Array()
   #helloAt = 0
+  #pingedAt = 0
   #transcript: Uint8Array = new Uint8Array(32)
   #run = ''
   readonly #ephemeral = new Ephemeral()
@@ -85,9 +87,14 @@ export class HostilePeer {
     for (let i = 0; i < messages; i++) this.#say()
   }
 
-  /** What a site with nothing to hide would do now: keeps the run going when the attack is over. */
+  /** What a site with nothing to hide would do now: keeps the run going while there is no attack. */
   behave(): void {
-    if (!this.#isIn && performance.now() - this.#helloAt > LOGIN_PATIENCE_MS) this.#login()
+    const at = performance.now()
+    if (!this.#isIn && at - this.#helloAt > LOGIN_PATIENCE_MS) this.#login()
+    if (!this.#isIn || at - this.#pingedAt < PING_MS) return
+    this.#pingedAt = at
+    // Whatever was lost comes again: a task, or the word that it has to log in.
+    this.#sayTruly({ header: { v: V, type: 'PING', working: null }, bodies: [] })
   }
 
   close(): Promise<void> {
