@@ -12,7 +12,8 @@ afterEach(() => loopback.close())
 test('two sites and a coordinator finish all rounds and hold the same model', async () => {
   loopback = new Loopback(2)
   const coordinator = await loopback.start()
-  const [a, b] = [loopback.join('site-1'), loopback.join('site-2')]
+  // One that trains for longer than it waits before it tells how far it is.
+  const [a, b] = [loopback.join('site-1'), loopback.join('site-2', { delayMs: 300 })]
   const [result, ...sites] = await Promise.all([coordinator.finished, a.finished, b.finished])
   expect(result.rounds).toBe(3)
   expect(result.parametersSha256).toBe(modelSha256(result.model))
