@@ -68,7 +68,8 @@ function expectSame(loopback: Loopback, parametersSha256: string): void {
 
 /** The trainer of site-22, which ends a round when the coordinator has site-1's result, or has crashed. */
 function secondTrainer(loopback: Loopback, hasCrashed: () => boolean): SiteTrainer {
-  const trainer = createFakeTrainer('site-22')
+  // Files follow 50 ms after a commit: shorter rounds would share them.
+  const trainer = createFakeTrainer('site-22', { delayMs: 100 })
   return {
     ...trainer,
     async train(task) {
