@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createCpuEngine } from '@meshfl/engine'
 import { expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
 
@@ -43,6 +44,8 @@ test('bench prints a line a case, with a reason where there is no figure, and it
   if (fp32) {
     expect(bf16).toMatchObject({ case: fp32.case, grid: fp32.grid, instructionSet: expect.any(String) })
     expect(Number(bf16!.peakBytes)).toBeLessThan(Number(fp32.peakBytes))
+    const cpu = await createCpuEngine({ precision: 'bf16' })
+    expect(bf16!.instructionSet).toBe(cpu.device.instructionSet)
   } else expect(bf16).toBeUndefined()
 
   const page = join(folder, 'page.md')

@@ -70,34 +70,40 @@ export async function runBench({ plan, peakGflops, signal, onResult, onProgress 
 
 const isEntrant = (one: Entrant | Absent): one is Entrant => 'run' in one
 
-/** The engines of the plan, or why one is not here. */
-async function openEngines({ devices, threads }: BenchPlan): Promise<Map<string, Engine | string>> {
-  const engines = new Map<string, Engine | string>()
+/** An engine of the plan in one precision, which may choose its instruction set; or why there is none. */
+type Candidate = { device: BenchPlan['devices'][number]; precision: BenchPlan['precisions'][number] } & (
+  | { engine: Engine }
+  | { reason: string }
+)
+
+async function openEngines({ devices, precisions, threads }: BenchPlan): Promise<Candidate[]> {
+  const candidates: Candidate[] = []
   for (const device of devices) {
-    try {
-      engines.set(device, await openEngine({ device, threads }))
-    } catch (error) {
-      if (!(error instanceof MeshflError)) throw error
-      engines.set(device, error.message)
+    for (const precision of precisions) {
+      try {
+        candidates.push({ device, precision, engine: await openEngine({ device, precision, threads }) })
+      } catch (error) {
+        if (!(error instanceof MeshflError)) throw error
+        candidates.push({ device, precision, reason: error.message })
+      }
     }
   }
-  return engines
+  return candidates
 }
 
 /** Holds every engine's answers against the reference; gives why some cannot be, by `engine precision channels`. */
-async function checkEngines(plan: BenchPlan, engines: Map<string, Engine | string>): Promise<Map<string, string>> {
+async function checkEngines(plan: BenchPlan, candidates: readonly Candidate[]): Promise<Map<string, string>> {
   const unchecked = new Map<string, string>()
-  for (const [device, engine] of engines) {
-    if (typeof engine === 'string') continue
-    for (const precision of plan.precisions) {
-      for (const channels of plan.channels) {
-        try {
-          const reason = await checkAnswer(engine, channels, precision, plan.threads)
-          if (reason) unchecked.set(`${device} ${precision} ${channels}`, reason)
-        } catch (error) {
-          if (!(error instanceof MeshflError) || error.code === 'BENCH_WRONG_ANSWER') throw error
-          unchecked.set(`${device} ${precision} ${channels}`, error.message)
-        }
+  for (const candidate of candidates) {
+    if (!('engine' in candidate)) continue
+    const { device, precision, engine } = candidate
+    for (const channels of plan.channels) {
+      try {
+        const reason = await checkAnswer(engine, channels, precision, plan.threads)
+        if (reason) unchecked.set(`${device} ${precision} ${channels}`, reason)
+      } catch (error) {
+        if (!(error instanceof MeshflError) || error.code === 'BENCH_WRONG_ANSWER') throw error
+        unchecked.set(`${device} ${precision} ${channels}`, error.message)
       }
     }
   }
@@ -106,7 +112,7 @@ async function checkEngines(plan: BenchPlan, engines: Map<string, Engine | strin
 
 async function openOurs(options: {
   plan: BenchPlan
-  engines: Map<string, Engine | string>
+  engines: readonly Candidate[]
   unchecked: Map<string, string>
   task: BenchTask
   problem: Problem
@@ -114,26 +120,18 @@ async function openOurs(options: {
 }): Promise<(Entrant | Absent)[]> {
   const { plan, engines, unchecked, task, problem, signal } = options
   const opened: (Entrant | Absent)[] = []
-  for (const [device, engine] of engines) {
-    for (const precision of plan.precisions) {
-      // What a forward pass takes is far below any of the limits that are worth trying.
-      for (const maxMemoryBytes of task === 'step' ? plan.memoryLimits : [null]) {
-        const labels = { engine: device, precision, ...(maxMemoryBytes === null ? {} : { maxMemoryBytes }) }
-        const reason =
-          typeof engine === 'string' ? engine : unchecked.get(`${device} ${precision} ${problem.spec.channels}`)
-        if (reason !== undefined || typeof engine === 'string') opened.push({ labels, skipped: reason! })
-        else
-          opened.push(
-            await openEngineEntrant({
-              engine,
-              task,
-              problem,
-              precision,
-              maxMemoryBytes,
-              threads: plan.threads,
-              signal,
-            }),
-          )
+  for (const candidate of engines) {
+    const { device, precision } = candidate
+    const wrong = unchecked.get(`${device} ${precision} ${problem.spec.channels}`)
+    // What a forward pass takes is far below any of the limits that are worth trying.
+    for (const maxMemoryBytes of task === 'step' ? plan.memoryLimits : [null]) {
+      const labels = { engine: device, precision, ...(maxMemoryBytes === null ? {} : { maxMemoryBytes }) }
+      if (!('engine' in candidate)) opened.push({ labels, skipped: candidate.reason })
+      else if (wrong !== undefined) opened.push({ labels, skipped: wrong })
+      else {
+        const { engine } = candidate
+        const { threads } = plan
+        opened.push(await openEngineEntrant({ engine, task, problem, precision, maxMemoryBytes, threads, signal }))
       }
     }
   }
