@@ -14,7 +14,7 @@ const RUNS = {
   '032': '--grid 32 --precision fp32,bf16 --repeats 7',
   '064': '--grid 64 --precision fp32,bf16 --repeats 5',
   128: '--grid 128 --precision fp32,bf16 --repeats 2',
-  '256-forward': '--grid 256 --case forward --precision fp32,bf16 --repeats 2',
+  '256-forward': '--grid 256 --case forward --precision fp32,bf16 --repeats 3',
   '256-cpu': '--grid 256 --case step --device cpu --max-memory all,3GB,2GB --repeats 3 --no-peers',
   '256-cpu-bf16': '--grid 256 --case step --device cpu --precision bf16 --repeats 3 --no-peers',
   '256-step-wasm': '--grid 256 --case step --device wasm --repeats 1 --no-peers',
