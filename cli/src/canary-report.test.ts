@@ -1,19 +1,11 @@
 import type { MeshflEvent, SiteDescription } from '@meshfl/core'
+import { describeTinySite } from '@meshfl/federation'
 import { expect, test } from 'vitest'
 import { CanaryReport, describeCanary } from './canary-report.js'
 
 const description = (site: string, change: Partial<SiteDescription> = {}): SiteDescription => ({
-  site,
+  ...describeTinySite(site),
   trainCases: 10,
-  validCases: 2,
-  classes: 3,
-  classNames: ['background', 'white matter', 'grey matter'],
-  labelMap: 'gw3',
-  voxelSizeMm: 1,
-  conform: { mode: 'freesurfer', shape: [256, 256, 256] },
-  engine: 'cpu',
-  instructionSet: 'avx2',
-  precision: 'fp32',
   version: '1.0.0',
   findings: 0,
   plannedBytes: 3e9,

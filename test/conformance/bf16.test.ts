@@ -14,6 +14,7 @@ import { LocalTrainer } from '@meshfl/training'
 import { describe, expect, test } from 'vitest'
 import { cosine, relativeMaximum } from './compare.js'
 import { openCudaShim } from './cuda-shim.js'
+import { testMissing } from './engines.js'
 
 // A bf16 has 8 bits: an activation and a weight are each off by up to 1/512.
 const LOGITS = 0.03 // of the largest logit
@@ -35,7 +36,7 @@ test('an engine without bf16 refuses it, with a hint', async () => {
 
 const shim = await openCudaShim('bf16')
 if ('engine' in shim) describe('bf16 with the cuda engine, compiled for this CPU', () => conforms(shim.engine))
-else test.skip(`bf16 on cuda-shim: not here: ${shim.missing}`, () => undefined)
+else testMissing('bf16 on cuda-shim', { name: 'cuda-shim', ...shim })
 
 const sets = await cpuInstructionSets('bf16')
 if (sets.length === 0) test.skip('bf16: not here: the native addon is not built', () => undefined)

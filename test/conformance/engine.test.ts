@@ -6,7 +6,7 @@ import { adamStep, createAdamState, oneCycle, updateRunningStatistics } from '@m
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { relativeByTensor, relativeMaximum } from './compare.js'
-import { openEveryEngineAndShim, required } from './engines.js'
+import { openEveryEngineAndShim, testMissing } from './engines.js'
 
 // Tolerances of float32 against PyTorch on small grids. The reference engine passes them with orders of magnitude to spare.
 const LOGITS = 1e-5 // of the largest logit
@@ -23,9 +23,7 @@ const twoVolumes = golden.find(({ name }) => name === 'elu-two-volumes')!
 
 for (const candidate of await openEveryEngineAndShim()) {
   if ('engine' in candidate) describe(`the ${candidate.name} engine`, () => conforms(candidate.engine))
-  else if (required.has(candidate.name)) {
-    test(`the ${candidate.name} engine, which MESHFL_REQUIRE asks for, is there`, () => expect.fail(candidate.missing))
-  } else test.skip(`the ${candidate.name} engine: not here: ${candidate.missing}`, () => undefined)
+  else testMissing(`the ${candidate.name} engine`, candidate)
 }
 
 function conforms(engine: Engine): void {

@@ -1,5 +1,6 @@
 import { cpuInstructionSets, createCpuEngine, type Engine, openEngine } from '@meshfl/engine'
 import { createReferenceEngine } from '@meshfl/testkit'
+import { expect, test } from 'vitest'
 import { openCudaShim } from './cuda-shim.js'
 
 /** `cpu` once for every instruction set of this machine: `cpu avx2` and so on. */
@@ -9,7 +10,13 @@ type EngineName = 'reference' | Engine['name'] | `cpu ${string}` | 'cuda-shim'
 export type Candidate = { name: EngineName } & ({ engine: Engine } | { missing: string })
 
 /** Engines that must be there, from MESHFL_REQUIRE=wasm,cpu,cuda: a missing one is then a failure and no skip. */
-export const required = new Set<string>((process.env.MESHFL_REQUIRE ?? '').split(',').map((name) => name.trim()))
+const required = new Set<string>((process.env.MESHFL_REQUIRE ?? '').split(',').map((name) => name.trim()))
+
+/** Stands for the tests of an engine that is not here: skipped with the reason, or failed where MESHFL_REQUIRE asks for it. */
+export function testMissing(title: string, { name, missing }: { name: string; missing: string }): void {
+  if (required.has(name)) test(`${title}, which MESHFL_REQUIRE asks for`, () => expect.fail(missing))
+  else test.skip(`${title}: not here: ${missing}`, () => undefined)
+}
 
 /** Every engine, and the CUDA backend compiled for this CPU: slow, so for small grids. */
 export async function openEveryEngineAndShim(): Promise<Candidate[]> {

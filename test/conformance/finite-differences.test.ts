@@ -3,7 +3,7 @@ import { initializeModel, modelLayout, voxelCount } from '@meshfl/engine'
 import { ReferenceNetwork } from '@meshfl/testkit'
 import { describe, expect, test } from 'vitest'
 import { relativeByTensor } from './compare.js'
-import { openEveryEngineAndShim, required } from './engines.js'
+import { openEveryEngineAndShim, testMissing } from './engines.js'
 
 /** Of each tensor's norm: float32 rounds to 6e-8, and a gradient is a sum over voxels with both signs. */
 const GRADIENTS = 1e-5
@@ -67,13 +67,12 @@ describe.each(problems)('the gradient by every parameter: $name', (problem) => {
   const truth = differences(problem)
 
   for (const candidate of candidates) {
+    const title = `is that of finite differences in float64 on the ${candidate.name} engine`
     if (!('engine' in candidate)) {
-      const title = `the ${candidate.name} engine: not here: ${candidate.missing}`
-      if (required.has(candidate.name)) test(title, () => expect.fail(candidate.missing))
-      else test.skip(title, () => undefined)
+      testMissing(title, candidate)
       continue
     }
-    test(`is that of finite differences in float64 on the ${candidate.name} engine`, async () => {
+    test(title, async () => {
       const { spec, grid, model, batch, labels, loss, seed } = problem
       const session = await candidate.engine.createSession(spec, grid, { threads: 2 })
       const { gradients } = await session.forwardBackward(model, batch, labels, loss, { seed })

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { bytesOf, decodeSafetensors, MeshNetSpecSchema } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
 import { expect, test } from 'vitest'
-import { openEveryEngine, required } from './engines.js'
+import { openEveryEngine, testMissing } from './engines.js'
 
 /** brainchop's model5_gw_ae, a crop of its example scan, and PyTorch's logits: data that lies beside the repository where it is there. */
 const folder = fileURLToPath(new URL('../../../shared/data/golden', import.meta.url))
@@ -45,10 +45,6 @@ if (!existsSync(folder)) {
         for (const label of labels) counts[label]! += 1
         expect(counts).toEqual([60636, 1170, 1554]) // the README of that data
       })
-    } else if (required.has(candidate.name)) {
-      test(title, () => expect.fail(candidate.missing))
-    } else {
-      test.skip(`${title}: not here: ${candidate.missing}`, () => undefined)
-    }
+    } else testMissing(title, candidate)
   }
 }

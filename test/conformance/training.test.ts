@@ -3,7 +3,7 @@ import { type Engine, initializeModel } from '@meshfl/engine'
 import { createTinyDataset } from '@meshfl/testkit'
 import { LocalTrainer } from '@meshfl/training'
 import { expect, test } from 'vitest'
-import { openEveryEngine, required } from './engines.js'
+import { openEveryEngine, testMissing } from './engines.js'
 
 const study = StudySchema.parse({ rounds: 5, model: { dilations: [1, 2, 4], dropout: 0.1 } })
 const { signal } = new AbortController()
@@ -45,9 +45,5 @@ for (const candidate of engines) {
       for (const [round, loss] of truth.losses.entries())
         expect(Math.abs(first!.losses[round]! - loss)).toBeLessThan(1e-3)
     })
-  } else if (required.has(candidate.name)) {
-    test(`${title}, which MESHFL_REQUIRE asks for`, () => expect.fail(candidate.missing))
-  } else {
-    test.skip(`${title}: not here: ${candidate.missing}`, () => undefined)
-  }
+  } else testMissing(title, candidate)
 }

@@ -1,26 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { type MeshflEvent, readEventLog } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
+import { canMount } from '../../packages/federation/src/mount.fixture.js'
 import { type CliResult, cli, type RunningCli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
 
 const ROUNDS = 6
 
-const canMount = ((): boolean => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'meshfl-mount-'))
-  try {
-    execFileSync('mount', ['--bind', '-o', 'ro', folder, folder], { stdio: 'ignore' })
-    execFileSync('umount', [folder])
-    return true
-  } catch {
-    return false
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-})()
+const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
 
 const forbidden = new Set<string>()
 const processes: RunningCli[] = []
@@ -57,8 +46,8 @@ const isTold =
   (event: MeshflEvent): boolean =>
     event.type === 'log' && words.test(event.message)
 
-test.skipIf(!canMount)(
-  `meshfl serve and join outlast folders that can only be read for a while, and end as without that${canMount ? '' : ' (skipped: no right to mount)'}`,
+test.skipIf(!canForbid)(
+  `meshfl serve and join outlast folders that can only be read for a while, and end as without that${canForbid ? '' : ' (skipped: no right to mount)'}`,
   async () => {
     const dataset = path.join(await makeDataset(1), 'sites', 'site-1')
     const central = path.join(temporaryFolder('central'), 'run')

@@ -3,7 +3,6 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -11,28 +10,17 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeModel, type MeshflEvent, modelSha256, TEMPORARY_PREFIX } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import type { CoordinatorOptions } from './coordinator.js'
 import { verifyLedger } from './ledger.js'
 import { LAYOUT, Loopback, until } from './loopback.fixture.js'
+import { canMount } from './mount.fixture.js'
 
-/** Only root may mount a small disk of its own; elsewhere these tests are skipped. */
-const canMount = ((): boolean => {
-  const folder = mkdtempSync(join(tmpdir(), 'meshfl-mount-'))
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder], { stdio: 'ignore' })
-    execFileSync('umount', [folder])
-    return true
-  } catch {
-    return false
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-})()
-const title = (words: string): string => (canMount ? words : `${words} (skipped: no right to mount a small disk)`)
+/** A small disk of its own; where it cannot be mounted these tests are skipped. */
+const hasSmallDisk = canMount((folder) => ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder])
+const title = (words: string): string => (hasSmallDisk ? words : `${words} (skipped: no right to mount a small disk)`)
 
 const mounts: string[] = []
 let loopback: Loopback
@@ -79,7 +67,7 @@ const temporaryFiles = (folder: string): string[] =>
 const isTold = (words: RegExp, events: readonly { type: string; message?: string }[]): boolean =>
   events.some((event) => event.type === 'log' && words.test(event.message!))
 
-test.skipIf(!canMount)(
+test.skipIf(!hasSmallDisk)(
   title('a coordinator whose disk fills up says so, goes on when there is room, and has lost nothing'),
   async () => {
     loopback = new Loopback(1, { rounds: 30 })
@@ -99,7 +87,7 @@ test.skipIf(!canMount)(
   },
 )
 
-test.skipIf(!canMount)(
+test.skipIf(!hasSmallDisk)(
   title('a site whose disk is full keeps its result until there is room, and sends it then'),
   async () => {
     loopback = new Loopback(1, { rounds: 3 })
@@ -118,7 +106,7 @@ test.skipIf(!canMount)(
   },
 )
 
-test.skipIf(!canMount)(
+test.skipIf(!hasSmallDisk)(
   title('a start in a folder that cannot be written, or on a full disk, ends with words'),
   async () => {
     loopback = new Loopback(1)
@@ -131,7 +119,7 @@ test.skipIf(!canMount)(
   },
 )
 
-test.skipIf(!canMount)(
+test.skipIf(!hasSmallDisk)(
   title(
     'a coordinator whose folder can only be read for a while says so, lets a site in when it can write, and goes on',
   ),
@@ -162,7 +150,7 @@ test.skipIf(!canMount)(
   },
 )
 
-test.skipIf(!canMount)(
+test.skipIf(!hasSmallDisk)(
   title('a site whose folder can only be read, in a round and at the end, keeps what it has and goes on'),
   async () => {
     loopback = new Loopback(1, { rounds: 3 })
@@ -193,7 +181,7 @@ test.skipIf(!canMount)(
   },
 )
 
-test.skipIf(!canMount)(
+test.skipIf(!hasSmallDisk)(
   title(
     'a site that is revoked while nothing can be written is out at once, and that is on the disk before it is answered',
   ),

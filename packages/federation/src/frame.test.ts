@@ -6,7 +6,6 @@ import {
   decodeSigned,
   decodeUnsigned,
   encodeModelBody,
-  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   ProtocolError,
@@ -19,6 +18,7 @@ import { HEADERS, type Header, type MessageType } from './messages.js'
 const identity = createIdentity()
 const session = Buffer.alloc(32, 7)
 const signer = { signingPublic: identity.signingPublic, sender: 'coordinator', session } as const
+const author = { identity, sender: 'coordinator', session } as const
 const KEY = Buffer.alloc(32, 5)
 const types = Object.keys(HEADERS) as MessageType[]
 const hash = 'a'.repeat(64)
@@ -32,14 +32,14 @@ const task: Header<'TASK'> = {
 }
 
 test('a signed message comes back as it was sent', () => {
-  const frames = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  const frames = encodeSigned(author, task, [encodeModelBody(model)])
   const { header, bodies } = decodeSigned(frames, ['TASK'], signer, LAYOUT)
   expect(header).toEqual(task)
   expect(modelSha256(decodeModelBody(LAYOUT, bodies[0]!, task.base))).toBe(task.base)
 })
 
 test('a message of another login, sender or signer is refused', () => {
-  const frames = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  const frames = encodeSigned(author, task, [encodeModelBody(model)])
   for (const other of [
     { ...signer, session: Buffer.alloc(32, 8) },
     { ...signer, sender: 'site' as const },
@@ -51,7 +51,7 @@ test('a message of another login, sender or signer is refused', () => {
 
 test('a code is as good as a signature where the login has a key, and only that login’s', () => {
   const key = Buffer.alloc(32, 9)
-  const frames = encodeSealed(key, 'coordinator', session, task, [encodeModelBody(model)])
+  const frames = encodeSigned({ ...author, key }, task, [encodeModelBody(model)])
   expect(decodeSigned(frames, ['TASK'], { ...signer, key }, LAYOUT).header).toEqual(task)
   for (const other of [
     signer,
@@ -63,8 +63,8 @@ test('a code is as good as a signature where the login has a key, and only that 
 })
 
 test.each([
-  ['signed', (bodies: Uint8Array[]) => encodeSigned(identity, 'coordinator', session, task, bodies)],
-  ['sealed', (bodies: Uint8Array[]) => encodeSealed(KEY, 'coordinator', session, task, bodies)],
+  ['signed', (bodies: Uint8Array[]) => encodeSigned(author, task, bodies)],
+  ['sealed', (bodies: Uint8Array[]) => encodeSigned({ ...author, key: KEY }, task, bodies)],
 ])('any change of any byte of a %s message is refused', (_, encode) => {
   const frames = encode([encodeModelBody(model)])
   fc.assert(
@@ -79,7 +79,7 @@ test.each([
 })
 
 test('bytes move from one frame to the next only with a wrong signature', () => {
-  const [header, body, signature] = encodeSigned(identity, 'coordinator', session, task, [encodeModelBody(model)])
+  const [header, body, signature] = encodeSigned(author, task, [encodeModelBody(model)])
   const moved = [Buffer.concat([header!, body!.subarray(0, 4)]), body!.subarray(4), signature!]
   expect(() => decodeSigned(moved, ['TASK'], signer, LAYOUT)).toThrow('the signature is wrong')
 })
@@ -123,7 +123,7 @@ test('whatever bytes come in, the decoder reads them or refuses them as a Protoc
 
 test('a greeting with a key that the schema does not name is refused, a signed message keeps what it knows', () => {
   expect(() => decodeUnsigned(encodeUnsigned({ v: 1, type: 'WHO', more: 1 } as never), 'WHO')).toThrow(/more/)
-  const frames = encodeSigned(identity, 'coordinator', session, { v: 1, type: 'PONG', more: 1 } as never)
+  const frames = encodeSigned(author, { v: 1, type: 'PONG', more: 1 } as never)
   expect(decodeSigned(frames, ['PONG'], signer).header).toEqual({ v: 1, type: 'PONG' })
 })
 

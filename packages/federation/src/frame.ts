@@ -17,7 +17,7 @@ export class ProtocolError extends Error {
 }
 
 /** The two ends of a connection: part of what a signature covers, so that no end can be shown its own words. */
-export type Sender = 'coordinator' | 'site'
+type Sender = 'coordinator' | 'site'
 
 /** A message that passed every check. */
 export interface Message<T extends MessageType = MessageType> {
@@ -59,16 +59,24 @@ export function encodeUnsigned(header: Header, bodies: readonly Uint8Array[] = [
   return [encodeHeader(header), ...bodies, NO_BYTES]
 }
 
-/** `[header][body...][signature]`. */
+/** Whose word a message is, and in which login. */
+export interface Author {
+  identity: Identity
+  sender: Sender
+  session: Uint8Array
+  /** Of the login, once both ends have signed what it follows from. */
+  key?: Uint8Array | undefined
+}
+
+/** `[header][body...][signature]`, or where the author has a login's key `[header][body...][code]`. */
 export function encodeSigned(
-  identity: Identity,
-  sender: Sender,
-  session: Uint8Array,
+  { identity, sender, session, key }: Author,
   header: Header,
   bodies: readonly Uint8Array[] = [],
 ): Uint8Array[] {
   const frames = [encodeHeader(header), ...bodies]
-  return [...frames, identity.sign(signedDigest(sender, session, frames))]
+  const digest = signedDigest(sender, session, frames)
+  return [...frames, key ? codeOf(key, digest) : identity.sign(digest)]
 }
 
 /** The hash that most messages carry goes over the line in two thirds of the letters. */
@@ -76,18 +84,6 @@ function shortened(key: string, value: unknown): unknown {
   return key === 'base' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
     ? Buffer.from(value, 'hex').toString('base64url')
     : value
-}
-
-/** `[header][body...][code]`: what an end says in a login that is done. */
-export function encodeSealed(
-  key: Uint8Array,
-  sender: Sender,
-  session: Uint8Array,
-  header: Header,
-  bodies: readonly Uint8Array[] = [],
-): Uint8Array[] {
-  const frames = [encodeHeader(header), ...bodies]
-  return [...frames, codeOf(key, signedDigest(sender, session, frames))]
 }
 
 function encodeHeader(header: Header): Buffer {

@@ -1,13 +1,14 @@
 import type { ModelLayout, SiteDescription, Study } from '@meshfl/core'
 import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import { Approvals, type PendingSite } from './approvals.js'
 import { engineChange, refuseEngine } from './engine-change.js'
 import {
+  type Author,
   checkSignature,
   decodeJsonBody,
   decodeSigned,
   decodeUnsigned,
   encodeJsonBody,
-  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   type Message,
@@ -16,7 +17,7 @@ import {
   type Signer,
   transcriptHash,
 } from './frame.js'
-import { fingerprint, type Identity } from './identity.js'
+import type { Identity } from './identity.js'
 import { isProof } from './invite.js'
 import { type Header, type MessageType, PROTOCOL_VERSION, SiteDescriptionSchema, type Work } from './messages.js'
 import { Ephemeral } from './session-key.js'
@@ -30,7 +31,7 @@ interface Session {
   readonly signingPublic: Buffer
   readonly curveKey: string
   readonly invite: string | undefined
-  /** What everything after the login is signed over. */
+  /** What every signature and code of this login is over. */
   readonly transcript: Buffer
   readonly ephemeral: Ephemeral
   readonly nonce: string
@@ -38,20 +39,6 @@ interface Session {
   key: Buffer | undefined
   stage: 'challenged' | 'welcomed' | 'approving' | 'joined'
   site: string
-}
-
-/** A site that asks to take part, until someone has decided. */
-export interface PendingSite {
-  readonly site: string
-  readonly fingerprint: string
-  readonly description: SiteDescription
-  readonly since: Date
-}
-
-interface Approval extends PendingSite {
-  readonly invite: string | undefined
-  readonly verdict: Promise<Refusal | undefined>
-  decide(isApproved: boolean): void
 }
 
 /** What a site may say once it has joined. */
@@ -87,8 +74,7 @@ export interface GateOptions {
 export class Gate {
   readonly #options: GateOptions
   readonly #sessions = new Map<string, Session>()
-  /** Sites that are being asked about, by signing key. */
-  readonly #approvals = new Map<string, Approval>()
+  readonly #approvals: Approvals
   /** The connection at which each site is. */
   readonly #peerOf = new Map<string, string>()
   /** Connections whose site logged in at another one meanwhile. Whoever comes back there is a second process with the same keys. */
@@ -96,6 +82,7 @@ export class Gate {
 
   constructor(options: GateOptions) {
     this.#options = options
+    this.#approvals = new Approvals(options)
   }
 
   get peers(): IterableIterator<string> {
@@ -104,14 +91,12 @@ export class Gate {
 
   /** Sites that wait for someone to decide. */
   get pending(): readonly PendingSite[] {
-    return [...this.#approvals.values()]
+    return this.#approvals.pending
   }
 
   /** Decides about a site that waits; resolves when that is on disk. */
-  async decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined> {
-    const approval = [...this.#approvals.values()].find((known) => known === pending)
-    approval?.decide(isApproved)
-    return approval?.verdict
+  decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined> {
+    return this.#approvals.decide(pending, isApproved)
   }
 
   /** Ends what a site has said and may say at its connection, with a reason. */
@@ -124,15 +109,15 @@ export class Gate {
     return session?.stage === 'joined' ? session.site : undefined
   }
 
-  /** Sends a signed message to a peer that has logged in; nothing where it is gone. */
+  /** Sends a message to a peer that has said HELLO: signed, or with a code once it has proved who it is; nothing where it is gone. */
   send(peer: string, header: Header, bodies: readonly Uint8Array[] = []): void {
     const session = this.#sessions.get(peer)
     if (!session) return
-    const { transcript, key } = session
-    const frames = key
-      ? encodeSealed(key, 'coordinator', transcript, header, bodies)
-      : encodeSigned(this.#options.identity, 'coordinator', transcript, header, bodies)
-    this.#options.send(peer, frames)
+    this.#options.send(peer, encodeSigned(this.#author(session.transcript, session.key), header, bodies))
+  }
+
+  #author(session: Uint8Array, key?: Uint8Array): Author {
+    return { identity: this.#options.identity, sender: 'coordinator', session, key }
   }
 
   /** Forgets a connection. */
@@ -196,7 +181,7 @@ export class Gate {
       const reason = `the site speaks MFP/${String(version).slice(0, 8)}, the coordinator MFP/${PROTOCOL_VERSION}: use the same version of meshfl`
       const header: Header = { v: PROTOCOL_VERSION, type: 'DENY', code: 'FEDERATION_VERSION', reason }
       const transcript = transcriptHash(frames[0]!, new Uint8Array())
-      this.#options.send(peer, encodeSigned(this.#options.identity, 'coordinator', transcript, header))
+      this.#options.send(peer, encodeSigned(this.#author(transcript), header))
       this.#options.onRefused(reason)
       return
     }
@@ -294,7 +279,7 @@ export class Gate {
       else this.#admitToWork(session, header.working)
       return
     }
-    const asked = [...this.#approvals].find(([, approval]) => approval.invite === session.invite)?.[0]
+    const asked = this.#approvals.keyThatCameWith(session.invite)
     if (asked !== undefined && asked !== signingKey) {
       this.#deny(session, {
         code: 'INVITE_USED',
@@ -303,8 +288,8 @@ export class Gate {
       return
     }
     session.stage = 'approving'
-    const approval = this.#approvals.get(signingKey) ?? this.#ask(session, description, invite!)
-    approval.verdict
+    this.#approvals
+      .verdict(session, description, invite!)
       .then((refused) => {
         if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
         if (refused) this.#deny(session, refused)
@@ -337,44 +322,6 @@ export class Gate {
     this.#lookForTwins(site, peer)
     this.send(peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
     this.#options.onJoined(site, peer, working)
-  }
-
-  #ask(session: Session, description: SiteDescription, invite: IssuedInvite): Approval {
-    const { site } = description
-    const signingKey = session.signingPublic.toString('base64url')
-    const request = { site, fingerprint: fingerprint(session.signingPublic), description }
-    let decide!: (isApproved: boolean) => void
-    const decided = new Promise<boolean>((resolve) => {
-      decide = resolve
-    })
-    const verdict = (async (): Promise<Refusal | undefined> => {
-      if (this.#options.admissions.siteOfKey(signingKey)) return undefined // approved before its answer was lost
-      this.#options.approve(request).then(decide, (error) => this.#options.onFailed(error))
-      if (!(await decided)) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
-      return this.#admit(session, description, invite)
-    })()
-    const approval = { ...request, since: new Date(), invite: session.invite, decide, verdict }
-    this.#approvals.set(signingKey, approval)
-    const forget = (): void => void this.#approvals.delete(signingKey)
-    verdict.then(forget, forget)
-    return approval
-  }
-
-  async #admit(session: Session, description: SiteDescription, invite: IssuedInvite): Promise<Refusal | undefined> {
-    const { admissions, study } = this.#options
-    const signingKey = session.signingPublic.toString('base64url')
-    // Asking takes time: what was right before may not be now.
-    const refusal =
-      admissions.refuseInvite(invite, signingKey, new Date(0)) ??
-      admissions.refuse(description, signingKey, study, invite)
-    if (refusal) return refusal
-    if (admissions.invite(invite.keys.id) !== invite)
-      return { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
-    const known = admissions.knownSite(signingKey, invite)?.description
-    await admissions.approve({ signingKey, curveKey: session.curveKey }, invite, description, new Date())
-    const change = known && engineChange(known, description) // with new keys; that it may was looked at before
-    if (change) this.#options.onEngineChanged(description.site, change)
-    return undefined
   }
 
   /** One process that lost its connection comes back at another one, and never at the old one. */

@@ -5,7 +5,6 @@ import {
   decodeSigned,
   encodeJsonBody,
   encodeModelBody,
-  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   transcriptHash,
@@ -90,9 +89,9 @@ export class RawSite {
   }
 
   sign(header: Header, bodies: readonly Uint8Array[] = []): Uint8Array[] {
-    return this.#key && header.type !== 'AUTH'
-      ? encodeSealed(this.#key, 'site', this.#transcript, header, bodies)
-      : encodeSigned(this.#identity, 'site', this.#transcript, header, bodies)
+    const key = header.type === 'AUTH' ? undefined : this.#key
+    const author = { identity: this.#identity, sender: 'site', session: this.#transcript, key } as const
+    return encodeSigned(author, header, bodies)
   }
 
   send(header: Header, bodies: readonly Uint8Array[] = []): void {

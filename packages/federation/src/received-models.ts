@@ -1,8 +1,8 @@
 import type { ModelState } from '@meshfl/core'
 import { decodeModelBody, decodeVectorBody, ProtocolError } from './frame.js'
 import type { Header } from './messages.js'
-import type { Welcome } from './site-link.js'
 import { STRATEGIES } from './strategies/index.js'
+import type { Welcome } from './welcome.js'
 
 interface Received {
   model: ModelState

@@ -2,9 +2,9 @@ import { MeshflError, type ModelState, type TrainOutcome } from '@meshfl/core'
 import { encodeVectorBody, keepModel } from './frame.js'
 import type { TrainMetrics, Work } from './messages.js'
 import { ownPartOf } from './own-part.js'
-import type { Welcome } from './site-link.js'
 import type { SavedRound } from './site-store.js'
 import { findNotFinite } from './vector-tensor.js'
+import type { Welcome } from './welcome.js'
 
 /**
  * The optimiser that a round begins with: that of the last round; for one that is trained anew, that from before it.

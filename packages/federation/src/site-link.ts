@@ -1,19 +1,8 @@
-import {
-  canonicalJson,
-  type ErrorDetail,
-  MeshflError,
-  type ModelLayout,
-  type SiteDescription,
-  type Study,
-  sha256,
-} from '@meshfl/core'
-import { z } from 'zod'
+import { type ErrorDetail, MeshflError, type SiteDescription } from '@meshfl/core'
 import {
   checkSignature,
-  decodeJsonBody,
   decodeSigned,
   encodeJsonBody,
-  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   type Message,
@@ -23,10 +12,11 @@ import {
 } from './frame.js'
 import { type Identity, runName } from './identity.js'
 import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
-import { type Header, LayoutBodySchema, PROTOCOL_VERSION, StudyBodySchema, type Work } from './messages.js'
+import { type Header, PROTOCOL_VERSION, type Work } from './messages.js'
 import { Ephemeral } from './session-key.js'
 import { addTraffic, type TrafficFigures } from './traffic.js'
 import type { DealerTransport, Heartbeat } from './transport.js'
+import { readWelcome, type Welcome } from './welcome.js'
 import { openDealer } from './zeromq-dealer.js'
 
 const MAX_MESSAGE_BYTES = 64 << 20
@@ -38,13 +28,6 @@ const LOGIN_PATIENCE_MS = 2000
 const MAX_DOUBLINGS = 5
 const WRONG_SERVER_HINT =
   'ask the coordinator’s operator for a new invite, and whether something stands between you and it'
-
-/** What a coordinator says when it lets a site in. */
-export interface Welcome {
-  run: string
-  study: Study
-  layout: ModelLayout
-}
 
 /** What a coordinator may say once a site has joined. */
 export type CoordinatorMessage = 'TASK' | 'ACK' | 'PONG' | 'DONE' | 'BYE'
@@ -294,12 +277,14 @@ export class SiteLink {
       this.#fail('FEDERATION_SERVER_KEY', 'the coordinator shows the run of another', { hint: WRONG_SERVER_HINT })
       return
     }
+    const key = this.#ephemeral.agree(header.nonce, this.#transcript)
+    if (!key) throw new ProtocolError('the coordinator’s nonce is no key')
     this.#run = header.run
     this.#studySha256 = header.study
     const proof = this.#isMember ? {} : { proof: this.#enrolment.prove(this.#transcript).toString('hex') }
     this.#enter('auth')
     this.#send({ v: PROTOCOL_VERSION, type: 'AUTH', ...proof }) // signed: the key comes after it
-    this.#key = this.#ephemeral.agree(header.nonce, this.#transcript)
+    this.#key = key
   }
 
   /** Another major version: nothing of what it says is read but that its signature is right. */
@@ -316,33 +301,9 @@ export class SiteLink {
   }
 
   #welcomed({ header, bodies }: Message<'WELCOME'>): void {
-    // Hashed as it came: a study of another version may leave out a key that this one fills in.
-    const said = decodeJsonBody(z.unknown(), bodies[0]!)
-    const tensors = decodeJsonBody(LayoutBodySchema, bodies[1]!)
-    const found = sha256(canonicalJson(said))
-    if (found !== header.study || header.study !== this.#studySha256 || header.run !== this.#run)
-      throw new ProtocolError(`the study’s hash is ${found}, the coordinator says ${this.#studySha256}`)
-    const parsed = StudyBodySchema.safeParse(said)
-    if (!parsed.success) {
-      const words = z.prettifyError(parsed.error).slice(0, 300)
-      this.#fail('FEDERATION_VERSION', `this version of meshfl does not understand the study: ${words}`, {
-        hint: 'use the version of meshfl that the coordinator uses',
-      })
-      return
-    }
-    const study = parsed.data
-    const layoutSha256 = sha256(canonicalJson(tensors))
-    if (layoutSha256 !== header.layout)
-      throw new ProtocolError(`the layout’s hash is ${layoutSha256}, the coordinator says ${header.layout}`)
-    const count = (entries: typeof tensors.parameters): number =>
-      entries.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0)
-    const layout: ModelLayout = {
-      ...tensors,
-      parameterCount: count(tensors.parameters),
-      statisticCount: count(tensors.statistics),
-      sha256: layoutSha256,
-    }
-    const welcome = { run: header.run, study, layout }
+    if (header.study !== this.#studySha256 || header.run !== this.#run)
+      throw new ProtocolError('it welcomes to another run than the one that it showed')
+    const welcome = readWelcome({ header, bodies })
     const { transcript, options } = { transcript: this.#transcript, options: this.#options }
     this.#welcome = welcome
     this.#enter('describing')
@@ -387,9 +348,9 @@ export class SiteLink {
   }
 
   #send(header: Header, bodies: readonly Uint8Array[] = []): void {
-    const frames = this.#key
-      ? encodeSealed(this.#key, 'site', this.#transcript, header, bodies)
-      : encodeSigned(this.#options.identity, 'site', this.#transcript, header, bodies)
+    const { identity } = this.#options
+    const author = { identity, sender: 'site', session: this.#transcript, key: this.#key } as const
+    const frames = encodeSigned(author, header, bodies)
     addTraffic(this.traffic, 'sent', frames)
     this.#dealer?.send(frames)
   }

@@ -12,7 +12,7 @@ import { reportError } from './reported-error.js'
 import { scoresMessage, updateMessage } from './result-message.js'
 import { ownBefore, savedRound, stateBefore } from './saved-round.js'
 import type { JoinOptions } from './site.js'
-import { type CoordinatorMessage, SiteLink, type Welcome } from './site-link.js'
+import { type CoordinatorMessage, SiteLink } from './site-link.js'
 import {
   type SiteEffect,
   type SiteEvent,
@@ -25,6 +25,7 @@ import {
 import type { Membership, SavedRound, SiteStore } from './site-store.js'
 import { TaskRunner } from './task-runner.js'
 import type { Timing } from './timing.js'
+import type { Welcome } from './welcome.js'
 
 export interface SiteRunOptions extends Pick<JoinOptions, 'describe' | 'createTrainer' | 'signal'> {
   allowsEngineChange: boolean

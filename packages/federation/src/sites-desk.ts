@@ -1,6 +1,6 @@
 import { assertNever, MeshflError } from '@meshfl/core'
 import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissions.js'
-import type { PendingSite } from './gate.js'
+import type { PendingSite } from './approvals.js'
 import type { SiteLine, SitesAnswer, SitesRequest } from './sites-request.js'
 
 /** What only a running coordinator has: connections, and sites that ask. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { canonicalJson, modelSha256, type Study, sha256 } from '@meshfl/core'
+import { canonicalJson, type MeshflEvent, modelSha256, type Study, sha256 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { encodeJsonBody, encodeModelBody, encodeSigned, transcriptHash } from './frame.js'
 import { createIdentity, runName } from './identity.js'
@@ -17,14 +17,16 @@ class OtherCoordinator {
   readonly #known = new Set([enrolmentKeys(this.#secret).curvePublic.toString('hex')])
   readonly #study: unknown
   readonly #version: number
+  readonly #nonce: Buffer
   readonly #logins = new Map<string, { purpose: string; transcript: Buffer }>()
   readonly heard: string[] = []
   readonly model = randomModel('initial')
   router!: RouterTransport
 
-  constructor(study: unknown, version = 1) {
+  constructor(study: unknown, { version = 1, nonce = randomBytes(32) }: { version?: number; nonce?: Buffer } = {}) {
     this.#study = study
     this.#version = version
+    this.#nonce = nonce
   }
 
   async open(): Promise<string> {
@@ -49,14 +51,15 @@ class OtherCoordinator {
     const say = (type: string, fields: object, bodies: Uint8Array[] = []): void => {
       const said = { v: this.#version, type, ...fields, someday: { more: [1, 2] } } as unknown as Header
       const { transcript } = this.#logins.get(peer)!
-      this.router.send(peer, encodeSigned(this.#identity, 'coordinator', transcript, said, bodies))
+      const author = { identity: this.#identity, sender: 'coordinator', session: transcript } as const
+      this.router.send(peer, encodeSigned(author, said, bodies))
     }
     const task = { round: 1, base }
     if (header.type !== 'PING') this.heard.push(header.type)
     switch (header.type) {
       case 'HELLO': {
         this.#known.add(Buffer.from(header.curveKey, 'base64url').toString('hex'))
-        const challenge = { nonce: randomBytes(32).toString('base64url'), session: peer, run, study }
+        const challenge = { nonce: this.#nonce.toString('base64url'), session: peer, run, study }
         const words = { v: this.#version, type: 'CHALLENGE', ...challenge, someday: { more: [1, 2] } }
         const transcript = transcriptHash(frames[0]!, Buffer.from(JSON.stringify(words)))
         this.#logins.set(peer, { purpose: header.purpose, transcript })
@@ -94,9 +97,9 @@ afterEach(async () => {
   other = undefined
 })
 
-async function joinOther(study: (study: Study) => unknown, version?: number) {
+async function joinOther(study: (study: Study) => unknown, options?: { version?: number; nonce?: Buffer }) {
   loopback = new Loopback(1, { rounds: 1 })
-  other = new OtherCoordinator(study(loopback.study), version)
+  other = new OtherCoordinator(study(loopback.study), options)
   return loopback.join('site-1', { invite: await other.open() })
 }
 
@@ -124,11 +127,21 @@ test('a study with a key that this version does not know is refused in words, no
 })
 
 test('a coordinator of another major version is named', async () => {
-  const site = await joinOther((study) => study, 2)
+  const site = await joinOther((study) => study, { version: 2 })
   await expect(site.finished).rejects.toMatchObject({
     code: 'FEDERATION_VERSION',
     message: 'the coordinator speaks MFP/2, this site MFP/1',
   })
+})
+
+test('a coordinator whose nonce is no key is told nothing more', async () => {
+  const site = await joinOther((study) => study, { nonce: Buffer.alloc(32) })
+  const isRefusal = (event: MeshflEvent): boolean =>
+    event.type === 'log' && event.message === 'a message was refused: the coordinator’s nonce is no key'
+  await until(() => loopback.siteEvents.get('site-1')!.some(isRefusal))
+  expect(new Set(other!.heard)).toEqual(new Set(['HELLO']))
+  site.stop()
+  await site.finished.catch(() => undefined)
 })
 
 /** The JOIN of a site of a4a6351, the last version that said nothing of its precision: `meshfl join` on the wasm engine. */

@@ -5,7 +5,6 @@ import {
   decodeSigned,
   encodeJsonBody,
   encodeModelBody,
-  encodeSealed,
   encodeSigned,
   encodeUnsigned,
   peekType,
@@ -160,10 +159,11 @@ export class HostilePeer {
     this.#push('true: HELLO', frames)
   }
 
-  readonly #sign = (header: unknown, bodies: readonly Uint8Array[]): Uint8Array[] =>
-    this.#key && (header as Header).type !== 'AUTH'
-      ? encodeSealed(this.#key, 'site', this.#transcript, header as Header, bodies)
-      : encodeSigned(this.#options.identity, 'site', this.#transcript, header as Header, bodies)
+  readonly #sign = (header: unknown, bodies: readonly Uint8Array[]): Uint8Array[] => {
+    const key = (header as Header).type === 'AUTH' ? undefined : this.#key
+    const author = { identity: this.#options.identity, sender: 'site', session: this.#transcript, key } as const
+    return encodeSigned(author, header as Header, bodies)
+  }
 
   #sayTruly({ header, bodies }: Meant): void {
     this.#meant.set(header.type === 'RESULT' ? header.purpose : header.type, { header, bodies })

@@ -1,0 +1,106 @@
+import type { SiteDescription, Study } from '@meshfl/core'
+import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import { engineChange } from './engine-change.js'
+import { fingerprint } from './identity.js'
+
+/** A site that asks to take part, until someone has decided. */
+export interface PendingSite {
+  readonly site: string
+  readonly fingerprint: string
+  readonly description: SiteDescription
+  readonly since: Date
+}
+
+/** Who asks, as a login has shown. */
+interface Applicant {
+  readonly signingPublic: Buffer
+  readonly curveKey: string
+  /** The invite's id. */
+  readonly invite: string | undefined
+}
+
+interface Approval extends PendingSite {
+  readonly invite: string | undefined
+  readonly verdict: Promise<Refusal | undefined>
+  decide(isApproved: boolean): void
+}
+
+interface ApprovalOptions {
+  admissions: Admissions
+  study: Study
+  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  onEngineChanged(site: string, change: { had: string; has: string }): void
+  onFailed(error: unknown): void
+}
+
+/** Sites that someone is being asked about. */
+export class Approvals {
+  readonly #options: ApprovalOptions
+  readonly #byKey = new Map<string, Approval>()
+
+  constructor(options: ApprovalOptions) {
+    this.#options = options
+  }
+
+  get pending(): readonly PendingSite[] {
+    return [...this.#byKey.values()]
+  }
+
+  /** Decides about a site that waits; resolves when that is on disk. */
+  async decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined> {
+    const approval = [...this.#byKey.values()].find((known) => known === pending)
+    approval?.decide(isApproved)
+    return approval?.verdict
+  }
+
+  /** The signing key that is being asked about with an invite. */
+  keyThatCameWith(invite: string | undefined): string | undefined {
+    return [...this.#byKey].find(([, approval]) => approval.invite === invite)?.[0]
+  }
+
+  /** Asks about a site, once however often it comes back meanwhile. Resolves with a refusal, or when its admission is on disk. */
+  verdict(applicant: Applicant, description: SiteDescription, invite: IssuedInvite): Promise<Refusal | undefined> {
+    const signingKey = applicant.signingPublic.toString('base64url')
+    return (this.#byKey.get(signingKey) ?? this.#ask(applicant, signingKey, description, invite)).verdict
+  }
+
+  #ask(applicant: Applicant, signingKey: string, description: SiteDescription, invite: IssuedInvite): Approval {
+    const { site } = description
+    const request = { site, fingerprint: fingerprint(applicant.signingPublic), description }
+    let decide!: (isApproved: boolean) => void
+    const decided = new Promise<boolean>((resolve) => {
+      decide = resolve
+    })
+    const verdict = (async (): Promise<Refusal | undefined> => {
+      if (this.#options.admissions.siteOfKey(signingKey)) return undefined // approved before its answer was lost
+      this.#options.approve(request).then(decide, (error) => this.#options.onFailed(error))
+      if (!(await decided)) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
+      return this.#admit({ signingKey, curveKey: applicant.curveKey }, description, invite)
+    })()
+    const approval = { ...request, since: new Date(), invite: applicant.invite, decide, verdict }
+    this.#byKey.set(signingKey, approval)
+    const forget = (): void => void this.#byKey.delete(signingKey)
+    verdict.then(forget, forget)
+    return approval
+  }
+
+  async #admit(
+    keys: { signingKey: string; curveKey: string },
+    description: SiteDescription,
+    invite: IssuedInvite,
+  ): Promise<Refusal | undefined> {
+    const { admissions, study } = this.#options
+    // Asking takes time: what was right before may not be now.
+    const refusal =
+      admissions.refuseInvite(invite, keys.signingKey, new Date(0)) ??
+      admissions.refuse(description, keys.signingKey, study, invite)
+    if (refusal) return refusal
+    if (admissions.invite(invite.keys.id) !== invite)
+      return { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
+    const known = admissions.knownSite(keys.signingKey, invite)?.description
+    await admissions.approve(keys, invite, description, new Date())
+    const change = known && engineChange(known, description) // with new keys; that it may was looked at before
+    if (change) this.#options.onEngineChanged(description.site, change)
+    return undefined
+  }
+}
