@@ -7,6 +7,7 @@ import { createStepOptimizer } from '@meshfl/training'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
 import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
+import type { Tunnels } from './tunnels.js'
 
 export interface FederationRunOptions {
   folder: string
@@ -58,6 +59,9 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     const opened = await openTelemetry(options.telemetry, folder, study, (message) => say('warn', message))
     closeFirst(() => opened.close())
     telemetry = opened.events
+    // Closed after the coordinator, whose last words they carry.
+    let tunnels: Tunnels | undefined
+    closeFirst(async () => tunnels?.close())
     const coordinator = await startCoordinator({
       folder,
       bind: options.bind,
@@ -80,8 +84,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     }
     if (options.tunnel !== undefined) {
       const { startTunnels } = await import('./tunnels.js')
-      const tunnels = await startTunnels(options.tunnel, coordinator.endpoint, options.sites)
-      closeFirst(() => tunnels.close())
+      tunnels = await startTunnels(options.tunnel, coordinator.endpoint, options.sites)
       say('info', tunnels.words)
     }
     if (opened.listening) say('info', opened.listening)

@@ -1,6 +1,6 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -164,6 +164,31 @@ describe('the coordinator’s end of tunnels', () => {
     const get = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${url.port}${path}`)
     expect(await (await get('/healthz')).text()).toBe('ok\n')
     expect((await get('/')).status).toBe(426)
+  })
+
+  test('leaves nothing behind at the signal when it refuses a tunnel, however often', async () => {
+    const url = await startTunnel((await startEcho()).port, 0)
+    const { signal } = new AbortController()
+    for (let i = 0; i < 3; i++)
+      await expect(openRoute({ host: '', port: 1 }, { tunnel: url }, signal)).rejects.toThrow('503')
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+  })
+
+  test('brings out what the coordinator said last, also when it is closed right after', async () => {
+    const words = Buffer.alloc(4 << 20, 'goodbye ')
+    const coordinator = createServer((socket) => void socket.end(words))
+    coordinator.listen(0, '127.0.0.1')
+    await once(coordinator, 'listening')
+    const url = await startTunnel((coordinator.address() as AddressInfo).port)
+    const site = await openRoute({ host: '', port: 1 }, { tunnel: url }, never)
+    const heard: Buffer[] = []
+    await once(site, 'readable')
+    const closed = tunnel!.close()
+    for await (const part of site) heard.push(part as Buffer)
+    expect(Buffer.concat(heard).equals(words)).toBe(true)
+    await closed
+    tunnel = undefined
+    coordinator.close()
   })
 
   test('opens no more tunnels than it may', async () => {

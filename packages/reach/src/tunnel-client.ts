@@ -35,6 +35,7 @@ export async function openTunnel(url: URL, proxy: ProxyAddress | undefined, sign
       resolve(createWebSocketStream(webSocket))
     })
     const fail = (error: Error): void => {
+      signal.removeEventListener('abort', stop)
       socket.destroy()
       reject(
         new MeshflError('TUNNEL_REFUSED', `${url.host} opens no tunnel at ${url.pathname}: ${error.message}`, {

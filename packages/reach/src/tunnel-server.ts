@@ -10,6 +10,7 @@ import { SUBPROTOCOL } from './tunnel-address.js'
 export interface TunnelServer {
   /** Where it listens, with the port that was really bound. */
   readonly address: Target
+  /** Takes no more tunnels; those whose inner end was closed may still bring out what was sent, for a moment. */
   close(): Promise<void>
 }
 
@@ -22,6 +23,8 @@ export interface TunnelServerOptions {
 }
 
 const HANDSHAKE_MS = 10_000
+/** What the coordinator said last (the end of a run, the answer to a goodbye) still goes out. */
+const LINGER_MS = 1000
 const MOST_MESSAGE_BYTES = 1 << 20
 
 /**
@@ -74,10 +77,15 @@ export async function startTunnelServer({ listen, to, most }: TunnelServerOption
   return {
     address: { host: bound.address, port: bound.port },
     async close() {
-      for (const webSocket of sockets.clients) webSocket.terminate()
+      const closed = new Promise((resolve) => http.close(resolve))
+      http.closeIdleConnections()
+      const timer = setTimeout(() => {
+        for (const webSocket of sockets.clients) webSocket.terminate()
+        http.closeAllConnections()
+      }, LINGER_MS)
+      await closed // when every tunnel is
+      clearTimeout(timer)
       sockets.close()
-      http.closeAllConnections()
-      await new Promise((resolve) => http.close(resolve))
     },
   }
 }
