@@ -20,6 +20,18 @@ const MAX_HEADER_BYTES = 100_000_000
 
 /** Writes the safetensors format (https://github.com/huggingface/safetensors): same input, same bytes. */
 export function encodeSafetensors(file: SafetensorsFile): Uint8Array {
+  const parts = safetensorsParts(file)
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    bytes.set(part, at)
+    at += part.length
+  }
+  return bytes
+}
+
+/** The same in parts, one after the other: header, then each tensor's own data. */
+export function safetensorsParts(file: SafetensorsFile): Uint8Array[] {
   const header: Record<string, unknown> = {}
   if (Object.keys(file.metadata).length > 0) header.__metadata__ = file.metadata
   let offset = 0
@@ -31,22 +43,11 @@ export function encodeSafetensors(file: SafetensorsFile): Uint8Array {
     }
     offset += tensor.data.byteLength
   }
-  let json = new TextEncoder().encode(JSON.stringify(header))
-  const padding = (8 - (json.length % 8)) % 8
-  if (padding > 0) {
-    const padded = new Uint8Array(json.length + padding).fill(0x20)
-    padded.set(json)
-    json = padded
-  }
-  const bytes = new Uint8Array(8 + json.length + offset)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true)
-  bytes.set(json, 8)
-  let at = 8 + json.length
-  for (const tensor of file.tensors) {
-    bytes.set(tensor.data, at)
-    at += tensor.data.byteLength
-  }
-  return bytes
+  const json = Buffer.from(JSON.stringify(header))
+  const start = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ')
+  start.writeBigUInt64LE(BigInt(start.length - 8))
+  start.set(json, 8)
+  return [start, ...file.tensors.map(({ data }) => data)]
 }
 
 /**

@@ -5,7 +5,6 @@ import {
   decodeModel,
   decodeSafetensors,
   encodeModel,
-  encodeSafetensors,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -13,13 +12,14 @@ import {
   type NamedTensor,
   RiseSchema,
   removeTemporaryFiles,
+  safetensorsParts,
   sha256,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
 import { DurableLog } from './durable-log.js'
 import { verifyUpdate } from './ledger.js'
-import type { LogRecord } from './log-segment.js'
+import type { LogRecord, NewRecord } from './log-segment.js'
 import { TrainMetricsSchema } from './messages.js'
 import type { PatientWrites } from './patient-writes.js'
 import { modelTensor, readModelTensor, readUpdates, updateTensors } from './update-tensors.js'
@@ -104,7 +104,7 @@ export interface SavedRun {
 interface Kept {
   round: number
   kind: typeof UPDATE | typeof COMMIT | typeof SCORES
-  encode(): LogRecord
+  encode(): NewRecord
 }
 
 /**
@@ -171,7 +171,7 @@ export class CoordinatorStore {
   /** Keeps how the sites scored the last commit's model. */
   writeScores(commit: Commit): Promise<void> {
     const bytes = Buffer.from(JSON.stringify(commit))
-    return this.#append({ round: commit.round, kind: SCORES, encode: () => ({ kind: SCORES, bytes }) })
+    return this.#append({ round: commit.round, kind: SCORES, encode: () => ({ kind: SCORES, parts: [bytes] }) })
   }
 
   /** Whether the log has grown so long that it should begin anew. */
@@ -204,12 +204,11 @@ export class CoordinatorStore {
 
   #keepCommit({ commit, model, state, updates }: SavedCommit): Kept {
     const server: NamedTensor[] = state ? [{ name: SERVER_STATE, dtype: 'U8', shape: [state.length], data: state }] : []
-    const encode = (): LogRecord => ({
+    const encode = (): NewRecord => ({
       kind: COMMIT,
-      bytes: encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, [
-        ...server,
-        ...updateTensors(updates),
-      ]),
+      parts: [
+        encodeModel(this.#layout, model, { commit: JSON.stringify(commit) }, [...server, ...updateTensors(updates)]),
+      ],
     })
     return { round: commit.round, kind: COMMIT, encode }
   }
@@ -217,9 +216,9 @@ export class CoordinatorStore {
   #keepUpdate(entry: JournalEntry): Kept {
     const { model, vector, ...result } = entry
     const extra = vector ? [vectorTensor(vector)] : []
-    const encode = (): LogRecord => ({
+    const encode = (): NewRecord => ({
       kind: UPDATE,
-      bytes: encodeSafetensors({
+      parts: safetensorsParts({
         tensors: [modelTensor(model), ...extra],
         metadata: { result: JSON.stringify(result) },
       }),

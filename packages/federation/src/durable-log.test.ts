@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DurableLog } from './durable-log.js'
-import type { LogRecord } from './log-segment.js'
+import type { LogRecord, NewRecord } from './log-segment.js'
 import { SILENT } from './loopback.fixture.js'
 import { PatientWrites } from './patient-writes.js'
 
@@ -18,7 +18,11 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 const open = (): ReturnType<typeof DurableLog.open> =>
   DurableLog.open(path, { patience: new PatientWrites(SILENT), growthBytes: 1 << 16 })
-const text = (content: string, kind = 1): LogRecord => ({ kind, bytes: Buffer.from(content) })
+/** In two parts, as a header and a model are. */
+const text = (content: string, kind = 1): NewRecord => {
+  const half = Math.floor(content.length / 2)
+  return { kind, parts: [Buffer.from(content.slice(0, half)), Buffer.from(content.slice(half))] }
+}
 const texts = (records: readonly LogRecord[]): string[] => records.map(({ bytes }) => Buffer.from(bytes).toString())
 
 async function readBack(): Promise<string[]> {

@@ -2,8 +2,17 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeFolder, syncFolder } from '@meshfl/core'
-import { encodeRecords, HEADER_BYTES, type LogRecord, newChain, readSegment } from './log-segment.js'
+import {
+  batchBytes,
+  encodeRecords,
+  HEADER_BYTES,
+  type LogRecord,
+  type NewRecord,
+  newChain,
+  readSegment,
+} from './log-segment.js'
 import type { PatientWrites } from './patient-writes.js'
+import { withScratch } from './scratch.js'
 
 /** A write has reached the disk when it returns: as with `fdatasync` after it, in one call. Windows has no such flag. */
 const O_DSYNC = constants.O_DSYNC ?? 0
@@ -17,7 +26,7 @@ export interface DurableLogOptions {
 interface Batch {
   /** Whether these records are all that the log holds from now on. */
   isSnapshot: boolean
-  records: LogRecord[]
+  records: NewRecord[]
   settle: { resolve(): void; reject(error: unknown): void }[]
 }
 
@@ -79,12 +88,12 @@ export class DurableLog {
   }
 
   /** Adds a record; resolves when it is on disk. */
-  append(record: LogRecord): Promise<void> {
+  append(record: NewRecord): Promise<void> {
     return this.#add([record], false)
   }
 
   /** Begins anew with these records in place of all that came before; resolves when they are on disk. */
-  restart(records: readonly LogRecord[]): Promise<void> {
+  restart(records: readonly NewRecord[]): Promise<void> {
     return this.#add([...records], true)
   }
 
@@ -96,7 +105,7 @@ export class DurableLog {
     this.#files.clear()
   }
 
-  #add(records: LogRecord[], isSnapshot: boolean): Promise<void> {
+  #add(records: NewRecord[], isSnapshot: boolean): Promise<void> {
     if (this.#isClosed) return Promise.reject(new TypeError('the log is closed'))
     return new Promise((resolve, reject) => {
       const last = this.#queue.at(-1)
@@ -124,24 +133,31 @@ export class DurableLog {
     this.#writing = undefined
   }
 
-  async #writeSnapshot(records: readonly LogRecord[]): Promise<void> {
+  async #writeSnapshot(records: readonly NewRecord[]): Promise<void> {
     const name = this.#active === 'a' ? 'b' : 'a'
     const generation = this.#generation + 1n
     const { header, chain } = newChain(generation, records.length)
-    const encoded = encodeRecords(records, chain, HEADER_BYTES)
-    await this.#store(name, Buffer.concat([header, encoded.bytes]), 0)
+    const length = HEADER_BYTES + batchBytes(records, HEADER_BYTES)
+    await withScratch(length, async (bytes) => {
+      header.copy(bytes)
+      const last = encodeRecords(records, chain, bytes.subarray(HEADER_BYTES))
+      await this.#store(name, bytes, 0)
+      this.#chain = last
+    })
     this.#active = name
     this.#generation = generation
-    this.#chain = encoded.chain
-    this.#position = HEADER_BYTES + encoded.bytes.length
+    this.#position = length
   }
 
-  async #writeRecords(records: readonly LogRecord[]): Promise<void> {
+  async #writeRecords(records: readonly NewRecord[]): Promise<void> {
     if (this.#position === 0) throw new TypeError('a log begins with restart')
-    const { bytes, chain } = encodeRecords(records, this.#chain, this.#position)
-    await this.#store(this.#active, bytes, this.#position)
-    this.#chain = chain
-    this.#position += bytes.length
+    const length = batchBytes(records, this.#position)
+    await withScratch(length, async (bytes) => {
+      const last = encodeRecords(records, this.#chain, bytes)
+      await this.#store(this.#active, bytes, this.#position)
+      this.#chain = last
+    })
+    this.#position += length
   }
 
   /** Bytes into a segment and onto the disk; where that fails, all of it again. */

@@ -16,6 +16,12 @@ export interface LogRecord {
   bytes: Uint8Array
 }
 
+/** A record as it is added to a log: its bytes in parts, one after the other, which nobody changes until it is written. */
+export interface NewRecord {
+  kind: number
+  parts: readonly Uint8Array[]
+}
+
 /**
  * A segment: `magic(16) generation(u64) snapshot(u32) 0(u32) salt(16) digest(16)`, then records `kind(u32) length(u32) bytes
  * digest(32)`, each padded to 8 bytes, integers little-endian, zeros up to the next block after each batch. A record's digest is SHA-256 over the digest
@@ -32,26 +38,39 @@ export function newChain(generation: bigint, snapshot: number): { header: Buffer
   return { header, chain: digest }
 }
 
-/** A batch of records as they lie in the file from `position` on, with the zeros that fill the last block. */
-export function encodeRecords(
-  records: readonly LogRecord[],
-  chain: Buffer,
-  position: number,
-): { bytes: Buffer; chain: Buffer } {
-  const length = records.reduce((sum, { bytes }) => sum + recordBytes(bytes.length), 0)
-  const end = roundUp(position + length, BLOCK_BYTES)
-  const batch = Buffer.alloc(end - position)
+/** Bytes of a batch of records that begins at `position`. */
+export function batchBytes(records: readonly NewRecord[], position: number): number {
+  const length = records.reduce((sum, { parts }) => sum + recordBytes(totalBytes(parts)), 0)
+  return roundUp(position + length, BLOCK_BYTES) - position
+}
+
+/**
+ * Writes a batch of records into `batch`, of `batchBytes`, as they lie in the file, with the zeros that fill the last block.
+ * @returns the digest of the last one
+ */
+export function encodeRecords(records: readonly NewRecord[], chain: Buffer, batch: Buffer): Buffer {
   let at = 0
-  for (const { kind, bytes } of records) {
-    batch.writeUInt32LE(kind, at)
-    batch.writeUInt32LE(bytes.length, at + 4)
-    batch.set(bytes, at + PREFIX_BYTES)
-    const body = batch.subarray(at, at + PREFIX_BYTES + bytes.length)
-    chain = sha256(chain, body)
-    chain.copy(batch, at + body.length)
-    at += recordBytes(bytes.length)
+  for (const { kind, parts } of records) {
+    const length = totalBytes(parts)
+    const begin = at
+    at = batch.writeUInt32LE(kind, at)
+    at = batch.writeUInt32LE(length, at)
+    for (const part of parts) {
+      batch.set(part, at)
+      at += part.length
+    }
+    chain = sha256(chain, batch.subarray(begin, at))
+    chain.copy(batch, at)
+    const end = begin + recordBytes(length)
+    batch.fill(0, at + DIGEST_BYTES, end)
+    at = end
   }
-  return { bytes: batch, chain }
+  batch.fill(0, at)
+  return chain
+}
+
+function totalBytes(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
 /** The records of a segment up to the first that is not whole; null where not even its snapshot is. */

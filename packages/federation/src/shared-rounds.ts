@@ -1,5 +1,5 @@
 import { DurableLog } from './durable-log.js'
-import type { LogRecord } from './log-segment.js'
+import type { LogRecord, NewRecord } from './log-segment.js'
 import { PatientWrites } from './patient-writes.js'
 import type { SiteRounds } from './site-rounds.js'
 
@@ -18,7 +18,7 @@ export class SharedRounds {
   readonly #log: DurableLog
   readonly #sites: string[]
   /** What each site keeps: encoded when it is written, and again when the log begins anew. */
-  readonly #last = new Map<string, { kind: number; length: number; encode(): Uint8Array }>()
+  readonly #last = new Map<string, { kind: number; length: number; encode(): readonly Uint8Array[] }>()
   #lastBytes = 0
   #isRestarting = false
 
@@ -27,7 +27,7 @@ export class SharedRounds {
     const list = records.findLast(({ kind }) => kind === SITES)
     this.#sites = list ? (JSON.parse(Buffer.from(list.bytes).toString('utf8')) as string[]) : []
     for (const { kind, bytes } of records)
-      if (kind !== SITES) this.#keep(this.#sites[kind - FIRST_SITE]!, kind, bytes.length, () => bytes)
+      if (kind !== SITES) this.#keep(this.#sites[kind - FIRST_SITE]!, kind, bytes.length, () => [bytes])
   }
 
   /** @param path the log is `<path>.a` and `<path>.b` */
@@ -43,7 +43,10 @@ export class SharedRounds {
   /** The part of one site. */
   of(site: string): SiteRounds {
     return {
-      read: async () => this.#last.get(site)?.encode(),
+      read: async () => {
+        const parts = this.#last.get(site)?.encode()
+        return parts && Buffer.concat(parts)
+      },
       write: (encode) => this.#write(site, encode),
       close: async () => undefined,
     }
@@ -54,10 +57,11 @@ export class SharedRounds {
     return this.#log.close()
   }
 
-  #write(site: string, encode: () => Uint8Array): Promise<void> {
+  #write(site: string, encode: () => readonly Uint8Array[]): Promise<void> {
     const known = this.#last.get(site)?.kind
-    const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, bytes: encode() }
-    this.#keep(site, record.kind, record.bytes.length, encode)
+    const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, parts: encode() }
+    const length = record.parts.reduce((sum, part) => sum + part.length, 0)
+    this.#keep(site, record.kind, length, encode)
     if (this.#isRestarting || this.#log.bytes < Math.max(LEAST_BYTES, MOST_TIMES * this.#lastBytes)) {
       // In one batch with the record; and the last of a batch is on the disk when all of it is.
       if (known === undefined) void this.#log.append(this.#list()).catch(() => undefined)
@@ -69,17 +73,17 @@ export class SharedRounds {
     })
   }
 
-  #keep(site: string, kind: number, length: number, encode: () => Uint8Array): void {
+  #keep(site: string, kind: number, length: number, encode: () => readonly Uint8Array[]): void {
     this.#lastBytes += length - (this.#last.get(site)?.length ?? 0)
     this.#last.set(site, { kind, length, encode })
   }
 
-  #snapshot(): LogRecord[] {
-    const last = [...this.#last.values()].map(({ kind, encode }) => ({ kind, bytes: encode() }))
+  #snapshot(): NewRecord[] {
+    const last = [...this.#last.values()].map(({ kind, encode }) => ({ kind, parts: encode() }))
     return [this.#list(), ...last]
   }
 
-  #list(): LogRecord {
-    return { kind: SITES, bytes: Buffer.from(JSON.stringify(this.#sites)) }
+  #list(): NewRecord {
+    return { kind: SITES, parts: [Buffer.from(JSON.stringify(this.#sites))] }
   }
 }

@@ -10,9 +10,9 @@ export interface SiteRounds {
   read(): Promise<Uint8Array | undefined>
   /**
    * Keeps a round in place of the one before; when it resolves, it is on disk.
-   * @param encode gives the same whenever it is called
+   * @param encode gives the same whenever it is called, in parts that nobody changes
    */
-  write(encode: () => Uint8Array): Promise<void>
+  write(encode: () => readonly Uint8Array[]): Promise<void>
   /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
   close(): Promise<void>
 }
@@ -34,8 +34,8 @@ export class OwnRounds implements SiteRounds {
     return records.at(-1)?.bytes
   }
 
-  write(encode: () => Uint8Array): Promise<void> {
-    return this.#log!.restart([{ kind: ROUND, bytes: encode() }])
+  write(encode: () => readonly Uint8Array[]): Promise<void> {
+    return this.#log!.restart([{ kind: ROUND, parts: encode() }])
   }
 
   async close(): Promise<void> {

@@ -6,13 +6,13 @@ import {
   decodeModel,
   decodeSafetensors,
   encodeModel,
-  encodeSafetensors,
   MeshflError,
   type ModelLayout,
   type ModelState,
   type NamedTensor,
   removeTemporaryFiles,
   type Study,
+  safetensorsParts,
   writeFileAtomic,
 } from '@meshfl/core'
 import { z } from 'zod'
@@ -159,7 +159,7 @@ export class SiteStore {
       opaque('state.after', stateAfter),
     ]
     const tensors = [modelTensor(model), ...extra]
-    await this.#rounds.write(() => encodeSafetensors({ tensors, metadata: { result: JSON.stringify(result) } }))
+    await this.#rounds.write(() => safetensorsParts({ tensors, metadata: { result: JSON.stringify(result) } }))
   }
 
   /** Takes nothing more; resolves when what was taken is on disk, or cannot be. */
