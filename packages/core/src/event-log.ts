@@ -28,12 +28,16 @@ export function openEventLog(path: string): EventLog {
     const file = openSync(path, 'a')
     let closed = false
     let waiting: Buffer[] = []
+    /** Lines of this turn. */
+    let fresh = ''
     let isScheduled = false
     let failure: unknown
     const flush = (): void => {
       isScheduled = false
+      if (fresh !== '') waiting.push(Buffer.from(fresh))
+      fresh = ''
       if (waiting.length === 0) return
-      let rest: Buffer = Buffer.concat(waiting)
+      let rest: Buffer = waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting)
       try {
         while (rest.length > 0) rest = rest.subarray(writeSync(file, rest))
         waiting = []
@@ -50,8 +54,7 @@ export function openEventLog(path: string): EventLog {
         if (event.type === 'traffic' && event.round === undefined) return
         if (failure !== undefined && !mayPass()) throw failure
         failure = undefined
-        const line = Buffer.from(`${JSON.stringify(event)}\n`)
-        if ((waiting[0]?.length ?? 0) < MAX_WAITING_BYTES) waiting.push(line)
+        if ((waiting[0]?.length ?? 0) < MAX_WAITING_BYTES) fresh += `${JSON.stringify(event)}\n`
         if (isScheduled) return
         isScheduled = true
         queueMicrotask(flush)

@@ -302,7 +302,11 @@ export type EventOf<T extends MeshflEvent['type']> = Extract<MeshflEvent, { type
 /** Where events go: a file, a view, standard output. */
 export type EventSink = (event: MeshflEvent) => void
 
+let lastStamp = { ms: 0, text: '' }
+
 /** The time stamp of an event. */
 export function now(): string {
-  return new Date().toISOString()
+  const ms = Date.now()
+  if (ms !== lastStamp.ms) lastStamp = { ms, text: new Date(ms).toISOString() }
+  return lastStamp.text
 }

@@ -38,12 +38,14 @@ export function weightedMean<T extends { samples: number }>(
   const total = contributions.reduce((sum, { samples }) => sum + samples, 0)
   if (!(total > 0)) throw new RangeError('a round without training volumes')
   const sums = new Float64Array(pick(contributions[0]!).length)
-  for (const contribution of contributions) {
-    const values = pick(contribution)
-    for (let i = 0; i < sums.length; i++) sums[i]! += contribution.samples * values[i]!
-  }
+  for (const contribution of contributions) addWeighted(sums, pick(contribution), contribution.samples)
   for (let i = 0; i < sums.length; i++) sums[i]! /= total
   return sums
+}
+
+/** A function of its own: the compiler then knows what the arrays are, and makes no object of a number. */
+function addWeighted(sums: Float64Array, values: Float32Array, weight: number): void {
+  for (let i = 0; i < sums.length; i++) sums[i]! += weight * values[i]!
 }
 
 /**
@@ -59,17 +61,27 @@ export function meanStatistics(
   if (batchNorm !== 'average') {
     const total = contributions.reduce((sum, { samples }) => sum + samples, 0)
     for (const [means, variances, length] of batchNormPairs(layout)) {
-      for (let i = 0; i < length; i++) {
-        let sum = 0
-        for (const { model, samples } of contributions) {
-          const apart = model.statistics[means + i]! - statistics[means + i]!
-          sum += samples * (model.statistics[variances + i]! + apart * apart)
-        }
-        statistics[variances + i] = sum / total
-      }
+      const sums = new Float64Array(length)
+      const mean = statistics.subarray(means, means + length)
+      for (const { model, samples } of contributions) addSpread(sums, mean, model.statistics, means, variances, samples)
+      for (let i = 0; i < length; i++) statistics[variances + i] = sums[i]! / total
     }
   }
   return new Float32Array(statistics)
+}
+
+function addSpread(
+  sums: Float64Array,
+  mean: Float64Array,
+  site: Float32Array,
+  means: number,
+  variances: number,
+  weight: number,
+): void {
+  for (let i = 0; i < sums.length; i++) {
+    const apart = site[means + i]! - mean[i]!
+    sums[i]! += weight * (site[variances + i]! + apart * apart)
+  }
 }
 
 /** Offsets of every running mean and its running variance, and their length. */

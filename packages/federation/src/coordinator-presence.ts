@@ -61,8 +61,9 @@ export function heard(draft: Draft, site: string, session: string, working?: Wor
   if (record?.session !== session) return
   const isAtWork = working === undefined || (working?.base === state.base && working.purpose === purposeOf(state))
   let { progress } = record
-  if (working === undefined || working === null) progress = { ...progress, isStalled: false }
-  else if ((isAtWork || progress.isStalled) && working.purpose === 'train' && step)
+  if (working === undefined || working === null) {
+    if (progress.isStalled) progress = { ...progress, isStalled: false }
+  } else if ((isAtWork || progress.isStalled) && working.purpose === 'train' && step)
     progress = advance(progress, step.step, step.seconds, at)
   draft.change(site, { lastHeard: at, progress })
   if (progress.isStalled) return

@@ -1,7 +1,7 @@
-import { sha256 } from '@meshfl/core'
+import { canonicalJson, sha256 } from '@meshfl/core'
 import { expect, test } from 'vitest'
 import { createIdentity } from './identity.js'
-import { NO_PREVIOUS, signUpdate, verifyLedger, writeLedgerLine } from './ledger.js'
+import { NO_PREVIOUS, signUpdate, verifyLedger, verifyUpdate, writeLedgerLine } from './ledger.js'
 
 const coordinator = createIdentity()
 const site = createIdentity()
@@ -97,4 +97,13 @@ test('a space that JSON does not see is seen', () => {
   const [line] = makeLedger(1)
   const verdict = verifyLedger([line!.replace('{', '{ ')], coordinator.signingPublic)
   expect(verdict.problem).toMatch(/line 1: it is not as the coordinator writes it/)
+})
+
+test('what a site signs is canonical JSON, with and without what some rounds have beside', () => {
+  const claim = { run: hash('run'), round: 1, site: 'a', base: hash('0'), samples: 3, update: hash('u') }
+  for (const beside of [{}, { vectorSha256: hash('v') }, { voxels: 9 }, { voxels: 9, vectorSha256: hash('v') }]) {
+    const text = `meshfl/1 update\0${canonicalJson({ ...claim, ...beside })}`
+    const signature = site.sign(Buffer.from(text)).toString('base64url')
+    expect(verifyUpdate(site.signingPublic, { ...claim, ...beside }, signature)).toBe(true)
+  }
 })

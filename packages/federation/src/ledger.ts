@@ -52,8 +52,9 @@ export interface UpdateClaim {
 }
 
 function claimBytes({ run, round, site, base, samples, update, vectorSha256, voxels }: UpdateClaim): Buffer {
-  const claim = { run, round, site, base, samples, update, vectorSha256, voxels }
-  return Buffer.from(`meshfl/1 update\0${canonicalJson(claim)}`)
+  // Canonical JSON, written with its keys in order: every update is signed and checked with it.
+  const claim = { base, round, run, samples, site, update, vectorSha256, voxels }
+  return Buffer.from(`meshfl/1 update\0${JSON.stringify(claim)}`)
 }
 
 /** A site's signature of its update, base64url. */

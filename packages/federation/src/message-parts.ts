@@ -63,9 +63,11 @@ export function unpackFrames(parts: readonly Uint8Array[]): Uint8Array[] {
   return at === first.length && part === parts.length ? frames : []
 }
 
-/** Lengths of the parts that frames are packed into. */
-export function partLengths(frames: readonly Uint8Array[]): number[] {
-  return [firstPartBytes(frames), ...frames.flatMap(({ length }) => (length >= LARGE_BYTES ? [length] : []))]
+/** The sum of what each part is counted as, of the parts that frames are packed into. */
+export function sumOverParts(frames: readonly Uint8Array[], count: (partBytes: number) => number): number {
+  let sum = count(firstPartBytes(frames))
+  for (const { length } of frames) if (length >= LARGE_BYTES) sum += count(length)
+  return sum
 }
 
 function firstPartBytes(frames: readonly Uint8Array[]): number {

@@ -79,9 +79,21 @@ export function siteStep(
   state: SiteMachineState,
   event: SiteEvent,
 ): { state: SiteMachineState; effects: SiteEffect[] } {
+  if (event.type === 'tick' && !isDue(state, event.at)) return { state, effects: [] }
   const machine = new SiteMachine(state, event.at)
   machine.handle(event)
   return { state: machine.state, effects: machine.effects }
+}
+
+/** Whether a tick has something to do: thousands of sites of one process tick four times a second. */
+function isDue(
+  { isJoined, sentAt, pingedAt, hasProgress, config, trained, evaluated }: SiteMachineState,
+  at: number,
+): boolean {
+  if (!isJoined) return false
+  if (at - pingedAt >= (hasProgress ? config.progressMs : config.pingMs)) return true
+  const isUnanswered = trained?.isAnswered === false || evaluated?.isAnswered === false
+  return isUnanswered && at - sentAt >= config.resendMs
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }

@@ -1,6 +1,7 @@
 import { MeshflError } from '@meshfl/core'
 import { Context, Dealer } from 'zeromq'
 import { packFrames, unpackFrames } from './message-parts.js'
+import { receiveEach } from './receive-each.js'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
@@ -55,10 +56,9 @@ export function openDealer(options: DealerOptions): DealerTransport {
   socket.events.on('handshake:error:auth', unlessClosed(options.onRefused))
   socket.events.on('handshake:error:other', handshakeFailed)
   socket.events.on('handshake:error:protocol', handshakeFailed)
-  const receive = async (): Promise<void> => {
-    for await (const parts of socket) if (!closed) options.onMessage(unpackFrames(parts))
-  }
-  const received = receive()
+  const received = receiveEach(socket, (parts) => {
+    if (!closed) options.onMessage(unpackFrames(parts))
+  })
   try {
     socket.connect(options.address)
   } catch (error) {
