@@ -373,3 +373,17 @@ test('a finished run that is started again ends at once where every site has hea
   expect(ends(waiting, 599)).toBe(false)
   expect(ends(waiting, 601)).toBe(true)
 })
+
+test('a finished run that is started again names, once, who is waited for', () => {
+  const tick = (at: number) => ({ type: 'tick', at }) as const
+  let state = start({ round: 4, haveHeard: ['b'] })
+  const told: string[] = []
+  for (const at of [1, 25, 30, 250]) {
+    const next = coordinatorStep(state, tick(at))
+    state = next.state
+    for (const effect of next.effects)
+      if (effect.type === 'tell' && effect.event.type === 'log')
+        told.push(`${effect.event.level}: ${effect.event.message}`)
+  }
+  expect(told).toEqual(['info: the run has ended; for 1 s it waits for who has not heard of that: a, c'])
+})

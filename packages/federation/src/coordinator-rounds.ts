@@ -47,9 +47,19 @@ export function advance(draft: Draft, hasMoved: boolean): void {
       if (!draft.state.comparison) startRound(draft)
     }
   } else if (state.phase === 'done') {
-    const open = [...state.sites.values()].some(({ reach }) => reach === 'online' || reach === 'suspect')
-    if (!open) draft.effects.push({ type: 'finish' })
+    const open = reachableSites(state)
+    if (open.length === 0) draft.effects.push({ type: 'finish' })
+    else if (draft.at - state.phaseSince >= state.config.resendMs) tellWhoIsAway(draft, open)
   }
+}
+
+/** A site that runs comes back within a second or two; what is waited for after that should not look like a run that hangs. */
+function tellWhoIsAway(draft: Draft, open: readonly string[]): void {
+  const { sites, config } = draft.state
+  const away = open.filter((site) => sites.get(site)?.session === null).sort()
+  if (away.length === 0) return
+  const lease = `${Math.round(config.leaseMs / 1000)} s`
+  draft.complain(`the run has ended; for ${lease} it waits for who has not heard of that: ${away.join(', ')}`)
 }
 
 /** The new model is on disk: that acknowledges what it was made from, and the sites score it. */
@@ -158,15 +168,17 @@ function isPhaseOver(draft: Draft, count: number, what: string): boolean {
   const { state } = draft
   const late = isLate(draft)
   // Most of the time the one that was waited for the last time is still waited for, and nobody else need be looked at.
-  if (state.awaited === null || !isPending(state, state.awaited)) state.awaited = firstPending(state)
+  if (state.awaited === null || !isPending(state, state.awaited)) state.awaited = lastPending(state)
   if (count >= needed(draft)) return state.awaited === null || late
   if (late || state.awaited === null) draft.complain(waitingWords(state, what, count))
   return false
 }
 
-function firstPending(state: CoordinatorState): string | null {
-  for (const site of state.members) if (isPending(state, site)) return site
-  return null
+/** The last one: answers come roughly in the order of the tasks, so it is waited for long. */
+function lastPending(state: CoordinatorState): string | null {
+  let last: string | null = null
+  for (const site of state.members) if (isPending(state, site)) last = site
+  return last
 }
 
 function commit(draft: Draft): void {
