@@ -27,6 +27,7 @@ import { SitesDesk } from './sites-desk.js'
 import type { DataKeys } from './study-of-sites.js'
 import { TaskMessages } from './task-messages.js'
 import type { Timing } from './timing.js'
+import { UpdateSlabs } from './update-slabs.js'
 
 export interface CoordinatorRunOptions {
   identity: Identity
@@ -94,7 +95,7 @@ export class CoordinatorRun {
     const { journal, admissions, runId, timing } = options
     this.#counted = { sites: admissions.sites }
     this.#commits = new Commits({ ...options, admissions: this.#counted, onFailed: (error) => this.#fail(error) })
-    this.#updates = new RoundUpdates(journal)
+    this.#updates = new RoundUpdates(journal, new UpdateSlabs(options.layout, options.minSites))
     this.#state = writableCopy(startState(coordinatorStart(options, performance.now())))
     this.#notices = new OperatorNotices(options.tell)
     let resolve!: (result: FederationResult) => void
@@ -130,7 +131,7 @@ export class CoordinatorRun {
       guard: (work) => this.guard(work),
     })
     const send = gate.send.bind(gate)
-    this.#tasks = new TaskMessages({ ...options, commits: this.#commits, send })
+    this.#tasks = new TaskMessages({ ...options, commits: this.#commits, send: gate.sendInTurn.bind(gate) })
     this.#acks = new Acknowledgements(timing.resendMs / 2, send, (work) => this.guard(work))
     this.#messages = new SiteMessages({
       ...options,

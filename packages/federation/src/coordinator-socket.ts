@@ -57,10 +57,14 @@ export class CoordinatorSocket {
     return this.#transport.endpoint
   }
 
-  send(peer: string, frames: readonly Uint8Array[]): void {
+  /** Sends a message, or what makes it when its turn has come. */
+  send(peer: string, message: readonly Uint8Array[] | (() => readonly Uint8Array[])): void {
     const site = this.#options.gate.siteOf(peer)
-    if (site) this.#traffic.count(site, 'sent', frames)
-    this.#transport?.send(peer, frames)
+    const counted = (frames: readonly Uint8Array[]): readonly Uint8Array[] => {
+      if (site) this.#traffic.count(site, 'sent', frames)
+      return frames
+    }
+    this.#transport?.send(peer, typeof message === 'function' ? () => counted(message()) : counted(message))
   }
 
   /** A peer that is gone cannot be sent to: so a killed site is noticed within one interval. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { bytesOf, type ModelLayout, type ModelState, sha256 } from '@meshfl/core'
 import { z } from 'zod'
 import { type Identity, verifySignature } from './identity.js'
@@ -10,6 +10,7 @@ const MAX_HEADER_BYTES = 4096
 const MAX_FRAMES = 5
 const SIGNATURE_BYTES = 64
 const NO_BYTES = Buffer.alloc(0)
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** A message that is not as the protocol says; whoever gets one drops it and says why. */
 export class ProtocolError extends Error {
@@ -27,15 +28,23 @@ export interface Message<T extends MessageType = MessageType> {
 
 /** Hash that names a login: of both headers. Everything said after it is signed over it. */
 export function transcriptHash(hello: Uint8Array, challenge: Uint8Array): Buffer {
-  const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
-  return createHash('sha256').update('meshfl/1 login\0').update(digest(hello)).update(digest(challenge)).digest()
+  return digestOf(Buffer.concat([Buffer.from('meshfl/1 login\0'), digestOf(hello), digestOf(challenge)]))
+}
+
+/** SHA-256 in one call: a hash object a frame takes longer than the hash of a small frame, and is one more thing to collect. */
+function digestOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(hash('sha256', bytes, 'binary'), 'latin1')
 }
 
 /** What a frame's signature or code is over: domain, sender, login, and the hash of every frame with its length. */
 function signedDigest(sender: Sender, session: Uint8Array, frames: readonly Uint8Array[]): Buffer {
-  const hash = createHash('sha256').update(`meshfl/1 frame ${sender}\0`).update(session)
-  for (const frame of frames) hash.update(`${frame.length}\0`).update(frameDigest(frame))
-  return hash.digest()
+  let words = `meshfl/1 frame ${sender}\0${Buffer.from(session).toString('latin1')}`
+  for (const frame of frames) {
+    const digest =
+      frame.length < REMEMBERED_BYTES ? hash('sha256', frame, 'binary') : frameDigest(frame).toString('latin1')
+    words += `${frame.length}\0${digest}`
+  }
+  return digestOf(Buffer.from(words, 'latin1'))
 }
 
 /**
@@ -49,7 +58,7 @@ const REMEMBERED_BYTES = 4096
 export function frameDigest(frame: Uint8Array): Buffer {
   const known = digests.get(frame)
   if (known) return known
-  const digest = createHash('sha256').update(frame).digest()
+  const digest = digestOf(frame)
   if (frame.length >= REMEMBERED_BYTES) digests.set(frame, digest)
   return digest
 }
@@ -80,17 +89,24 @@ export function encodeSigned(
 }
 
 /** The hash that most messages carry goes over the line in two thirds of the letters. */
-function shortened(key: string, value: unknown): unknown {
-  return key === 'base' && typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
-    ? Buffer.from(value, 'hex').toString('base64url')
-    : value
+function shortened<T extends { base: string }>(work: T): T {
+  return {
+    ...work,
+    base: /^[0-9a-f]{64}$/.test(work.base) ? Buffer.from(work.base, 'hex').toString('base64url') : work.base,
+  }
 }
 
 function encodeHeader(header: Header): Buffer {
-  const bytes = Buffer.from(JSON.stringify(header, shortened))
+  let short: object = header
+  if ('base' in header) short = shortened(header)
+  else if ('working' in header && header.working) short = { ...header, working: shortened(header.working) }
+  const bytes = Buffer.from(JSON.stringify(short))
   if (bytes.length > MAX_HEADER_BYTES) throw new RangeError(`a ${header.type} header of ${bytes.length} bytes`)
   return bytes
 }
+
+/** The header that was parsed last: whoever looks at a message's type reads the rest of it next. */
+let lastHeader: { frame: Uint8Array; value: Record<string, unknown> } | undefined
 
 /** What a message says that it is, read from frames of bounded size and believed by nobody. */
 export function peekType(frames: readonly Uint8Array[]): { type: MessageType | undefined; version: unknown } {
@@ -158,15 +174,18 @@ function checkShape(frames: readonly Uint8Array[]): void {
 
 function parseHeader(frames: readonly Uint8Array[]): Record<string, unknown> {
   checkShape(frames)
+  const frame = frames[0]!
+  if (lastHeader?.frame === frame) return lastHeader.value
   let value: unknown
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(frames[0]))
+    value = JSON.parse(utf8.decode(frame))
   } catch {
     throw new ProtocolError('the header is not JSON')
   }
   if (value === null || typeof value !== 'object' || Array.isArray(value))
     throw new ProtocolError('the header is not an object')
-  return value as Record<string, unknown>
+  lastHeader = { frame, value: value as Record<string, unknown> }
+  return lastHeader.value
 }
 
 function decode<T extends MessageType>(
@@ -237,6 +256,15 @@ function modelOfBody(layout: ModelLayout, body: Uint8Array, floats: Float32Array
   return model
 }
 
+/** A copy of a model in `place`, which has its body's length and lies at a multiple of 4; its hash is known where the model's was. */
+export function copyModel(layout: ModelLayout, model: ModelState, place: Uint8Array): ModelState {
+  const body = encodeModelBody(model)
+  place.set(body)
+  const known = digests.get(body)
+  if (known) digests.set(place, known)
+  return modelOfBody(layout, place, floatView(place))
+}
+
 /** A model of its own, whatever becomes of the one that it was, and its hash. */
 export function keepModel(layout: ModelLayout, model: ModelState): { model: ModelState; sha256: string } {
   const body = encodeModelBody({ ...model })
@@ -287,7 +315,7 @@ export function decodeVectorBody(body: Uint8Array, expectedSha256: string): Floa
 export function decodeJsonBody<S extends z.ZodType>(schema: S, body: Uint8Array): z.infer<S> {
   let value: unknown
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+    value = JSON.parse(utf8.decode(body))
   } catch {
     throw new ProtocolError('a body is not JSON')
   }

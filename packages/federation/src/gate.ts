@@ -53,7 +53,7 @@ export interface GateOptions {
   studySha256: string
   layout: ModelLayout
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
-  send(peer: string, frames: readonly Uint8Array[]): void
+  send(peer: string, message: readonly Uint8Array[] | (() => readonly Uint8Array[])): void
   onJoined(site: string, peer: string, working: Work | null): void
   onMessage(site: string, peer: string, message: Message<SiteMessage>): void
   onClosed(peer: string): void
@@ -114,6 +114,14 @@ export class Gate {
     const session = this.#sessions.get(peer)
     if (!session) return
     this.#options.send(peer, encodeSigned(this.#author(session.transcript, session.key), header, bodies))
+  }
+
+  /** The same, sealed when its turn to be sent has come. */
+  sendInTurn(peer: string, header: Header, bodies: readonly Uint8Array[]): void {
+    const session = this.#sessions.get(peer)
+    if (!session) return
+    const author = this.#author(session.transcript, session.key)
+    this.#options.send(peer, () => encodeSigned(author, header, bodies))
   }
 
   #author(session: Uint8Array, key?: Uint8Array): Author {

@@ -3,11 +3,14 @@ interface Sendable {
   send(frames: Uint8Array[]): Promise<void>
 }
 
+/** A message, or how it is made when its turn has come: of thousands, the first are on their way while the last are made. */
+export type Unsent = Uint8Array[] | (() => Uint8Array[])
+
 /** Sends messages in order, one after the other. */
 export class SendQueue {
   readonly #socket: Sendable
   readonly #onFailed: (frames: Uint8Array[], code: string) => void
-  #waiting: Uint8Array[][] = []
+  #waiting: Unsent[] = []
   #draining: Promise<void> | undefined
   #closed = false
 
@@ -16,9 +19,9 @@ export class SendQueue {
     this.#onFailed = onFailed
   }
 
-  push(frames: Uint8Array[]): void {
+  push(message: Unsent): void {
     if (this.#closed) return
-    this.#waiting.push(frames)
+    this.#waiting.push(message)
     this.#draining ??= this.#drain()
   }
 
@@ -29,11 +32,16 @@ export class SendQueue {
   }
 
   async #drain(): Promise<void> {
-    for (let frames = this.#waiting.shift(); frames; frames = this.#waiting.shift()) {
-      try {
-        await this.#socket.send(frames)
-      } catch (error) {
-        this.#onFailed(frames, (error as NodeJS.ErrnoException).code ?? String(error))
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting
+      this.#waiting = []
+      for (const message of batch) {
+        const frames = typeof message === 'function' ? message() : message
+        try {
+          await this.#socket.send(frames)
+        } catch (error) {
+          this.#onFailed(frames, (error as NodeJS.ErrnoException).code ?? String(error))
+        }
       }
     }
     this.#draining = undefined

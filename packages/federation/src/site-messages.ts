@@ -80,7 +80,12 @@ export class SiteMessages {
 
   #receiveUpdate(site: string, session: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
     const { layout, admissions, runId, study, offer, dispatch } = this.#options
-    const entry = readUpdate(header, bodies, { run: runId, admitted: admissions.siteOf(site)!, study, layout })
+    const entry = readUpdate(header, bodies, {
+      run: runId,
+      admitted: admissions.siteOf(site)!,
+      study,
+      layout,
+    })
     const { round, base, update, samples, metrics } = entry
     offer(entry)
     dispatch({ type: 'result', site, session, round, base, update, samples, metrics })

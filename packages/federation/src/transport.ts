@@ -14,8 +14,8 @@ export const DEFAULT_HEARTBEAT: Heartbeat = { intervalMs: 5000, timeoutMs: 40_00
 export interface RouterTransport {
   /** With the port that was really bound: `tcp://127.0.0.1:45123`. */
   readonly endpoint: string
-  /** Queues a message; a peer that is gone is told to `onUnreachable`. */
-  send(peer: string, frames: readonly Uint8Array[]): void
+  /** Queues a message, or what makes it when its turn has come; a peer that is gone is told to `onUnreachable`. */
+  send(peer: string, message: readonly Uint8Array[] | (() => readonly Uint8Array[])): void
   /** Ends every connection, and listens again. */
   hangUp(): Promise<void>
   /** Sends what is queued, then closes. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from '@meshfl/core'
 import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
 import { packFrames, unpackFrames } from './message-parts.js'
+import { receiveEach } from './receive-each.js'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type RouterOptions, type RouterTransport } from './transport.js'
 import { encodeZ85 } from './z85.js'
@@ -55,8 +56,9 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     const receive = async (): Promise<void> => {
       for (;;) {
         try {
-          for await (const [peer, ...parts] of socket) options.onMessage(peer!.toString('hex'), unpackFrames(parts))
-          return
+          return await receiveEach(socket, ([peer, ...parts]) => {
+            options.onMessage(peer!.toString('hex'), unpackFrames(parts))
+          })
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || !hangingUp) throw error
           await hangingUp // nothing can be read while the socket is unbound and bound again
@@ -79,7 +81,10 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     }
     return {
       endpoint,
-      send: (peer, frames) => queue.push([Buffer.from(peer, 'hex'), ...packFrames(frames)]),
+      send(peer, message) {
+        const make = (frames: readonly Uint8Array[]): Uint8Array[] => [Buffer.from(peer, 'hex'), ...packFrames(frames)]
+        queue.push(typeof message === 'function' ? () => make(message()) : make(message))
+      },
       hangUp() {
         hangingUp ??= rebind().finally(() => {
           hangingUp = undefined
