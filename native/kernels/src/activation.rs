@@ -1,7 +1,7 @@
 //! The way back through activation and normalisation, a row at a time.
 
 use crate::coefficients::Coefficients;
-use crate::element::Element;
+use crate::element::{Element, Products};
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::run::Program;
@@ -46,8 +46,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 }
 
-#[inline(always)]
-unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
+/// As the method, of `pitch` values of one channel; gives the two sums.
+/// # Safety
+/// Rows hold that many, a multiple of the lanes.
+#[inline(never)]
+pub(crate) unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
     gradient: *const f32,
     to: *mut E,
     streamed: bool,
@@ -66,7 +69,8 @@ unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
             for x in (0..pitch).step_by(L::N) {
                 L::prefetch(from.wrapping_add(x + ahead));
                 let z = E::load::<L>(from.add(x));
-                let (value, slope) = A::value_and_slope(z.fma(scale, shift));
+                let u = z.fma(scale, shift);
+                let (value, slope) = if E::PRODUCTS == Products::Tiles { A::coarse(u) } else { A::value_and_slope(u) };
                 if let Some(values) = values {
                     value.mul(factor).store(values.add(x));
                 }

@@ -22,8 +22,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// From the gradient by a block's normalised values: that by its convolution's weights, and that by the normalised values of the
     /// block before.
     pub(crate) unsafe fn backward(&self, block: usize) -> Option<()> {
-        if E::PRODUCTS != Products::Floats {
-            return self.backward_in_bf16(block);
+        match E::PRODUCTS {
+            Products::Floats => (),
+            Products::Dots => return self.backward_by_dots(block),
+            Products::Tiles => return self.backward_by_tiles(block),
         }
         if block == 0 {
             return self.first_weights();
@@ -99,7 +101,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.pass(items, work, || self.conclude_weights(0, items, &shape, false))
     }
 
-    unsafe fn settle(&self, block: usize) -> Option<()> {
+    pub(crate) unsafe fn settle(&self, block: usize) -> Option<()> {
         let plan = self.plan;
         let work = |index: usize| {
             let item = item(plan.depth(), 1, index);
@@ -123,7 +125,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
 
     /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`.
     #[inline(always)]
-    unsafe fn gradient_row(&self, block: usize, volume: usize, z: usize, y: usize, c: usize, to: *mut f32) -> *const f32 {
+    pub(crate) unsafe fn gradient_row(&self, block: usize, volume: usize, z: usize, y: usize, c: usize, to: *mut f32) -> *const f32 {
         let plan = self.plan;
         let row = self.row(plan.slot(block), volume, z, y).add(c * plan.pitch);
         if self.plan.settles(block) {

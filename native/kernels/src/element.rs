@@ -41,12 +41,7 @@ pub trait Element: Copy {
     /// This machine has the lanes' features.
     #[inline(always)]
     unsafe fn rounded<L: Lanes>(value: L) -> L {
-        if Self::IS_FLOAT {
-            return value;
-        }
-        let mut kept = [const { core::mem::MaybeUninit::<Self>::uninit() }; 16];
-        Self::store(value, kept.as_mut_ptr().cast());
-        Self::load(kept.as_ptr().cast())
+        value
     }
 }
 
@@ -117,5 +112,17 @@ impl<M: Multiplier> Element for Bf16<M> {
     #[inline(always)]
     unsafe fn store<L: Lanes>(value: L, to: *mut Self) {
         value.store_bf16(to.cast());
+    }
+    #[inline(always)]
+    unsafe fn put<L: Lanes>(value: L, to: *mut Self, streamed: bool) {
+        if streamed {
+            value.stream_bf16(to.cast());
+        } else {
+            value.store_bf16(to.cast());
+        }
+    }
+    #[inline(always)]
+    unsafe fn rounded<L: Lanes>(value: L) -> L {
+        value.rounded_bf16()
     }
 }

@@ -7,7 +7,6 @@ use crate::lanes::Lanes;
 pub struct Head<'a> {
     pub channels: usize,
     pub classes: usize,
-    pub width: usize,
     pub pitch: usize,
     pub weights: &'a [f32],
     pub biases: &'a [f32],
@@ -73,7 +72,7 @@ impl Head<'_> {
     }
 
     /// loss (pitch) = every voxel's share of the loss before the division; slopes (K, pitch) = gradient of the loss by the
-    /// logits, or nothing for the loss alone. Both zero beyond the width. `truth` and `largest` (pitch) are floats.
+    /// logits, or nothing for the loss alone. `truth` and `largest` (pitch) are floats.
     /// # Safety
     /// As `logits`.
     #[inline(never)]
@@ -131,12 +130,6 @@ impl Head<'_> {
                         }
                     }
                     x += L::N;
-                }
-                for x in self.width..self.pitch {
-                    *loss.add(x) = 0.0;
-                    for k in 0..if with_slopes { classes } else { 0 } {
-                        *slopes.add(k * self.pitch + x) = 0.0;
-                    }
                 }
             },
         )

@@ -21,29 +21,45 @@ fn links_per_item(depth: usize) -> usize {
     }
 }
 
-fn chain(depth: usize, dilation: usize, residue: usize) -> usize {
-    (depth - residue).div_ceil(dilation)
-}
-
 pub fn items_per_volume(depth: usize, dilation: usize) -> usize {
-    let size = links_per_item(depth);
-    (0..dilation.min(depth)).map(|residue| chain(depth, dilation, residue).div_ceil(size)).sum()
+    Cut { depth, dilation, links: links_per_item(depth) }.items()
 }
 
 pub fn item(depth: usize, dilation: usize, index: usize) -> Item {
-    let size = links_per_item(depth);
-    let each = items_per_volume(depth, dilation);
-    let (volume, mut index) = (index / each, index % each);
-    let mut residue = 0;
-    loop {
-        let links = chain(depth, dilation, residue);
-        let pieces = links.div_ceil(size);
-        if index < pieces {
-            let first = index * size;
-            return Item { volume, residue, first, end: (first + size).min(links), links };
+    Cut { depth, dilation, links: links_per_item(depth) }.item(index)
+}
+
+/// Chains, cut into items of so many links.
+pub struct Cut {
+    pub depth: usize,
+    pub dilation: usize,
+    pub links: usize,
+}
+
+impl Cut {
+    fn chain(&self, residue: usize) -> usize {
+        (self.depth - residue).div_ceil(self.dilation)
+    }
+
+    /// Of a volume.
+    pub fn items(&self) -> usize {
+        (0..self.dilation.min(self.depth)).map(|residue| self.chain(residue).div_ceil(self.links)).sum()
+    }
+
+    pub fn item(&self, index: usize) -> Item {
+        let each = self.items();
+        let (volume, mut index) = (index / each, index % each);
+        let mut residue = 0;
+        loop {
+            let links = self.chain(residue);
+            let pieces = links.div_ceil(self.links);
+            if index < pieces {
+                let first = index * self.links;
+                return Item { volume, residue, first, end: (first + self.links).min(links), links };
+            }
+            index -= pieces;
+            residue += 1;
         }
-        index -= pieces;
-        residue += 1;
     }
 }
 

@@ -35,6 +35,37 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn prefetch<T>(_from: *const T) {}
     fn splat(value: f32) -> Self;
+    /// to = sixteen words `from`, moved `by` places to the front, or to the back if it is negative, zero where none come; the halves
+    /// of each swapped if `swap` says so.
+    /// # Safety
+    /// Both hold sixteen words; as `enter`.
+    #[inline(always)]
+    unsafe fn slide(from: *const u32, to: *mut u32, by: isize, swap: bool) {
+        let words: [u32; 16] = core::array::from_fn(|i| (*from.add(i)).rotate_left(if swap { 16 } else { 0 }));
+        for i in 0..16 {
+            *to.offset(i) = if (0..16).contains(&(i + by)) { words[(i + by) as usize] } else { 0 };
+        }
+    }
+    /// to = sixteen words: the lower halves of `low`, the upper halves of `high`.
+    /// # Safety
+    /// All hold sixteen words; as `enter`.
+    #[inline(always)]
+    unsafe fn blend_halves(low: *const u32, high: *const u32, to: *mut u32) {
+        for i in 0..16 {
+            *to.add(i) = *low.add(i) & 0xffff | *high.add(i) & 0xffff_0000;
+        }
+    }
+    /// to[stride * i + r] = row r's i-th word, of four rows of sixteen.
+    /// # Safety
+    /// The memory is that large; as `enter`.
+    #[inline(always)]
+    unsafe fn columns_of_four(rows: [*const u32; 4], to: *mut u32, stride: usize) {
+        for i in 0..16 {
+            for r in 0..4 {
+                *to.add(stride * i + r) = *rows[r].add(i);
+            }
+        }
+    }
 
     /// Words of two bf16, rounded by `bf16::narrow`: self below, `upper` above.
     /// # Safety
@@ -87,6 +118,23 @@ pub trait Lanes: Copy {
         }
     }
 
+    /// `store_bf16`, past the caches as `stream`.
+    /// # Safety
+    /// As `store_bf16`; `to` is a multiple of the bytes stored.
+    #[inline(always)]
+    unsafe fn stream_bf16(self, to: *mut u16) {
+        self.store_bf16(to);
+    }
+    /// A value as it is after `store_bf16` and `load_bf16`.
+    /// # Safety
+    /// As `enter`.
+    #[inline(always)]
+    unsafe fn rounded_bf16(self) -> Self {
+        let mut halves = [0u16; MOST_LANES];
+        self.store_bf16(halves.as_mut_ptr());
+        Self::load_bf16(halves.as_ptr())
+    }
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
@@ -113,6 +161,12 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn times_power(self, power: Self) -> Self {
         self.mul(power.max(Self::splat(-126.0)).exp2_integer())
+    }
+    /// (f, n) with self = f + n, n whole and f in [0, 1]; n is for `times_power` alone.
+    #[inline(always)]
+    fn fraction_and_power(self) -> (Self, Self) {
+        let whole = self.sub(Self::splat(0.5)).round();
+        (self.sub(whole), whole)
     }
     /// (m, e) with self = m * 2^e and m in [0.5, 1), for normal positive numbers.
     fn split_exponent(self) -> (Self, Self);

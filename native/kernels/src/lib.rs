@@ -26,6 +26,7 @@ pub mod lanes;
 mod line;
 mod math;
 mod normalise;
+pub(crate) mod places;
 pub mod plan;
 pub mod request;
 mod ring;

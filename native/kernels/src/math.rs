@@ -18,6 +18,18 @@ pub fn exp<L: Lanes>(x: L) -> L {
     p.fma(f, L::splat(1.0)).times_power(n)
 }
 
+/// e^x within 4e-6 of it, 1 at 0 and without a step anywhere: where the result is rounded to bf16.
+#[inline(always)]
+pub fn exp_coarse<L: Lanes>(x: L) -> L {
+    let (f, n) = x.mul(L::splat(core::f32::consts::LOG2_E)).fraction_and_power();
+    // 2^f for f in [0, 1] with the least relative error, exact at both ends.
+    let p = L::splat(1.355_574e-2);
+    let p = p.fma(f, L::splat(5.203_238e-2));
+    let p = p.fma(f, L::splat(2.413_797_6e-1));
+    let p = p.fma(f, L::splat(6.930_321e-1));
+    p.fma(f, L::splat(1.0)).times_power(n)
+}
+
 /// The natural logarithm of normal positive numbers; not a number stays so.
 #[inline(always)]
 pub fn ln<L: Lanes>(x: L) -> L {
@@ -63,13 +75,21 @@ pub fn erf<L: Lanes>(x: L) -> L {
     x.mul(p).div(q)
 }
 
-pub trait Activation {
+pub trait Activation: Copy {
     fn value<L: Lanes>(u: L) -> L;
     fn value_and_slope<L: Lanes>(u: L) -> (L, L);
+    /// `value_and_slope`, where both are rounded to bf16 soon.
+    #[inline(always)]
+    fn coarse<L: Lanes>(u: L) -> (L, L) {
+        Self::value_and_slope(u)
+    }
 }
 
+#[derive(Clone, Copy)]
 pub struct Elu;
+#[derive(Clone, Copy)]
 pub struct Relu;
+#[derive(Clone, Copy)]
 pub struct Gelu;
 
 impl Activation for Elu {
@@ -81,6 +101,12 @@ impl Activation for Elu {
     fn value_and_slope<L: Lanes>(u: L) -> (L, L) {
         let zero = L::splat(0.0);
         let slope = exp(u.min(zero));
+        (u.max(zero).add(slope.sub(L::splat(1.0))), slope)
+    }
+    #[inline(always)]
+    fn coarse<L: Lanes>(u: L) -> (L, L) {
+        let zero = L::splat(0.0);
+        let slope = exp_coarse(u.min(zero));
         (u.max(zero).add(slope.sub(L::splat(1.0))), slope)
     }
 }
@@ -131,6 +157,15 @@ mod tests {
             let expected = f64::from(x).exp();
             let error = (scalar(exp, x) - expected).abs() / expected.max(1.0);
             assert!(error < if x > 0.0 { 1e-5 } else { 1.5e-7 }, "exp({x}): {error}");
+        }
+        for i in -8600..=0 {
+            let x = i as f32 / 100.0;
+            let expected = f64::from(x).exp();
+            assert!((scalar(exp_coarse, x) / expected - 1.0).abs() < if x > -85.0 { 1e-5 } else { 1e-4 }, "exp_coarse({x})");
+        }
+        for x in [0.0f32, -1e-3, -1e-2] {
+            let expected = f64::from(x).exp_m1();
+            assert!((scalar(exp_coarse, x) - 1.0 - expected).abs() <= 1e-3 * expected.abs() + 1e-7, "exp_coarse({x}) - 1");
         }
         for i in 1..20000 {
             let x = 1.0 + i as f32 / 150.0;

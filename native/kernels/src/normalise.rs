@@ -2,11 +2,10 @@
 
 use crate::coefficients::{moments, normalised, plain};
 use crate::element::Element;
-use crate::items::items_per_volume;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::plan::Region;
-use crate::request::{BATCH_NORM, NO_NORM};
+use crate::request::{BATCH_NORM, INSTANCE_NORM, NO_NORM};
 use crate::run::Program;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
@@ -52,10 +51,18 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
     }
 
-    pub(crate) unsafe fn set_batch_coefficients(&self, block: usize) {
+    /// From the sums over `items` that `keep_measured` makes.
+    pub(crate) unsafe fn set_measured_coefficients(&self, block: usize, items: usize) {
+        if self.plan.request.normalization == INSTANCE_NORM {
+            self.set_instance_coefficients(block, items);
+        } else {
+            self.set_batch_coefficients(block, items);
+        }
+    }
+
+    unsafe fn set_batch_coefficients(&self, block: usize, items: usize) {
         let (plan, at) = (self.plan, self.plan.block_parameters(block));
         let value = |index: usize| f64::from(*self.parameters().add(index));
-        let items = self.items(plan.dilation(block));
         for c in 0..plan.channels() {
             let (mean, variance) = moments(self.total(items, c), self.total(items, plan.channels() + c), self.samples());
             let bias = at.bias.map_or(0.0, |bias| value(bias + c));
@@ -70,9 +77,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
     }
 
-    pub(crate) unsafe fn set_instance_coefficients(&self, block: usize) {
+    unsafe fn set_instance_coefficients(&self, block: usize, items: usize) {
         let plan = self.plan;
-        let each = items_per_volume(plan.depth(), plan.dilation(block));
+        let each = items / plan.volumes();
         for volume in 0..plan.volumes() {
             for c in 0..plan.channels() {
                 let total = |index: usize| (volume * each..(volume + 1) * each).map(|item| self.partial(item)[index]).sum();

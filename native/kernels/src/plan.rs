@@ -3,7 +3,8 @@
 use crate::bf16::pairs::in_pairs;
 use crate::bf16::ring::scratch_floats;
 use crate::bf16::tiles::block::Block;
-use crate::bf16::tiles::{weight_gradient, TILE};
+use crate::bf16::tiles::layout::{Direction, Layout, DEEP};
+use crate::bf16::tiles::passes::pieces;
 use crate::element::{Element, Products};
 use crate::fours::{in_fours, MIXED, TOGETHER};
 use crate::items::items_per_volume;
@@ -56,6 +57,8 @@ pub struct ThreadMemory {
     pub floats: u64,
     /// Where rows are made before they are narrowed into a ring of bf16.
     pub narrowing: u64,
+    /// What `crate::bf16::tiles::layout` lays out.
+    pub tiles: u64,
     pub sums: u64,
     pub counts: u64,
     pub size: u64,
@@ -76,17 +79,6 @@ pub struct Plan {
     pub products: Products,
     /// Words of a block's weights in one direction, by tiles.
     pub tile_words: usize,
-    /// Floats of a thread's sums of products.
-    pub sums: usize,
-}
-
-/// Floats, of a thread but for the words of weights.
-#[derive(Default)]
-struct TileMemory {
-    words: usize,
-    ring: usize,
-    scratch: usize,
-    sums: usize,
 }
 
 /// Smaller tensors are stored through the caches.
@@ -129,28 +121,29 @@ impl Plan {
     pub const EMPTY: Self = Self {
         request: Request::EMPTY,
         at: [0; REGIONS],
-        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, narrowing: 0, sums: 0, counts: 0, size: 0 },
+        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, narrowing: 0, tiles: 0, sums: 0, counts: 0, size: 0 },
         pitch: 0,
         partial: 0,
         element: 4,
         tensors: 0,
         products: Products::Floats,
         tile_words: 0,
-        sums: 0,
     };
 
     pub fn new<L: Lanes, E: Element>(request: &Request, start: u64) -> Self {
         let mut plan = Self { request: *request, ..Self::EMPTY };
         plan.products = E::PRODUCTS;
+        let tiled = plan.products == Products::Tiles;
+        plan.pitch = plan.width().next_multiple_of(if tiled { DEEP } else { 2 * L::N });
         let p = &plan;
         let (channels, classes, blocks) = (p.channels() as u64, p.classes() as u64, p.blocks() as u64);
         let (volumes, threads) = (u64::from(request.volumes), u64::from(request.threads));
         let scored = request.mode != FORWARD;
         let train = request.mode == TRAIN;
-        let pitch = p.width().next_multiple_of(2 * L::N);
+        let pitch = p.pitch;
         let wide = (0..p.blocks()).map(|block| p.dilation(block)).max().unwrap_or(1);
-        let items = (0..p.blocks()).map(|block| items_per_volume(p.depth(), p.dilation(block))).max().unwrap_or(1);
-        let items = items.max(items_per_volume(p.depth(), 1)) as u64 * volumes;
+        let items = (0..p.blocks()).map(|block| p.items(block)).max().unwrap_or(1);
+        let items = items.max(p.volumes() * items_per_volume(p.depth(), 1)) as u64;
 
         let convolution = channels * (channels * 54 + 2);
         let head = classes * (channels + 1) + 1 + 2 * channels;
@@ -164,35 +157,27 @@ impl Plan {
         let ring = (0..p.blocks()).map(|block| p.ring_floats(block, pitch)).max().unwrap_or(0);
         // Of a convolution: the rows that become a line of mixed planes, a row that is not there, and what `Rows` lists.
         let own_rows = Rows::new(p.channels(), 1).end as u64;
-        let tiled = E::PRODUCTS == Products::Tiles;
-        let tiles = if tiled { p.tile_memory(pitch) } else { TileMemory::default() };
-        let ring = ring.max(tiles.ring);
-        let sum = if tiled { tiles.sums } else { L::N * 54 * p.channels() * p.channels() };
-        let narrowing = match E::PRODUCTS {
-            Products::Floats => 0,
-            Products::Dots => scratch_floats(pitch, wide),
-            Products::Tiles => tiles.scratch,
-        };
+        let (tiles, words) = if tiled { (Layout::most_bytes(p), p.most_tile_words()) } else { (0, 0) };
+        let narrowing = if E::PRODUCTS == Products::Dots { scratch_floats(pitch, wide) } else { 0 };
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
             at += bytes.next_multiple_of(64);
             offset
         };
-        let ring = take(4 * (ring as u64 + 2 * wide as u64));
+        let ring = take(if tiled { 0 } else { 4 * (ring as u64 + 2 * wide as u64) });
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(own_rows));
         let floats = take(4 * TOGETHER as u64 * pitch as u64 * channels);
         let narrowing = take(4 * narrowing as u64);
-        let sums = take(if train { 4 * sum as u64 } else { 0 });
+        let tiles = take(tiles as u64);
+        let sums = take(if train && !tiled { 4 * L::N as u64 * 54 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
-        plan.thread = ThreadMemory { ring, rows, floats, narrowing, sums, counts, size };
+        plan.thread = ThreadMemory { ring, rows, floats, narrowing, tiles, sums, counts, size };
 
         let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
-        plan.pitch = pitch;
         plan.partial = partial as usize;
-        plan.sums = sum;
-        plan.tile_words = tiles.words;
+        plan.tile_words = words;
         plan.element = size_of::<E>();
         plan.tensors = outputs + if train { plan.gradient_tensors() } else { 0 };
         let tensor = plan.tensor_bytes();
@@ -206,7 +191,7 @@ impl Plan {
             plan.at[region as usize] = at;
             at += bytes.next_multiple_of(64);
         };
-        take(Region::Packed, (16 * parameters).max(8 * blocks * tiles.words as u64));
+        take(Region::Packed, (16 * parameters).max(8 * blocks * words as u64));
         take(Region::Coefficients, 32 * volumes * blocks * channels);
         take(Region::Partials, 8 * partial * items);
         take(Region::Threads, threads * size);
@@ -297,23 +282,17 @@ impl Plan {
     pub fn in_pairs(&self, block: usize) -> bool {
         self.products == Products::Dots && in_pairs(self.depth(), self.dilation(block))
     }
-    /// The most that a block's convolutions by tiles take.
-    fn tile_memory(&self, pitch: usize) -> TileMemory {
-        let (width, height, channels) = (self.width(), self.height(), self.channels());
-        let mut most = TileMemory::default();
-        for block in 0..self.blocks() {
-            let (inputs, dilation) = (self.inputs(block), self.dilation(block));
-            for tiled in [Block::new(inputs, channels), Block::new(channels, inputs)] {
-                let results = tiled.ms(width, dilation) * tiled.ns * TILE;
-                most.words = most.words.max(tiled.words());
-                most.ring = most.ring.max(3 * height * tiled.row(width, dilation) / 2);
-                most.scratch = most.scratch.max(pitch + results);
-            }
-            most.ring = most.ring.max(weight_gradient::ring(height, width, dilation, inputs).div_ceil(2));
-            most.scratch = most.scratch.max(pitch + weight_gradient::gradient_words(width, channels));
-            most.sums = most.sums.max(weight_gradient::sums(inputs, channels));
+    /// Words of a block's weights by tiles.
+    fn most_tile_words(&self) -> usize {
+        let words = |block| Block::new(self.inputs(block), self.channels()).words();
+        (0..self.blocks()).map(words).max().unwrap_or(0)
+    }
+    /// Items of the passes over a block.
+    fn items(&self, block: usize) -> usize {
+        if self.products == Products::Tiles {
+            return pieces(self, block, Direction::Forward).max(pieces(self, block, Direction::Backward));
         }
-        most
+        self.volumes() * items_per_volume(self.depth(), self.dilation(block))
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
         let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));

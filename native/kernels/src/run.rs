@@ -108,9 +108,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
 
     /// Block's convolution of the activated output of the one before; `first`: its statistics and coefficients as well.
     pub(crate) unsafe fn forward(&self, block: usize, first: bool) -> Option<()> {
+        if E::PRODUCTS == Products::Tiles {
+            return self.forward_by_tiles(block, first);
+        }
         let plan = self.plan;
-        let normalization = plan.request.normalization;
-        let measured = first && (normalization == INSTANCE_NORM || (normalization == BATCH_NORM && plan.request.mode == TRAIN));
+        let measured = first && self.measures();
         let channels = plan.channels();
         let shape = self.shape(block, plan.inputs(block), channels);
         let weights = self.packed(block, false);
@@ -131,34 +133,46 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 }
             });
         };
-        self.pass(self.items(plan.dilation(block)), work, || {
-            if measured && normalization == INSTANCE_NORM {
-                self.set_instance_coefficients(block);
-            } else if measured {
-                self.set_batch_coefficients(block);
+        let items = self.items(plan.dilation(block));
+        self.pass(items, work, || {
+            if measured {
+                self.set_measured_coefficients(block, items);
             }
         })
     }
 
+    /// Whether coefficients follow from statistics of the batch.
+    pub(crate) fn measures(&self) -> bool {
+        let request = &self.plan.request;
+        request.normalization == INSTANCE_NORM || (request.normalization == BATCH_NORM && request.mode == TRAIN)
+    }
+
     /// `keep`; sums (2, C) += the sums of the row (C, pitch) as the tensor holds it, and of its squares.
-    #[inline(never)]
     unsafe fn keep_measured(&self, floats: *const f32, row: *mut E, sums: &mut [f64]) {
+        let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
+        for c in 0..channels {
+            let (sum, squares) = self.keep_channel(floats.add(c * pitch), row.add(c * pitch));
+            sums[c] += sum;
+            sums[channels + c] += squares;
+        }
+    }
+
+    /// Stores a channel of a row in a tensor; the sums of it as the tensor holds it, and of its squares.
+    #[inline(never)]
+    pub(crate) unsafe fn keep_channel(&self, floats: *const f32, to: *mut E) -> (f64, f64) {
+        let (pitch, streamed) = (self.plan.pitch, self.plan.streams());
         L::enter(
             #[inline(always)]
-            || {
-                let (channels, pitch, streamed) = (self.plan.channels(), self.plan.pitch, self.plan.streams());
-                for c in 0..channels {
-                    let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
-                    for x in (0..pitch).step_by(L::N) {
-                        let (at, value) = (c * pitch + x, L::load(floats.add(c * pitch + x)));
-                        E::put(value, row.add(at), streamed);
-                        let value = E::rounded(value);
-                        sum = sum.add(value);
-                        squares = value.fma(value, squares);
-                    }
-                    sums[c] += f64::from(sum.sum());
-                    sums[channels + c] += f64::from(squares.sum());
+            move || {
+                let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
+                for x in (0..pitch).step_by(L::N) {
+                    let value = L::load(floats.add(x));
+                    E::put(value, to.add(x), streamed);
+                    let value = E::rounded(value);
+                    sum = sum.add(value);
+                    squares = value.fma(value, squares);
                 }
+                (f64::from(sum.sum()), f64::from(squares.sum()))
             },
         )
     }
@@ -166,9 +180,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// Sets a row (C, pitch) to zero beyond the width.
     pub(crate) unsafe fn clear_tail(&self, row: *mut f32) {
         for c in 0..self.plan.channels() {
-            for x in self.plan.width()..self.plan.pitch {
-                *row.add(c * self.plan.pitch + x) = 0.0;
-            }
+            self.plan.clear_beyond(row.add(c * self.plan.pitch));
         }
     }
 

@@ -22,7 +22,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let head = Head {
             channels,
             classes,
-            width,
             pitch,
             weights: slice::from_raw_parts(parameters, classes * channels),
             biases: slice::from_raw_parts(parameters.add(classes * channels), classes),
@@ -63,26 +62,28 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     }
                     if mode == FORWARD {
                         let labels = self.at(Region::Labels).add(voxel);
-                        for x in 0..width {
-                            *labels.add(x) = *best.add(x) as u8;
-                        }
+                        plan.places(0..width, |x, place| *labels.add(x) = *best.add(place) as u8);
                         continue;
                     }
                     let labels = self.at(Region::Truth).add(voxel);
                     let counts = &mut self.counts(self.thread)[256..];
-                    for x in 0..width {
+                    plan.places(0..width, |x, place| {
                         let label = *labels.add(x);
-                        *truth.add(x) = f32::from(label);
-                        counts[usize::from(label) * classes + *best.add(x) as usize] += 1;
-                    }
-                    slice::from_raw_parts_mut(truth.add(width), pitch - width).fill(0.0);
+                        *truth.add(place) = f32::from(label);
+                        counts[usize::from(label) * classes + *best.add(place) as usize] += 1;
+                    });
+                    plan.clear_beyond(truth);
                     head.loss::<L>(&loss, logits, largest, truth, losses, slopes, mode == TRAIN);
+                    plan.clear_beyond(losses);
                     let (weight_sums, rest) = partial.split_at_mut(by_weights);
                     let (bias_sums, rest) = rest.split_at_mut(by_biases);
                     rest[0] += f64::from(row_sum::<L>(losses, pitch));
                     if mode == TRAIN {
                         let row = self.row(plan.gradient_slot(last), item.volume, z, y);
                         let gradient = self.floats(0);
+                        for k in 0..classes {
+                            plan.clear_beyond(slopes.add(k * pitch));
+                        }
                         head.backward::<L>(inputs, slopes, gradient, weight_sums, bias_sums);
                         self.through_activation(
                             gradient,
@@ -136,8 +137,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let plan = self.plan;
         let to = self.at(Region::Logits).cast::<f32>();
         for k in 0..plan.classes() {
-            let to = to.add((volume * plan.classes() + k) * plan.voxels() + voxel);
-            core::ptr::copy_nonoverlapping(logits.add(k * plan.pitch), to, plan.width());
+            let (from, to) = (logits.add(k * plan.pitch), to.add((volume * plan.classes() + k) * plan.voxels() + voxel));
+            plan.places(0..plan.width(), |x, place| *to.add(x) = *from.add(place));
         }
     }
 }

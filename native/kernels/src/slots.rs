@@ -48,7 +48,7 @@ impl Plan {
 
     /// Whether one tensor serves for the gradients by all blocks.
     fn shares_gradient(&self) -> bool {
-        self.products != Products::Floats || (!self.keeps_all() && self.element == size_of::<f32>())
+        self.products == Products::Dots || (!self.keeps_all() && self.element == size_of::<f32>())
     }
 
     /// Tensors for gradients, beside those for outputs.

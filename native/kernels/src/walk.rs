@@ -1,6 +1,5 @@
 //! A convolution's way through an item: plane by plane, or by fours of planes.
 
-use crate::bf16::tiles::block::Block;
 use crate::conv::{convolve_four, convolve_row, RowShape};
 use crate::element::{Element, Products};
 use crate::fours::{separate_rows, MIXED, TOGETHER};
@@ -29,10 +28,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 finish(line, to);
             }),
             Products::Dots => self.convolve_by_dots(block, item, weights, shape, source, finish),
-            Products::Tiles => {
-                let shape = Block::new(shape.inputs, shape.outputs);
-                self.convolve_by_tiles(block, item, weights, &shape, source, finish);
-            }
+            Products::Tiles => unreachable!("crate::bf16::tiles::passes has its own walk"),
         }
         L::end_streams();
     }
@@ -212,11 +208,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;
         let image = self.at(Region::Images);
         if plan.request.float_images == 1 {
-            core::ptr::copy_nonoverlapping(image.cast::<f32>().add(first), to, width);
+            plan.places(0..width, |x, place| *to.add(place) = *image.cast::<f32>().add(first + x));
         } else {
-            for x in 0..width {
-                *to.add(x) = f32::from(*image.add(first + x)) / 255.0;
-            }
+            plan.places(0..width, |x, place| *to.add(place) = f32::from(*image.add(first + x)) / 255.0);
         }
         to
     }

@@ -4,11 +4,10 @@
 use crate::activation::through_normalisation;
 use crate::bf16::pairs::mix_gradients;
 use crate::bf16::ring::Layout;
-use crate::bf16::tiles::weight_gradient as by_tiles;
 use crate::bf16::walk::DotTaps;
 use crate::bf16::weight_gradient::weave;
 use crate::conv::{RowShape, TapRow};
-use crate::element::{Element, Products};
+use crate::element::Element;
 use crate::items::{item, Item};
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -21,8 +20,8 @@ const ROWS_A_FLUSH: usize = 8;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// As `backward`. The gradient by the output of the block's convolution takes that output's place.
-    pub(crate) unsafe fn backward_in_bf16(&self, block: usize) -> Option<()> {
-        self.weights_in_bf16(block)?;
+    pub(crate) unsafe fn backward_by_dots(&self, block: usize) -> Option<()> {
+        self.weights_by_dots(block)?;
         if block == 0 {
             return Some(());
         }
@@ -50,7 +49,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.pass(items, work, || self.conclude_normalisation(block - 1, items, 0))
     }
 
-    unsafe fn weights_in_bf16(&self, block: usize) -> Option<()> {
+    unsafe fn weights_by_dots(&self, block: usize) -> Option<()> {
         let plan = self.plan;
         let (channels, inputs) = (plan.channels(), plan.inputs(block));
         let shape = self.shape(block, inputs, channels);
@@ -60,11 +59,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let item = item(plan.depth(), plan.dilation(block), index);
             let products = &mut self.partial(index)[..columns];
             products.fill(0.0);
-            slice::from_raw_parts_mut(vectors, plan.sums).fill(0.0);
-            let mut flush_all = || match E::PRODUCTS {
-                Products::Tiles => by_tiles::flush(vectors, products.as_mut_ptr(), inputs, channels),
-                _ => flush::<L>(vectors, products.as_mut_ptr(), columns),
-            };
+            slice::from_raw_parts_mut(vectors, columns * L::N).fill(0.0);
+            let mut flush_all = || flush::<L>(vectors, products.as_mut_ptr(), columns);
             let mut rows_since = 0;
             let after = || {
                 rows_since = (rows_since + 1) % ROWS_A_FLUSH;
@@ -73,13 +69,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 }
             };
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            match E::PRODUCTS {
-                Products::Tiles => {
-                    let gradient = |z: usize, y: usize| self.settled_row(block, &item, z, y, 0);
-                    self.accumulate_by_tiles(&item, &shape, vectors, source, gradient, after);
-                }
-                _ => self.accumulate_by_dots(block, &item, &shape, source, after),
-            }
+            self.accumulate_by_dots(block, &item, &shape, source, after);
             flush_all();
         };
         let items = self.items(plan.dilation(block));

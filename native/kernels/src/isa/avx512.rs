@@ -26,6 +26,28 @@ unsafe fn as_lanes<const BF16: bool>(mask: __mmask16) -> Registers<BF16> {
     Registers(_mm512_castsi512_ps(_mm512_maskz_set1_epi32(mask, -1)))
 }
 
+impl<const BF16: bool> Registers<BF16> {
+    #[inline(always)]
+    unsafe fn widen(halves: __m256i) -> Self {
+        Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))))
+    }
+    /// As `bf16::narrow`.
+    #[inline(always)]
+    unsafe fn narrow(self) -> __m256i {
+        if BF16 {
+            return core::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0));
+        }
+        let bits = _mm512_castps_si512(self.0);
+        let subnormal = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f80_0000));
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        let rounded = _mm512_mask_and_epi32(rounded, subnormal, bits, _mm512_set1_epi32(i32::MIN));
+        let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+        let rounded = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x0040_0000));
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
+    }
+}
+
 impl<const BF16: bool> Lanes for Registers<BF16> {
     const N: usize = 16;
     const REGISTERS: usize = 32;
@@ -67,8 +89,7 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     }
     #[inline(always)]
     unsafe fn load_bf16(from: *const u16) -> Self {
-        let upper = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())));
-        Self(_mm512_castsi512_ps(upper))
+        Self::widen(_mm256_loadu_si256(from.cast()))
     }
     #[inline(always)]
     unsafe fn pair_bf16(self, upper: Self) -> Self {
@@ -101,18 +122,52 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     }
     #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
-        if BF16 {
-            let narrow = core::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0));
-            return _mm256_storeu_si256(to.cast(), narrow);
+        _mm256_storeu_si256(to.cast(), self.narrow());
+    }
+    #[inline(always)]
+    unsafe fn stream_bf16(self, to: *mut u16) {
+        _mm256_stream_si256(to.cast(), self.narrow());
+    }
+    #[inline(always)]
+    unsafe fn rounded_bf16(self) -> Self {
+        Self::widen(self.narrow())
+    }
+    #[inline(always)]
+    unsafe fn slide(from: *const u32, to: *mut u32, by: isize, swap: bool) {
+        let places = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        let from_places = _mm512_add_epi32(places, _mm512_set1_epi32(by as i32));
+        let there = _mm512_cmplt_epu32_mask(from_places, _mm512_set1_epi32(16));
+        let words = _mm512_maskz_permutexvar_epi32(there, from_places, _mm512_loadu_si512(from.cast()));
+        let words = if swap { _mm512_rol_epi32::<16>(words) } else { words };
+        _mm512_storeu_si512(to.cast(), words);
+    }
+    #[inline(always)]
+    unsafe fn blend_halves(low: *const u32, high: *const u32, to: *mut u32) {
+        let (low, high) = (_mm512_loadu_si512(low.cast()), _mm512_loadu_si512(high.cast()));
+        // Bit by bit: the mask's ones take from `low`.
+        let words = _mm512_ternarylogic_epi32::<0xca>(_mm512_set1_epi32(0xffff), low, high);
+        _mm512_storeu_si512(to.cast(), words);
+    }
+    #[inline(always)]
+    unsafe fn columns_of_four(rows: [*const u32; 4], to: *mut u32, stride: usize) {
+        let (a, b) = (_mm512_loadu_si512(rows[0].cast()), _mm512_loadu_si512(rows[1].cast()));
+        let (c, d) = (_mm512_loadu_si512(rows[2].cast()), _mm512_loadu_si512(rows[3].cast()));
+        let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        // Quarter q of vector i is word 4 q + i of every row.
+        let quarters = [
+            _mm512_unpacklo_epi64(ab_low, cd_low),
+            _mm512_unpackhi_epi64(ab_low, cd_low),
+            _mm512_unpacklo_epi64(ab_high, cd_high),
+            _mm512_unpackhi_epi64(ab_high, cd_high),
+        ];
+        for i in 0..4 {
+            let words = quarters[i];
+            _mm_storeu_si128(to.add(stride * i).cast(), _mm512_extracti32x4_epi32::<0>(words));
+            _mm_storeu_si128(to.add(stride * (4 + i)).cast(), _mm512_extracti32x4_epi32::<1>(words));
+            _mm_storeu_si128(to.add(stride * (8 + i)).cast(), _mm512_extracti32x4_epi32::<2>(words));
+            _mm_storeu_si128(to.add(stride * (12 + i)).cast(), _mm512_extracti32x4_epi32::<3>(words));
         }
-        let bits = _mm512_castps_si512(self.0);
-        let subnormal = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f80_0000));
-        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-        let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-        let rounded = _mm512_mask_and_epi32(rounded, subnormal, bits, _mm512_set1_epi32(i32::MIN));
-        let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
-        let rounded = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x0040_0000));
-        _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded)));
     }
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -176,6 +231,11 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     #[inline(always)]
     fn times_power(self, power: Self) -> Self {
         Self(unsafe { _mm512_scalef_ps(self.0, power.0) })
+    }
+    #[inline(always)]
+    fn fraction_and_power(self) -> (Self, Self) {
+        // `times_power` takes what is whole of it.
+        (Self(unsafe { _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0) }), self)
     }
     #[inline(always)]
     fn split_exponent(self) -> (Self, Self) {

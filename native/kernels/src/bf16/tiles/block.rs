@@ -1,102 +1,88 @@
-//! A row of a convolution as a product of matrices.
+//! A few lines of a convolution as a product of matrices.
 //!
-//! The voxels of a row lie by residue class of the dilation, so that a tap's neighbours are neighbours in memory, each with its
-//! channels beside each other. A block is a few consecutive outputs of a class; a row of A is what one block reads (the outputs'
-//! voxels and one more on either side, all channels), a row of C the block's outputs, all channels. B holds the weights of one (kz, ky),
-//! each output's band of them shifted by a voxel: a Toeplitz matrix. Classes follow each other with a zero voxel between them.
+//! The lines of a plane lie by residue class of the dilation, so that a tap's neighbours are neighbours in memory; a block is a few
+//! consecutive lines of a class. What it reads, its lines and one more on either side, are the rows of B: a row holds two channels
+//! of a line, 16 voxels along x. What it gives, all channels of its lines, are the rows of C. A holds the weights of one (kz, kx), each
+//! output line's band of them shifted by a line: a Toeplitz matrix.
 
 use super::{EDGE, TILE};
 use crate::bf16::narrow;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
     pub inputs: usize,
     pub outputs: usize,
-    /// Outputs of a block.
-    pub length: usize,
-    /// Tiles along k, what a block reads, and along n, what it gives.
+    /// Lines of the output.
+    pub lines: usize,
+    /// Tiles along k, what a block reads, and along m, what it gives.
     pub ks: usize,
-    pub ns: usize,
+    pub ms: usize,
 }
 
 impl Block {
-    /// The length that takes the fewest tile products an output.
+    /// With as many lines as take the fewest tile products a line.
     pub fn new(inputs: usize, outputs: usize) -> Self {
-        let of = |length: usize| {
-            let (ks, ns) = (((length + 2) * inputs).div_ceil(2 * EDGE), (length * outputs).div_ceil(EDGE));
-            Self { inputs, outputs, length, ks, ns }
+        let of = |lines: usize| {
+            let (ks, ms) = (((lines + 2) * slots(inputs)).div_ceil(EDGE), (lines * outputs).div_ceil(EDGE));
+            Self { inputs, outputs, lines, ks, ms }
         };
         let mut best = of(1);
-        for length in 2..=EDGE {
-            let block = of(length);
-            if block.ks * block.ns * best.length < best.ks * best.ns * length {
+        for lines in 2..=EDGE {
+            let block = of(lines);
+            if block.ks * block.ms * best.lines < best.ks * best.ms * lines {
                 best = block;
             }
         }
         best
     }
 
-    /// Words of the weights: (9, ns, ks) tiles.
+    /// Rows of B that meet weights of zero alone.
+    pub fn spare_rows(&self) -> usize {
+        self.ks * EDGE - (self.lines + 2) * slots(self.inputs)
+    }
+
+    /// Words of the weights: (3 kz, 3 kx, ms, ks) tiles.
     pub fn words(&self) -> usize {
-        9 * self.ns * self.ks * TILE
+        9 * self.tap_words()
     }
 
-    /// Where the blocks of a residue class begin, for classes 0..=classes; the last is how many there are.
-    fn blocks_before(&self, class: usize, width: usize, dilation: usize) -> usize {
-        // Classes of the first kind have one voxel more than those of the second.
-        let (long, short) = (width % dilation, width / dilation);
-        let (of_long, of_short) = ((short + 2).div_ceil(self.length), (short + 1).div_ceil(self.length));
-        class.min(long) * of_long + class.saturating_sub(long) * of_short
+    /// Words of the weights of one (kz, kx).
+    pub fn tap_words(&self) -> usize {
+        self.ms * self.ks * TILE
     }
 
-    /// Tiles along m: blocks of a row, sixteen a tile.
-    pub fn ms(&self, width: usize, dilation: usize) -> usize {
-        self.blocks_before(dilation.min(width), width, dilation).div_ceil(EDGE)
-    }
-
-    /// bf16 of a row, with what the last tile reads beyond its blocks.
-    pub fn row(&self, width: usize, dilation: usize) -> usize {
-        ((self.ms(width, dilation) * EDGE - 1) * self.length * self.inputs + 2 * EDGE * self.ks).next_multiple_of(2 * EDGE)
-    }
-
-    /// Every residue class: the first block's number, the first voxel's x, and how many voxels there are.
-    pub fn each_class(&self, width: usize, dilation: usize, mut each: impl FnMut(usize, usize, usize)) {
-        for class in 0..dilation.min(width) {
-            each(self.blocks_before(class, width, dilation), class, (width - class).div_ceil(dilation));
-        }
-    }
-
-    /// to = B of the weights (Co, Ci, 3, 3, 3): as `crate::conv::pack`.
+    /// to = A of the weights (Co, Ci, 3, 3, 3): as `crate::conv::pack`.
     /// # Safety
     /// `from` holds 27 * outputs * inputs floats, `to` `words`.
     pub unsafe fn pack(&self, from: *const f32, to: *mut f32, backward: bool) {
-        let Self { inputs, outputs, length, ks, ns } = *self;
-        let weight = |index: usize, k: usize, n: usize| {
-            let (voxel, input, place, output) = (k / inputs, k % inputs, n / outputs, n % outputs);
-            if place >= length || !(place..place + 3).contains(&voxel) {
+        let Self { inputs, outputs, lines, ks, ms } = *self;
+        let weight = |kz: usize, kx: usize, m: usize, k: usize, odd: usize| {
+            let (line, output) = (m / outputs, m % outputs);
+            let (from_line, input) = (k / slots(inputs), k % slots(inputs) * 2 + odd);
+            if line >= lines || input >= inputs || !(line..line + 3).contains(&from_line) {
                 return 0;
             }
-            let tap = index * 3 + voxel - place;
+            let tap = (kz * 3 + from_line - line) * 3 + kx;
             narrow(*from.add(match backward {
                 true => (input * outputs + output) * 27 + 26 - tap,
                 false => (output * inputs + input) * 27 + tap,
             }))
         };
         let mut next = to.cast::<u32>();
-        for index in 0..9 {
-            for tile_n in 0..ns {
-                for tile_k in 0..ks {
-                    for k in 0..EDGE {
-                        for n in 0..EDGE {
-                            let half = |odd: usize| weight(index, 2 * (tile_k * EDGE + k) + odd, tile_n * EDGE + n);
-                            *next = u32::from(half(1)) << 16 | u32::from(half(0));
-                            next = next.add(1);
-                        }
-                    }
+        for (kz, kx) in (0..9).map(|tap| (tap / 3, tap % 3)) {
+            for (tile_m, tile_k) in (0..ms * ks).map(|tile| (tile / ks, tile % ks)) {
+                for (m, k) in (0..TILE).map(|word| (tile_m * EDGE + word / EDGE, tile_k * EDGE + word % EDGE)) {
+                    *next = u32::from(weight(kz, kx, m, k, 1)) << 16 | u32::from(weight(kz, kx, m, k, 0));
+                    next = next.add(1);
                 }
             }
         }
     }
+}
+
+/// Words of a voxel: two channels each.
+pub fn slots(channels: usize) -> usize {
+    channels.div_ceil(2)
 }
 
 #[cfg(test)]
@@ -104,25 +90,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_voxel_has_a_place_of_its_own_and_zeros_between_classes() {
-        for (width, dilation) in [(1, 1), (7, 2), (37, 5), (48, 16), (5, 64), (256, 16)] {
-            let block = Block::new(5, 5);
-            assert_eq!((block.length, block.ks, block.ns), (3, 1, 1));
-            let mut places = vec![None; block.row(width, dilation) / block.inputs];
-            block.each_class(width, dilation, |first, x, voxels| {
-                for i in 0..voxels {
-                    let place = &mut places[first * block.length + 1 + i];
-                    assert_eq!(*place, None);
-                    *place = Some(x + i * dilation);
+    fn three_lines_of_five_channels_fill_a_tile() {
+        assert_eq!(Block::new(5, 5), Block { inputs: 5, outputs: 5, lines: 3, ks: 1, ms: 1 });
+        assert_eq!(Block::new(1, 5), Block { inputs: 1, outputs: 5, lines: 3, ks: 1, ms: 1 });
+        for (inputs, outputs) in [(1, 1), (15, 15), (21, 21), (30, 30), (64, 64), (64, 1)] {
+            let block = Block::new(inputs, outputs);
+            assert!(block.lines * outputs <= block.ms * EDGE && (block.lines + 2) * slots(inputs) <= block.ks * EDGE);
+        }
+    }
+
+    #[test]
+    fn a_product_of_the_matrices_is_the_convolution_of_a_column() {
+        // Small whole numbers: no sum is rounded.
+        let (inputs, outputs) = (3, 4);
+        let weights: Vec<f32> = (0..27 * inputs * outputs).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+        let value = |kz: usize, line: usize, kx: usize, input: usize| ((kz * 5 + line * 3 + kx * 2 + input) % 7) as f32 - 3.0;
+        for backward in [false, true] {
+            let block = Block::new(inputs, outputs);
+            let mut packed = vec![0.0f32; block.words()];
+            unsafe { block.pack(weights.as_ptr(), packed.as_mut_ptr(), backward) };
+            for (line, output) in (0..block.lines * outputs).map(|m| (m / outputs, m % outputs)) {
+                let (mut found, mut expected) = (0.0, 0.0);
+                for (kz, kx) in (0..9).map(|tap| (tap / 3, tap % 3)) {
+                    let m = line * outputs + output;
+                    for k in 0..(block.lines + 2) * slots(inputs) {
+                        let tile = (m / EDGE) * block.ks + k / EDGE;
+                        let word = packed[(kz * 3 + kx) * block.tap_words() + tile * TILE + m % EDGE * EDGE + k % EDGE].to_bits();
+                        for (odd, half) in [word as u16, (word >> 16) as u16].into_iter().enumerate() {
+                            let input = k % slots(inputs) * 2 + odd;
+                            found += crate::bf16::widen(half) * value(kz, k / slots(inputs), kx, input);
+                        }
+                    }
+                    for (ky, input) in (0..3 * inputs).map(|i| (i / inputs, i % inputs)) {
+                        let tap = (kz * 3 + ky) * 3 + kx;
+                        let at = if backward { (input * outputs + output) * 27 + 26 - tap } else { (output * inputs + input) * 27 + tap };
+                        expected += weights[at] * value(kz, line + ky, kx, input);
+                    }
                 }
-                assert!(first + voxels.div_ceil(block.length) <= block.ms(width, dilation) * EDGE);
-            });
-            assert_eq!(places.iter().flatten().count(), width);
-            for at in 1..places.len() {
-                if let Some(x) = places[at] {
-                    assert_eq!(places[at - 1], x.checked_sub(dilation), "what lies before is the tap's neighbour, or zero");
-                    assert_eq!(places[at + 1], Some(x + dilation).filter(|&x| x < width), "and so what lies behind");
-                }
+                assert_eq!(found, expected, "line {line}, output {output}, backward {backward}");
             }
         }
     }

@@ -1,143 +1,177 @@
-//! The convolution of an item's planes by tiles.
+//! The convolution of a block of lines by tiles.
 
-use super::block::Block;
+use super::layout::Layout;
+use super::ring::TileRing;
 use super::{Tiles, EDGE, TILE};
-use crate::bf16::narrow;
-use crate::element::Element;
-use crate::fours::TOGETHER;
-use crate::items::Item;
-use crate::lanes::Lanes;
-use crate::line::Line;
-use crate::math::Activation;
-use crate::run::Program;
-use core::slice;
 
-impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
-    /// As `convolve`, by tiles: three neighbouring planes of a chain in a ring, a line of which is A.
-    pub(crate) unsafe fn convolve_by_tiles(
-        &self,
-        block: usize,
-        item: &Item,
-        weights: *const f32,
-        shape: &Block,
-        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
-    ) {
-        let plan = self.plan;
-        let (width, height, dilation) = (plan.width(), plan.height(), plan.dilation(block));
-        let (row, ms) = (shape.row(width, dilation), shape.ms(width, dilation));
-        let ring = self.thread_memory(plan.thread.ring).cast::<u16>();
-        let line = |link: usize, y: usize| ring.add((link % 3 * height + y) * row);
-        let scratch = self.thread_memory(plan.thread.narrowing);
-        let results = scratch.add(plan.pitch);
-        let to = core::array::from_fn(|i| self.floats(i));
-        slice::from_raw_parts_mut(ring, 3 * height * row).fill(0);
-        let mut tiles = E::Tiles::begin();
-        let mut filled = item.first.saturating_sub(1);
-        for j in item.first..item.end {
-            while filled < (j + 2).min(item.links) {
-                for y in 0..height {
-                    for c in 0..shape.inputs {
-                        weave(source(filled, y, c, scratch), line(filled, y).add(c), shape, width, dilation);
-                    }
-                }
-                filled += 1;
-            }
-            if self.team.cancelled() {
-                break;
-            }
-            for y in 0..height {
-                let (mut rows, mut count) = ([(ring.cast_const(), weights); 9], 0);
-                for index in 0..9 {
-                    let (link, at) = ((j + index / 3).wrapping_sub(1), (y + index % 3 * dilation).wrapping_sub(dilation));
-                    if link < item.links && at < height {
-                        rows[count] = (line(link, at).cast_const(), weights.add(index * shape.ns * shape.ks * TILE));
-                        count += 1;
-                    }
-                }
-                let mut m = 0;
-                while m < ms {
-                    // Four tiles of A share a load of B where there are so many.
-                    if m + 4 <= ms {
-                        multiply::<E::Tiles, 4>(&mut tiles, &rows[..count], m, results, shape);
-                        m += 4;
-                    } else {
-                        multiply::<E::Tiles, 1>(&mut tiles, &rows[..count], m, results, shape);
-                        m += 1;
-                    }
-                }
-                let z = item.residue + j * dilation;
-                unweave(results, to[0], shape, width, dilation, plan.pitch);
-                finish(&Line::new(z, dilation, 1, y, false), to);
-            }
+/// What one kz multiplies: the first of a block's rows, and the weights of its three kx.
+#[derive(Clone, Copy)]
+struct Tap {
+    rows: *const u32,
+    weights: *const f32,
+}
+
+/// Calls of `meanwhile` in a convolution of a block by `links` planes.
+pub fn pauses(layout: &Layout, links: usize) -> usize {
+    let vectors = 2 * layout.steps;
+    let chain = chain(vectors, layout.runs.dilation);
+    (vectors / chain).div_ceil(4 / chain) * layout.block.ms * layout.block.ks * links * PAUSES
+}
+
+/// In a tap.
+const PAUSES: usize = 3;
+
+/// results (ms * 16, pitch) = the convolution of the block whose first line is `line` of the run, of plane `link` of a chain of `links`.
+/// `weights` as `Block::pack` has them. The unit works on while `meanwhile` does a little of something else.
+/// # Safety
+/// The ring holds the plane and its neighbours; `results` holds that many floats.
+#[inline(always)]
+pub unsafe fn convolve<T: Tiles>(
+    tiles: &mut T,
+    layout: &Layout,
+    ring: &TileRing,
+    (link, links): (usize, usize),
+    line: usize,
+    weights: *const f32,
+    results: *mut f32,
+    meanwhile: &mut impl FnMut(),
+) {
+    let (mut taps, mut count) = ([Tap { rows: core::ptr::null(), weights }; 3], 0);
+    for kz in 0..3 {
+        let from = (link + kz).wrapping_sub(1);
+        if from < links {
+            taps[count] = Tap { rows: ring.words(from, line), weights: weights.add(3 * kz * layout.block.tap_words()) };
+            count += 1;
         }
-        tiles.end();
+    }
+    match chain(2 * layout.steps, layout.runs.dilation) {
+        4 => multiply_all::<T, 4>(tiles, &taps[..count], layout, results, meanwhile),
+        2 => multiply_all::<T, 2>(tiles, &taps[..count], layout, results, meanwhile),
+        _ => multiply_all::<T, 1>(tiles, &taps[..count], layout, results, meanwhile),
     }
 }
 
-/// A channel of a row of floats, as bf16, into its places in a line of the ring.
-#[inline(never)]
-unsafe fn weave(from: *const f32, to: *mut u16, shape: &Block, width: usize, dilation: usize) {
-    shape.each_class(width, dilation, |first, x, voxels| {
-        let to = to.add((first * shape.length + 1) * shape.inputs);
-        for i in 0..voxels {
-            *to.add(i * shape.inputs) = narrow(*from.add(x + i * dilation));
-        }
-    });
+/// How many vectors, each a dilation after the other, are computed together. Then rows of B that are loaded serve up to three kx.
+fn chain(vectors: usize, dilation: usize) -> usize {
+    [4, 2].into_iter().find(|length| vectors / (length * dilation) * length * dilation == vectors).unwrap_or(1)
 }
 
-/// The results of a row's blocks, (blocks, ns * 16) floats, into its channels' rows.
+/// All vectors of a block's lines, four at a time: as many chains of that length.
 #[inline(never)]
-unsafe fn unweave(results: *const f32, to: *mut f32, shape: &Block, width: usize, dilation: usize, pitch: usize) {
-    shape.each_class(width, dilation, |first, x, voxels| {
-        for i in 0..voxels {
-            let (block, place) = (first + i / shape.length, i % shape.length);
-            let from = results.add(block * shape.ns * EDGE + place * shape.outputs);
-            for c in 0..shape.outputs {
-                *to.add(c * pitch + x + i * dilation) = *from.add(c);
-            }
-        }
-    });
-}
-
-/// results = the sum over tap rows of their blocks, tiles m to m + M, times their weights.
-#[inline(never)]
-unsafe fn multiply<T: Tiles, const M: usize>(
+unsafe fn multiply_all<T: Tiles, const CHAIN: usize>(
     tiles: &mut T,
-    rows: &[(*const u16, *const f32)],
-    m: usize,
+    taps: &[Tap],
+    layout: &Layout,
     results: *mut f32,
-    shape: &Block,
+    meanwhile: &mut impl FnMut(),
 ) {
-    let stride = 2 * shape.length * shape.inputs;
-    for n in 0..shape.ns {
+    let dilation = layout.runs.dilation;
+    let chains = 2 * layout.steps / CHAIN;
+    for first in (0..chains).step_by(4 / CHAIN) {
+        // Where there are fewer, the last is computed again.
+        let start = |i: usize| {
+            let chain = (first + i).min(chains - 1);
+            (chain / dilation * CHAIN * dilation + chain % dilation) * EDGE
+        };
+        multiply::<T, CHAIN>(tiles, taps, core::array::from_fn(start), layout, results, meanwhile);
+    }
+}
+
+/// results (ms * 16, pitch) = the sum over taps of their weights times their rows: chains of vectors, each a dilation after the other.
+/// Rows of B at an odd multiple of four bytes would take six times as long to load: so neighbours along x lie vectors apart.
+#[inline(always)]
+unsafe fn multiply<T: Tiles, const CHAIN: usize>(
+    tiles: &mut T,
+    taps: &[Tap],
+    starts: [usize; 4],
+    layout: &Layout,
+    results: *mut f32,
+    meanwhile: &mut impl FnMut(),
+) {
+    let pitch = 2 * layout.steps * EDGE;
+    let (block, row, apart) = (&layout.block, 4 * layout.word_pitch, layout.runs.dilation * EDGE);
+    for m in 0..block.ms {
         tiles.zero::<0>();
         tiles.zero::<1>();
         tiles.zero::<2>();
         tiles.zero::<3>();
-        for &(from, weights) in rows {
-            for k in 0..shape.ks {
-                tiles.load::<4>(weights.add((n * shape.ks + k) * TILE).cast(), 4 * EDGE);
-                let a = |i: usize| from.cast::<u8>().add((m + i) * EDGE * stride + 64 * k);
-                tiles.load::<5>(a(0), stride);
-                tiles.dot::<0, 5, 4>();
-                if M == 4 {
-                    tiles.load::<6>(a(1), stride);
-                    tiles.dot::<1, 6, 4>();
-                    tiles.load::<7>(a(2), stride);
-                    tiles.dot::<2, 7, 4>();
-                    tiles.load::<5>(a(3), stride);
-                    tiles.dot::<3, 5, 4>();
+        for tap in taps {
+            for k in 0..block.ks {
+                let a = |kx: usize| tap.weights.add(kx * block.tap_words() + (m * block.ks + k) * TILE).cast::<u8>();
+                let b = |chain: usize, i: usize| tap.rows.add(k * EDGE * layout.word_pitch + starts[chain] + i * apart).sub(apart).cast::<u8>();
+                tiles.load::<4>(a(0), 4 * EDGE);
+                tiles.load::<5>(a(1), 4 * EDGE);
+                tiles.load::<6>(a(2), 4 * EDGE);
+                if CHAIN == 4 {
+                    tiles.load::<7>(b(0, 0), row);
+                    tiles.dot::<0, 4, 7>();
+                    tiles.load::<7>(b(0, 1), row);
+                    tiles.dot::<1, 4, 7>();
+                    tiles.dot::<0, 5, 7>();
+                    meanwhile();
+                    tiles.load::<7>(b(0, 2), row);
+                    tiles.dot::<2, 4, 7>();
+                    tiles.dot::<1, 5, 7>();
+                    tiles.dot::<0, 6, 7>();
+                    meanwhile();
+                    tiles.load::<7>(b(0, 3), row);
+                    tiles.dot::<3, 4, 7>();
+                    tiles.dot::<2, 5, 7>();
+                    tiles.dot::<1, 6, 7>();
+                    meanwhile();
+                    tiles.load::<7>(b(0, 4), row);
+                    tiles.dot::<3, 5, 7>();
+                    tiles.dot::<2, 6, 7>();
+                    tiles.load::<7>(b(0, 5), row);
+                    tiles.dot::<3, 6, 7>();
+                } else if CHAIN == 2 {
+                    tiles.load::<7>(b(0, 0), row);
+                    tiles.dot::<0, 4, 7>();
+                    tiles.load::<7>(b(1, 0), row);
+                    tiles.dot::<2, 4, 7>();
+                    tiles.load::<7>(b(0, 1), row);
+                    tiles.dot::<1, 4, 7>();
+                    tiles.dot::<0, 5, 7>();
+                    meanwhile();
+                    tiles.load::<7>(b(1, 1), row);
+                    tiles.dot::<3, 4, 7>();
+                    tiles.dot::<2, 5, 7>();
+                    meanwhile();
+                    tiles.load::<7>(b(0, 2), row);
+                    tiles.dot::<1, 5, 7>();
+                    tiles.dot::<0, 6, 7>();
+                    tiles.load::<7>(b(1, 2), row);
+                    tiles.dot::<3, 5, 7>();
+                    tiles.dot::<2, 6, 7>();
+                    meanwhile();
+                    tiles.load::<7>(b(0, 3), row);
+                    tiles.dot::<1, 6, 7>();
+                    tiles.load::<7>(b(1, 3), row);
+                    tiles.dot::<3, 6, 7>();
+                } else {
+                    macro_rules! tap {
+                        ($kx:expr, $a:expr) => {
+                            tiles.load::<7>(b(0, $kx), row);
+                            tiles.dot::<0, $a, 7>();
+                            tiles.load::<7>(b(1, $kx), row);
+                            tiles.dot::<1, $a, 7>();
+                            tiles.load::<7>(b(2, $kx), row);
+                            tiles.dot::<2, $a, 7>();
+                            tiles.load::<7>(b(3, $kx), row);
+                            tiles.dot::<3, $a, 7>();
+                            meanwhile();
+                        };
+                    }
+                    tap!(0, 4);
+                    tap!(1, 5);
+                    tap!(2, 6);
                 }
             }
         }
-        let to = |i: usize| results.add(((m + i) * EDGE * shape.ns + n) * EDGE).cast::<u8>();
-        let stride = 4 * EDGE * shape.ns;
-        tiles.store::<0>(to(0), stride);
-        if M == 4 {
-            tiles.store::<1>(to(1), stride);
-            tiles.store::<2>(to(2), stride);
-            tiles.store::<3>(to(3), stride);
-        }
+        let to = |i: usize| results.add(m * EDGE * pitch + starts[i / CHAIN] + i % CHAIN * apart).cast::<u8>();
+        tiles.store::<0>(to(0), 4 * pitch);
+        tiles.store::<1>(to(1), 4 * pitch);
+        tiles.store::<2>(to(2), 4 * pitch);
+        tiles.store::<3>(to(3), 4 * pitch);
     }
 }

@@ -5,6 +5,12 @@
 pub mod amx;
 pub(crate) mod block;
 pub(crate) mod convolve;
+pub(crate) mod layout;
+pub(crate) mod meanwhile;
+pub(crate) mod passes;
+pub(crate) mod ring;
+pub(crate) mod runs;
+pub(crate) mod sources;
 pub(crate) mod weight_gradient;
 
 use crate::bf16::{flushed, multiply_add, narrow};

@@ -1,185 +1,162 @@
-//! The gradient by a convolution's weights by tiles: a row of A is a channel of an input line, k runs along x, columns of B are the
-//! gradient's channels.
+//! The gradient by a convolution's weights by tiles: a row of A is a channel of the ring, of three neighbouring lines; k runs along x,
+//! two vectors half a row apart; columns of B are the other channels, of three neighbouring planes. Plane p is in
+//! columns p % 3, so that a plane that comes takes the place of the one that has served.
 
+use super::layout::Layout;
+use super::ring::TileRing;
 use super::{Tiles, EDGE, TILE};
-use crate::bf16::{narrow, narrow_row};
-use crate::conv::RowShape;
-use crate::element::Element;
-use crate::items::Item;
 use crate::lanes::Lanes;
-use crate::math::Activation;
-use crate::plan::ring_padding;
-use crate::run::Program;
+use core::ops::Range;
 use core::slice;
 
-/// Voxels along k of a tile.
-const DEEP: usize = 2 * EDGE;
+/// Vectors of a step of `put`, of each half of a row.
+const VECTORS: usize = 2;
 
-/// bf16 of a channel's row in the ring: whole tiles, and zeros on both sides.
-pub fn row(width: usize, dilation: usize) -> usize {
-    width.next_multiple_of(DEEP) + 2 * ring_padding(dilation).next_multiple_of(DEEP)
-}
-
-/// Lines of a plane: by residue class of the dilation, so that a line and its two neighbours lie beside each other, a zero line before
-/// each class and after the last.
-pub fn lines(height: usize, dilation: usize) -> usize {
-    height + dilation.min(height) + 1
-}
-
-/// Where line y lies.
-fn line(y: usize, height: usize, dilation: usize) -> usize {
-    let (class, long) = (y % dilation, height % dilation);
-    1 + class * (height / dilation + 1) + class.min(long) + y / dilation
-}
-
-/// Tiles along m: the channels of three lines.
-fn ms(inputs: usize) -> usize {
-    (3 * inputs).div_ceil(EDGE)
-}
-
-/// bf16 of a ring of three planes, with what the last tile reads beyond it.
-pub fn ring(height: usize, width: usize, dilation: usize, inputs: usize) -> usize {
-    (3 * lines(height, dilation) * inputs + EDGE) * row(width, dilation)
-}
-
-/// Floats of the sums, (3 kz, 3 kx, m, n) tiles.
-pub fn sums(inputs: usize, outputs: usize) -> usize {
-    9 * ms(inputs) * outputs.div_ceil(EDGE) * TILE
-}
-
-/// Words of a gradient's row as B.
-pub fn gradient_words(width: usize, outputs: usize) -> usize {
-    width.next_multiple_of(DEEP) / 2 * EDGE * outputs.div_ceil(EDGE)
-}
-
-impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
-    /// sums (`sums` floats, of which `flush` makes columns) += every input row times every gradient row that it reaches; `gradient`
-    /// gives the floats of a row (Co, pitch), zero beyond the width, and `after` is called after every row.
-    pub(crate) unsafe fn accumulate_by_tiles(
-        &self,
-        item: &Item,
-        shape: &RowShape,
-        totals: *mut f32,
-        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut gradient: impl FnMut(usize, usize) -> *const f32,
-        mut after: impl FnMut(),
-    ) {
-        let plan = self.plan;
-        let (width, height, dilation) = (plan.width(), plan.height(), shape.dilation);
-        let (pitch, padding) = (row(width, dilation), ring_padding(dilation).next_multiple_of(DEEP));
-        let (ms, ns) = (ms(shape.inputs), shape.outputs.div_ceil(EDGE));
-        let ring_start = self.thread_memory(plan.thread.ring).cast::<u16>();
-        let plane = lines(height, dilation) * shape.inputs * pitch;
-        let scratch = self.thread_memory(plan.thread.narrowing);
-        let b = scratch.add(plan.pitch);
-        slice::from_raw_parts_mut(ring_start, ring(height, width, dilation, shape.inputs)).fill(0);
-        slice::from_raw_parts_mut(b, gradient_words(width, shape.outputs)).fill(0.0);
-        let mut tiles = E::Tiles::begin();
-        let mut filled = item.first.saturating_sub(1);
-        for j in item.first..item.end {
-            while filled < (j + 2).min(item.links) {
-                for y in 0..height {
-                    for c in 0..shape.inputs {
-                        let at = line(y, height, dilation) * shape.inputs + c;
-                        let to = ring_start.add(filled % 3 * plane + at * pitch + padding);
-                        let from = source(filled, y, c, scratch);
-                        narrow_row::<L>(from, to, width / L::N * L::N);
-                        for x in width / L::N * L::N..width {
-                            *to.add(x) = narrow(*from.add(x));
-                        }
-                    }
-                }
-                filled += 1;
-            }
-            if self.team.cancelled() {
-                break;
-            }
-            for y in 0..height {
-                weave(gradient(item.residue + j * dilation, y), b.cast(), shape, width);
-                for kz in 0..3 {
-                    let link = (j + kz).wrapping_sub(1);
-                    if link >= item.links {
-                        continue;
-                    }
-                    let above = (line(y, height, dilation) - 1) * shape.inputs;
-                    let from = ring_start.add(link % 3 * plane + above * pitch + padding);
-                    for m in 0..ms {
-                        for n in 0..ns {
-                            let to = totals.add(((kz * 3 * ms + m) * ns + n) * TILE);
-                            let from = from.add(m * EDGE * pitch).sub(dilation);
-                            let (b, steps) = (b.add(n * EDGE), width.div_ceil(DEEP));
-                            multiply(&mut tiles, from, pitch, dilation, b, ns, to, ms * ns * TILE, steps);
-                        }
-                    }
-                }
-                after();
-            }
-        }
-        tiles.end();
-    }
-}
-
-/// Words (x / 2, ns * 16) of two neighbours along x of every channel. Words beyond the channels stay.
-#[inline(never)]
-unsafe fn weave(gradient: *const f32, to: *mut u32, shape: &RowShape, width: usize) {
-    let across = EDGE * shape.outputs.div_ceil(EDGE);
-    for c in 0..shape.outputs {
-        let from = gradient.add(c * shape.pitch);
-        for x in 0..width.div_ceil(2) {
-            let upper = if 2 * x + 1 < width { narrow(*from.add(2 * x + 1)) } else { 0 };
-            *to.add(x * across + c) = u32::from(upper) << 16 | u32::from(narrow(*from.add(2 * x)));
-        }
-    }
-}
-
-/// The sums of the three kx, `apart` floats from each other, += 16 rows, shifted by kx dilations, times the gradient.
-#[inline(never)]
-unsafe fn multiply<T: Tiles>(
-    tiles: &mut T,
-    from: *const u16,
-    pitch: usize,
-    dilation: usize,
-    b: *const f32,
-    ns: usize,
+/// The other channels' rows, and the sums.
+#[derive(Clone, Copy)]
+pub struct Woven<'a> {
+    layout: &'a Layout,
+    words: *mut u32,
     sums: *mut f32,
-    apart: usize,
-    steps: usize,
-) {
-    let sum = |kx: usize| sums.add(kx * apart).cast::<u8>();
-    tiles.load::<0>(sum(0), 4 * EDGE);
-    tiles.load::<1>(sum(1), 4 * EDGE);
-    tiles.load::<2>(sum(2), 4 * EDGE);
-    for step in 0..steps {
-        tiles.load::<3>(b.add(step * EDGE * EDGE * ns).cast(), 4 * EDGE * ns);
-        let a = |kx: usize| from.add(step * DEEP + kx * dilation).cast::<u8>();
-        tiles.load::<4>(a(0), 2 * pitch);
+    totals: *mut f64,
+}
+
+impl<'a> Woven<'a> {
+    /// Clears the sums.
+    /// # Safety
+    /// `memory` is a thread's, as `layout` has it.
+    pub unsafe fn new(memory: *mut u8, layout: &'a Layout) -> Self {
+        let at = |offset: usize| memory.add(offset);
+        slice::from_raw_parts_mut(at(layout.sums), layout.results - layout.sums).fill(0);
+        let (words, sums, totals) = (at(layout.woven).cast(), at(layout.sums).cast(), at(layout.totals).cast());
+        Self { layout, words, sums, totals }
+    }
+
+    unsafe fn line(&self, line: usize) -> *mut u32 {
+        self.words.add(line * self.layout.steps * EDGE * self.layout.across())
+    }
+
+    /// Steps that taking in a line takes.
+    pub fn steps(&self) -> usize {
+        self.layout.steps.div_ceil(VECTORS)
+    }
+
+    /// Takes in a line (others, pitch) of plane `link`, zero beyond the width. Line 0 is the run's first.
+    /// # Safety
+    /// As `new`; `rows` holds that line; `step` is below `steps`.
+    #[inline(never)]
+    pub unsafe fn put<L: Lanes>(&self, link: usize, line: usize, step: usize, rows: *const f32) {
+        let (across, others, half) = (self.layout.across(), self.layout.others, self.layout.steps * EDGE);
+        let to = self.line(line).add(link % 3 * others);
+        let end = ((step + 1) * VECTORS).min(self.layout.steps);
+        L::enter(
+            #[inline(always)]
+            move || {
+                for vector in step * VECTORS..end {
+                    let to = to.add(vector * EDGE * across);
+                    for first in (0..others).step_by(4) {
+                        let mut words = [[0u32; EDGE]; 4];
+                        let count = (others - first).min(4);
+                        for c in 0..count {
+                            let row = rows.add((first + c) * 2 * half + vector * EDGE);
+                            for x in (0..EDGE).step_by(L::N) {
+                                let pairs = L::load(row.add(x)).pair_bf16(L::load(row.add(half + x)));
+                                pairs.store(words[c].as_mut_ptr().add(x).cast());
+                            }
+                        }
+                        if count == 4 {
+                            let rows = [words[0].as_ptr(), words[1].as_ptr(), words[2].as_ptr(), words[3].as_ptr()];
+                            L::columns_of_four(rows, to.add(first), across);
+                            continue;
+                        }
+                        for c in 0..count {
+                            for i in 0..EDGE {
+                                *to.add(i * across + first + c) = words[c][i];
+                            }
+                        }
+                    }
+                }
+            },
+        )
+    }
+
+    /// Adds the products of lines of the ring's plane `link` with those of the planes around it.
+    /// # Safety
+    /// As `new`; the ring holds the plane.
+    #[inline(never)]
+    pub unsafe fn accumulate<T: Tiles>(&self, tiles: &mut T, ring: &TileRing, link: usize, lines: Range<usize>) {
+        let layout = self.layout;
+        let (ms, ns) = (layout.sum_rows(), layout.across() / EDGE);
+        for (m, n) in (0..ms * ns).map(|tile| (tile / ns, tile % ns)) {
+            let sum = |kx: usize| self.sums.add(((kx * ms + m) * ns + n) * TILE).cast::<u8>();
+            tiles.load::<0>(sum(0), 4 * EDGE);
+            tiles.load::<1>(sum(1), 4 * EDGE);
+            tiles.load::<2>(sum(2), 4 * EDGE);
+            for line in lines.clone() {
+                let from = ring.halves(link, line).add(m * EDGE * layout.half_pitch).sub(layout.padding());
+                multiply(tiles, from, layout, self.line(line).add(n * EDGE));
+            }
+            tiles.store::<0>(sum(0), 4 * EDGE);
+            tiles.store::<1>(sum(1), 4 * EDGE);
+            tiles.store::<2>(sum(2), 4 * EDGE);
+        }
+    }
+
+    /// totals += the sums, which are of plane `link`, by those around it that are among `planes`; clears the sums.
+    /// # Safety
+    /// As `new`.
+    #[inline(never)]
+    pub unsafe fn conclude(&self, link: usize, planes: Range<usize>) {
+        let (others, across) = (self.layout.others, self.layout.across());
+        let (rows, tiles) = (self.layout.sum_rows() * EDGE, across / EDGE);
+        let totals = self.totals.add(link % 3 * 3 * rows * across);
+        // Columns of other planes hold what an earlier item left.
+        for plane in (link.saturating_sub(1)..link + 2).filter(|plane| planes.contains(plane)) {
+            for (kx, row) in (0..3 * rows).map(|i| (i / rows, i % rows)) {
+                for column in plane % 3 * others..(plane % 3 + 1) * others {
+                    let tile = (kx * rows / EDGE + row / EDGE) * tiles + column / EDGE;
+                    let at = tile * TILE + row % EDGE * EDGE + column % EDGE;
+                    *totals.add(at) += f64::from(*self.sums.add(at));
+                }
+            }
+        }
+        slice::from_raw_parts_mut(self.sums, 3 * rows * across).fill(0.0);
+    }
+
+    /// products, columns (3 kz, 3 ky, channels, 3 kx, others), = the totals.
+    /// # Safety
+    /// As `new`.
+    pub unsafe fn unweave(&self, products: &mut [f64]) {
+        let Layout { channels, others, .. } = *self.layout;
+        let (ms, ns) = (self.layout.sum_rows(), self.layout.across() / EDGE);
+        products.fill(0.0);
+        for (turn, plane) in (0..9).map(|i| (i / 3, i % 3)) {
+            // The ring's plane is `kz - 1` planes after that of these columns.
+            let kz = [1, 0, 2][(plane + 3 - turn) % 3];
+            for (ky, channel) in (0..3 * channels).map(|row| (row / channels, row % channels)) {
+                for (kx, other) in (0..3 * others).map(|i| (i / others, i % others)) {
+                    let (row, column) = (ky * channels + channel, plane * others + other);
+                    let tile = (turn * 3 + kx) * ms * ns + row / EDGE * ns + column / EDGE;
+                    let total = *self.totals.add(tile * TILE + row % EDGE * EDGE + column % EDGE);
+                    products[(((kz * 3 + ky) * channels + channel) * 3 + kx) * others + other] += total;
+                }
+            }
+        }
+    }
+}
+
+/// The sums of the three kx += 16 rows, shifted by kx dilations, times a line of B.
+#[inline(always)]
+unsafe fn multiply<T: Tiles>(tiles: &mut T, from: *const u32, layout: &Layout, b: *const u32) {
+    let (row, across) = (4 * layout.half_pitch, layout.across());
+    for step in 0..layout.steps {
+        tiles.load::<3>(b.add(step * EDGE * across).cast(), 4 * across);
+        let a = |kx: usize| from.add(step * EDGE + kx * layout.padding()).cast::<u8>();
+        tiles.load::<4>(a(0), row);
         tiles.dot::<0, 4, 3>();
-        tiles.load::<5>(a(1), 2 * pitch);
+        tiles.load::<5>(a(1), row);
         tiles.dot::<1, 5, 3>();
-        tiles.load::<6>(a(2), 2 * pitch);
+        tiles.load::<6>(a(2), row);
         tiles.dot::<2, 6, 3>();
     }
-    tiles.store::<0>(sum(0), 4 * EDGE);
-    tiles.store::<1>(sum(1), 4 * EDGE);
-    tiles.store::<2>(sum(2), 4 * EDGE);
-}
-
-/// totals, (9, Ci, 3, Co) columns as `crate::weight_gradient` has them, += the sums; clears the sums.
-/// # Safety
-/// `sums` holds what `sums` says, `totals` 27 * inputs * outputs doubles.
-pub unsafe fn flush(of: *mut f32, totals: *mut f64, inputs: usize, outputs: usize) {
-    let (ms, ns) = (ms(inputs), outputs.div_ceil(EDGE));
-    for kz in 0..3 {
-        for kx in 0..3 {
-            for row in 0..3 * inputs {
-                let (ky, input) = (row / inputs, row % inputs);
-                for output in 0..outputs {
-                    let tile = ((kz * 3 + kx) * ms + row / EDGE) * ns + output / EDGE;
-                    let from = of.add(tile * TILE + row % EDGE * EDGE + output % EDGE);
-                    *totals.add((((kz * 3 + ky) * inputs + input) * 3 + kx) * outputs + output) += f64::from(*from);
-                }
-            }
-        }
-    }
-    slice::from_raw_parts_mut(of, sums(inputs, outputs)).fill(0.0);
 }

@@ -1,0 +1,77 @@
+//! How planes are cut for convolutions by tiles: a line at y meets only lines y - r and y + r, so those of one residue class of the
+//! dilation r are neighbours, and a run is a few of them. What a run reads of three planes fits the second-level cache.
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Run {
+    /// y of the class's first line; its i-th line is at y = residue + i * dilation.
+    pub residue: usize,
+    pub first: usize,
+    pub end: usize,
+    /// Lines of the whole class.
+    pub lines: usize,
+}
+
+/// The cut of a plane into runs of at most `most` lines, whole blocks of `block` lines each but at the end of a class.
+#[derive(Clone, Copy)]
+pub struct Runs {
+    pub height: usize,
+    pub dilation: usize,
+    pub block: usize,
+    pub most: usize,
+}
+
+impl Runs {
+    fn lines(&self, residue: usize) -> usize {
+        (self.height - residue).div_ceil(self.dilation)
+    }
+
+    /// Runs of a class.
+    fn pieces(&self, lines: usize) -> usize {
+        lines.div_ceil(self.block).div_ceil((self.most / self.block).max(1))
+    }
+
+    /// Runs of a plane.
+    pub fn count(&self) -> usize {
+        (0..self.dilation.min(self.height)).map(|residue| self.pieces(self.lines(residue))).sum()
+    }
+
+    pub fn run(&self, mut index: usize) -> Run {
+        let mut residue = 0;
+        loop {
+            let lines = self.lines(residue);
+            let pieces = self.pieces(lines);
+            if index < pieces {
+                let blocks = lines.div_ceil(self.block);
+                let line = |piece: usize| (piece * blocks / pieces * self.block).min(lines);
+                return Run { residue, first: line(index), end: line(index + 1), lines };
+            }
+            index -= pieces;
+            residue += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_a_plane_is_in_exactly_one_run() {
+        for height in [1, 2, 7, 16, 37, 64, 256] {
+            for dilation in [1, 2, 3, 16, 64] {
+                for (block, most) in [(1, 1), (3, 3), (3, 30), (4, 30), (16, 4)] {
+                    let runs = Runs { height, dilation, block, most };
+                    let mut seen = vec![0; height];
+                    for index in 0..runs.count() {
+                        let run = runs.run(index);
+                        assert!(run.first < run.end && run.end - run.first <= most.max(block), "{run:?}");
+                        assert!(run.end == run.lines || (run.end - run.first) % block == 0, "{run:?}");
+                        (run.first..run.end).for_each(|i| seen[run.residue + i * dilation] += 1);
+                        assert!(run.residue + run.lines * dilation >= height);
+                    }
+                    assert!(seen.iter().all(|&n| n == 1), "height {height}, dilation {dilation}, block {block}, most {most}");
+                }
+            }
+        }
+    }
+}
