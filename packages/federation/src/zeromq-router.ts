@@ -140,6 +140,9 @@ function dialable(endpoint: string): string {
   return endpoint.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
+/** A machine that many programs share may need a while. */
+const ANSWER_MS = 30_000
+
 async function expectRefusal(
   context: Context,
   endpoint: string,
@@ -156,7 +159,7 @@ async function expectRefusal(
   })
   try {
     const verdict = await new Promise<string>((resolve) => {
-      const timer = setTimeout(() => resolve('was not answered'), 5000)
+      const timer = setTimeout(() => resolve('was not answered'), ANSWER_MS)
       const settle = (words: string) => (): void => {
         clearTimeout(timer)
         resolve(words)

@@ -25,7 +25,10 @@ export async function cpuInstructionSets(precision: Precision = 'fp32'): Promise
 export async function measureCpuPeak(threads: number, precision: Precision = 'fp32'): Promise<number | undefined> {
   const found = await loadAddon('cpu')
   if (!('addon' in found)) return undefined
-  return found.addon.measurePeak('cpu', chooseInstructionSet(found.addon, precision), threads)
+  // MESHFL_CPU_ISA may name one for another precision.
+  const here = found.addon.instructionSets('cpu', PRECISIONS[precision])
+  const chosen = here.find((name) => name === process.env.MESHFL_CPU_ISA) ?? here[0]!
+  return found.addon.measurePeak('cpu', chosen, threads)
 }
 
 /** The instruction set asked for by name, by MESHFL_CPU_ISA, or by being the best for the precision. */
