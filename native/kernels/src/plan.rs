@@ -113,8 +113,9 @@ impl Rows {
     }
 }
 
+/// Whole cache lines, so that a row's voxels are filled in without crossing any.
 pub fn ring_padding(dilation: usize) -> usize {
-    dilation.next_multiple_of(4)
+    dilation.next_multiple_of(16)
 }
 
 impl Plan {

@@ -111,6 +111,9 @@ pub unsafe fn weave<L: Lanes, const T: usize, const M: usize>(
     )
 }
 
+/// Columns whose products are added up together, where there are registers.
+const MOST_COLUMNS: usize = 5;
+
 /// Columns in pairs, or fives where there are registers, so that a load of the outputs serves as many products.
 #[inline(always)]
 unsafe fn accumulate_group<L: Lanes, T: Factor, const C: usize>(
@@ -119,29 +122,46 @@ unsafe fn accumulate_group<L: Lanes, T: Factor, const C: usize>(
     sums: *mut f32,
     s: &RowShape,
 ) {
-    let total = rows.len() * s.inputs * 3;
-    let column = |index: usize| {
-        let (row, rest) = (rows[index / (3 * s.inputs)], index % (3 * s.inputs));
-        let from = row.from.add(rest / 3 * s.input_pitch + rest % 3 * s.dilation);
-        (from, sums.add((row.index * s.inputs * 3 + rest) * s.outputs * L::N))
-    };
-    let mut index = 0;
-    while L::REGISTERS > 16 && index + 5 <= total {
-        let (mut from, mut to) = ([core::ptr::null(); 5], [core::ptr::null_mut(); 5]);
-        for k in 0..5 {
-            (from[k], to[k]) = column(index + k);
+    let (mut from, mut to) = ([core::ptr::null(); MOST_COLUMNS], [core::ptr::null_mut(); MOST_COLUMNS]);
+    let most = if L::REGISTERS > 16 { MOST_COLUMNS } else { 2 };
+    let mut count = 0;
+    for row in rows {
+        let mut sums = sums.add(row.index * s.inputs * 3 * s.outputs * L::N);
+        for input in 0..s.inputs {
+            for kx in 0..3 {
+                from[count] = row.from.add(input * s.input_pitch + kx * s.dilation);
+                to[count] = sums;
+                sums = sums.add(s.outputs * L::N);
+                count += 1;
+                if count == most {
+                    some_products::<L, T, C>(from, woven, to, count, s.pitch);
+                    count = 0;
+                }
+            }
         }
-        products::<L, T, C, 5>(from, woven, to, s.pitch);
-        index += 5;
     }
-    while index + 2 <= total {
-        let ((from_a, to_a), (from_b, to_b)) = (column(index), column(index + 1));
-        products::<L, T, C, 2>([from_a, from_b], woven, [to_a, to_b], s.pitch);
-        index += 2;
+    some_products::<L, T, C>(from, woven, to, count, s.pitch);
+}
+
+/// `products` of so many columns.
+#[inline(always)]
+unsafe fn some_products<L: Lanes, T: Factor, const C: usize>(
+    from: [*const T; MOST_COLUMNS],
+    woven: *const T,
+    to: [*mut f32; MOST_COLUMNS],
+    count: usize,
+    pitch: usize,
+) {
+    let mut k = 0;
+    if L::REGISTERS > 16 && count == MOST_COLUMNS {
+        return products::<L, T, C, MOST_COLUMNS>(from, woven, to, pitch);
     }
-    if index < total {
-        let (from, to) = column(index);
-        products::<L, T, C, 1>([from], woven, [to], s.pitch);
+    while k + 2 <= count {
+        products::<L, T, C, 2>([from[k], from[k + 1]], woven, [to[k], to[k + 1]], pitch);
+        k += 2;
+    }
+    if k < count {
+        products::<L, T, C, 1>([from[k]], woven, [to[k]], pitch);
     }
 }
 
