@@ -77,13 +77,12 @@ pub struct RowShape {
 /// Tap rows hold `inputs` rows of pitch + 2 * dilation readable floats; `to` holds outputs * pitch.
 #[inline(never)]
 pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
-    by_groups::<L, 1, 1>(
+    by_groups::<L, 1>(
         [rows],
         weights,
-        [to],
         s,
         #[inline(always)]
-        |sums| sums,
+        |c, x, [sum]| sum.store(to.add(c * s.pitch + x)),
     );
 }
 
@@ -92,24 +91,46 @@ pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *
 /// As `convolve_row`, for every row.
 #[inline(never)]
 pub unsafe fn convolve_four<L: Lanes>(rows: [&[TapRow]; MIXED], weights: *const f32, to: [*mut f32; TOGETHER], s: &RowShape) {
-    by_groups::<L, MIXED, TOGETHER>(
+    each_four::<L>(
         rows,
         weights,
-        to,
         s,
         #[inline(always)]
-        |sums| separate(sums),
+        |c, x, results| {
+            for t in 0..TOGETHER {
+                results[t].store(to[t].add(c * s.pitch + x));
+            }
+        },
     );
 }
 
-/// Every group of output channels: what `combine` makes of the sums over each of M lists of tap rows goes to T rows.
+/// As `convolve_four`, but calls `each(c, x, results)` with every vector of the four planes instead of storing it. What `each` does is inlined, and
+/// so begins while the products of the next vectors are on their way.
+/// # Safety
+/// As `convolve_row`.
 #[inline(always)]
-unsafe fn by_groups<L: Lanes, const M: usize, const T: usize>(
+pub unsafe fn each_four<L: Lanes>(
+    rows: [&[TapRow]; MIXED],
+    weights: *const f32,
+    s: &RowShape,
+    mut each: impl FnMut(usize, usize, [L; TOGETHER]),
+) {
+    by_groups::<L, MIXED>(
+        rows,
+        weights,
+        s,
+        #[inline(always)]
+        |c, x, sums| each(c, x, separate(sums)),
+    );
+}
+
+/// Every group of output channels: `each(c, x, sums)` gets a vector of the sums over each of M lists of tap rows.
+#[inline(always)]
+unsafe fn by_groups<L: Lanes, const M: usize>(
     rows: [&[TapRow]; M],
     weights: *const f32,
-    to: [*mut f32; T],
     s: &RowShape,
-    combine: impl Fn([L; M]) -> [L; T],
+    mut each: impl FnMut(usize, usize, [L; M]),
 ) {
     L::enter(
         #[inline(always)]
@@ -121,16 +142,12 @@ unsafe fn by_groups<L: Lanes, const M: usize, const T: usize>(
                 #[inline(always)]
                 |first, count| {
                     let weights = weights.add(9 * s.planes * s.inputs * first);
-                    let mut to = to;
-                    for to in &mut to {
-                        *to = to.add(first * s.pitch);
-                    }
                     match count {
-                        1 => convolve_group::<L, M, T, 1>(rows, weights, to, taps, s.pitch, &combine),
-                        2 => convolve_group::<L, M, T, 2>(rows, weights, to, taps, s.pitch, &combine),
-                        3 => convolve_group::<L, M, T, 3>(rows, weights, to, taps, s.pitch, &combine),
-                        4 => convolve_group::<L, M, T, 4>(rows, weights, to, taps, s.pitch, &combine),
-                        _ => convolve_group::<L, M, T, 5>(rows, weights, to, taps, s.pitch, &combine),
+                        1 => convolve_group::<L, M, 1>(rows, weights, taps, s.pitch, first, &mut each),
+                        2 => convolve_group::<L, M, 2>(rows, weights, taps, s.pitch, first, &mut each),
+                        3 => convolve_group::<L, M, 3>(rows, weights, taps, s.pitch, first, &mut each),
+                        4 => convolve_group::<L, M, 4>(rows, weights, taps, s.pitch, first, &mut each),
+                        _ => convolve_group::<L, M, 5>(rows, weights, taps, s.pitch, first, &mut each),
                     }
                 },
             );
@@ -149,21 +166,21 @@ fn tap_offsets<'a>(to: &'a mut [usize; 3 * MOST_CHANNELS], s: &RowShape) -> &'a 
 }
 
 #[inline(always)]
-unsafe fn convolve_group<L: Lanes, const M: usize, const T: usize, const C: usize>(
+unsafe fn convolve_group<L: Lanes, const M: usize, const C: usize>(
     rows: [&[TapRow]; M],
     weights: *const f32,
-    to: [*mut f32; T],
     taps: &[usize],
     pitch: usize,
-    combine: &impl Fn([L; M]) -> [L; T],
+    first: usize,
+    each: &mut impl FnMut(usize, usize, [L; M]),
 ) {
     let mut x = 0;
     while L::REGISTERS > 16 && x + 4 * L::N <= pitch {
-        convolve_vectors::<L, M, T, C, 4>(rows, weights, to, taps, pitch, x, combine);
+        convolve_vectors::<L, M, C, 4>(rows, weights, taps, x, first, each);
         x += 4 * L::N;
     }
     while x < pitch {
-        convolve_vectors::<L, M, T, C, 2>(rows, weights, to, taps, pitch, x, combine);
+        convolve_vectors::<L, M, C, 2>(rows, weights, taps, x, first, each);
         x += 2 * L::N;
     }
 }
@@ -171,14 +188,13 @@ unsafe fn convolve_group<L: Lanes, const M: usize, const T: usize, const C: usiz
 /// V vectors of C output channels. The sums of one list of tap rows fill the registers, so they wait in the first-level cache for
 /// the others.
 #[inline(always)]
-unsafe fn convolve_vectors<L: Lanes, const M: usize, const T: usize, const C: usize, const V: usize>(
+unsafe fn convolve_vectors<L: Lanes, const M: usize, const C: usize, const V: usize>(
     rows: [&[TapRow]; M],
     weights: *const f32,
-    to: [*mut f32; T],
     taps: &[usize],
-    pitch: usize,
     x: usize,
-    combine: &impl Fn([L; M]) -> [L; T],
+    first: usize,
+    each: &mut impl FnMut(usize, usize, [L; M]),
 ) {
     let mut waiting = [MaybeUninit::<[[L; V]; C]>::uninit(); M];
     for plane in 0..M {
@@ -192,10 +208,7 @@ unsafe fn convolve_vectors<L: Lanes, const M: usize, const T: usize, const C: us
             for plane in 0..M {
                 sums[plane] = (*waiting[plane].as_ptr())[c][v];
             }
-            let results = combine(sums);
-            for t in 0..T {
-                results[t].store(to[t].add(c * pitch + x + v * L::N));
-            }
+            each(first + c, x + v * L::N, sums);
         }
     }
 }

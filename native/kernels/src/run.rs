@@ -3,10 +3,12 @@
 use crate::bf16;
 use crate::bf16::tiles::block::Block;
 use crate::coefficients::Coefficients;
-use crate::conv::{pack, RowShape};
+use crate::conv::{each_four, pack, RowShape, TapRow};
 use crate::element::{Element, Products};
+use crate::fours::{MIXED, TOGETHER};
 use crate::items::{item, items_per_volume};
 use crate::lanes::Lanes;
+use crate::line::Line;
 use crate::math::{Activation, Elu, Gelu, Relu};
 use crate::plan::*;
 use crate::request::*;
@@ -121,6 +123,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let partial = self.partial(index);
             partial[..2 * channels].fill(0.0);
             let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
+            if E::PRODUCTS == Products::Floats && plan.in_fours(block) && !cfg!(target_arch = "wasm32") {
+                self.walk(block, &item, shape.inputs, source, |line| {
+                    let mut rows = [core::ptr::null_mut(); TOGETHER];
+                    for (i, z) in line.planes() {
+                        rows[i] = self.row(plan.slot(block), item.volume, z, line.y);
+                    }
+                    self.convolve_and_keep(line, weights, &shape, rows, measured.then_some(&mut *partial));
+                });
+                return L::end_streams();
+            }
             self.convolve(block, &item, weights, &shape, source, |line, to| {
                 for (i, z) in line.planes() {
                     let row = self.row(plan.slot(block), item.volume, z, line.y);
@@ -173,6 +185,68 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     squares = value.fma(value, squares);
                 }
                 (f64::from(sum.sum()), f64::from(squares.sum()))
+            },
+        )
+    }
+
+    /// The rows of a line of four planes, straight to those of a tensor that are not null, zero beyond the width; sums (2, C) += as in
+    /// `keep_measured`.
+    #[inline(never)]
+    unsafe fn convolve_and_keep(
+        &self,
+        line: &Line,
+        weights: *const f32,
+        shape: &RowShape,
+        rows: [*mut E; TOGETHER],
+        sums: Option<&mut [f64]>,
+    ) {
+        let (channels, pitch, width, streamed) = (self.plan.channels(), self.plan.pitch, self.plan.width(), self.plan.streams());
+        // (C, 2) vectors.
+        let vectors = self.rows_at(|rows| rows.woven);
+        if sums.is_some() {
+            slice::from_raw_parts_mut(vectors, 2 * channels * L::N).fill(0.0);
+        }
+        let measured = sums.is_some();
+        let mixed: [&[TapRow]; MIXED] = core::array::from_fn(|plane| line.rows(plane));
+        each_four::<L>(
+            mixed,
+            weights,
+            shape,
+            #[inline(always)]
+            |c, x, results| {
+                let at = vectors.add(2 * c * L::N);
+                let (mut sum, mut squares) = (L::load(at), L::load(at.add(L::N)));
+                for t in 0..TOGETHER {
+                    if rows[t].is_null() {
+                        continue;
+                    }
+                    let value = if x + L::N > width { first_lanes(results[t], width as f32 - x as f32) } else { results[t] };
+                    E::put(value, rows[t].add(c * pitch + x), streamed);
+                    let value = E::rounded(value);
+                    sum = sum.add(value);
+                    squares = value.fma(value, squares);
+                }
+                if measured {
+                    sum.store(at);
+                    squares.store(at.add(L::N));
+                }
+            },
+        );
+        if let Some(sums) = sums {
+            self.add_sums(vectors, sums);
+        }
+    }
+
+    unsafe fn add_sums(&self, vectors: *const f32, sums: &mut [f64]) {
+        L::enter(
+            #[inline(always)]
+            || {
+                let channels = self.plan.channels();
+                for c in 0..channels {
+                    let at = vectors.add(2 * c * L::N);
+                    sums[c] += f64::from(L::load(at).sum());
+                    sums[channels + c] += f64::from(L::load(at.add(L::N)).sum());
+                }
             },
         )
     }
@@ -284,4 +358,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let tensor = self.at(Region::Tensors).add(slot * plan.tensor_bytes() as usize);
         tensor.cast::<E>().add(row * plan.channels() * plan.pitch)
     }
+}
+
+/// The lanes whose numbers are less than `count`; the others zero.
+#[inline(always)]
+unsafe fn first_lanes<L: Lanes>(value: L, count: f32) -> L {
+    static NUMBERS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+    L::splat(count).greater(L::load(NUMBERS.as_ptr())).select(value, L::splat(0.0))
 }
