@@ -73,7 +73,8 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::element::{Bf16, ByDots, ByFloats, Element};
+    use crate::bf16::tiles::Twin;
+    use crate::element::{Bf16, ByDots, ByFloats, ByTiles, Element};
     use crate::isa::portable::Portable;
     use crate::request::Request;
 
@@ -154,5 +155,6 @@ mod tests {
         step_finds_what_it_reads::<f32>();
         step_finds_what_it_reads::<Bf16<ByFloats>>();
         step_finds_what_it_reads::<Bf16<ByDots>>();
+        step_finds_what_it_reads::<Bf16<ByTiles<Twin>>>();
     }
 }

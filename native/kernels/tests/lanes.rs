@@ -85,6 +85,50 @@ unsafe fn dots<L: Lanes>() -> Vec<u32> {
     results
 }
 
+/// Words that were slid, blended and made columns.
+unsafe fn words<L: Lanes>() -> Vec<u32> {
+    let (row, other): ([u32; 16], [u32; 16]) = (BITS, std::array::from_fn(|i| 0x9e37_79b9_u32.wrapping_mul(i as u32 + 1)));
+    let mut results = Vec::new();
+    L::enter(
+        #[inline(always)]
+        || {
+            for by in -17..=17 {
+                for swap in [false, true] {
+                    let mut to = [7; 16];
+                    L::slide(row.as_ptr(), to.as_mut_ptr(), by, swap);
+                    results.extend(to);
+                }
+            }
+            let mut to = [7; 16];
+            L::blend_halves(row.as_ptr(), other.as_ptr(), to.as_mut_ptr());
+            results.extend(to);
+            let mut to = [7; 16 * 5];
+            L::columns_of_four([row.as_ptr(), other.as_ptr(), other.as_ptr(), row.as_ptr()], to.as_mut_ptr(), 5);
+            results.extend(to);
+        },
+    );
+    results
+}
+
+/// x from its fraction and power, at some places of every binade.
+unsafe fn powers<L: Lanes>() -> Vec<f32> {
+    let mut results = Vec::new();
+    L::enter(
+        #[inline(always)]
+        || {
+            for i in -500..500 {
+                let (fraction, power) = L::splat(i as f32 / 16.0).fraction_and_power();
+                let (mut one, mut to) = ([0.0f32; 16], [0.0f32; 16]);
+                fraction.store(one.as_mut_ptr());
+                L::splat(1.0).times_power(power).store(to.as_mut_ptr());
+                assert!((0.0..=1.0).contains(&one[0]));
+                results.push(one[0] + to[0].log2());
+            }
+        },
+    );
+    results
+}
+
 unsafe fn agrees<L: Lanes>(name: &str) {
     assert_eq!(table::<L>(|a, b| a.add(b)), table::<Portable>(|a, b| a.add(b)), "{name} add");
     assert_eq!(table::<L>(|a, b| a.sub(b)), table::<Portable>(|a, b| a.sub(b)), "{name} sub");
@@ -100,6 +144,8 @@ unsafe fn agrees<L: Lanes>(name: &str) {
     assert_eq!(table::<L>(|a, b| a.equal(b).select(a, b)), table::<Portable>(|a, b| a.equal(b).select(a, b)), "{name} equal");
     assert_eq!(through_bf16::<L>(), BITS.map(|bits| u32::from(narrow(f32::from_bits(bits))) << 16), "{name} bf16");
     assert_eq!(dots::<L>(), dots::<Portable>(), "{name} dot and pair");
+    assert_eq!(words::<L>(), words::<Portable>(), "{name} words");
+    assert_eq!(powers::<L>(), (-500..500).map(|i| i as f32 / 16.0).collect::<Vec<_>>(), "{name} fraction and power");
     let finite = |of: fn(f32) -> f32| VALUES.iter().copied().filter(|v| v.is_finite()).map(of).collect::<Vec<_>>();
     assert_eq!(finite(|v| L::splat(v).round().sum()), finite(|v| v.round_ties_even() * L::N as f32), "{name} round");
     for exponent in [-126.0f32, -3.0, 0.0, 7.0, 127.0] {
