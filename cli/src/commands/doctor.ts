@@ -37,8 +37,13 @@ async function examineMachine(output: Output, options: OutputOptions): Promise<v
       import('../surroundings.js'),
       import('../session-memory.js'),
     ])
-  const deviceOf = ({ device }: Engine): string =>
-    `${device.name}, ${device.instructionSet}, ${formatBytes(device.memoryBytes)} for a session`
+  const deviceOf = async ({ name, device }: Engine): Promise<string> => {
+    const inBf16 = await openEngine({ device: name, precision: 'bf16' }).catch(() => undefined)
+    const other = inBf16?.device.instructionSet
+    const sets =
+      other && other !== device.instructionSet ? `${device.instructionSet} (bf16: ${other})` : device.instructionSet
+    return `${device.name}, ${sets}, ${formatBytes(device.memoryBytes)} for a session`
+  }
   output.say(`node ${process.version}, ${process.platform} ${process.arch}`)
   for (const check of await checkSurroundings()) {
     output.say(`${check.ok ? 'ok  ' : 'BAD '} ${check.what}${check.hint ? `\n     ${check.hint}` : ''}`)
@@ -48,7 +53,7 @@ async function examineMachine(output: Output, options: OutputOptions): Promise<v
   for (const probe of await probeEngines()) {
     const { name, available, reason, hint } = probe
     const engine = available ? await openEngine({ device: name }) : undefined
-    const device = engine ? deviceOf(engine) : ''
+    const device = engine ? await deviceOf(engine) : ''
     const memory = engine ? await describeSessionMemory(engine) : []
     output.result(
       { type: 'engine', name, available, device, reason, ...(hint ? { hint } : {}), ...(engine ? { memory } : {}) },
