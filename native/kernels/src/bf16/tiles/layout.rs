@@ -101,7 +101,8 @@ impl Layout {
         let half_line = if multiplies { 4 * channels * half_pitch } else { 0 };
         let woven_line = if multiplies { 4 * steps * EDGE * layout.across() } else { 0 };
         let bytes_a_line = PLANES * (word_line + half_line) + woven_line;
-        layout.runs.most = (RUN_BYTES / bytes_a_line).clamp(LEAST_LINES, MOST_LINES);
+        let lines_of_class = plan.height().div_ceil(dilation);
+        layout.runs.most = (RUN_BYTES / bytes_a_line).clamp(LEAST_LINES, MOST_LINES).min(lines_of_class);
         // A run ends with a whole block, whether its lines are there or not.
         layout.lines = layout.runs.most.next_multiple_of(layout.runs.block) + 2;
         let sum_tiles = if multiplies { 3 * layout.sum_rows() * layout.across() / EDGE } else { 0 };

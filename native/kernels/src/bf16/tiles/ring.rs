@@ -168,11 +168,13 @@ impl<'a> TileRing<'a> {
             L::enter(
                 #[inline(always)]
                 || {
-                    for v in 0..dilation {
-                        let lanes = (1 + v / vectors) as isize;
-                        L::slide(row.add(v % vectors * EDGE), row.add((vectors + v) * EDGE), lanes, false);
-                        L::slide(row.add((vectors - 1 - v % vectors) * EDGE), row.sub((1 + v) * EDGE), -lanes, false);
-                    }
+                    each_beside(
+                        vectors,
+                        vectors,
+                        dilation,
+                        #[inline(always)]
+                        |v, turns, from| L::slide(row.add(from * EDGE), row.offset(v * EDGE as isize), turns, false),
+                    );
                 },
             );
         }
@@ -188,22 +190,42 @@ impl<'a> TileRing<'a> {
                 #[inline(always)]
                 || {
                     let (mut low, mut high) = ([0u32; EDGE], [0u32; EDGE]);
-                    for i in 0..2 * dilation {
-                        let v = if i < dilation { i as isize - dilation as isize } else { (i - dilation + half) as isize };
-                        take_vector::<L>(row, half, v, false, low.as_mut_ptr());
-                        take_vector::<L>(row, half, v + half as isize, true, high.as_mut_ptr());
-                        L::blend_halves(low.as_ptr(), high.as_ptr(), row.offset(v * EDGE as isize));
-                    }
+                    each_beside(
+                        half,
+                        vectors,
+                        dilation,
+                        #[inline(always)]
+                        |v, turns, from| {
+                            let to = row.offset(v * EDGE as isize);
+                            if from < half {
+                                return L::slide(row.add(from * EDGE), to, turns, false);
+                            }
+                            // What lies half a row further is the first half's, another lane on.
+                            let from = row.add((from - half) * EDGE);
+                            L::slide(from, low.as_mut_ptr(), turns, true);
+                            L::slide(from, high.as_mut_ptr(), turns + 1, true);
+                            L::blend_halves(low.as_ptr(), high.as_ptr(), to);
+                        },
+                    );
                 },
             );
         }
     }
 }
 
-/// Vector v of a row of halves, which may lie before or behind the row, as lower or upper halves.
+/// The vectors before and behind a row of `length` that neighbours `dilation` away lie in: calls `each(v, turns, from)` for vector
+/// v = turns * vectors + from.
 #[inline(always)]
-unsafe fn take_vector<L: Lanes>(row: *const u32, half: usize, v: isize, upper: bool, to: *mut u32) {
-    let vectors = 2 * half as isize;
-    let (turns, v) = (v.div_euclid(vectors), v.rem_euclid(vectors) as usize);
-    L::slide(row.add(v % half * EDGE), to, turns, (v >= half) != upper);
+fn each_beside(length: usize, vectors: usize, dilation: usize, mut each: impl FnMut(isize, isize, usize)) {
+    let count = length.min(dilation);
+    for first in [-(dilation as isize), (length + dilation - count) as isize] {
+        let (mut turns, mut from) = (first.div_euclid(vectors as isize), first.rem_euclid(vectors as isize) as usize);
+        for v in first..first + count as isize {
+            each(v, turns, from);
+            from += 1;
+            if from == vectors {
+                (turns, from) = (turns + 1, 0);
+            }
+        }
+    }
 }
