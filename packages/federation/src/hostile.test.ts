@@ -213,6 +213,25 @@ test('a coordinator whose handler lets everybody in refuses to start', async () 
   await expect(opening).rejects.toMatchObject({ code: 'ZAP_NOT_ENFORCED' })
 })
 
+test('a coordinator that is too slow to answer its own test connection tries again, and starts', async () => {
+  let asked = 0
+  const router = await openRouter({
+    bind: 'tcp://127.0.0.1:*',
+    identity: createIdentity(),
+    admits: () => {
+      // Longer than libzmq waits for a handshake.
+      if (asked++ === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5500)
+      return false
+    },
+    onMessage: () => undefined,
+    onUnreachable: () => undefined,
+    onRefused: () => undefined,
+    maxMessageBytes: 1 << 20,
+  })
+  expect(asked).toBeGreaterThan(1)
+  await router.close()
+})
+
 test.each(['curvePublic', 'signingPublic'] as const)(
   'an invite whose %s is not the coordinator’s is not trusted',
   async (key) => {

@@ -140,8 +140,9 @@ function dialable(endpoint: string): string {
   return endpoint.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
-/** A machine that many programs share may need a while. */
-const ANSWER_MS = 30_000
+/** How long a refusal may take: on a machine that many programs share, libzmq gives up connections that it is slow to answer. */
+const PATIENCE_MS = 30_000
+const ATTEMPT_MS = 5000
 
 async function expectRefusal(
   context: Context,
@@ -149,6 +150,27 @@ async function expectRefusal(
   serverKey: string,
   key: { publicKey: string; secretKey: string },
 ): Promise<void> {
+  const until = performance.now() + PATIENCE_MS
+  let verdict: 'refused' | 'let in' | undefined
+  while (!verdict && performance.now() < until) verdict = await tryConnection(context, endpoint, serverKey, key)
+  if (verdict === 'refused') return
+  throw new MeshflError(
+    'ZAP_NOT_ENFORCED',
+    `a connection with an unknown key was ${verdict ?? 'not answered'}: refusing to start`,
+    {
+      hint: 'check that the address to bind is this machine’s own and that no firewall blocks it from here',
+      data: { endpoint },
+    },
+  )
+}
+
+/** Undefined if a connection was given up before it was refused or let in. */
+async function tryConnection(
+  context: Context,
+  endpoint: string,
+  serverKey: string,
+  key: { publicKey: string; secretKey: string },
+): Promise<'refused' | 'let in' | undefined> {
   const dealer = new Dealer({
     context,
     linger: 0,
@@ -158,22 +180,16 @@ async function expectRefusal(
     curveServerKey: serverKey,
   })
   try {
-    const verdict = await new Promise<string>((resolve) => {
-      const timer = setTimeout(() => resolve('was not answered'), ANSWER_MS)
-      const settle = (words: string) => (): void => {
+    return await new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), ATTEMPT_MS)
+      const settle = (verdict?: 'refused' | 'let in') => (): void => {
         clearTimeout(timer)
-        resolve(words)
+        resolve(verdict)
       }
       dealer.events.on('handshake:error:auth', settle('refused'))
-      dealer.events.on('handshake', settle('was let in'))
+      dealer.events.on('handshake', settle('let in'))
       dealer.connect(dialable(endpoint))
     })
-    if (verdict !== 'refused') {
-      throw new MeshflError('ZAP_NOT_ENFORCED', `a connection with an unknown key ${verdict}: refusing to start`, {
-        hint: 'check that the address to bind is this machine’s own and that no firewall blocks it from here',
-        data: { endpoint },
-      })
-    }
   } finally {
     dealer.close()
   }
