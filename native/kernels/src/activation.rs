@@ -1,7 +1,7 @@
 //! The way back through activation and normalisation, a row at a time.
 
 use crate::coefficients::Coefficients;
-use crate::element::{Element, Products};
+use crate::element::Element;
 use crate::lanes::Lanes;
 use crate::math::Activation;
 use crate::run::Program;
@@ -69,8 +69,7 @@ pub(crate) unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
             for x in (0..pitch).step_by(L::N) {
                 L::prefetch(from.wrapping_add(x + ahead));
                 let z = E::load::<L>(from.add(x));
-                let u = z.fma(scale, shift);
-                let (value, slope) = if E::PRODUCTS == Products::Tiles { A::coarse(u) } else { A::value_and_slope(u) };
+                let (value, slope) = E::activated::<L, A>(z.fma(scale, shift));
                 if let Some(values) = values {
                     value.mul(factor).store(values.add(x));
                 }

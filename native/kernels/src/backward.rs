@@ -125,7 +125,15 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
 
     /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`.
     #[inline(always)]
-    pub(crate) unsafe fn gradient_row(&self, block: usize, volume: usize, z: usize, y: usize, c: usize, to: *mut f32) -> *const f32 {
+    pub(crate) unsafe fn gradient_row(
+        &self,
+        block: usize,
+        volume: usize,
+        z: usize,
+        y: usize,
+        c: usize,
+        to: *mut f32,
+    ) -> *const f32 {
         let plan = self.plan;
         let row = self.row(plan.slot(block), volume, z, y).add(c * plan.pitch);
         if self.plan.settles(block) {

@@ -2,6 +2,7 @@
 
 use crate::bf16::tiles::{Tiles, Twin};
 use crate::lanes::Lanes;
+use crate::math::Activation;
 use core::marker::PhantomData;
 
 /// What convolutions multiply.
@@ -34,6 +35,16 @@ pub trait Element: Copy {
     #[inline(always)]
     unsafe fn put<L: Lanes>(value: L, to: *mut Self, _streamed: bool) {
         Self::store(value, to);
+    }
+
+    /// The activation of a value and its slope, as exactly as tensors show.
+    #[inline(always)]
+    fn activated<L: Lanes, A: Activation>(u: L) -> (L, L) {
+        if Self::PRODUCTS == Products::Tiles {
+            A::coarse(u)
+        } else {
+            A::value_and_slope(u)
+        }
     }
 
     /// A value as it is after `store` and `load`.

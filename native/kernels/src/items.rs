@@ -29,6 +29,38 @@ pub fn item(depth: usize, dilation: usize, index: usize) -> Item {
     Cut { depth, dilation, links: links_per_item(depth) }.item(index)
 }
 
+/// The numbers below `length` by their residue class modulo the dilation, each class cut into pieces.
+#[derive(Clone, Copy)]
+pub struct Classes {
+    pub length: usize,
+    pub dilation: usize,
+}
+
+impl Classes {
+    /// How many numbers are in a class.
+    fn class(&self, residue: usize) -> usize {
+        (self.length - residue).div_ceil(self.dilation)
+    }
+
+    /// Pieces of all classes; `pieces(n)` is how many one of n numbers has.
+    pub fn count(&self, pieces: impl Fn(usize) -> usize) -> usize {
+        (0..self.dilation.min(self.length)).map(|residue| pieces(self.class(residue))).sum()
+    }
+
+    /// Of a piece: the residue of its class, how many numbers are in that, and which of its pieces it is.
+    pub fn find(&self, mut index: usize, pieces: impl Fn(usize) -> usize) -> (usize, usize, usize) {
+        let mut residue = 0;
+        loop {
+            let numbers = self.class(residue);
+            if index < pieces(numbers) {
+                return (residue, numbers, index);
+            }
+            index -= pieces(numbers);
+            residue += 1;
+        }
+    }
+}
+
 /// Chains, cut into items of so many links.
 pub struct Cut {
     pub depth: usize,
@@ -37,29 +69,21 @@ pub struct Cut {
 }
 
 impl Cut {
-    fn chain(&self, residue: usize) -> usize {
-        (self.depth - residue).div_ceil(self.dilation)
+    fn classes(&self) -> Classes {
+        Classes { length: self.depth, dilation: self.dilation }
     }
 
     /// Of a volume.
     pub fn items(&self) -> usize {
-        (0..self.dilation.min(self.depth)).map(|residue| self.chain(residue).div_ceil(self.links)).sum()
+        self.classes().count(|links| links.div_ceil(self.links))
     }
 
     pub fn item(&self, index: usize) -> Item {
         let each = self.items();
-        let (volume, mut index) = (index / each, index % each);
-        let mut residue = 0;
-        loop {
-            let links = self.chain(residue);
-            let pieces = links.div_ceil(self.links);
-            if index < pieces {
-                let first = index * self.links;
-                return Item { volume, residue, first, end: (first + self.links).min(links), links };
-            }
-            index -= pieces;
-            residue += 1;
-        }
+        let (volume, index) = (index / each, index % each);
+        let (residue, links, piece) = self.classes().find(index, |links| links.div_ceil(self.links));
+        let first = piece * self.links;
+        Item { volume, residue, first, end: (first + self.links).min(links), links }
     }
 }
 

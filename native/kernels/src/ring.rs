@@ -2,7 +2,7 @@
 //! `crate::fours`, six mixed planes and two that are kept for the next four.
 
 use crate::coefficients::Coefficients;
-use crate::element::{Element, Products};
+use crate::element::Element;
 use crate::fours::{mix_inputs, MIXED, TOGETHER};
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -175,8 +175,7 @@ pub unsafe fn activate_row<L: Lanes, E: Element, A: Activation>(
             let scaled = k.factor != 1.0;
             for x in (0..pitch).step_by(L::N) {
                 L::prefetch(z.wrapping_add(x + ahead));
-                let u = E::load::<L>(z.add(x)).fma(scale, shift);
-                let value = if E::PRODUCTS == Products::Tiles { A::coarse(u).0 } else { A::value(u) };
+                let (value, _) = E::activated::<L, A>(E::load::<L>(z.add(x)).fma(scale, shift));
                 if scaled { value.mul(factor) } else { value }.store(to.add(x));
             }
         },

@@ -22,6 +22,7 @@ export function readWelcome({ header, bodies }: Message<'WELCOME'>): Welcome {
   const isLast =
     last?.study === header.study &&
     last.welcome.layout.sha256 === header.layout &&
+    last.bodies.length === bodies.length &&
     last.bodies.every((body, i) => Buffer.compare(body, bodies[i]!) === 0)
   if (isLast) return { ...last!.welcome, run: header.run }
   // Hashed as it came: a study of another version may leave out a key that this one fills in.

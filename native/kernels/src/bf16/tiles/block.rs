@@ -123,7 +123,11 @@ mod tests {
                     }
                     for (ky, input) in (0..3 * inputs).map(|i| (i / inputs, i % inputs)) {
                         let tap = (kz * 3 + ky) * 3 + kx;
-                        let at = if backward { (input * outputs + output) * 27 + 26 - tap } else { (output * inputs + input) * 27 + tap };
+                        let at = if backward {
+                            (input * outputs + output) * 27 + 26 - tap
+                        } else {
+                            (output * inputs + input) * 27 + tap
+                        };
                         expected += weights[at] * value(kz, line + ky, kx, input);
                     }
                 }

@@ -14,7 +14,7 @@ struct Tap {
 /// Calls of `meanwhile` in a convolution of a block by `links` planes.
 pub fn pauses(layout: &Layout, links: usize) -> usize {
     let vectors = 2 * layout.steps;
-    let chain = chain(vectors, layout.runs.dilation);
+    let chain = chain(vectors, layout.apart);
     (vectors / chain).div_ceil(4 / chain) * layout.block.ms * layout.block.ks * links * PAUSES
 }
 
@@ -44,16 +44,16 @@ pub unsafe fn convolve<T: Tiles>(
             count += 1;
         }
     }
-    match chain(2 * layout.steps, layout.runs.dilation) {
+    match chain(2 * layout.steps, layout.apart) {
         4 => multiply_all::<T, 4>(tiles, &taps[..count], layout, results, meanwhile),
         2 => multiply_all::<T, 2>(tiles, &taps[..count], layout, results, meanwhile),
         _ => multiply_all::<T, 1>(tiles, &taps[..count], layout, results, meanwhile),
     }
 }
 
-/// How many vectors, each a dilation after the other, are computed together. Then rows of B that are loaded serve up to three kx.
-fn chain(vectors: usize, dilation: usize) -> usize {
-    [4, 2].into_iter().find(|length| vectors / (length * dilation) * length * dilation == vectors).unwrap_or(1)
+/// How many vectors, each `apart` after the other, are computed together. Then rows of B that are loaded serve up to three kx.
+fn chain(vectors: usize, apart: usize) -> usize {
+    [4, 2].into_iter().find(|length| vectors / (length * apart) * length * apart == vectors).unwrap_or(1)
 }
 
 /// All vectors of a block's lines, four at a time: as many chains of that length.
@@ -65,19 +65,19 @@ unsafe fn multiply_all<T: Tiles, const CHAIN: usize>(
     results: *mut f32,
     meanwhile: &mut impl FnMut(),
 ) {
-    let dilation = layout.runs.dilation;
+    let apart = layout.apart;
     let chains = 2 * layout.steps / CHAIN;
     for first in (0..chains).step_by(4 / CHAIN) {
         // Where there are fewer, the last is computed again.
         let start = |i: usize| {
             let chain = (first + i).min(chains - 1);
-            (chain / dilation * CHAIN * dilation + chain % dilation) * EDGE
+            (chain / apart * CHAIN * apart + chain % apart) * EDGE
         };
         multiply::<T, CHAIN>(tiles, taps, core::array::from_fn(start), layout, results, meanwhile);
     }
 }
 
-/// results (ms * 16, pitch) = the sum over taps of their weights times their rows: chains of vectors, each a dilation after the other.
+/// results (ms * 16, pitch) = the sum over taps of their weights times their rows: chains of vectors, each `Layout::apart` after the other.
 /// Rows of B at an odd multiple of four bytes would take six times as long to load: so neighbours along x lie vectors apart.
 #[inline(always)]
 unsafe fn multiply<T: Tiles, const CHAIN: usize>(
@@ -89,7 +89,7 @@ unsafe fn multiply<T: Tiles, const CHAIN: usize>(
     meanwhile: &mut impl FnMut(),
 ) {
     let pitch = 2 * layout.steps * EDGE;
-    let (block, row, apart) = (&layout.block, 4 * layout.word_pitch, layout.runs.dilation * EDGE);
+    let (block, row, apart) = (&layout.block, 4 * layout.word_pitch, layout.padding());
     for m in 0..block.ms {
         tiles.zero::<0>();
         tiles.zero::<1>();
@@ -98,73 +98,54 @@ unsafe fn multiply<T: Tiles, const CHAIN: usize>(
         for tap in taps {
             for k in 0..block.ks {
                 let a = |kx: usize| tap.weights.add(kx * block.tap_words() + (m * block.ks + k) * TILE).cast::<u8>();
-                let b = |chain: usize, i: usize| tap.rows.add(k * EDGE * layout.word_pitch + starts[chain] + i * apart).sub(apart).cast::<u8>();
+                let b = |chain: usize, i: usize| {
+                    tap.rows.add(k * EDGE * layout.word_pitch + starts[chain] + i * apart).sub(apart).cast::<u8>()
+                };
                 tiles.load::<4>(a(0), 4 * EDGE);
                 tiles.load::<5>(a(1), 4 * EDGE);
                 tiles.load::<6>(a(2), 4 * EDGE);
+                // A tile of B, and the outputs (C) that it serves, each by its kx (A).
+                macro_rules! serve {
+                    ($chain:expr, $i:expr, $(($c:literal, $a:literal)),+) => {
+                        tiles.load::<7>(b($chain, $i), row);
+                        $(tiles.dot::<$c, $a, 7>();)+
+                    };
+                }
                 if CHAIN == 4 {
-                    tiles.load::<7>(b(0, 0), row);
-                    tiles.dot::<0, 4, 7>();
-                    tiles.load::<7>(b(0, 1), row);
-                    tiles.dot::<1, 4, 7>();
-                    tiles.dot::<0, 5, 7>();
+                    serve!(0, 0, (0, 4));
+                    serve!(0, 1, (1, 4), (0, 5));
                     meanwhile();
-                    tiles.load::<7>(b(0, 2), row);
-                    tiles.dot::<2, 4, 7>();
-                    tiles.dot::<1, 5, 7>();
-                    tiles.dot::<0, 6, 7>();
+                    serve!(0, 2, (2, 4), (1, 5), (0, 6));
                     meanwhile();
-                    tiles.load::<7>(b(0, 3), row);
-                    tiles.dot::<3, 4, 7>();
-                    tiles.dot::<2, 5, 7>();
-                    tiles.dot::<1, 6, 7>();
+                    serve!(0, 3, (3, 4), (2, 5), (1, 6));
                     meanwhile();
-                    tiles.load::<7>(b(0, 4), row);
-                    tiles.dot::<3, 5, 7>();
-                    tiles.dot::<2, 6, 7>();
-                    tiles.load::<7>(b(0, 5), row);
-                    tiles.dot::<3, 6, 7>();
+                    serve!(0, 4, (3, 5), (2, 6));
+                    serve!(0, 5, (3, 6));
                 } else if CHAIN == 2 {
-                    tiles.load::<7>(b(0, 0), row);
-                    tiles.dot::<0, 4, 7>();
-                    tiles.load::<7>(b(1, 0), row);
-                    tiles.dot::<2, 4, 7>();
-                    tiles.load::<7>(b(0, 1), row);
-                    tiles.dot::<1, 4, 7>();
-                    tiles.dot::<0, 5, 7>();
+                    serve!(0, 0, (0, 4));
+                    serve!(1, 0, (2, 4));
+                    serve!(0, 1, (1, 4), (0, 5));
                     meanwhile();
-                    tiles.load::<7>(b(1, 1), row);
-                    tiles.dot::<3, 4, 7>();
-                    tiles.dot::<2, 5, 7>();
+                    serve!(1, 1, (3, 4), (2, 5));
                     meanwhile();
-                    tiles.load::<7>(b(0, 2), row);
-                    tiles.dot::<1, 5, 7>();
-                    tiles.dot::<0, 6, 7>();
-                    tiles.load::<7>(b(1, 2), row);
-                    tiles.dot::<3, 5, 7>();
-                    tiles.dot::<2, 6, 7>();
+                    serve!(0, 2, (1, 5), (0, 6));
+                    serve!(1, 2, (3, 5), (2, 6));
                     meanwhile();
-                    tiles.load::<7>(b(0, 3), row);
-                    tiles.dot::<1, 6, 7>();
-                    tiles.load::<7>(b(1, 3), row);
-                    tiles.dot::<3, 6, 7>();
+                    serve!(0, 3, (1, 6));
+                    serve!(1, 3, (3, 6));
                 } else {
-                    macro_rules! tap {
-                        ($kx:expr, $a:expr) => {
-                            tiles.load::<7>(b(0, $kx), row);
-                            tiles.dot::<0, $a, 7>();
-                            tiles.load::<7>(b(1, $kx), row);
-                            tiles.dot::<1, $a, 7>();
-                            tiles.load::<7>(b(2, $kx), row);
-                            tiles.dot::<2, $a, 7>();
-                            tiles.load::<7>(b(3, $kx), row);
-                            tiles.dot::<3, $a, 7>();
+                    macro_rules! serve_four {
+                        ($kx:expr, $a:literal) => {
+                            serve!(0, $kx, (0, $a));
+                            serve!(1, $kx, (1, $a));
+                            serve!(2, $kx, (2, $a));
+                            serve!(3, $kx, (3, $a));
                             meanwhile();
                         };
                     }
-                    tap!(0, 4);
-                    tap!(1, 5);
-                    tap!(2, 6);
+                    serve_four!(0, 4);
+                    serve_four!(1, 5);
+                    serve_four!(2, 6);
                 }
             }
         }

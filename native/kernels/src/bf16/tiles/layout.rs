@@ -4,6 +4,7 @@ use super::block::{slots, Block};
 use super::runs::Runs;
 use super::{EDGE, TILE};
 use crate::plan::Plan;
+use crate::request::TRAIN;
 
 /// Planes of the ring: three that are read, and one that is filled meanwhile.
 pub const PLANES: usize = 4;
@@ -39,13 +40,15 @@ pub struct Layout {
     pub multiplies: bool,
     /// Lines of a plane in the ring.
     pub lines: usize,
+    /// Vectors from a neighbour along x to the next: the dilation; or the width, at which there is none either.
+    pub apart: usize,
     /// Words from one of the ring's rows to the next, an odd number of cache lines, so that rows do not compete for the same cache
     /// sets.
     pub word_pitch: usize,
     pub half_pitch: usize,
     /// Tiles along k of a row, for the gradient by the weights.
     pub steps: usize,
-    /// (4 planes, word_rows, word_pitch) words of two channels, as vectors of 16: those of a tensor's row, and `dilation` more on
+    /// (4 planes, word_rows, word_pitch) words of two channels, as vectors of 16: those of a tensor's row, and `apart` more on
     /// either side.
     pub words: usize,
     /// (4 planes, lines, channels, half_pitch) words of two vectors, half a row apart, and on either side as in `words`.
@@ -73,7 +76,8 @@ impl Layout {
             Direction::Backward => (1, plan.channels(), plan.channels()),
         };
         let (convolves, multiplies) = (direction == Direction::Forward || block > 0, direction == Direction::Backward);
-        let pitch_of = |vectors: usize| ((vectors + 2 * dilation) | 1) * EDGE;
+        let apart = dilation.min(plan.width());
+        let pitch_of = |vectors: usize| ((vectors + 2 * apart) | 1) * EDGE;
         let (word_pitch, half_pitch) = (pitch_of(pitch / EDGE), pitch_of(pitch / DEEP));
         let shape = Block::new(channels, outputs);
         let steps = pitch / DEEP;
@@ -85,6 +89,7 @@ impl Layout {
             convolves,
             multiplies,
             lines: 0,
+            apart,
             word_pitch,
             half_pitch,
             steps,
@@ -125,9 +130,8 @@ impl Layout {
 
     /// The largest of a plan's.
     pub fn most_bytes(plan: &Plan) -> usize {
-        let blocks = 0..plan.blocks();
-        let of = |block| [Direction::Forward, Direction::Backward].map(|direction| Self::new(plan, block, direction).size);
-        blocks.flat_map(of).max().unwrap_or(0)
+        let of = |direction| (0..plan.blocks()).map(|block| Self::new(plan, block, direction).size).max().unwrap_or(0);
+        of(Direction::Forward).max(if plan.request.mode == TRAIN { of(Direction::Backward) } else { 0 })
     }
 
     /// Rows of words of a plane: those that its lines are read with besides, with weights of zero, follow them.
@@ -137,7 +141,7 @@ impl Layout {
 
     /// Words before vector 0 of a row of the ring.
     pub fn padding(&self) -> usize {
-        self.runs.dilation * EDGE
+        self.apart * EDGE
     }
 
     /// Tiles along m of the gradient by the weights: the ring's channels of three lines.

@@ -124,11 +124,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         after: impl Fn(&mut E::Tiles, Convolved),
     ) {
         let (item, lines, block) = (&piece.item, piece.lines(), &layout.block);
-        let fill = |link: usize| {
-            let mut filling = ring.begin(link);
-            (0..ring.steps()).for_each(|_| ring.fill(&mut filling, source));
-        };
-        (item.first.saturating_sub(1)..(item.first + 2).min(item.links)).for_each(fill);
+        (item.first.saturating_sub(1)..(item.first + 2).min(item.links)).for_each(|link| ring.fill_plane(link, source));
         let results = self.tile_memory().add(layout.results).cast::<f32>();
         let results_of = |index: usize| results.add(index % 2 * block.ms * EDGE * self.plan.pitch);
         for link in item.first..item.end {
@@ -267,8 +263,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let mut filled = item.first.saturating_sub(1);
         for link in item.first..item.end {
             while filled < (link + 2).min(item.links) {
-                let mut filling = ring.begin(filled);
-                (0..ring.steps()).for_each(|_| ring.fill(&mut filling, &source));
+                ring.fill_plane(filled, &source);
                 filled += 1;
             }
             if self.team.cancelled() {

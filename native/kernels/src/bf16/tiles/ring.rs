@@ -23,7 +23,7 @@ pub struct TileRing<'a> {
 /// How far a plane is filled. A step is a few vectors, so that it can be done while tiles are multiplied.
 #[derive(Clone, Copy)]
 pub struct Filling {
-    pub link: usize,
+    link: usize,
     line: usize,
     slot: usize,
     vector: usize,
@@ -83,6 +83,14 @@ impl<'a> TileRing<'a> {
 
     pub fn begin(&self, link: usize) -> Filling {
         Filling { link, line: self.run.first.saturating_sub(1), slot: 0, vector: 0 }
+    }
+
+    /// A whole plane.
+    /// # Safety
+    /// As `new`.
+    pub unsafe fn fill_plane<L: Lanes>(&self, link: usize, source: &impl Source<L>) {
+        let mut filling = self.begin(link);
+        (0..self.steps()).for_each(|_| self.fill(&mut filling, source));
     }
 
     /// The next step. There is one more.
@@ -161,7 +169,7 @@ impl<'a> TileRing<'a> {
     #[inline(never)]
     unsafe fn extend_slot<L: Lanes>(&self, at: Filling) {
         let (layout, line) = (self.layout, at.line + 1 - self.run.first);
-        let (vectors, half, dilation) = (2 * layout.steps, layout.steps, layout.runs.dilation);
+        let (vectors, half, apart) = (2 * layout.steps, layout.steps, layout.apart);
         if layout.convolves {
             let row = self.words(at.link, line).add(at.slot * layout.word_pitch);
             self.plan.clear_beyond(row.cast());
@@ -171,7 +179,7 @@ impl<'a> TileRing<'a> {
                     each_beside(
                         vectors,
                         vectors,
-                        dilation,
+                        apart,
                         #[inline(always)]
                         |v, turns, from| L::slide(row.add(from * EDGE), row.offset(v * EDGE as isize), turns, false),
                     );
@@ -193,7 +201,7 @@ impl<'a> TileRing<'a> {
                     each_beside(
                         half,
                         vectors,
-                        dilation,
+                        apart,
                         #[inline(always)]
                         |v, turns, from| {
                             let to = row.offset(v * EDGE as isize);
@@ -213,12 +221,12 @@ impl<'a> TileRing<'a> {
     }
 }
 
-/// The vectors before and behind a row of `length` that neighbours `dilation` away lie in: calls `each(v, turns, from)` for vector
+/// The vectors before and behind a row of `length` that neighbours so many vectors apart lie in: calls `each(v, turns, from)` for vector
 /// v = turns * vectors + from.
 #[inline(always)]
-fn each_beside(length: usize, vectors: usize, dilation: usize, mut each: impl FnMut(isize, isize, usize)) {
-    let count = length.min(dilation);
-    for first in [-(dilation as isize), (length + dilation - count) as isize] {
+fn each_beside(length: usize, vectors: usize, apart: usize, mut each: impl FnMut(isize, isize, usize)) {
+    let count = length.min(apart);
+    for first in [-(apart as isize), (length + apart - count) as isize] {
         let (mut turns, mut from) = (first.div_euclid(vectors as isize), first.rem_euclid(vectors as isize) as usize);
         for v in first..first + count as isize {
             each(v, turns, from);

@@ -1,6 +1,8 @@
 //! How planes are cut for convolutions by tiles: a line at y meets only lines y - r and y + r, so those of one residue class of the
 //! dilation r are neighbours, and a run is a few of them. What a run reads of three planes fits the second-level cache.
 
+use crate::items::Classes;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Run {
     /// y of the class's first line; its i-th line is at y = residue + i * dilation.
@@ -21,8 +23,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    fn lines(&self, residue: usize) -> usize {
-        (self.height - residue).div_ceil(self.dilation)
+    fn classes(&self) -> Classes {
+        Classes { length: self.height, dilation: self.dilation }
     }
 
     /// Runs of a class.
@@ -32,22 +34,14 @@ impl Runs {
 
     /// Runs of a plane.
     pub fn count(&self) -> usize {
-        (0..self.dilation.min(self.height)).map(|residue| self.pieces(self.lines(residue))).sum()
+        self.classes().count(|lines| self.pieces(lines))
     }
 
-    pub fn run(&self, mut index: usize) -> Run {
-        let mut residue = 0;
-        loop {
-            let lines = self.lines(residue);
-            let pieces = self.pieces(lines);
-            if index < pieces {
-                let blocks = lines.div_ceil(self.block);
-                let line = |piece: usize| (piece * blocks / pieces * self.block).min(lines);
-                return Run { residue, first: line(index), end: line(index + 1), lines };
-            }
-            index -= pieces;
-            residue += 1;
-        }
+    pub fn run(&self, index: usize) -> Run {
+        let (residue, lines, piece) = self.classes().find(index, |lines| self.pieces(lines));
+        let (blocks, pieces) = (lines.div_ceil(self.block), self.pieces(lines));
+        let line = |piece: usize| (piece * blocks / pieces * self.block).min(lines);
+        Run { residue, first: line(piece), end: line(piece + 1), lines }
     }
 }
 

@@ -126,7 +126,7 @@ impl<L: Lanes, E: Element, A: Activation> Row<L> for ActivatedRow<L, E, A> {
     #[inline(always)]
     unsafe fn at(&self, place: usize) -> L {
         L::prefetch(self.from.wrapping_add(place + self.ahead));
-        A::coarse(E::load::<L>(self.from.add(place)).fma(self.scale, self.shift)).0.mul(self.factor)
+        E::activated::<L, A>(E::load::<L>(self.from.add(place)).fma(self.scale, self.shift)).0.mul(self.factor)
     }
 }
 

@@ -145,7 +145,7 @@ impl<'a> Woven<'a> {
     }
 }
 
-/// The sums of the three kx += 16 rows, shifted by kx dilations, times a line of B.
+/// The sums of the three kx += 16 rows, shifted by kx times `Layout::padding`, times a line of B.
 #[inline(always)]
 unsafe fn multiply<T: Tiles>(tiles: &mut T, from: *const u32, layout: &Layout, b: *const u32) {
     let (row, across) = (4 * layout.half_pitch, layout.across());
