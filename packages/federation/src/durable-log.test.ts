@@ -44,6 +44,18 @@ test('a log that was never written is empty, and its files are the owner’s alo
   expect(statSync(`${path}.a`).mode & 0o777).toBe(0o600)
 })
 
+test('a file grows by whole steps, and what follows a batch in it is zeros', async () => {
+  const { log } = await open()
+  await log.restart([text('one')])
+  for (let i = 0; i < 5; i++) await log.append(text('x'.repeat(30_000)))
+  const end = log.bytes
+  await log.close()
+  const file = readFileSync(`${path}.a`)
+  expect(file.length).toBe(Math.ceil(end / (1 << 16)) * (1 << 16))
+  expect(file.subarray(end).every((byte) => byte === 0)).toBe(true)
+  expect(file.subarray(0, end).includes('x'.repeat(30_000))).toBe(true)
+})
+
 test('what was appended is read back in its order, whatever its sizes', async () => {
   const contents = fc.array(fc.array(fc.string({ maxLength: 9000 }), { minLength: 1, maxLength: 5 }), { maxLength: 5 })
   await fc.assert(
