@@ -1,20 +1,19 @@
 import { fileURLToPath } from 'node:url'
-import { type ModelState, modelSha256, StudySchema } from '@meshfl/core'
+import { StudySchema } from '@meshfl/core'
 import {
   cpuInstructionSets,
   createCpuEngine,
   type Engine,
-  initializeModel,
   modelLayout,
   openEngine,
   type SessionOptions,
 } from '@meshfl/engine'
-import { createTinyDataset, type GoldenCase, readGoldenCases } from '@meshfl/testkit'
-import { LocalTrainer } from '@meshfl/training'
+import { type GoldenCase, readGoldenCases } from '@meshfl/testkit'
 import { describe, expect, test } from 'vitest'
 import { cosine, relativeMaximum } from './compare.js'
 import { openCudaShim } from './cuda-shim.js'
 import { testMissing } from './engines.js'
+import { trainRounds } from './train-rounds.js'
 
 // A bf16 has 8 bits: an activation and a weight are each off by up to 1/512.
 const LOGITS = 0.03 // of the largest logit
@@ -24,7 +23,6 @@ const COSINE = 0.999 // of all gradients with those of PyTorch in fp32
 const golden = readGoldenCases(fileURLToPath(new URL('../../fixtures/golden', import.meta.url)))
 const trainable = golden.filter(({ step }) => step !== null)
 const defaultCase = golden.find(({ name }) => name === 'default')!
-const { signal } = new AbortController()
 
 test('an engine without bf16 refuses it, with a hint', async () => {
   const refused = { code: 'MODEL_UNSUPPORTED', hint: expect.stringContaining('fp32') }
@@ -94,22 +92,7 @@ function conforms(engine: Engine): void {
   )
 }
 
-/** The loss of every round, and the hash of the last model. */
-async function train(engine: Engine, threads: number): Promise<{ losses: number[]; hash: string }> {
+function train(engine: Engine, threads: number): Promise<{ losses: number[]; hash: string }> {
   const study = StudySchema.parse({ rounds: 9, model: { dilations: [1, 2, 4, 2, 1] } })
-  const { model: spec, recipe, seed, classNames, rounds } = study
-  const tiny = createTinyDataset({ seed: 3, train: 4, valid: 0, grid: { depth: 12, height: 11, width: 21 } })
-  const session = await engine.createSession(spec, tiny.grid, { threads })
-  const trainer = new LocalTrainer({ session, spec, recipe, seed, site: 'site-1', classNames, ...tiny })
-  let model: ModelState = initializeModel(spec, seed)
-  let state: Uint8Array | null = null
-  const losses = []
-  for (let round = 1; round <= rounds; round++) {
-    const outcome = await trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
-    model = outcome.model
-    state = outcome.state
-    losses.push(outcome.metrics.loss)
-  }
-  session.dispose()
-  return { losses, hash: modelSha256(model) }
+  return trainRounds(engine, study, { depth: 12, height: 11, width: 21 }, threads)
 }

@@ -1,31 +1,12 @@
-import { type ModelState, modelSha256, StudySchema } from '@meshfl/core'
-import { type Engine, initializeModel } from '@meshfl/engine'
-import { createTinyDataset } from '@meshfl/testkit'
-import { LocalTrainer } from '@meshfl/training'
+import { StudySchema } from '@meshfl/core'
+import type { Engine } from '@meshfl/engine'
 import { expect, test } from 'vitest'
 import { openEveryEngine, testMissing } from './engines.js'
+import { trainRounds } from './train-rounds.js'
 
 const study = StudySchema.parse({ rounds: 5, model: { dilations: [1, 2, 4], dropout: 0.1 } })
-const { signal } = new AbortController()
-
-/** The loss of every round, and the hash of the last model. */
-async function train(engine: Engine, threads: number): Promise<{ losses: number[]; hash: string }> {
-  const { model: spec, recipe, seed, classNames, rounds } = study
-  const tiny = createTinyDataset({ seed: 3, train: 4, valid: 0, grid: { depth: 8, height: 9, width: 21 } })
-  const session = await engine.createSession(spec, tiny.grid, { threads })
-  const trainer = new LocalTrainer({ session, spec, recipe, seed, site: 'site-1', classNames, ...tiny })
-  let model: ModelState = initializeModel(spec, seed)
-  let state: Uint8Array | null = null
-  const losses = []
-  for (let round = 1; round <= rounds; round++) {
-    const outcome = await trainer.train({ round, rounds, model, state, signal, onStep: () => undefined })
-    model = outcome.model
-    state = outcome.state
-    losses.push(outcome.metrics.loss)
-  }
-  session.dispose()
-  return { losses, hash: modelSha256(model) }
-}
+const train = (engine: Engine, threads: number) =>
+  trainRounds(engine, study, { depth: 8, height: 9, width: 21 }, threads)
 
 const engines = await openEveryEngine()
 const reference = engines.find(({ name }) => name === 'reference')
