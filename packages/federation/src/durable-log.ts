@@ -152,22 +152,12 @@ export class DurableLog {
   async #writeRecords(records: readonly NewRecord[]): Promise<void> {
     if (this.#position === 0) throw new TypeError('a log begins with restart')
     const length = batchBytes(records, this.#position)
-    await withScratch(length + this.#growth(this.#position + length), async (bytes) => {
+    await withScratch(length, async (bytes) => {
       const last = encodeRecords(records, this.#chain, bytes)
       await this.#store(this.#active, bytes, this.#position)
       this.#chain = last
     })
     this.#position += length
-  }
-
-  /** Zeros that go to the file with a batch that ends here; none where it is long enough, or not open yet. */
-  #growth(end: number): number {
-    const file = this.#files.get(this.#active)
-    return file && end > file.bytes ? this.#grown(end) - end : 0
-  }
-
-  #grown(end: number): number {
-    return Math.ceil(end / this.#growthBytes) * this.#growthBytes
   }
 
   /** Bytes into a segment and onto the disk; where that fails, all of it again. */
@@ -182,8 +172,8 @@ export class DurableLog {
   /** Where the file ends before the bytes do, zeros follow up to the next step: later writes find their blocks and change no metadata. */
   async #write(file: { handle: FileHandle; bytes: number }, bytes: Uint8Array, position: number): Promise<void> {
     const end = position + bytes.length
-    const grown = Math.max(file.bytes, this.#grown(end))
-    const all = grown > end && end > file.bytes ? Buffer.concat([bytes, Buffer.alloc(grown - end)]) : bytes
+    const grown = Math.max(file.bytes, Math.ceil(end / this.#growthBytes) * this.#growthBytes)
+    const all = end > file.bytes ? Buffer.concat([bytes, Buffer.alloc(grown - end)]) : bytes
     await writeAll(file.handle, all, position)
     file.bytes = grown
   }

@@ -1,5 +1,5 @@
-import type { ModelLayout, ModelState } from '@meshfl/core'
-import { decodeModelBody, decodeVectorBody, frameDigest, ProtocolError } from './frame.js'
+import type { ModelState } from '@meshfl/core'
+import { decodeModelBody, decodeVectorBody, ProtocolError } from './frame.js'
 import type { Header } from './messages.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { Welcome } from './welcome.js'
@@ -12,18 +12,10 @@ interface Received {
 /** The model that came last, to whichever site of this process. */
 let last: { base: string; model: WeakRef<ModelState> } | undefined
 
-/**
- * Reads a task's model. The thousands of sites of one process are sent the same: one copy is kept, as nobody changes it.
- * @throws ProtocolError
- */
-function readModel(layout: ModelLayout, body: Uint8Array, base: string): ModelState {
+/** The same model, as another site of this process holds it: thousands of sites are sent the same, and nobody changes it. */
+function heldOnce(base: string, model: ModelState): ModelState {
   const known = last?.base === base ? last.model.deref() : undefined
-  const isSame =
-    known?.parameters.length === layout.parameterCount &&
-    known.statistics.length === layout.statisticCount &&
-    frameDigest(body).toString('hex') === base
-  if (isSame) return known
-  const model = decodeModelBody(layout, body, base)
+  if (known?.parameters.length === model.parameters.length) return known
   last = { base, model: new WeakRef(model) }
   return model
 }
@@ -46,7 +38,7 @@ export class ReceivedModels {
       // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
       for (const known of this.#models.keys()) if (!isInUse(known)) this.#models.delete(known)
       if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
-      this.#models.set(base, { model: readModel(layout, bodies[0]!, base) })
+      this.#models.set(base, { model: heldOnce(base, decodeModelBody(layout, bodies[0]!, base)) })
     }
     if (vectorSha256 !== undefined) this.#models.get(base)!.vector = decodeVectorBody(bodies[1]!, vectorSha256)
     else if (purpose === 'train' && STRATEGIES[study.federation.strategy].taskVector)
