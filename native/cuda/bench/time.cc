@@ -1,6 +1,7 @@
-/* meshfl_cuda_time [--device 0] [--edge 256] [--channels 5] [--repeats 20]: seconds of forward passes and training steps, as a caller of
- * the C ABI sees them, with images and labels on the device; then of every launch of a step by CUDA's events, beside what its
- * traffic and its arithmetic take at the device's own measured limits. Prints JSON lines. */
+/* meshfl_cuda_time [--device 0] [--edge 256] [--channels 5] [--repeats 20] [--launches-only 0]: seconds of forward passes and training
+ * steps, as a caller of the C ABI sees them, with images and labels on the device and results left there as the peer's are; then of every launch of a step by CUDA's events,
+ * beside what its traffic and its arithmetic take at the device's own measured limits. Prints JSON lines. --launches-only 1, --repeats 0:
+ * one step of each precision, launch by launch, as a profiler wants it. */
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -31,7 +32,6 @@ void time_runs(Runner &runner, const Problem &problem, const mfl_request &reques
     const auto start = std::chrono::steady_clock::now();
     runner.write(problem, request, 1);
     runner.run();
-    runner.read(request);
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   Line()
@@ -127,6 +127,7 @@ void time_launches(uint32_t index, const Problem &problem, int repeats) {
     check(cudaStreamSynchronize(stream.get()), "running");
     for (size_t i = 0; repeat > 0 && i < launches.size(); i++) times[i].push_back(milliseconds(marks[i], marks[i + 1]));
   }
+  if (repeats == 0) return;
   const double rate = copy_rate();
   Line().text("what", "copy on the device").number("bytesPerSecond", rate).print();
   for (size_t i = 0; i < launches.size(); i++) {
@@ -148,7 +149,7 @@ void time_launches(uint32_t index, const Problem &problem, int repeats) {
 }  // namespace
 
 int main(int count, char **arguments) {
-  std::map<std::string, int> options = {{"--device", 0}, {"--edge", 256}, {"--channels", 5}, {"--repeats", 20}};
+  std::map<std::string, int> options = {{"--device", 0}, {"--edge", 256}, {"--channels", 5}, {"--repeats", 20}, {"--launches-only", 0}};
   for (int i = 1; i + 1 < count; i += 2) {
     if (options.count(arguments[i])) options[arguments[i]] = std::atoi(arguments[i + 1]);
   }
@@ -157,11 +158,11 @@ int main(int count, char **arguments) {
     mfl_device info;
     if (mfl_cuda_v1()->device(device, &info) != MFL_OK) throw std::runtime_error(mfl_cuda_v1()->common.last_error());
     Line().text("device", info.name).text("instructionSet", info.instruction_set).number("memoryBytes", static_cast<double>(info.memory_bytes)).print();
-    const int repeats = std::max(1, options["--repeats"]);
+    const int repeats = std::max(options["--launches-only"] ? 0 : 1, options["--repeats"]);
     Problem problem = meshnet(static_cast<uint32_t>(options["--channels"]), static_cast<uint32_t>(options["--edge"]));
     for (const mfl_precision precision : {MFL_FP32, MFL_BF16}) {
       problem.request.precision = precision;
-      {
+      if (!options["--launches-only"]) {
         Runner runner(device);
         time_runs(runner, problem, problem.as(MFL_FORWARD), "forward", repeats);
         time_runs(runner, problem, problem.request, "training step", repeats);

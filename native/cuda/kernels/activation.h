@@ -1,16 +1,20 @@
-/* The activations and their slopes. Which one is an argument, the same for a whole launch: a branch that all threads take alike. */
+/* The activations and their slopes. Which one is an argument, the same for a whole launch: a branch that all threads take alike, taken
+ * once for several values. */
 #pragma once
 
 #include "device.h"
 
 namespace mfl::cuda {
 
-/** e^x within 2 units of the last place. */
+/** e^x within 2 + |x| units of the last place; what is smaller than the smallest normal number is zero. */
 __device__ __forceinline__ float exponential(float x) {
 #ifdef MFL_CUDA_SHIM
   return std::exp(x);
 #else
-  return __expf(x);
+  // Not __expf: that takes five instructions more to be right about denormal numbers.
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 1.4426950408889634f));
+  return power;
 #endif
 }
 
@@ -36,13 +40,49 @@ __device__ __forceinline__ float slope_at(Activation activation, float u) {
   }
 }
 
-/** What the next block reads of four z side by side, of which the first `valid` lie in the grid; zero beyond. k is null for the image. */
-__device__ __forceinline__ void activate_quad(Activation activation, const Coefficients *k, int valid, float (&values)[4]) {
-  if (activation != Activation::identity) {
-    const float scale = k->scale, shift = k->shift, factor = k->factor;
+/** values = factor * activation(values). */
+template <int N>
+__device__ __forceinline__ void activate_all(Activation activation, float factor, float (&values)[N]) {
+  if (activation == Activation::elu) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) values[i] = factor * activate(activation, multiply_add(values[i], scale, shift));
+    for (int i = 0; i < N; i++) values[i] = factor * activate(Activation::elu, values[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = factor * activate(activation, values[i]);
   }
+}
+
+/** values = factor * the slope of the activation at values. */
+template <int N>
+__device__ __forceinline__ void slopes_at_all(Activation activation, float factor, float (&values)[N]) {
+  if (activation == Activation::elu) {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = factor * slope_at(Activation::elu, values[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = factor * slope_at(activation, values[i]);
+  }
+}
+
+/** What a channel's z is made into before the next block multiplies it: factor * activation(scale * z + shift). */
+struct alignas(16) Scaling {
+  float scale, shift, factor, unused;
+};
+
+/** That of a channel; the image's, which has no coefficients, changes nothing. */
+__device__ __forceinline__ Scaling scaling_of(const Coefficients *k) {
+  if (!k) return {1, 0, 1, 0};
+  return {k->scale, k->shift, k->factor, 0};
+}
+
+/** What the next block reads of four z side by side, of which the first `valid` lie in the grid; zero beyond. */
+__device__ __forceinline__ void activate_quad(Activation activation, const Scaling &k, int valid, float (&values)[4]) {
+  if (activation != Activation::identity) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) values[i] = multiply_add(values[i], k.scale, k.shift);
+    activate_all(activation, k.factor, values);
+  }
+  if (valid >= 4) return;
 #pragma unroll
   for (int i = 0; i < 4; i++) values[i] = i < valid ? values[i] : 0.0f;
 }

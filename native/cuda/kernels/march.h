@@ -133,14 +133,14 @@ struct Marcher {
     float values[4] = {0, 0, 0, 0};
     if (valid > 0) {
       raw.widen_to(values);
-      activate_quad(m.from.activation, k, valid, values);
+      activate_quad(m.from.activation, scaling_of(k), valid, values);
     }
     reinterpret_cast<float4 *>(to)[index] = {values[0], values[1], values[2], values[3]};
   }
 
   /** What was fetched, and the rest of the plane, into shared memory. */
   __device__ __forceinline__ void store(int link, uint32_t input, int buffer) {
-    const Coefficients *k = m.from.coefficients + (place.volume * m.inputs + input);
+    const Coefficients *k = m.from.coefficients ? m.from.coefficients + (place.volume * m.inputs + input) : nullptr;
     float *to = planes + buffer * plane;
 #pragma unroll
     for (int i = 0; i < ahead; i++) {

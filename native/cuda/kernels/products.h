@@ -74,7 +74,7 @@ __device__ __forceinline__ void load_input(const Products &p, const Place &place
       float values[4] = {0, 0, 0, 0};
       if (inside && fetch.valid > 0 && first + c < p.inputs) {
         load_quad(from + c * static_cast<size_t>(t.channel) + fetch.offset).widen_to(values);
-        activate_quad(p.from.activation, p.from.coefficients + (place.volume * p.inputs + first + c), fetch.valid, values);
+        activate_quad(p.from.activation, scaling_of(p.from.coefficients ? p.from.coefficients + (place.volume * p.inputs + first + c) : nullptr), fetch.valid, values);
       }
       put(c, index, values);
     }

@@ -151,7 +151,7 @@ struct TileMarcher {
     const uint32_t input = chunk * tile_inputs + c;
     if (at.valid <= 0 || input >= m.inputs) return;
     raw[c].widen_to(values);
-    activate_quad(m.from.activation, m.from.coefficients + (place.volume * m.inputs + input), at.valid, values);
+    activate_quad(m.from.activation, scaling_of(m.from.coefficients ? m.from.coefficients + (place.volume * m.inputs + input) : nullptr), at.valid, values);
   }
 
   /** What was fetched, and the rest of the plane, into shared memory. */
