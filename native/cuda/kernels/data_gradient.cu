@@ -18,75 +18,132 @@ template <class T, int G>
 __global__ void __launch_bounds__(march_threads, 2)
     data_gradient_kernel(const __grid_constant__ March m, const __grid_constant__ Before before, T *gradient, double *partials) {
   const Place &place = shared_place(m.tiling);
-  Marcher<T, G> marcher(m, place, blockIdx.y);
-  marcher.template load_weights<true>();
+  Marcher<T, G> marcher(m, place, blockIdx.y, true);
+  marcher.template begin<true>();
   const Tiling &t = m.tiling;
-  const int x = place.x_first + marcher.column;
-  marcher.walk([&](int link, const float(&sums)[march_lines][G]) {
-    if (x >= static_cast<int>(t.pitch)) return;
-    const size_t plane = static_cast<size_t>(place.z_residue + link * static_cast<int>(t.dilation)) * t.height;
-    const uint32_t channel = place.volume * m.outputs + marcher.first_output;
-    size_t at = static_cast<size_t>(channel) * t.channel + plane * t.pitch + x;
-    const Coefficients *k = before.coefficients + channel;
+  const bool inside = marcher.inside();
+  const uint32_t channel = place.volume * m.outputs + marcher.first_output;
+  const size_t own = static_cast<size_t>(channel) * t.channel + marcher.own;
+  const Coefficients *const coefficients = before.coefficients + channel;
+  // z comes by shared memory: to load it where it is needed would be to wait for it there, and registers are scarce.
+  T *const zs = reinterpret_cast<T *>(marcher.outputs) + threadIdx.x;
+  const auto prepare = [&](int link) {
+    const T *from = static_cast<const T *>(before.z) + own + plane_at(t, place, link);
 #pragma unroll
-    for (int g = 0; g < G; g++, k++, at += t.channel) {
+    for (int g = 0; g < G; g++, from += t.channel) {
       if (marcher.first_output + g >= m.outputs) break;
-      float sum = 0, product = 0;
 #pragma unroll
       for (int line = 0; line < march_lines; line++) {
-        int y;
-        if (!marcher.line_at(line, &y)) break;
-        const size_t voxel = at + static_cast<uint32_t>(y) * t.pitch;
-        const float z = widen(static_cast<const T *>(before.z)[voxel]);
-        const float slope = k->factor * slope_at(before.activation, multiply_add(k->scale, z, k->shift));
-        const T stored = narrow<T>(x < static_cast<int>(t.width) ? slope * sums[line][g] : 0.0f);
-        gradient[voxel] = stored;
+        if (line < marcher.lines) copy_async(zs + (g * march_lines + line) * blockDim.x, from + line * marcher.line_step);
+      }
+    }
+  };
+  const auto finish = [&](int link, const float(&sums)[march_lines][G]) {
+    T *to = gradient + own + plane_at(t, place, link);
+#pragma unroll
+    for (int g = 0; g < G; g++, to += t.channel) {
+      if (marcher.first_output + g >= m.outputs) break;
+      const Coefficients &k = coefficients[g];
+      float z[march_lines], slopes[march_lines], sum = 0, product = 0;
+#pragma unroll
+      for (int line = 0; line < march_lines; line++) {
+        z[line] = line < marcher.lines ? widen(zs[(g * march_lines + line) * blockDim.x]) : 0.0f;
+        slopes[line] = multiply_add(k.scale, z[line], k.shift);
+      }
+      slopes_at_all(before.activation, k.factor, slopes);
+#pragma unroll
+      for (int line = 0; line < march_lines; line++) {
+        const bool kept = line < marcher.lines;
+        const T stored = narrow<T>(kept && inside ? slopes[line] * sums[line][g] : 0.0f);
+        if (kept) to[line * marcher.line_step] = stored;
         sum += widen(stored);
-        product = multiply_add(widen(stored), multiply_add(k->inverse, z, k->center), product);
+        product = multiply_add(widen(stored), multiply_add(k.inverse, z[line], k.center), product);
       }
       marcher.measured.add(g, sum, product);
     }
-  });
+  };
+  marcher.walk(prepare, finish);
   marcher.measured.write(m.outputs, marcher.first_output, partials);
 }
 
+template <class T, int G>
+Status march(cudaStream_t stream, const Device &device, March m, const Before &before, T *gradient, double *partials) {
+  m.chunk = march_chunk<G>(device, m.tiling, m.inputs, true);
+  const dim3 grid(m.tiling.items(), divide_up(m.outputs, G)), block(march_block(m.tiling));
+  return launch(stream, grid, block, march_shared_bytes<G>(m, true), data_gradient_kernel<T, G>, m, before, gradient, partials);
+}
+
 template <class T>
-Status gradient_by_march(cudaStream_t stream, const March &m, const Before &before, T *gradient, double *partials) {
-  const uint32_t channels = march_channels(m.outputs);
-  const dim3 grid(m.tiling.items(), divide_up(m.outputs, channels)), block(march_block(m.tiling));
-  switch (channels) {
-    case 1: return launch(stream, grid, block, march_shared_bytes<1>(m), data_gradient_kernel<T, 1>, m, before, gradient, partials);
-    case 2: return launch(stream, grid, block, march_shared_bytes<2>(m), data_gradient_kernel<T, 2>, m, before, gradient, partials);
-    case 3: return launch(stream, grid, block, march_shared_bytes<3>(m), data_gradient_kernel<T, 3>, m, before, gradient, partials);
-    case 4: return launch(stream, grid, block, march_shared_bytes<4>(m), data_gradient_kernel<T, 4>, m, before, gradient, partials);
-    default: return launch(stream, grid, block, march_shared_bytes<5>(m), data_gradient_kernel<T, 5>, m, before, gradient, partials);
+Status gradient_by_march(cudaStream_t stream, const Device &device, const March &m, const Before &before, T *gradient, double *partials) {
+  switch (march_channels(m.outputs)) {
+    case 1: return march<T, 1>(stream, device, m, before, gradient, partials);
+    case 2: return march<T, 2>(stream, device, m, before, gradient, partials);
+    case 3: return march<T, 3>(stream, device, m, before, gradient, partials);
+    case 4: return march<T, 4>(stream, device, m, before, gradient, partials);
+    default: return march<T, 5>(stream, device, m, before, gradient, partials);
   }
 }
 
 /** As data_gradient_kernel, on tensor cores. */
+template <int Pitch>
 __global__ void __launch_bounds__(march_threads, 2) data_gradient_tiles_kernel(const __grid_constant__ March m,
                                                                               const __grid_constant__ Before before,
                                                                               Bfloat16 *gradient, double *partials) {
   const Place &place = shared_place(m.tiling);
-  TileMarcher marcher(m, place, blockIdx.y);
-  marcher.load_weights<true>();
-  const Coefficients *coefficients = before.coefficients + place.volume * m.outputs + marcher.first_output + 2 * marcher.pair;
-  marcher.walk([&](int link, const float(&sums)[march_lines][4]) {
-    const size_t at = marcher.output_at(link);
-    float sum[2] = {}, products[2] = {};
-    marcher.for_each(sums, [&](int output, uint32_t offset, bool inside, float value) {
-      const Coefficients &k = coefficients[output];
-      const size_t voxel = at + output * static_cast<size_t>(m.tiling.channel) + offset;
-      const float z = widen(static_cast<const Bfloat16 *>(before.z)[voxel]);
-      const float slope = k.factor * slope_at(before.activation, multiply_add(k.scale, z, k.shift));
-      const Bfloat16 stored = narrow<Bfloat16>(inside ? slope * value : 0.0f);
-      gradient[voxel] = stored;
-      sum[output] += widen(stored);
-      products[output] = multiply_add(widen(stored), multiply_add(k.inverse, z, k.center), products[output]);
-    });
-    for (int output = 0; output < 2; output++) marcher.measure(output, sum[output], products[output]);
-  });
-  marcher.write_measured(partials);
+  TileMarcher<Pitch> marcher(m, place, blockIdx.y);
+  marcher.template begin<true>();
+  // Of the lane's two outputs.
+  Coefficients k[2] = {};
+#pragma unroll
+  for (int output = 0; output < 2; output++) {
+    const uint32_t channel = marcher.first_output + 2 * marcher.pair + output;
+    if (channel < m.outputs) k[output] = before.coefficients[place.volume * m.outputs + channel];
+  }
+  float sums[2] = {}, products[2] = {};
+  uint2 zs[march_lines];
+  const auto prepare = [&](int link) {
+    const Bfloat16 *const from = static_cast<const Bfloat16 *>(before.z) + marcher.output_at(link);
+#pragma unroll
+    for (int line = 0; line < march_lines; line++) {
+      zs[line] = {0, 0};
+      if (marcher.keeps && line < marcher.lines) zs[line] = *reinterpret_cast<const uint2 *>(from + line * marcher.line_step);
+    }
+  };
+  const auto finish = [&](int link) {
+    Bfloat16 *const to = gradient + marcher.output_at(link);
+#pragma unroll
+    for (int line = 0; line < march_lines; line++) {
+      const uint32_t words[2] = {transposed(zs[line].x), transposed(zs[line].y)};
+      uint32_t stored[2];
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        const float z[2] = {lower_of(words[half]), upper_of(words[half])};
+        float value[2];
+#pragma unroll
+        for (int output = 0; output < 2; output++) {
+          float slope[1] = {multiply_add(k[output].scale, z[output], k[output].shift)};
+          slopes_at_all(before.activation, k[output].factor, slope);
+          value[output] = slope[0] * marcher.sums[0][line][2 * half + output];
+        }
+        stored[half] = narrow_pair(value[0], value[1]);
+        const float kept[2] = {lower_of(stored[half]), upper_of(stored[half])};
+#pragma unroll
+        for (int output = 0; output < 2; output++) {
+          sums[output] += kept[output];
+          products[output] = multiply_add(kept[output], multiply_add(k[output].inverse, z[output], k[output].center), products[output]);
+        }
+      }
+      marcher.store_line(to, line, stored[0], stored[1]);
+    }
+  };
+  marcher.walk(prepare, finish);
+  marcher.write_measured(sums, products, partials);
+}
+
+Status gradient_by_tiles(cudaStream_t stream, const March &m, const Before &before, Bfloat16 *gradient, double *partials) {
+  const dim3 grid(m.tiling.items(), divide_up(m.outputs, tile_columns)), block(tile_block(m.tiling));
+  const auto kernel = is_narrow_tile(m.tiling.dilation) ? data_gradient_tiles_kernel<tile_narrow_pitch> : data_gradient_tiles_kernel<tile_pitch>;
+  return launch(stream, grid, block, tile_shared_bytes(m), kernel, m, before, gradient, partials);
 }
 
 }  // namespace
@@ -100,13 +157,12 @@ Status data_gradient(cudaStream_t stream, const Device &device, const Convolutio
   if (!is_valid(shape) || !z || !weights || !before.z || !before.coefficients || !gradient || !partials) {
     return Status::invalid_argument;
   }
-  const March m = {convolution_tiling(device, shape), shape.outputs, shape.inputs, {z, nullptr, Activation::identity}, weights};
+  const March m = {convolution_tiling(device, shape), shape.outputs, shape.inputs, 0, {z, nullptr, Activation::identity}, weights};
   const Before slope = {before.z, before.coefficients, before.activation};
-  if (shape.precision == Precision::fp32) return gradient_by_march(stream, m, slope, static_cast<float *>(gradient), partials);
+  if (shape.precision == Precision::fp32) return gradient_by_march(stream, device, m, slope, static_cast<float *>(gradient), partials);
   Bfloat16 *to = static_cast<Bfloat16 *>(gradient);
-  if (!on_tiles(device, shape.precision)) return gradient_by_march(stream, m, slope, to, partials);
-  const dim3 grid(m.tiling.items(), divide_up(m.outputs, tile_columns)), block(tile_block(m.tiling));
-  return launch(stream, grid, block, tile_shared_bytes(m), data_gradient_tiles_kernel, m, slope, to, partials);
+  if (!on_tiles(device, shape.precision)) return gradient_by_march(stream, device, m, slope, to, partials);
+  return gradient_by_tiles(stream, m, slope, to, partials);
 }
 
 }  // namespace mfl::cuda

@@ -33,6 +33,18 @@ __device__ __forceinline__ float multiply_add(float a, float b, float c) {
 #endif
 }
 
+/** Four of the eight bytes of a (0 to 3) and b (4 to 7), the lowest hexadecimal digit of the selector naming the lowest. */
+__device__ __forceinline__ uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector) {
+#ifdef MFL_CUDA_SHIM
+  const uint64_t both = a | static_cast<uint64_t>(b) << 32;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; i++) result |= static_cast<uint32_t>(both >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+  return result;
+#else
+  return __byte_perm(a, b, selector);
+#endif
+}
+
 /** The sum over the lanes of a warp, the same bits in all of them. All lanes must call it. */
 template <class N>
 __device__ __forceinline__ N warp_sum(N value) {

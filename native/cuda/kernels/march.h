@@ -1,12 +1,14 @@
 /* The 3x3x3 convolution on FMA, for any number of inputs: what the forward pass and the gradient by the data share.
  *
- * A block walks along a chain of planes (see tiling.h). Every plane it reads goes once, channel by channel, through shared
+ * A block walks along a chain of planes (see tiling.h). Every plane it reads goes once, a few channels at a time, through shared
  * memory, already activated, and is added to the three output planes that it belongs to: a thread holds G channels x 4 lines x 3
- * planes of sums in registers, so that six values loaded from shared memory serve 180 multiply-adds when G is 5. While one
- * channel is added, the next is on its way from memory. */
+ * planes of sums in registers, so that six values loaded from shared memory serve 180 multiply-adds when G is 5. While one plane
+ * is added, the next is on its way from memory; a thread activates in place what it copied itself, so that a plane takes one
+ * barrier. What lies outside the grid is zero in shared memory from the beginning and never written. */
 #pragma once
 
 #include "activation.h"
+#include "async_copy.h"
 #include "output_sums.h"
 #include "storage.h"
 #include "tiling.h"
@@ -18,10 +20,18 @@ constexpr int march_threads = 256;
 constexpr int march_lines = 4;
 /** Output channels that a block computes at most; more are spread over several blocks. */
 constexpr int march_group = 5;
+/** Input channels in shared memory at a time, at most. */
+constexpr uint32_t march_inputs = 5;
+/** Elements from one line in shared memory to the next: a constant, so that lines are addressed by immediates. It holds 128 columns at
+ * dilations up to 16, and 32 at any. */
+constexpr int march_pitch = 160;
+constexpr uint32_t march_columns = 128, march_wide_dilation = 16, march_narrow_columns = 32;
 
 struct March {
   Tiling tiling;
   uint32_t inputs, outputs;
+  /** Input channels in shared memory at a time. */
+  uint32_t chunk;
   Activated from;
   const float *weights;
 };
@@ -30,66 +40,120 @@ struct March {
 template <int G>
 constexpr int weight_stride = (3 * G + 3) / 4 * 4;
 
-/** Floats of one channel of a plane in shared memory. */
-inline __host__ __device__ uint32_t march_plane(const Tiling &t) { return (t.rows + 2) * (t.columns + 2 * t.padding); }
+/** Groups of four voxels of one channel of a plane that a block reads. */
+inline __host__ __device__ uint32_t march_quads(const Tiling &t) { return (t.rows + 2) * (t.columns + 2 * t.padding) / 4; }
+
+/** Elements of one channel of a plane in shared memory. */
+inline __host__ __device__ uint32_t march_plane(const Tiling &t) { return (t.rows + 2) * march_pitch; }
 
 /** Threads of a block. */
 inline uint32_t march_block(const Tiling &t) { return t.columns * t.rows / march_lines; }
 
-template <int G>
-size_t march_shared_bytes(const March &m) {
-  const size_t floats = 9 * weight_stride<G> * m.inputs + 2 * march_plane(m.tiling);
-  return sizeof(float) * floats + output_sums_bytes<G>(march_block(m.tiling));
-}
-
-/** One group of four voxels of a plane that a thread fetches: where in the plane, and how many lie in the grid. */
-struct Fetch {
-  uint32_t offset;
-  int valid;
+/** One group of four voxels of a plane that a block reads. */
+struct alignas(8) Fetch {
+  /** Elements from the beginning of the plane in the tensor. */
+  uint32_t from;
+  /** Elements from the beginning of the plane in shared memory. */
+  uint16_t to;
+  /** How many lie in the grid, from the first on. */
+  uint16_t valid;
 };
 
-__device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint32_t index) {
-  const uint32_t quads = (t.columns + 2 * t.padding) / 4;
-  const int k = p.y_first - 1 + static_cast<int>(index / quads);
-  const int x = p.x_first - static_cast<int>(t.padding) + 4 * static_cast<int>(index % quads);
+__device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint32_t index, uint32_t pitch) {
+  const uint32_t quads = (t.columns + 2 * t.padding) / 4, line = index / quads, quad = index % quads;
+  const int k = p.y_first - 1 + static_cast<int>(line);
+  const int x = p.x_first - static_cast<int>(t.padding) + 4 * static_cast<int>(quad);
   const int y = p.y_residue + k * static_cast<int>(t.dilation);
-  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, 0};
-  return {y * t.pitch + x, static_cast<int>(t.width) - x};
+  const uint16_t to = static_cast<uint16_t>(line * pitch + 4 * quad);
+  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0};
+  const uint32_t valid = t.width - static_cast<uint32_t>(x);
+  return {y * t.pitch + x, to, static_cast<uint16_t>(valid < 4 ? valid : 4)};
+}
+
+/** Where a plane of a chain begins in a channel. */
+__device__ __forceinline__ size_t plane_at(const Tiling &t, const Place &p, int link) {
+  return static_cast<size_t>(p.z_residue + link * static_cast<int>(t.dilation)) * t.height * t.pitch;
+}
+
+/** Bytes of what a march keeps in shared memory beside its planes; each part is a multiple of 16. */
+template <int G>
+size_t march_fixed_bytes(const Tiling &t, uint32_t inputs, bool with_outputs) {
+  const size_t tables = sizeof(Scaling) * inputs + sizeof(float) * 9 * weight_stride<G> * inputs + (sizeof(Fetch) * march_quads(t) + 15) / 16 * 16;
+  const size_t outputs = with_outputs ? sizeof(float) * G * march_lines * march_block(t) : 0;
+  return tables + outputs + output_sums_bytes<G>(march_block(t));
+}
+
+inline size_t march_planes_bytes(const Tiling &t, uint32_t chunk) { return sizeof(float) * 2 * chunk * march_plane(t); }
+
+template <int G>
+size_t march_shared_bytes(const March &m, bool with_outputs) {
+  return march_fixed_bytes<G>(m.tiling, m.inputs, with_outputs) + march_planes_bytes(m.tiling, m.chunk);
 }
 
 template <class T, int G>
 struct Marcher {
   static constexpr int stride = weight_stride<G>;
-  /** Quads that a thread fetches ahead; what a wide dilation needs beyond is loaded when its turn comes. */
-  static constexpr int ahead = 2;
 
   const March &m;
   /** In shared memory: registers are scarce. */
   const Place &place;
-  const uint32_t first_output;
-  const uint32_t plane;
-  float *const weights, *const planes;
+  const uint32_t first_output, plane, quads;
+  const Scaling *const scalings;
+  float *const weights;
+  const Fetch *const fetches;
+  float *const planes;
+  /** [G][lines][threads]: a thread's own, for what a kernel reads where it writes. */
+  float *const outputs;
   OutputSums<G> measured;
+  /** Of the thread's first output within the block. */
   int column, first_line;
-  Fetch fetches[ahead];
-  Quad<T> fetched[ahead];
+  /** How many of the thread's lines lie in the grid or in what a row has beyond it. */
+  int lines;
+  /** Elements from the beginning of a channel's plane to the thread's first line, and from one to the next. */
+  uint32_t own, line_step;
   /** [kz that is still to come][line][output]. */
   float sums[3][march_lines][G];
 
-  __device__ __forceinline__ Marcher(const March &march, const Place &at, uint32_t group)
-      : m(march), place(at), first_output(group * G), plane(march_plane(march.tiling)),
-        weights(reinterpret_cast<float *>(shared_memory())), planes(weights + 9 * stride * m.inputs), measured(planes + 2 * plane) {
-    column = static_cast<int>(threadIdx.x % m.tiling.columns);
-    first_line = static_cast<int>(threadIdx.x / m.tiling.columns) * march_lines;
-#pragma unroll
-    for (int i = 0; i < ahead; i++) {
-      const uint32_t index = threadIdx.x + i * blockDim.x;
-      fetches[i] = index < plane / 4 ? fetch_of(m.tiling, place, index) : Fetch{0, -1};
-    }
+  /** with_outputs: whether the kernel uses `outputs`. */
+  __device__ __forceinline__ Marcher(const March &march, const Place &at, uint32_t group, bool with_outputs)
+      : m(march),
+        place(at),
+        first_output(group * G),
+        plane(march_plane(march.tiling)),
+        quads(march_quads(march.tiling)),
+        scalings(reinterpret_cast<const Scaling *>(shared_memory())),
+        weights(reinterpret_cast<float *>(const_cast<Scaling *>(scalings) + m.inputs)),
+        fetches(reinterpret_cast<const Fetch *>(weights + 9 * stride * m.inputs)),
+        planes(reinterpret_cast<float *>(const_cast<Fetch *>(fetches) + (quads + 1) / 2 * 2)),
+        outputs(planes + 2 * m.chunk * plane),
+        measured(outputs + (with_outputs ? G * march_lines * blockDim.x : 0)) {
+    const Tiling &t = m.tiling;
+    column = static_cast<int>(threadIdx.x % t.columns);
+    first_line = static_cast<int>(threadIdx.x / t.columns) * march_lines;
+    const int x = place.x_first + column, k = place.y_first + first_line, left = place.y_count - k;
+    lines = x >= static_cast<int>(t.pitch) || left < 0 ? 0 : left < march_lines ? left : march_lines;
+    own = (place.y_residue + k * t.dilation) * t.pitch + x;
+    line_step = t.dilation * t.pitch;
     clear<0>();
     clear<1>();
     clear<2>();
   }
+
+  /** Fills what lies in shared memory; walk() begins with a barrier. mirrored: as in load_weights. */
+  template <bool mirrored>
+  __device__ __forceinline__ void begin() {
+    Scaling *const scale = const_cast<Scaling *>(scalings);
+    for (uint32_t i = threadIdx.x; i < m.inputs; i += blockDim.x) {
+      scale[i] = scaling_of(m.from.coefficients ? m.from.coefficients + place.volume * m.inputs + i : nullptr);
+    }
+    Fetch *const table = const_cast<Fetch *>(fetches);
+    for (uint32_t i = threadIdx.x; i < quads; i += blockDim.x) table[i] = fetch_of(m.tiling, place, i, march_pitch);
+    for (uint32_t i = threadIdx.x; i < 2 * m.chunk * plane / 4; i += blockDim.x) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
+    load_weights<mirrored>();
+  }
+
+  /** Whether the thread's column lies in the grid. */
+  __device__ __forceinline__ bool inside() const { return place.x_first + column < static_cast<int>(m.tiling.width); }
 
   template <int S>
   __device__ __forceinline__ void clear() {
@@ -115,55 +179,59 @@ struct Marcher {
     }
   }
 
-  __device__ __forceinline__ const T *source(int link, uint32_t input) const {
-    const size_t z = place.z_residue + link * static_cast<int>(m.tiling.dilation);
-    const size_t channel = static_cast<size_t>(place.volume) * m.inputs + input;
-    return static_cast<const T *>(m.from.z) + channel * m.tiling.channel + z * m.tiling.height * m.tiling.pitch;
-  }
-
-  __device__ __forceinline__ void fetch(int link, uint32_t input) {
-    const T *from = source(link, input);
-#pragma unroll
-    for (int i = 0; i < ahead; i++) {
-      if (fetches[i].valid > 0) fetched[i] = load_quad(from + fetches[i].offset);
+  /** Calls each(channel of the chunk, where its plane begins in shared memory, quad) for the quads that this thread copies. */
+  template <class Each>
+  __device__ __forceinline__ void for_own_quads(uint32_t count, int buffer, Each &&each) const {
+    uint32_t index = threadIdx.x, channel = 0;
+    float *to = planes + buffer * m.chunk * plane;
+    while (true) {
+      // A channel has more quads than a block has threads.
+      if (index >= quads) {
+        index -= quads;
+        channel++;
+        to += plane;
+      }
+      if (channel >= count) return;
+      const Fetch fetch = fetches[index];
+      if (fetch.valid > 0) each(channel, to + fetch.to, fetch);
+      index += blockDim.x;
     }
   }
 
-  __device__ __forceinline__ void put(float *to, uint32_t index, const Quad<T> &raw, int valid, const Coefficients *k) {
-    float values[4] = {0, 0, 0, 0};
-    if (valid > 0) {
-      raw.widen_to(values);
-      activate_quad(m.from.activation, scaling_of(k), valid, values);
-    }
-    reinterpret_cast<float4 *>(to)[index] = {values[0], values[1], values[2], values[3]};
+  __device__ __forceinline__ uint32_t channels_of(uint32_t first_input) const {
+    const uint32_t left = m.inputs - first_input;
+    return left < m.chunk ? left : m.chunk;
   }
 
-  /** What was fetched, and the rest of the plane, into shared memory. */
-  __device__ __forceinline__ void store(int link, uint32_t input, int buffer) {
-    const Coefficients *k = m.from.coefficients ? m.from.coefficients + (place.volume * m.inputs + input) : nullptr;
-    float *to = planes + buffer * plane;
-#pragma unroll
-    for (int i = 0; i < ahead; i++) {
-      if (fetches[i].valid >= 0) put(to, threadIdx.x + i * blockDim.x, fetched[i], fetches[i].valid, k);
-    }
-    for (uint32_t index = threadIdx.x + ahead * blockDim.x; index < plane / 4; index += blockDim.x) {
-      const Fetch late = fetch_of(m.tiling, place, index);
-      Quad<T> raw = {};
-      if (late.valid > 0) raw = load_quad(source(link, input) + late.offset);
-      put(to, index, raw, late.valid, k);
-    }
+  /** Begins to copy a plane of channels. */
+  __device__ __forceinline__ void fetch(int link, uint32_t first_input, int buffer) const {
+    const size_t channel = static_cast<size_t>(place.volume) * m.inputs + first_input;
+    const T *from = static_cast<const T *>(m.from.z) + channel * m.tiling.channel + plane_at(m.tiling, place, link);
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
+      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + static_cast<size_t>(c) * m.tiling.channel + fetch.from));
+    });
   }
 
-  __device__ __forceinline__ void add(uint32_t input, int buffer) {
-    const uint32_t row = m.tiling.columns + 2 * m.tiling.padding;
-    const float *from = planes + buffer * plane + first_line * row + m.tiling.padding + column - m.tiling.dilation;
+  /** What this thread has copied becomes what is multiplied, in place. */
+  __device__ __forceinline__ void activate_own(uint32_t first_input, int buffer) const {
+    if (m.from.activation == Activation::identity && sizeof(T) == sizeof(float)) return;
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
+      float values[4];
+      reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
+      activate_quad(m.from.activation, scalings[first_input + c], fetch.valid, values);
+      *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
+    });
+  }
+
+  __device__ __forceinline__ void add(uint32_t input, const float *at) {
+    const float *from = at + first_line * march_pitch + m.tiling.padding + column - m.tiling.dilation;
     const float *w = weights + input * 9 * stride;
     // Not unrolled: 180 multiply-adds hide the loop, and the code stays in the instruction cache.
 #pragma unroll 1
     for (int kx = 0; kx < 3; kx++) {
       float values[march_lines + 2];
 #pragma unroll
-      for (int i = 0; i < march_lines + 2; i++) values[i] = from[i * row];
+      for (int i = 0; i < march_lines + 2; i++) values[i] = from[i * march_pitch];
       from += m.tiling.dilation;
 #pragma unroll
       for (int kz = 0; kz < 3; kz++) {
@@ -203,24 +271,29 @@ struct Marcher {
     clear<2>();
   }
 
-  /** Calls finish(z, sums of 4 lines) for every plane of the item. */
-  template <class Finish>
-  __device__ __forceinline__ void walk(Finish &&finish) {
+  /** For every plane of the item calls prepare(z), then finish(z, sums of 4 lines): what prepare began to copy has arrived then. */
+  template <class Prepare, class Finish>
+  __device__ __forceinline__ void walk(Prepare &&prepare, Finish &&finish) {
     if (place.z_first >= place.z_end || place.y_first >= place.y_count) return;
-    const int begin = place.z_first > 0 ? place.z_first - 1 : 0;
+    const int first = place.z_first > 0 ? place.z_first - 1 : 0;
     const int last = place.z_end < place.z_count ? place.z_end : place.z_count - 1;
     int buffer = 0;
-    fetch(begin, 0);
-    store(begin, 0, 0);
     __syncthreads();
-    for (int link = begin; link <= last; link++) {
-      for (uint32_t input = 0; input < m.inputs; input++) {
-        const bool wraps = input + 1 == m.inputs;
+    fetch(first, 0, 0);
+    wait_for_copies();
+    activate_own(0, 0);
+    __syncthreads();
+    for (int link = first; link <= last; link++) {
+      for (uint32_t input = 0; input < m.inputs; input += m.chunk) {
+        const bool wraps = input + m.chunk >= m.inputs;
         const int next_link = wraps ? link + 1 : link;
-        const uint32_t next_input = wraps ? 0 : input + 1;
-        if (next_link <= last) fetch(next_link, next_input);
-        add(input, buffer);
-        if (next_link <= last) store(next_link, next_input, buffer ^ 1);
+        const uint32_t next_input = wraps ? 0 : input + m.chunk;
+        if (next_link <= last) fetch(next_link, next_input, buffer ^ 1);
+        if (wraps && link > place.z_first) prepare(link - 1);
+        const float *from = planes + buffer * m.chunk * plane;
+        for (uint32_t c = 0; c < channels_of(input); c++, from += plane) add(input + c, from);
+        wait_for_copies();
+        if (next_link <= last) activate_own(next_input, buffer ^ 1);
         buffer ^= 1;
         __syncthreads();
       }
@@ -228,23 +301,33 @@ struct Marcher {
       advance();
     }
     // The plane beyond the end of a chain is zero.
-    if (place.z_end == place.z_count) finish(place.z_count - 1, sums[0]);
-  }
-
-  /** y of a line of this thread; false when it is none. */
-  __device__ __forceinline__ bool line_at(int line, int *y) const {
-    const int k = place.y_first + first_line + line;
-    *y = place.y_residue + k * static_cast<int>(m.tiling.dilation);
-    return k < place.y_count;
+    if (place.z_end == place.z_count) {
+      prepare(place.z_count - 1);
+      wait_for_copies();
+      finish(place.z_count - 1, sums[0]);
+    }
   }
 };
 
-/** How the blocks of a march are shaped. */
-inline Tiling march_tiling(const Grid &grid, uint32_t dilation) {
-  const uint32_t columns = grid.width > 64 ? 128 : grid.width > 32 ? 64 : 32;
-  const uint32_t wanted = divide_up(divide_up(grid.height, dilation), march_lines);
-  const uint32_t most = march_threads / columns;
-  return tiling_of(grid, dilation, columns, march_lines * (wanted < most ? wanted : most));
+/** How the blocks of a march are shaped: as wide as they can be where two planes of one channel fit, with all that the largest kernel keeps. */
+inline Tiling march_tiling(const Device &device, const Convolution &shape) {
+  const Grid &grid = shape.grid;
+  const uint32_t lines = divide_up(grid.height, shape.dilation);
+  const uint32_t columns = grid.width > 64 ? march_columns : grid.width > 32 ? 64 : 32;
+  const uint32_t inputs = shape.inputs > shape.outputs ? shape.inputs : shape.outputs;
+  if (shape.dilation <= march_wide_dilation) {
+    const Tiling wide = tiling_of(grid, shape.dilation, columns, lines > march_lines ? 2 * march_lines : march_lines);
+    if (march_fixed_bytes<march_group>(wide, inputs, true) + march_planes_bytes(wide, 1) <= device.shared_bytes) return wide;
+  }
+  return tiling_of(grid, shape.dilation, march_narrow_columns, march_lines);
+}
+
+/** As many channels at a time as fit. */
+template <int G>
+uint32_t march_chunk(const Device &device, const Tiling &t, uint32_t inputs, bool with_outputs) {
+  uint32_t chunk = inputs < march_inputs ? inputs : march_inputs;
+  while (chunk > 1 && march_fixed_bytes<G>(t, inputs, with_outputs) + march_planes_bytes(t, chunk) > device.shared_bytes) chunk--;
+  return chunk;
 }
 
 /** Channels of a block, where `outputs` are spread over as few blocks as can be. */

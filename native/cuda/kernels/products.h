@@ -63,17 +63,17 @@ __device__ __forceinline__ void load_gradient(const Products &p, const Place &pl
 template <class T, int CI, class Put>
 __device__ __forceinline__ void load_input(const Products &p, const Place &place, uint32_t first, int link, Put &&put) {
   const Tiling &t = p.tiling;
-  const uint32_t quads = march_plane(t) / 4;
+  const uint32_t quads = march_quads(t);
   const bool inside = link >= 0 && link < place.z_count;
   const size_t z = inside ? place.z_residue + link * static_cast<int>(t.dilation) : 0;
   const T *from = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first) * t.channel + z * t.height * t.pitch;
   for (uint32_t index = threadIdx.x; index < quads; index += blockDim.x) {
-    const Fetch fetch = fetch_of(t, place, index);
+    const Fetch fetch = fetch_of(t, place, index, t.columns + 2 * t.padding);
 #pragma unroll
     for (int c = 0; c < CI; c++) {
       float values[4] = {0, 0, 0, 0};
       if (inside && fetch.valid > 0 && first + c < p.inputs) {
-        load_quad(from + c * static_cast<size_t>(t.channel) + fetch.offset).widen_to(values);
+        load_quad(from + c * static_cast<size_t>(t.channel) + fetch.from).widen_to(values);
         activate_quad(p.from.activation, scaling_of(p.from.coefficients ? p.from.coefficients + (place.volume * p.inputs + first + c) : nullptr), fetch.valid, values);
       }
       put(c, index, values);

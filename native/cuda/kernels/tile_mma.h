@@ -2,7 +2,9 @@
  * lanes of a warp as mma.sync.m16n8k16 has them (PTX ISA, "Matrix Fragments for mma.m16n8k16"). With g = lane / 4 and t = lane % 4:
  *   a[0] = rows g, k 2t and 2t + 1; a[1] = row g + 8; a[2], a[3] = the same with k + 8
  *   b[0] = k 2t and 2t + 1, column g; b[1] = k + 8
- *   sums[0], [1] = row g, columns 2t and 2t + 1; [2], [3] = row g + 8 */
+ *   sums[0], [1] = row g, columns 2t and 2t + 1; [2], [3] = row g + 8
+ *
+ * And the way of an 8 x 8 matrix of bf16 from one lane to another: as a fragment holds it, and as a line of memory does. */
 #pragma once
 
 #include "storage.h"
@@ -31,18 +33,37 @@ inline void tile_mma(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&
   }
 }
 
+/** The scalar twin. */
+inline uint32_t transposed(uint32_t word) {
+  const char *slots = shim::exchange(&word, sizeof word);
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const auto half = [&](int row, int column) {
+    uint32_t held;
+    std::memcpy(&held, slots + 64 * (4 * row + column / 2), sizeof held);
+    return column % 2 ? held >> 16 : held & 0xffff;
+  };
+  return half(lane % 4 * 2, lane / 4) | half(lane % 4 * 2 + 1, lane / 4) << 16;
+}
+
 #else
 
 /** Kernels that use it are launched from compute capability 8.0 on. */
 __device__ __forceinline__ void tile_mma(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  asm volatile(
+  asm(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
   __trap();
 #endif
+}
+
+/** Lane 4 r + c holds columns 2c and 2c + 1 of row r of an 8 x 8 matrix: before, and after it was transposed. All lanes must call it. */
+__device__ __forceinline__ uint32_t transposed(uint32_t word) {
+  uint32_t result;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(word));
+  return result;
 }
 
 #endif

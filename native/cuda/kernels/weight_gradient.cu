@@ -1,94 +1,205 @@
 /* The gradient by a convolution's weights: the activated input, shifted by each tap, times the gradient by z.
  *
- * A block walks along a chain of planes (see tiling.h) with three planes of the input and one of the gradient in shared memory. Each of
- * its nine warps has one (kz, kx) and holds the sums of three ky for every pair of channels in registers to the end of the
- * item: 75 for 5 x 5 channels. A thread takes four lines at a time: 30 values of the input and 20 of the gradient serve 300
- * multiply-adds. */
+ * A block walks along a chain of planes (see tiling.h) with one plane of the input and three of the gradient in shared memory, and the next of
+ * each on its way there. A warp has one input channel and one kz, and holds the sums of nine (ky, kx) for every output in registers to
+ * the end of the item: 45 for five outputs. A thread goes down the lines of its column with the three lines of the input that a line
+ * of the gradient meets, so that three values and five of the gradient serve 45 multiply-adds. A thread makes in place what it copied
+ * itself, so that a plane takes one barrier. What lies outside the grid is zero in shared memory from the beginning. */
 #include "products.h"
 
 namespace mfl::cuda {
 
 namespace {
 
-constexpr int threads = 9 * warp_size;
+/** Floats of an input channel of a plane in shared memory: (8 + 2) lines of 96, or (4 + 2) of 160. */
+constexpr int input_plane = 960;
+/** Quads of an input channel of a plane, at most. */
+constexpr int most_quads = input_plane / 4;
+/** Planes of the gradient in shared memory: three that are multiplied, and the next. */
+constexpr int gradient_planes = 4;
 
-__host__ __device__ inline uint32_t gradient_plane(const Tiling &t) { return t.rows * t.columns; }
+/** How shared memory is laid out, in constants, so that addresses are immediate. Wide: dilations up to 16. Narrow: up to 64. */
+struct Wide {
+  static constexpr int columns = 64, rows = 8, pitch = 96;
+};
+struct Narrow {
+  static constexpr int columns = 32, rows = 4, pitch = 160;
+};
 
-uint32_t shared_bytes(const Tiling &t, uint32_t inputs, uint32_t outputs) {
-  return static_cast<uint32_t>(sizeof(float)) * (3 * inputs * march_plane(t) + outputs * gradient_plane(t));
+template <class Shape>
+constexpr int gradient_plane = Shape::columns * Shape::rows;
+
+/** Warps that share the columns of an input channel and kz: an image has few channels. */
+template <class Shape, int CI>
+constexpr int splits = CI == 1 ? Shape::columns / warp_size : 1;
+
+template <class Shape, int CI>
+constexpr int threads_of = warp_size * 3 * CI * splits<Shape, CI>;
+
+template <class Shape>
+__host__ __device__ constexpr uint32_t shared_bytes(int inputs, int outputs, bool made) {
+  return static_cast<uint32_t>(sizeof(float)) * (2 * inputs * input_plane + (gradient_planes + made) * outputs * gradient_plane<Shape>);
 }
 
-/** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
-template <class T, int CI, int G, bool made>
-__global__ void __launch_bounds__(threads, 2) weight_gradient_kernel(const __grid_constant__ Products p, double *partials) {
+/** Static shared memory, rounded up. */
+constexpr uint32_t fixed_bytes = 3072;
+
+/** partials (items, splits, Co, Ci, 27). Overwrites, z as well when made. */
+template <class T, class Shape, int CI, int G, bool made>
+__global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight_gradient_kernel(const __grid_constant__ Products p, double *partials) {
+  constexpr int plane = gradient_plane<Shape>, step = threads_of<Shape, CI>;
+  __shared__ Fetch fetches[most_quads];
+  __shared__ Scaling scalings[CI];
+  __shared__ Coefficients backwards[G];
   const Tiling &t = p.tiling;
   const Place &place = shared_place(t);
   const uint32_t groups = divide_up(p.inputs, CI);
   const uint32_t first_input = blockIdx.y % groups * CI, first_output = blockIdx.y / groups * G;
-  const uint32_t plane = march_plane(t), row = t.columns + 2 * t.padding;
-  float *const ring = reinterpret_cast<float *>(shared_memory());
-  float *const slopes = ring + 3 * CI * plane;
-  const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = static_cast<int>(threadIdx.x) % warp_size;
-  const int kz = warp / 3, kx = warp % 3;
-  const auto slot = [&](int link) { return ring + (link + 3) % 3 * CI * plane; };
+  const int inputs = p.inputs - first_input < CI ? static_cast<int>(p.inputs - first_input) : CI;
+  const int outputs = p.outputs - first_output < G ? static_cast<int>(p.outputs - first_output) : G;
+  const int quads = static_cast<int>(march_quads(t)), me = static_cast<int>(threadIdx.x);
+  float *const planes = reinterpret_cast<float *>(shared_memory());
+  float *const gradients = planes + 2 * CI * input_plane;
+  float *const zs = gradients + gradient_planes * G * plane;
 
-  float sums[3][CI][G] = {};
-  const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
-  const auto load_plane = [&](int link) {
-    float4 *const to = reinterpret_cast<float4 *>(slot(link));
-    load_input<T, CI>(p, place, first_input, link, [&](int c, uint32_t index, const float(&v)[4]) {
-      to[c * (plane / 4) + index] = {v[0], v[1], v[2], v[3]};
+  for (int i = me; i < quads; i += step) fetches[i] = fetch_of(t, place, i, Shape::pitch);
+  if (me < inputs) scalings[me] = scaling_of(p.from.coefficients ? p.from.coefficients + place.volume * p.inputs + first_input + me : nullptr);
+  if (made && me < outputs) backwards[me] = p.coefficients[place.volume * p.outputs + first_output + me];
+  for (int i = me; i < static_cast<int>(shared_bytes<Shape>(CI, G, false) / 16); i += step) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
+  __syncthreads();
+
+  // Calls each(channel, where it goes, where it comes from) for this thread's quads of a plane of inputs.
+  const auto for_own_inputs = [&](int link, auto &&each) {
+    const T *from = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first_input) * t.channel + plane_at(t, place, link);
+    float *to = planes + (link & 1) * CI * input_plane;
+    int index = me;
+    for (int c = 0;;) {
+      while (index >= quads) {
+        index -= quads;
+        from += t.channel;
+        to += input_plane;
+        c++;
+      }
+      if (c >= inputs) return;
+      const Fetch fetch = fetches[index];
+      if (fetch.valid > 0) each(c, fetch.valid, to + fetch.to, from + fetch.from);
+      index += step;
+    }
+  };
+  // Calls each(output, how many lie in the grid, where in a plane in shared memory, where in the tensor) for this thread's quads of the gradient.
+  const auto for_own_gradients = [&](int link, auto &&each) {
+    const size_t first = (static_cast<size_t>(place.volume) * p.outputs + first_output) * t.channel + plane_at(t, place, link);
+    for (int i = me; i < outputs * plane / 4; i += step) {
+      const int g = i / (plane / 4), within = i % (plane / 4), line = within / (Shape::columns / 4), x = place.x_first + within % (Shape::columns / 4) * 4;
+      const int k = place.y_first + line, valid = k < place.y_count && line < static_cast<int>(t.rows) ? static_cast<int>(t.width) - x : 0;
+      if (valid <= 0 || within % (Shape::columns / 4) * 4 >= static_cast<int>(t.columns)) continue;
+      each(g, valid, 4 * i, first + static_cast<size_t>(g) * t.channel + (place.y_residue + k * t.dilation) * t.pitch + x);
+    }
+  };
+  const auto fetch_inputs = [&](int link) {
+    for_own_inputs(link, [&](int, int, float *to, const T *from) {
+      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from));
     });
   };
-  if (some) {
-    load_plane(place.z_first - 1);
-    load_plane(place.z_first);
-  }
-  for (int link = place.z_first; some && link < place.z_end; link++) {
-    load_plane(link + 1);
-    load_gradient<T, G, made>(p, place, first_output, link, [&](int g, uint32_t index, const float(&v)[4]) {
-      reinterpret_cast<float4 *>(slopes)[g * (gradient_plane(t) / 4) + index] = {v[0], v[1], v[2], v[3]};
+  const auto make_inputs = [&](int link) {
+    if (p.from.activation == Activation::identity && sizeof(T) == sizeof(float)) return;
+    for_own_inputs(link, [&](int c, int valid, float *to, const T *) {
+      float values[4];
+      reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
+      activate_quad(p.from.activation, scalings[c], valid, values);
+      *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
     });
+  };
+  const auto gradient_of = [&](int link) { return gradients + (link & (gradient_planes - 1)) * G * plane; };
+  const auto fetch_gradients = [&](int link) {
+    float *const to = gradient_of(link);
+    for_own_gradients(link, [&](int, int, int at, size_t from) {
+      const T *const z = static_cast<const T *>(p.z) + from;
+      copy_async(reinterpret_cast<Quad<T> *>((made ? zs : to) + at), reinterpret_cast<const Quad<T> *>(z));
+      if (made) copy_async(reinterpret_cast<Quad<T> *>(to + at), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.gradient) + from));
+    });
+  };
+  const auto make_gradients = [&](int link) {
+    if (!made && sizeof(T) == sizeof(float)) return;
+    float *const to = gradient_of(link);
+    for_own_gradients(link, [&](int g, int valid, int at, size_t from) {
+      float values[4];
+      reinterpret_cast<const Quad<T> *>((made ? zs : to) + at)->widen_to(values);
+      if (made) {
+        float slopes[4];
+        reinterpret_cast<const Quad<T> *>(to + at)->widen_to(slopes);
+        through_normalisation<T>(backwards[g], valid, slopes, values);
+        store_quad(static_cast<T *>(p.z) + from, values);
+      }
+      *reinterpret_cast<float4 *>(to + at) = {values[0], values[1], values[2], values[3]};
+    });
+  };
+
+  const int warp = me / warp_size, lane = me % warp_size;
+  const int kz = warp % 3, c = warp / 3 % CI, split = warp / (3 * CI);
+  float sums[3][3][G] = {};
+  const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
+  if (some) {
+    const int first = place.z_first > 0 ? place.z_first - 1 : 0;
+    const int last = place.z_end < place.z_count ? place.z_end : place.z_count - 1;
+    // The planes of the gradient that the first step meets, one after the other: they share the place of z.
+    fetch_inputs(first);
+    for (int of = place.z_first; of <= first + 1 && of < place.z_end; of++) {
+      fetch_gradients(of);
+      wait_for_copies();
+      make_gradients(of);
+    }
+    wait_for_copies();
+    make_inputs(first);
     __syncthreads();
-    const float *from = slot(link + kz - 1) + t.padding + lane + (kx - 1) * static_cast<int>(t.dilation);
-    for (uint32_t group = 0; group < t.rows / march_lines; group++) {
-      for (uint32_t x = 0; x < t.columns; x += warp_size) {
-        float slope[march_lines][G];
+    for (int link = first; link <= last; link++) {
+      if (link < last) fetch_inputs(link + 1);
+      if (link + 2 < place.z_end) fetch_gradients(link + 2);
+      const int of = link + 1 - kz;
+      if (of >= place.z_first && of < place.z_end) {
+        const float *const from = planes + ((link & 1) * CI + c) * input_plane + t.padding + lane;
+        const float *const slopes = gradient_of(of) + lane;
+        const int dilation = static_cast<int>(t.dilation);
+#pragma unroll 1
+        for (int x = split * warp_size; x < static_cast<int>(t.columns); x += splits<Shape, CI> * warp_size) {
+          const float *const left = from + x - dilation, *const middle = from + x, *const right = from + x + dilation;
+          float values[Shape::rows + 2][3];
 #pragma unroll
-        for (int line = 0; line < march_lines; line++) {
+          for (int line = 0; line < Shape::rows + 2; line++) {
+            values[line][0] = left[line * Shape::pitch];
+            values[line][1] = middle[line * Shape::pitch];
+            values[line][2] = right[line * Shape::pitch];
+            if (line < 2) continue;
+            float slope[G];
 #pragma unroll
-          for (int g = 0; g < G; g++) slope[line][g] = slopes[(g * t.rows + group * march_lines + line) * t.columns + x + lane];
-        }
+            for (int g = 0; g < G; g++) slope[g] = slopes[g * plane + (line - 2) * Shape::columns + x];
 #pragma unroll
-        for (int c = 0; c < CI; c++) {
-          float values[march_lines + 2];
+            for (int ky = 0; ky < 3; ky++) {
 #pragma unroll
-          for (int i = 0; i < march_lines + 2; i++) values[i] = from[c * plane + (group * march_lines + i) * row + x];
+              for (int kx = 0; kx < 3; kx++) {
 #pragma unroll
-          for (int ky = 0; ky < 3; ky++) {
-#pragma unroll
-            for (int line = 0; line < march_lines; line++) {
-#pragma unroll
-              for (int g = 0; g < G; g++) sums[ky][c][g] = multiply_add(values[line + ky], slope[line][g], sums[ky][c][g]);
+                for (int g = 0; g < G; g++) sums[ky][kx][g] = multiply_add(values[line - 2 + ky][kx], slope[g], sums[ky][kx][g]);
+              }
             }
           }
         }
       }
+      wait_for_copies();
+      if (link < last) make_inputs(link + 1);
+      if (link + 2 < place.z_end) make_gradients(link + 2);
+      __syncthreads();
     }
-    __syncthreads();
   }
-  double *to = partials + static_cast<size_t>(blockIdx.x) * p.outputs * p.inputs * 27;
+  double *const to = partials + (static_cast<size_t>(blockIdx.x) * splits<Shape, CI> + split) * p.outputs * p.inputs * 27;
 #pragma unroll
-  for (int c = 0; c < CI; c++) {
+  for (int g = 0; g < G; g++) {
 #pragma unroll
-    for (int g = 0; g < G; g++) {
+    for (int ky = 0; ky < 3; ky++) {
 #pragma unroll
-      for (int ky = 0; ky < 3; ky++) {
-        const float sum = warp_sum(sums[ky][c][g]);
+      for (int kx = 0; kx < 3; kx++) {
+        const float sum = warp_sum(sums[ky][kx][g]);
         const uint32_t input = first_input + c, output = first_output + g;
-        if (lane == 0 && input < p.inputs && output < p.outputs) {
-          to[(output * p.inputs + input) * 27 + (kz * 3 + ky) * 3 + kx] = sum;
-        }
+        if (lane == 0 && input < p.inputs && output < p.outputs) to[(output * p.inputs + input) * 27 + (kz * 3 + ky) * 3 + kx] = sum;
       }
     }
   }
@@ -98,7 +209,7 @@ __global__ void __launch_bounds__(threads, 2) weight_gradient_kernel(const __gri
 template <class T>
 __global__ void through_normalisation_kernel(const __grid_constant__ Tiling t, const Coefficients *coefficients, const T *gradient, T *z) {
   const size_t channel = static_cast<size_t>(blockIdx.y) * t.channel;
-  for (uint32_t i = blockIdx.x * threads + threadIdx.x; i < t.channel / 4; i += gridDim.x * threads) {
+  for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < t.channel / 4; i += gridDim.x * blockDim.x) {
     float values[4], slopes[4];
     load_quad(z + channel + 4 * i).widen_to(values);
     load_quad(gradient + channel + 4 * i).widen_to(slopes);
@@ -133,56 +244,69 @@ Groups groups_of(const Convolution &shape) {
   return {march_group, march_group};
 }
 
+bool is_wide(const Device &device, const Convolution &shape) {
+  const Groups groups = groups_of(shape);
+  const uint32_t bytes = shared_bytes<Wide>(static_cast<int>(groups.inputs), static_cast<int>(groups.outputs), true) + fixed_bytes;
+  return shape.dilation <= march_wide_dilation && bytes <= device.shared_bytes;
+}
+
 /** On tensor cores, or of the largest block that the device's shared memory takes. */
 Tiling products_tiling(const Device &device, const Convolution &shape) {
   if (on_tiles(device, shape.precision)) return product_tiles_tiling(shape);
-  const Groups groups = groups_of(shape);
-  const uint32_t columns = shape.grid.width > 32 ? 64 : 32;
-  const uint32_t rows = divide_up(shape.grid.height, shape.dilation) > march_lines ? 2 * march_lines : march_lines;
-  const auto fits = [&](const Tiling &t) { return shared_bytes(t, groups.inputs, groups.outputs) <= device.shared_bytes; };
-  const Tiling large = tiling_of(shape.grid, shape.dilation, columns, rows);
-  if (fits(large)) return large;
-  const Tiling flat = tiling_of(shape.grid, shape.dilation, columns, march_lines);
-  return fits(flat) ? flat : tiling_of(shape.grid, shape.dilation, 32, march_lines);
+  if (!is_wide(device, shape)) return tiling_of(shape.grid, shape.dilation, Narrow::columns, Narrow::rows);
+  return tiling_of(shape.grid, shape.dilation, shape.grid.width > 32 ? Wide::columns : 32, Wide::rows);
+}
+
+/** Sums that are to be added up. */
+uint32_t products_items(const Device &device, const Convolution &shape) {
+  const uint32_t items = products_tiling(device, shape).items();
+  if (on_tiles(device, shape.precision) || shape.inputs > 1) return items;
+  return items * (is_wide(device, shape) ? splits<Wide, 1> : splits<Narrow, 1>);
 }
 
 template <class T>
 Status make_gradient(cudaStream_t stream, const Products &p) {
+  constexpr uint32_t threads = 256;
   const dim3 grid(divide_up(p.tiling.channel, 16 * threads), p.tiling.volumes * p.outputs);
   return launch(stream, grid, dim3(threads), 0, through_normalisation_kernel<T>, p.tiling, p.coefficients,
                 static_cast<const T *>(p.gradient), static_cast<T *>(p.z));
 }
 
-template <class T, int CI, int G>
+template <class T, class Shape, int CI, int G>
 Status multiply(cudaStream_t stream, const Products &p, double *partials) {
-  const dim3 grid(p.tiling.items(), divide_up(p.inputs, CI) * divide_up(p.outputs, G));
-  const uint32_t bytes = shared_bytes(p.tiling, CI, G);
-  if (grid.y == 1) return launch(stream, grid, dim3(threads), bytes, weight_gradient_kernel<T, CI, G, true>, p, partials);
+  const dim3 grid(p.tiling.items(), divide_up(p.inputs, CI) * divide_up(p.outputs, G)), block(threads_of<Shape, CI>);
+  if (grid.y == 1) return launch(stream, grid, block, shared_bytes<Shape>(CI, G, true), weight_gradient_kernel<T, Shape, CI, G, true>, p, partials);
   const Status status = make_gradient<T>(stream, p);
   if (status != Status::ok) return status;
-  return launch(stream, grid, dim3(threads), bytes, weight_gradient_kernel<T, CI, G, false>, p, partials);
+  return launch(stream, grid, block, shared_bytes<Shape>(CI, G, false), weight_gradient_kernel<T, Shape, CI, G, false>, p, partials);
+}
+
+template <class T, class Shape>
+Status multiply_groups(cudaStream_t stream, const Groups &groups, const Products &p, double *partials) {
+  switch (groups.inputs == 1 ? groups.outputs : 5 + groups.outputs) {
+    case 1: return multiply<T, Shape, 1, 1>(stream, p, partials);
+    case 2: return multiply<T, Shape, 1, 2>(stream, p, partials);
+    case 3: return multiply<T, Shape, 1, 3>(stream, p, partials);
+    case 4: return multiply<T, Shape, 1, 4>(stream, p, partials);
+    case 5: return multiply<T, Shape, 1, 5>(stream, p, partials);
+    case 7: return multiply<T, Shape, 2, 2>(stream, p, partials);
+    case 8: return multiply<T, Shape, 3, 3>(stream, p, partials);
+    case 9: return multiply<T, Shape, 4, 4>(stream, p, partials);
+    default: return multiply<T, Shape, 5, 5>(stream, p, partials);
+  }
 }
 
 template <class T>
-Status multiply_groups(cudaStream_t stream, const Groups &groups, const Products &p, double *partials) {
-  switch (groups.inputs == 1 ? groups.outputs : 5 + groups.outputs) {
-    case 1: return multiply<T, 1, 1>(stream, p, partials);
-    case 2: return multiply<T, 1, 2>(stream, p, partials);
-    case 3: return multiply<T, 1, 3>(stream, p, partials);
-    case 4: return multiply<T, 1, 4>(stream, p, partials);
-    case 5: return multiply<T, 1, 5>(stream, p, partials);
-    case 7: return multiply<T, 2, 2>(stream, p, partials);
-    case 8: return multiply<T, 3, 3>(stream, p, partials);
-    case 9: return multiply<T, 4, 4>(stream, p, partials);
-    default: return multiply<T, 5, 5>(stream, p, partials);
-  }
+Status multiply_shaped(cudaStream_t stream, const Device &device, const Convolution &shape, const Products &p, double *partials) {
+  if (is_wide(device, shape)) return multiply_groups<T, Wide>(stream, groups_of(shape), p, partials);
+  return multiply_groups<T, Narrow>(stream, groups_of(shape), p, partials);
 }
 
 }  // namespace
 
 size_t weight_gradient_partials(const Device &device, const Convolution &shape) {
   if (!is_valid(shape)) return 0;
-  return size_t{27} * shape.outputs * shape.inputs * products_tiling(device, shape).items();
+  return size_t{27} * shape.outputs * shape.inputs * products_items(device, shape);
 }
 
 Status weight_gradient(cudaStream_t stream, const Device &device, const Convolution &shape, const Activated &input,
@@ -190,8 +314,8 @@ Status weight_gradient(cudaStream_t stream, const Device &device, const Convolut
   if (!is_valid(shape) || !input.z || !coefficients || !gradient || !z || !partials) return Status::invalid_argument;
   if ((input.activation == Activation::identity) != (input.coefficients == nullptr)) return Status::invalid_argument;
   const Products p = {products_tiling(device, shape), shape.inputs, shape.outputs, input, coefficients, gradient, z};
-  if (shape.precision == Precision::fp32) return multiply_groups<float>(stream, groups_of(shape), p, partials);
-  if (!on_tiles(device, shape.precision)) return multiply_groups<Bfloat16>(stream, groups_of(shape), p, partials);
+  if (shape.precision == Precision::fp32) return multiply_shaped<float>(stream, device, shape, p, partials);
+  if (!on_tiles(device, shape.precision)) return multiply_shaped<Bfloat16>(stream, device, shape, p, partials);
   const Status status = is_one_group_of_tiles(shape) ? Status::ok : make_gradient<Bfloat16>(stream, p);
   return status == Status::ok ? multiply_tiles(stream, p, partials) : status;
 }
@@ -201,7 +325,7 @@ Status finish_weight_gradient(cudaStream_t stream, const Device &device, const C
   if (!is_valid(shape) || !partials || !by_weights) return Status::invalid_argument;
   const uint32_t columns = 27 * shape.outputs * shape.inputs;
   return launch(stream, dim3(divide_up(columns, warp_size)), dim3(32 * warp_size), 0, sum_columns_kernel, partials,
-                products_tiling(device, shape).items(), columns, by_weights);
+                products_items(device, shape), columns, by_weights);
 }
 
 }  // namespace mfl::cuda

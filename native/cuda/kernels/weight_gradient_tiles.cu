@@ -14,7 +14,7 @@ constexpr int lines = 8;
 
 /** Halves of one input channel of a plane: as many as make neighbouring channels lie four banks apart. */
 __host__ __device__ inline uint32_t input_stride(const Tiling &t) {
-  const uint32_t words = march_plane(t) / 2;
+  const uint32_t words = 2 * march_quads(t);
   return 2 * (words + (4 + 32 - words % 32) % 32);
 }
 
