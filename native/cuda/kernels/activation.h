@@ -20,10 +20,21 @@ __device__ __forceinline__ float exponential(float x) {
 
 __device__ __forceinline__ float normal_distribution(float u) { return 0.5f * erff(u * 0.70710678f) + 0.5f; }
 
+/** `positive` where u > 0, else `other`. Chosen, not branched to: what it is chosen from is computed side by side for many values. */
+__device__ __forceinline__ float choose_by_sign(float u, float positive, float other) {
+#ifdef MFL_CUDA_SHIM
+  return u > 0 ? positive : other;
+#else
+  float chosen;
+  asm("{.reg .pred p; setp.gt.f32 p, %1, 0f00000000; selp.f32 %0, %2, %3, p;}" : "=f"(chosen) : "f"(u), "f"(positive), "f"(other));
+  return chosen;
+#endif
+}
+
 __device__ __forceinline__ float activate(Activation activation, float u) {
   switch (activation) {
     // Near zero the subtraction leaves an absolute error of 6e-8, as large as that of an activation of 1.
-    case Activation::elu: return u > 0 ? u : exponential(u) - 1.0f;
+    case Activation::elu: return choose_by_sign(u, u, exponential(u) - 1.0f);
     // Written so that what is not a number stays so.
     case Activation::relu: return u < 0 ? 0.0f : u;
     case Activation::gelu: return u * normal_distribution(u);
@@ -33,11 +44,21 @@ __device__ __forceinline__ float activate(Activation activation, float u) {
 
 __device__ __forceinline__ float slope_at(Activation activation, float u) {
   switch (activation) {
-    case Activation::elu: return u > 0 ? 1.0f : exponential(u);
+    case Activation::elu: return choose_by_sign(u, 1.0f, exponential(u));
     case Activation::relu: return u > 0 ? 1.0f : 0.0f;
     case Activation::gelu: return multiply_add(u, 0.3989423f * exponential(-0.5f * u * u), normal_distribution(u));
     default: return 1.0f;
   }
+}
+
+/** What a kernel was compiled for: none, the activation of the default model, without the registers that the others' code would take, or whichever
+ * its argument names. */
+enum class Compiled { identity, elu, any };
+
+/** The activation that a kernel compiled for `known` has. */
+template <Compiled known>
+__device__ __forceinline__ Activation activation_of(Activation given) {
+  return known == Compiled::identity ? Activation::identity : known == Compiled::elu ? Activation::elu : given;
 }
 
 /** values = factor * activation(values). */

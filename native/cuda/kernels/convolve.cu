@@ -6,19 +6,19 @@ namespace mfl::cuda {
 namespace {
 
 /** z (N, Co, D, H, P) from the activated input; partials (items, 2, Co): sums and sums of squares of z, or null. Overwrites. */
-template <class T, int G>
+template <class T, int G, Compiled known, bool whole>
 __global__ void __launch_bounds__(march_threads, 2) convolve_kernel(const __grid_constant__ March m, T *z, double *partials) {
   const Place &place = shared_place(m.tiling);
-  Marcher<T, G> marcher(m, place, blockIdx.y, false);
+  Marcher<T, G, known, whole> marcher(m, place, blockIdx.y, false);
   marcher.template begin<false>();
   const Tiling &t = m.tiling;
   const bool inside = marcher.inside();
   T *const own = z + (static_cast<size_t>(place.volume) * m.outputs + marcher.first_output) * t.channel + marcher.own;
-  const auto finish = [&](int link, const float(&sums)[march_lines][G]) {
-    T *to = own + plane_at(t, place, link);
+  const auto finish = [&](size_t at, const float(&sums)[march_lines][G]) {
+    T *to = own + at;
 #pragma unroll
     for (int g = 0; g < G; g++, to += t.channel) {
-      if (marcher.first_output + g >= m.outputs) break;
+      if (!marcher.has_output(g)) break;
       float sum = 0, squares = 0;
 #pragma unroll
       for (int line = 0; line < march_lines; line++) {
@@ -31,15 +31,15 @@ __global__ void __launch_bounds__(march_threads, 2) convolve_kernel(const __grid
       marcher.measured.add(g, sum, squares);
     }
   };
-  marcher.walk([](int) {}, finish);
+  marcher.walk([](size_t) {}, finish);
   if (partials) marcher.measured.write(m.outputs, marcher.first_output, partials);
 }
 
-template <class T, int G>
+template <class T, int G, Compiled known = Compiled::any, bool whole = false>
 Status march(cudaStream_t stream, const Device &device, March m, T *z, double *partials) {
   m.chunk = march_chunk<G>(device, m.tiling, m.inputs, false);
   const dim3 grid(m.tiling.items(), divide_up(m.outputs, G)), block(march_block(m.tiling));
-  return launch(stream, grid, block, march_shared_bytes<G>(m, false), convolve_kernel<T, G>, m, z, partials);
+  return launch(stream, grid, block, march_shared_bytes<G>(m, false), convolve_kernel<T, G, known, whole>, m, z, partials);
 }
 
 template <class T>
@@ -49,20 +49,24 @@ Status convolve_by_march(cudaStream_t stream, const Device &device, const March 
     case 2: return march<T, 2>(stream, device, m, z, partials);
     case 3: return march<T, 3>(stream, device, m, z, partials);
     case 4: return march<T, 4>(stream, device, m, z, partials);
-    default: return march<T, 5>(stream, device, m, z, partials);
+    default:
+      if (m.from.activation == Activation::elu && is_whole(m) && march_chunk<5>(device, m.tiling, m.inputs, false) == march_inputs) {
+        return march<T, 5, Compiled::elu, true>(stream, device, m, z, partials);
+      }
+      return march<T, 5>(stream, device, m, z, partials);
   }
 }
 
 /** As convolve_kernel, on tensor cores. */
-template <int Pitch>
+template <class Marcher>
 __global__ void __launch_bounds__(march_threads, 2)
     convolve_tiles_kernel(const __grid_constant__ March m, Bfloat16 *z, double *partials) {
   const Place &place = shared_place(m.tiling);
-  TileMarcher<Pitch> marcher(m, place, blockIdx.y);
+  Marcher marcher(m, place, blockIdx.y);
   marcher.template begin<false>();
   float sums[2] = {}, squares[2] = {};
-  const auto finish = [&](int link) {
-    Bfloat16 *const to = z + marcher.output_at(link);
+  const auto finish = [&](size_t at) {
+    Bfloat16 *const to = z + marcher.output_at(at);
 #pragma unroll
     for (int line = 0; line < march_lines; line++) {
       const float(&of)[4] = marcher.sums[0][line];
@@ -77,13 +81,15 @@ __global__ void __launch_bounds__(march_threads, 2)
       marcher.store_line(to, line, upper, lower);
     }
   };
-  marcher.walk([](int) {}, finish);
+  marcher.walk([](size_t) {}, finish);
   if (partials) marcher.write_measured(sums, squares, partials);
 }
 
 Status convolve_by_tiles(cudaStream_t stream, const March &m, Bfloat16 *z, double *partials) {
   const dim3 grid(m.tiling.items(), divide_up(m.outputs, tile_columns)), block(tile_block(m.tiling));
-  const auto kernel = is_narrow_tile(m.tiling.dilation) ? convolve_tiles_kernel<tile_narrow_pitch> : convolve_tiles_kernel<tile_pitch>;
+  const auto kernel = is_narrow_tile(m.tiling.dilation)                          ? convolve_tiles_kernel<NarrowTiles<Compiled::any>>
+                      : m.from.activation == Activation::elu && is_whole_tiles(m) ? convolve_tiles_kernel<WholeTiles<Compiled::elu>>
+                                                                                  : convolve_tiles_kernel<WideTiles<Compiled::any>>;
   return launch(stream, grid, block, tile_shared_bytes(m), kernel, m, z, partials);
 }
 

@@ -14,35 +14,37 @@ struct Before {
 
 /** gradient (N, C, D, H, P) by normalised, scaled values; partials (items, 2, C): sums of it and of its products with the normalised
  * values. Overwrites. */
-template <class T, int G>
+template <class T, int G, Compiled known, bool whole>
 __global__ void __launch_bounds__(march_threads, 2)
     data_gradient_kernel(const __grid_constant__ March m, const __grid_constant__ Before before, T *gradient, double *partials) {
   const Place &place = shared_place(m.tiling);
-  Marcher<T, G> marcher(m, place, blockIdx.y, true);
+  Marcher<T, G, Compiled::identity, whole> marcher(m, place, blockIdx.y, true);
   marcher.template begin<true>();
   const Tiling &t = m.tiling;
   const bool inside = marcher.inside();
   const uint32_t channel = place.volume * m.outputs + marcher.first_output;
   const size_t own = static_cast<size_t>(channel) * t.channel + marcher.own;
-  const Coefficients *const coefficients = before.coefficients + channel;
+  // walk() begins with a barrier.
+  __shared__ Coefficients coefficients[G];
+  if (threadIdx.x < G && marcher.first_output + threadIdx.x < m.outputs) coefficients[threadIdx.x] = before.coefficients[channel + threadIdx.x];
   // z comes by shared memory: to load it where it is needed would be to wait for it there, and registers are scarce.
   T *const zs = reinterpret_cast<T *>(marcher.outputs) + threadIdx.x;
-  const auto prepare = [&](int link) {
-    const T *from = static_cast<const T *>(before.z) + own + plane_at(t, place, link);
+  const auto prepare = [&](size_t at) {
+    const T *from = static_cast<const T *>(before.z) + own + at;
 #pragma unroll
     for (int g = 0; g < G; g++, from += t.channel) {
-      if (marcher.first_output + g >= m.outputs) break;
+      if (!marcher.has_output(g)) break;
 #pragma unroll
       for (int line = 0; line < march_lines; line++) {
         if (line < marcher.lines) copy_async(zs + (g * march_lines + line) * blockDim.x, from + line * marcher.line_step);
       }
     }
   };
-  const auto finish = [&](int link, const float(&sums)[march_lines][G]) {
-    T *to = gradient + own + plane_at(t, place, link);
+  const auto finish = [&](size_t at, const float(&sums)[march_lines][G]) {
+    T *to = gradient + own + at;
 #pragma unroll
     for (int g = 0; g < G; g++, to += t.channel) {
-      if (marcher.first_output + g >= m.outputs) break;
+      if (!marcher.has_output(g)) break;
       const Coefficients &k = coefficients[g];
       float z[march_lines], slopes[march_lines], sum = 0, product = 0;
 #pragma unroll
@@ -50,7 +52,7 @@ __global__ void __launch_bounds__(march_threads, 2)
         z[line] = line < marcher.lines ? widen(zs[(g * march_lines + line) * blockDim.x]) : 0.0f;
         slopes[line] = multiply_add(k.scale, z[line], k.shift);
       }
-      slopes_at_all(before.activation, k.factor, slopes);
+      slopes_at_all(activation_of<known>(before.activation), k.factor, slopes);
 #pragma unroll
       for (int line = 0; line < march_lines; line++) {
         const bool kept = line < marcher.lines;
@@ -66,11 +68,11 @@ __global__ void __launch_bounds__(march_threads, 2)
   marcher.measured.write(m.outputs, marcher.first_output, partials);
 }
 
-template <class T, int G>
+template <class T, int G, Compiled known = Compiled::any, bool whole = false>
 Status march(cudaStream_t stream, const Device &device, March m, const Before &before, T *gradient, double *partials) {
   m.chunk = march_chunk<G>(device, m.tiling, m.inputs, true);
   const dim3 grid(m.tiling.items(), divide_up(m.outputs, G)), block(march_block(m.tiling));
-  return launch(stream, grid, block, march_shared_bytes<G>(m, true), data_gradient_kernel<T, G>, m, before, gradient, partials);
+  return launch(stream, grid, block, march_shared_bytes<G>(m, true), data_gradient_kernel<T, G, known, whole>, m, before, gradient, partials);
 }
 
 template <class T>
@@ -80,37 +82,42 @@ Status gradient_by_march(cudaStream_t stream, const Device &device, const March 
     case 2: return march<T, 2>(stream, device, m, before, gradient, partials);
     case 3: return march<T, 3>(stream, device, m, before, gradient, partials);
     case 4: return march<T, 4>(stream, device, m, before, gradient, partials);
-    default: return march<T, 5>(stream, device, m, before, gradient, partials);
+    default:
+      if (before.activation == Activation::elu && is_whole(m) && march_chunk<5>(device, m.tiling, m.inputs, true) == march_inputs) {
+        return march<T, 5, Compiled::elu, true>(stream, device, m, before, gradient, partials);
+      }
+      return march<T, 5>(stream, device, m, before, gradient, partials);
   }
 }
 
 /** As data_gradient_kernel, on tensor cores. */
-template <int Pitch>
+template <class Marcher, Compiled known>
 __global__ void __launch_bounds__(march_threads, 2) data_gradient_tiles_kernel(const __grid_constant__ March m,
                                                                               const __grid_constant__ Before before,
                                                                               Bfloat16 *gradient, double *partials) {
   const Place &place = shared_place(m.tiling);
-  TileMarcher<Pitch> marcher(m, place, blockIdx.y);
+  Marcher marcher(m, place, blockIdx.y);
   marcher.template begin<true>();
-  // Of the lane's two outputs.
-  Coefficients k[2] = {};
-#pragma unroll
-  for (int output = 0; output < 2; output++) {
-    const uint32_t channel = marcher.first_output + 2 * marcher.pair + output;
-    if (channel < m.outputs) k[output] = before.coefficients[place.volume * m.outputs + channel];
+  // walk() begins with a barrier.
+  __shared__ Coefficients coefficients[tile_columns];
+  if (threadIdx.x < tile_columns) {
+    const uint32_t channel = marcher.first_output + threadIdx.x;
+    coefficients[threadIdx.x] = channel < m.outputs ? before.coefficients[place.volume * m.outputs + channel] : Coefficients{};
   }
   float sums[2] = {}, products[2] = {};
   uint2 zs[march_lines];
-  const auto prepare = [&](int link) {
-    const Bfloat16 *const from = static_cast<const Bfloat16 *>(before.z) + marcher.output_at(link);
+  const auto prepare = [&](size_t at) {
+    const Bfloat16 *const from = static_cast<const Bfloat16 *>(before.z) + marcher.output_at(at);
 #pragma unroll
     for (int line = 0; line < march_lines; line++) {
       zs[line] = {0, 0};
-      if (marcher.keeps && line < marcher.lines) zs[line] = *reinterpret_cast<const uint2 *>(from + line * marcher.line_step);
+      if (marcher.keeps && marcher.has_line(line)) zs[line] = *reinterpret_cast<const uint2 *>(from + line * marcher.line_step);
     }
   };
-  const auto finish = [&](int link) {
-    Bfloat16 *const to = gradient + marcher.output_at(link);
+  const auto finish = [&](size_t at) {
+    Bfloat16 *const to = gradient + marcher.output_at(at);
+    // Of the lane's two outputs.
+    const Coefficients k[2] = {coefficients[2 * marcher.pair], coefficients[2 * marcher.pair + 1]};
 #pragma unroll
     for (int line = 0; line < march_lines; line++) {
       const uint32_t words[2] = {transposed(zs[line].x), transposed(zs[line].y)};
@@ -122,7 +129,7 @@ __global__ void __launch_bounds__(march_threads, 2) data_gradient_tiles_kernel(c
 #pragma unroll
         for (int output = 0; output < 2; output++) {
           float slope[1] = {multiply_add(k[output].scale, z[output], k[output].shift)};
-          slopes_at_all(before.activation, k[output].factor, slope);
+          slopes_at_all(activation_of<known>(before.activation), k[output].factor, slope);
           value[output] = slope[0] * marcher.sums[0][line][2 * half + output];
         }
         stored[half] = narrow_pair(value[0], value[1]);
@@ -142,7 +149,12 @@ __global__ void __launch_bounds__(march_threads, 2) data_gradient_tiles_kernel(c
 
 Status gradient_by_tiles(cudaStream_t stream, const March &m, const Before &before, Bfloat16 *gradient, double *partials) {
   const dim3 grid(m.tiling.items(), divide_up(m.outputs, tile_columns)), block(tile_block(m.tiling));
-  const auto kernel = is_narrow_tile(m.tiling.dilation) ? data_gradient_tiles_kernel<tile_narrow_pitch> : data_gradient_tiles_kernel<tile_pitch>;
+  using Whole = WholeTiles<Compiled::identity>;
+  using Wide = WideTiles<Compiled::identity>;
+  using Narrow = NarrowTiles<Compiled::identity>;
+  const auto kernel = is_narrow_tile(m.tiling.dilation)                          ? data_gradient_tiles_kernel<Narrow, Compiled::any>
+                      : before.activation == Activation::elu && is_whole_tiles(m) ? data_gradient_tiles_kernel<Whole, Compiled::elu>
+                                                                                  : data_gradient_tiles_kernel<Wide, Compiled::any>;
   return launch(stream, grid, block, tile_shared_bytes(m), kernel, m, before, gradient, partials);
 }
 

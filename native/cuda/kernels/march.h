@@ -90,7 +90,8 @@ size_t march_shared_bytes(const March &m, bool with_outputs) {
   return march_fixed_bytes<G>(m.tiling, m.inputs, with_outputs) + march_planes_bytes(m.tiling, m.chunk);
 }
 
-template <class T, int G>
+/** whole: five inputs, G outputs, and all tiles of the grid are whole (is_whole). */
+template <class T, int G, Compiled known, bool whole>
 struct Marcher {
   static constexpr int stride = weight_stride<G>;
 
@@ -131,7 +132,7 @@ struct Marcher {
     column = static_cast<int>(threadIdx.x % t.columns);
     first_line = static_cast<int>(threadIdx.x / t.columns) * march_lines;
     const int x = place.x_first + column, k = place.y_first + first_line, left = place.y_count - k;
-    lines = x >= static_cast<int>(t.pitch) || left < 0 ? 0 : left < march_lines ? left : march_lines;
+    lines = whole ? march_lines : x >= static_cast<int>(t.pitch) || left < 0 ? 0 : left < march_lines ? left : march_lines;
     own = (place.y_residue + k * t.dilation) * t.pitch + x;
     line_step = t.dilation * t.pitch;
     clear<0>();
@@ -153,7 +154,10 @@ struct Marcher {
   }
 
   /** Whether the thread's column lies in the grid. */
-  __device__ __forceinline__ bool inside() const { return place.x_first + column < static_cast<int>(m.tiling.width); }
+  __device__ __forceinline__ bool inside() const { return whole || place.x_first + column < static_cast<int>(m.tiling.width); }
+
+  /** Whether there is output g of the block's. */
+  __device__ __forceinline__ bool has_output(int g) const { return whole || first_output + g < m.outputs; }
 
   template <int S>
   __device__ __forceinline__ void clear() {
@@ -183,7 +187,7 @@ struct Marcher {
   template <class Each>
   __device__ __forceinline__ void for_own_quads(uint32_t count, int buffer, Each &&each) const {
     uint32_t index = threadIdx.x, channel = 0;
-    float *to = planes + buffer * m.chunk * plane;
+    float *to = planes + buffer * chunk() * plane;
     while (true) {
       // A channel has more quads than a block has threads.
       if (index >= quads) {
@@ -198,15 +202,19 @@ struct Marcher {
     }
   }
 
+  __device__ __forceinline__ uint32_t inputs() const { return whole ? march_inputs : m.inputs; }
+  __device__ __forceinline__ uint32_t chunk() const { return whole ? march_inputs : m.chunk; }
+
   __device__ __forceinline__ uint32_t channels_of(uint32_t first_input) const {
+    if (whole) return march_inputs;
     const uint32_t left = m.inputs - first_input;
     return left < m.chunk ? left : m.chunk;
   }
 
-  /** Begins to copy a plane of channels. */
-  __device__ __forceinline__ void fetch(int link, uint32_t first_input, int buffer) const {
-    const size_t channel = static_cast<size_t>(place.volume) * m.inputs + first_input;
-    const T *from = static_cast<const T *>(m.from.z) + channel * m.tiling.channel + plane_at(m.tiling, place, link);
+  /** Begins to copy channels of the plane that begins `at` elements after the beginning of a channel. */
+  __device__ __forceinline__ void fetch(size_t at, uint32_t first_input, int buffer) const {
+    const size_t channel = static_cast<size_t>(place.volume) * inputs() + first_input;
+    const T *from = static_cast<const T *>(m.from.z) + channel * m.tiling.channel + at;
     for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
       copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + static_cast<size_t>(c) * m.tiling.channel + fetch.from));
     });
@@ -214,11 +222,12 @@ struct Marcher {
 
   /** What this thread has copied becomes what is multiplied, in place. */
   __device__ __forceinline__ void activate_own(uint32_t first_input, int buffer) const {
-    if (m.from.activation == Activation::identity && sizeof(T) == sizeof(float)) return;
+    const Activation activation = activation_of<known>(m.from.activation);
+    if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
     for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
       float values[4];
       reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
-      activate_quad(m.from.activation, scalings[first_input + c], fetch.valid, values);
+      activate_quad(activation, scalings[first_input + c], fetch.valid, values);
       *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
     });
   }
@@ -271,43 +280,51 @@ struct Marcher {
     clear<2>();
   }
 
-  /** For every plane of the item calls prepare(z), then finish(z, sums of 4 lines): what prepare began to copy has arrived then. */
+  /** For every plane of the item calls prepare(where it begins in a channel), then finish(the same, sums of 4 lines): what prepare began to
+   * copy has arrived then. */
   template <class Prepare, class Finish>
   __device__ __forceinline__ void walk(Prepare &&prepare, Finish &&finish) {
     if (place.z_first >= place.z_end || place.y_first >= place.y_count) return;
     const int first = place.z_first > 0 ? place.z_first - 1 : 0;
     const int last = place.z_end < place.z_count ? place.z_end : place.z_count - 1;
+    const size_t step = static_cast<size_t>(m.tiling.dilation) * m.tiling.height * m.tiling.pitch;
+    size_t at = plane_at(m.tiling, place, first);
     int buffer = 0;
     __syncthreads();
-    fetch(first, 0, 0);
+    fetch(at, 0, 0);
     wait_for_copies();
     activate_own(0, 0);
     __syncthreads();
-    for (int link = first; link <= last; link++) {
-      for (uint32_t input = 0; input < m.inputs; input += m.chunk) {
-        const bool wraps = input + m.chunk >= m.inputs;
-        const int next_link = wraps ? link + 1 : link;
-        const uint32_t next_input = wraps ? 0 : input + m.chunk;
-        if (next_link <= last) fetch(next_link, next_input, buffer ^ 1);
-        if (wraps && link > place.z_first) prepare(link - 1);
-        const float *from = planes + buffer * m.chunk * plane;
+    for (int link = first; link <= last; link++, at += step) {
+      for (uint32_t input = 0; input < inputs(); input += chunk()) {
+        const bool wraps = whole || input + chunk() >= inputs(), more = !wraps || link < last;
+        const uint32_t next_input = wraps ? 0 : input + chunk();
+        if (more) fetch(wraps ? at + step : at, next_input, buffer ^ 1);
+        if (wraps && link > place.z_first) prepare(at - step);
+        const float *from = planes + buffer * chunk() * plane;
         for (uint32_t c = 0; c < channels_of(input); c++, from += plane) add(input + c, from);
         wait_for_copies();
-        if (next_link <= last) activate_own(next_input, buffer ^ 1);
+        if (more) activate_own(next_input, buffer ^ 1);
         buffer ^= 1;
         __syncthreads();
       }
-      if (link > place.z_first) finish(link - 1, sums[0]);
+      if (link > place.z_first) finish(at - step, sums[0]);
       advance();
     }
     // The plane beyond the end of a chain is zero.
     if (place.z_end == place.z_count) {
-      prepare(place.z_count - 1);
+      prepare(at - step);
       wait_for_copies();
-      finish(place.z_count - 1, sums[0]);
+      finish(at - step, sums[0]);
     }
   }
 };
+
+/** Whether a block's every voxel lies in the grid, and there are five channels on either side. */
+inline bool is_whole(const March &m) {
+  const Tiling &t = m.tiling;
+  return m.inputs == march_inputs && m.outputs == march_group && t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0;
+}
 
 /** How the blocks of a march are shaped: as wide as they can be where two planes of one channel fit, with all that the largest kernel keeps. */
 inline Tiling march_tiling(const Device &device, const Convolution &shape) {

@@ -32,13 +32,19 @@ __device__ __forceinline__ Bfloat16 narrow<Bfloat16>(float value) {
 
 /** Two as one word, `low` in the lower half. */
 __device__ __forceinline__ uint32_t narrow_pair(float low, float high) {
-#ifdef MFL_CUDA_SHIM
+#if defined(MFL_CUDA_SHIM) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800)
   return narrow<Bfloat16>(low).bits | static_cast<uint32_t>(narrow<Bfloat16>(high).bits) << 16;
 #else
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return static_cast<uint32_t>(__bfloat16_as_ushort(pair.x)) | static_cast<uint32_t>(__bfloat16_as_ushort(pair.y)) << 16;
+  // As __floats2bfloat162_rn, without the halves that it is taken apart into.
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 #endif
 }
+
+/** The two values of a word. */
+__device__ __forceinline__ float lower_of(uint32_t word) { return __uint_as_float(word << 16); }
+__device__ __forceinline__ float upper_of(uint32_t word) { return __uint_as_float(word & 0xffff0000u); }
 
 /** Four elements side by side as they lie in memory. */
 template <class T>
@@ -58,10 +64,10 @@ template <>
 struct Quad<Bfloat16> {
   uint2 raw;
   __device__ __forceinline__ void widen_to(float (&to)[4]) const {
-    to[0] = __uint_as_float(raw.x << 16);
-    to[1] = __uint_as_float(raw.x & 0xffff0000u);
-    to[2] = __uint_as_float(raw.y << 16);
-    to[3] = __uint_as_float(raw.y & 0xffff0000u);
+    to[0] = lower_of(raw.x);
+    to[1] = upper_of(raw.x);
+    to[2] = lower_of(raw.y);
+    to[3] = upper_of(raw.y);
   }
   __device__ __forceinline__ static Quad narrowed(const float (&from)[4]) {
     return {{narrow_pair(from[0], from[1]), narrow_pair(from[2], from[3])}};

@@ -55,7 +55,8 @@ __device__ __forceinline__ Slot slot_of(int k) {
   return {second ? 5 : 4, 1};
 }
 
-template <int Pitch>
+/** exact: five channels on either side, all tiles of the grid whole, and a thread for every quad (is_whole_tiles). */
+template <int Pitch, Compiled known, bool exact>
 struct TileMarcher {
   const March &m;
   const Place &place;
@@ -83,7 +84,7 @@ struct TileMarcher {
         place(at),
         first_output(group * tile_columns),
         quads(march_quads(march.tiling)),
-        chunks(tile_chunks(march.inputs)),
+        chunks(exact ? 1 : tile_chunks(march.inputs)),
         scalings(reinterpret_cast<const Scaling *>(shared_memory())),
         weights(reinterpret_cast<uint32_t *>(const_cast<Scaling *>(scalings) + march.inputs)),
         planes(weights + 9 * warp_size * 2 * chunks),
@@ -97,8 +98,8 @@ struct TileMarcher {
     pair = lane % 4;
     const int x = place.x_first + column, k = place.y_first + first_line, left = place.y_count - k;
     lines = left < 0 ? 0 : left < march_lines ? left : march_lines;
-    keeps = first_output + row < m.outputs && x + 4 * pair < static_cast<int>(t.pitch);
-    whole = lines == march_lines && x + tile_rows <= static_cast<int>(t.width);
+    keeps = exact ? row < tile_inputs : first_output + row < m.outputs && x + 4 * pair < static_cast<int>(t.pitch);
+    whole = exact || (lines == march_lines && x + tile_rows <= static_cast<int>(t.width));
     own = (place.y_residue + k * t.dilation) * t.pitch + x + 4 * pair;
     line_step = t.dilation * t.pitch;
     place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0};
@@ -140,28 +141,33 @@ struct TileMarcher {
     }
   }
 
-  __device__ __forceinline__ void load(int link, uint32_t chunk, const Fetch &at, Quad<Bfloat16> (&to)[tile_inputs]) const {
+  /** Whether there is channel c of a chunk. */
+  __device__ __forceinline__ bool has_input(uint32_t chunk, int c) const { return c < tile_inputs && (exact || chunk * tile_inputs + c < m.inputs); }
+  /** Whether a line of the tile lies in the grid. */
+  __device__ __forceinline__ bool has_line(int line) const { return exact || line < lines; }
+
+  /** `plane`: where it begins in a channel. */
+  __device__ __forceinline__ void load(size_t plane, uint32_t chunk, const Fetch &at, Quad<Bfloat16> (&to)[tile_inputs]) const {
     if (at.valid == 0) return;
     const size_t channel = static_cast<size_t>(place.volume) * m.inputs + chunk * tile_inputs;
-    const Bfloat16 *from = static_cast<const Bfloat16 *>(m.from.z) + channel * m.tiling.channel + plane_at(m.tiling, place, link) + at.from;
+    const Bfloat16 *from = static_cast<const Bfloat16 *>(m.from.z) + channel * m.tiling.channel + plane + at.from;
 #pragma unroll
     for (int c = 0; c < tile_inputs; c++, from += m.tiling.channel) {
-      if (chunk * tile_inputs + c < m.inputs) to[c] = load_quad(from);
+      if (has_input(chunk, c)) to[c] = load_quad(from);
     }
   }
 
-  __device__ __forceinline__ void fetch(int link, uint32_t chunk) { load(link, chunk, place_of_fetch, fetched); }
+  __device__ __forceinline__ void fetch(size_t plane, uint32_t chunk) { load(plane, chunk, place_of_fetch, fetched); }
 
   /** Four voxels of a channel as they are multiplied. */
   __device__ __forceinline__ void activated(uint32_t chunk, int c, uint32_t valid, const Quad<Bfloat16> (&raw)[tile_inputs], float (&values)[4]) const {
-    const uint32_t input = chunk * tile_inputs + c;
-    if (c >= tile_inputs || input >= m.inputs) {
+    if (!has_input(chunk, c)) {
 #pragma unroll
       for (int i = 0; i < 4; i++) values[i] = 0;
       return;
     }
     raw[c < tile_inputs ? c : 0].widen_to(values);
-    activate_quad(m.from.activation, scalings[input], static_cast<int>(valid), values);
+    activate_quad(activation_of<known>(m.from.activation), scalings[chunk * tile_inputs + c], static_cast<int>(valid), values);
   }
 
   __device__ __forceinline__ void put(uint32_t *to, uint32_t chunk, const Fetch &at, const Quad<Bfloat16> (&raw)[tile_inputs]) const {
@@ -176,16 +182,17 @@ struct TileMarcher {
     }
   }
 
-  /** What was fetched, and the rest of the plane where a block has fewer threads than that has quads, into shared memory. */
-  __device__ __forceinline__ void store(int link, uint32_t chunk, int buffer) {
+  /** What was fetched, and the rest of the plane, into shared memory. */
+  __device__ __forceinline__ void store(size_t plane, uint32_t chunk, int buffer) {
     uint32_t *const to = planes + buffer * 3 * tile_plane;
     put(to, chunk, place_of_fetch, fetched);
+    if (exact) return;
 #pragma unroll 1
     for (uint32_t index = threadIdx.x + blockDim.x; index < quads; index += blockDim.x) {
-      const Fetch late = fetch_of(m.tiling, place, index, Pitch);
+      const Fetch other = fetch_of(m.tiling, place, index, Pitch);
       Quad<Bfloat16> raw[tile_inputs] = {};
-      load(link, chunk, late, raw);
-      put(to, chunk, late, raw);
+      load(plane, chunk, other, raw);
+      put(to, chunk, other, raw);
     }
   }
 
@@ -249,56 +256,59 @@ struct TileMarcher {
     clear(2);
   }
 
-  /** For every plane of the item calls prepare(z), and once its sums are in sums[0], finish(z). All lanes of a warp call them alike. */
+  /** For every plane of the item calls prepare(where it begins in a channel), and once its sums are in sums[0], finish(the same). All lanes of a
+   * warp call them alike. */
   template <class Prepare, class Finish>
   __device__ __forceinline__ void walk(Prepare &&prepare, Finish &&finish) {
     if (place.z_first >= place.z_end || place.y_first >= place.y_count) return;
     const int begin = place.z_first > 0 ? place.z_first - 1 : 0;
     const int last = place.z_end < place.z_count ? place.z_end : place.z_count - 1;
+    const size_t step = static_cast<size_t>(m.tiling.dilation) * m.tiling.height * m.tiling.pitch;
+    size_t at = plane_at(m.tiling, place, begin);
     int buffer = 0;
-    fetch(begin, 0);
+    fetch(at, 0);
     __syncthreads();
-    store(begin, 0, 0);
+    store(at, 0, 0);
     __syncthreads();
     load_taps(0);
-    for (int link = begin; link <= last; link++) {
+    for (int link = begin; link <= last; link++, at += step) {
       for (uint32_t chunk = 0; chunk < chunks; chunk++) {
-        const bool wraps = chunk + 1 == chunks;
-        const int next_link = wraps ? link + 1 : link;
+        const bool wraps = chunk + 1 == chunks, more = !wraps || link < last;
         const uint32_t next_chunk = wraps ? 0 : chunk + 1;
-        if (next_link <= last) fetch(next_link, next_chunk);
-        if (wraps && link > place.z_first) prepare(link - 1);
+        const size_t next = wraps ? at + step : at;
+        if (more) fetch(next, next_chunk);
+        if (wraps && link > place.z_first) prepare(at - step);
         add(buffer);
         if (chunks > 1) load_taps(next_chunk);
-        if (next_link <= last) store(next_link, next_chunk, buffer ^ 1);
+        if (more) store(next, next_chunk, buffer ^ 1);
         buffer ^= 1;
         __syncthreads();
       }
       if (link > place.z_first) {
         clip();
-        finish(link - 1);
+        finish(at - step);
       }
       advance();
     }
     // The plane beyond the end of a chain is zero.
     if (place.z_end == place.z_count) {
-      prepare(place.z_count - 1);
+      prepare(at - step);
       clip();
-      finish(place.z_count - 1);
+      finish(at - step);
     }
   }
 
   /** Elements before the lane's four voxels in a plane of a tensor of outputs, in the tile's first line. */
-  __device__ __forceinline__ size_t output_at(int link) const {
+  __device__ __forceinline__ size_t output_at(size_t plane) const {
     const size_t channel = static_cast<size_t>(place.volume) * m.outputs + first_output + row;
-    return channel * m.tiling.channel + plane_at(m.tiling, place, link) + own;
+    return channel * m.tiling.channel + plane + own;
   }
 
   /** Four voxels of a line of an output, from words as fragments have them: of the two outputs of a lane, one voxel each. All lanes must
    * call it. */
   __device__ __forceinline__ void store_line(Bfloat16 *to, int line, uint32_t upper, uint32_t lower) const {
     const uint2 four = {transposed(upper), transposed(lower)};
-    if (keeps && line < lines) *reinterpret_cast<uint2 *>(to + line * line_step) = four;
+    if (keeps && has_line(line)) *reinterpret_cast<uint2 *>(to + line * line_step) = four;
   }
 
   /** partials (items, 2, outputs): the sums over threads of two values for each of a lane's two outputs. Every thread must call it. */
@@ -321,9 +331,14 @@ struct TileMarcher {
   }
 };
 
-/** The two values of a word. */
-__device__ __forceinline__ float lower_of(uint32_t word) { return __uint_as_float(word << 16); }
-__device__ __forceinline__ float upper_of(uint32_t word) { return __uint_as_float(word & 0xffff0000u); }
+template <Compiled known>
+using WholeTiles = TileMarcher<tile_pitch, known, true>;
+template <Compiled known>
+using WideTiles = TileMarcher<tile_pitch, known, false>;
+template <Compiled known>
+using NarrowTiles = TileMarcher<tile_narrow_pitch, known, false>;
+
+inline bool is_whole_tiles(const March &m) { return is_whole(m) && march_quads(m.tiling) <= tile_block(m.tiling); }
 
 /** Whether a convolution runs on tensor cores. */
 inline bool on_tiles(const Device &device, Precision precision) { return precision == Precision::bf16 && device.capability >= 80; }

@@ -26,6 +26,16 @@ struct Narrow {
   static constexpr int columns = 32, rows = 4, pitch = 160;
 };
 
+/** A quad that a thread copies from every plane. */
+struct Slot {
+  /** Elements from the beginning of the plane in the tensor. */
+  uint32_t from;
+  /** Floats from the beginning of the planes of all channels in shared memory. */
+  uint16_t to;
+  /** How many of the four lie in the grid: none where the thread has nothing to copy. */
+  uint8_t channel, valid;
+};
+
 template <class Shape>
 constexpr int gradient_plane = Shape::columns * Shape::rows;
 
@@ -42,13 +52,13 @@ __host__ __device__ constexpr uint32_t shared_bytes(int inputs, int outputs, boo
 }
 
 /** Static shared memory, rounded up. */
-constexpr uint32_t fixed_bytes = 3072;
+constexpr uint32_t fixed_bytes = 1024;
 
 /** partials (items, splits, Co, Ci, 27). Overwrites, z as well when made. */
-template <class T, class Shape, int CI, int G, bool made>
+template <class T, class Shape, int CI, int G, bool made, Compiled known>
 __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight_gradient_kernel(const __grid_constant__ Products p, double *partials) {
   constexpr int plane = gradient_plane<Shape>, step = threads_of<Shape, CI>;
-  __shared__ Fetch fetches[most_quads];
+  constexpr int input_slots = (CI * most_quads + step - 1) / step, gradient_slots = (G * plane / 4 + step - 1) / step;
   __shared__ Scaling scalings[CI];
   __shared__ Coefficients backwards[G];
   const Tiling &t = p.tiling;
@@ -62,77 +72,86 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   float *const gradients = planes + 2 * CI * input_plane;
   float *const zs = gradients + gradient_planes * G * plane;
 
-  for (int i = me; i < quads; i += step) fetches[i] = fetch_of(t, place, i, Shape::pitch);
   if (me < inputs) scalings[me] = scaling_of(p.from.coefficients ? p.from.coefficients + place.volume * p.inputs + first_input + me : nullptr);
   if (made && me < outputs) backwards[me] = p.coefficients[place.volume * p.outputs + first_output + me];
   for (int i = me; i < static_cast<int>(shared_bytes<Shape>(CI, G, false) / 16); i += step) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
   __syncthreads();
 
-  // Calls each(channel, where it goes, where it comes from) for this thread's quads of a plane of inputs.
-  const auto for_own_inputs = [&](int link, auto &&each) {
-    const T *from = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first_input) * t.channel + plane_at(t, place, link);
-    float *to = planes + (link & 1) * CI * input_plane;
-    int index = me;
-    for (int c = 0;;) {
-      while (index >= quads) {
-        index -= quads;
-        from += t.channel;
-        to += input_plane;
-        c++;
-      }
-      if (c >= inputs) return;
-      const Fetch fetch = fetches[index];
-      if (fetch.valid > 0) each(c, fetch.valid, to + fetch.to, from + fetch.from);
-      index += step;
-    }
-  };
-  // Calls each(output, how many lie in the grid, where in a plane in shared memory, where in the tensor) for this thread's quads of the gradient.
-  const auto for_own_gradients = [&](int link, auto &&each) {
-    const size_t first = (static_cast<size_t>(place.volume) * p.outputs + first_output) * t.channel + plane_at(t, place, link);
-    for (int i = me; i < outputs * plane / 4; i += step) {
-      const int g = i / (plane / 4), within = i % (plane / 4), line = within / (Shape::columns / 4), x = place.x_first + within % (Shape::columns / 4) * 4;
-      const int k = place.y_first + line, valid = k < place.y_count && line < static_cast<int>(t.rows) ? static_cast<int>(t.width) - x : 0;
-      if (valid <= 0 || within % (Shape::columns / 4) * 4 >= static_cast<int>(t.columns)) continue;
-      each(g, valid, 4 * i, first + static_cast<size_t>(g) * t.channel + (place.y_residue + k * t.dilation) * t.pitch + x);
-    }
-  };
+  // The quads that are this thread's in every plane.
+  Slot own_inputs[input_slots], own_gradients[gradient_slots];
+#pragma unroll
+  for (int s = 0; s < input_slots; s++) {
+    const int i = me + s * step, c = i / quads;
+    own_inputs[s] = {0, 0, 0, 0};
+    if (c >= inputs) continue;
+    const Fetch fetch = fetch_of(t, place, i % quads, Shape::pitch);
+    own_inputs[s] = {fetch.from, static_cast<uint16_t>(c * input_plane + fetch.to), static_cast<uint8_t>(c), static_cast<uint8_t>(fetch.valid)};
+  }
+#pragma unroll
+  for (int s = 0; s < gradient_slots; s++) {
+    constexpr int row = Shape::columns / 4;
+    const int i = me + s * step, g = i / (plane / 4), line = i / row % Shape::rows, column = i % row * 4;
+    const int k = place.y_first + line, x = place.x_first + column, left = static_cast<int>(t.width) - x;
+    own_gradients[s] = {0, 0, 0, 0};
+    if (g >= outputs || k >= place.y_count || left <= 0 || column >= static_cast<int>(t.columns)) continue;
+    own_gradients[s] = {(place.y_residue + k * t.dilation) * t.pitch + x, static_cast<uint16_t>(4 * i), static_cast<uint8_t>(g),
+                        static_cast<uint8_t>(left < 4 ? left : 4)};
+  }
+
+  const T *const z_before = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first_input) * t.channel;
+  const size_t first_channel = (static_cast<size_t>(place.volume) * p.outputs + first_output) * t.channel;
+  const auto place_of_inputs = [&](int link) { return planes + (link & 1) * CI * input_plane; };
+  const auto place_of_gradients = [&](int link) { return gradients + (link & (gradient_planes - 1)) * G * plane; };
   const auto fetch_inputs = [&](int link) {
-    for_own_inputs(link, [&](int, int, float *to, const T *from) {
-      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from));
-    });
+    const T *const from = z_before + plane_at(t, place, link);
+    float *const to = place_of_inputs(link);
+#pragma unroll
+    for (const Slot &s : own_inputs) {
+      if (s.valid == 0) continue;
+      copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(from + s.channel * static_cast<size_t>(t.channel) + s.from));
+    }
   };
   const auto make_inputs = [&](int link) {
-    if (p.from.activation == Activation::identity && sizeof(T) == sizeof(float)) return;
-    for_own_inputs(link, [&](int c, int valid, float *to, const T *) {
+    const Activation activation = activation_of<known>(p.from.activation);
+    if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
+    float *const to = place_of_inputs(link);
+#pragma unroll
+    for (const Slot &s : own_inputs) {
+      if (s.valid == 0) continue;
       float values[4];
-      reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
-      activate_quad(p.from.activation, scalings[c], valid, values);
-      *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
-    });
+      reinterpret_cast<const Quad<T> *>(to + s.to)->widen_to(values);
+      activate_quad(activation, scalings[s.channel], s.valid, values);
+      *reinterpret_cast<float4 *>(to + s.to) = {values[0], values[1], values[2], values[3]};
+    }
   };
-  const auto gradient_of = [&](int link) { return gradients + (link & (gradient_planes - 1)) * G * plane; };
   const auto fetch_gradients = [&](int link) {
-    float *const to = gradient_of(link);
-    for_own_gradients(link, [&](int, int, int at, size_t from) {
-      const T *const z = static_cast<const T *>(p.z) + from;
-      copy_async(reinterpret_cast<Quad<T> *>((made ? zs : to) + at), reinterpret_cast<const Quad<T> *>(z));
-      if (made) copy_async(reinterpret_cast<Quad<T> *>(to + at), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.gradient) + from));
-    });
+    const size_t first = first_channel + plane_at(t, place, link);
+    float *const to = place_of_gradients(link);
+#pragma unroll
+    for (const Slot &s : own_gradients) {
+      if (s.valid == 0) continue;
+      const size_t from = first + s.channel * static_cast<size_t>(t.channel) + s.from;
+      copy_async(reinterpret_cast<Quad<T> *>((made ? zs : to) + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.z) + from));
+      if (made) copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.gradient) + from));
+    }
   };
   const auto make_gradients = [&](int link) {
     if (!made && sizeof(T) == sizeof(float)) return;
-    float *const to = gradient_of(link);
-    for_own_gradients(link, [&](int g, int valid, int at, size_t from) {
+    const size_t first = first_channel + plane_at(t, place, link);
+    float *const to = place_of_gradients(link);
+#pragma unroll
+    for (const Slot &s : own_gradients) {
+      if (s.valid == 0) continue;
       float values[4];
-      reinterpret_cast<const Quad<T> *>((made ? zs : to) + at)->widen_to(values);
+      reinterpret_cast<const Quad<T> *>((made ? zs : to) + s.to)->widen_to(values);
       if (made) {
         float slopes[4];
-        reinterpret_cast<const Quad<T> *>(to + at)->widen_to(slopes);
-        through_normalisation<T>(backwards[g], valid, slopes, values);
-        store_quad(static_cast<T *>(p.z) + from, values);
+        reinterpret_cast<const Quad<T> *>(to + s.to)->widen_to(slopes);
+        through_normalisation<T>(backwards[s.channel], s.valid, slopes, values);
+        store_quad(static_cast<T *>(p.z) + first + s.channel * static_cast<size_t>(t.channel) + s.from, values);
       }
-      *reinterpret_cast<float4 *>(to + at) = {values[0], values[1], values[2], values[3]};
-    });
+      *reinterpret_cast<float4 *>(to + s.to) = {values[0], values[1], values[2], values[3]};
+    }
   };
 
   const int warp = me / warp_size, lane = me % warp_size;
@@ -158,7 +177,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
       const int of = link + 1 - kz;
       if (of >= place.z_first && of < place.z_end) {
         const float *const from = planes + ((link & 1) * CI + c) * input_plane + t.padding + lane;
-        const float *const slopes = gradient_of(of) + lane;
+        const float *const slopes = place_of_gradients(of) + lane;
         const int dilation = static_cast<int>(t.dilation);
 #pragma unroll 1
         for (int x = split * warp_size; x < static_cast<int>(t.columns); x += splits<Shape, CI> * warp_size) {
@@ -272,13 +291,13 @@ Status make_gradient(cudaStream_t stream, const Products &p) {
                 static_cast<const T *>(p.gradient), static_cast<T *>(p.z));
 }
 
-template <class T, class Shape, int CI, int G>
+template <class T, class Shape, int CI, int G, Compiled known = Compiled::any>
 Status multiply(cudaStream_t stream, const Products &p, double *partials) {
   const dim3 grid(p.tiling.items(), divide_up(p.inputs, CI) * divide_up(p.outputs, G)), block(threads_of<Shape, CI>);
-  if (grid.y == 1) return launch(stream, grid, block, shared_bytes<Shape>(CI, G, true), weight_gradient_kernel<T, Shape, CI, G, true>, p, partials);
+  if (grid.y == 1) return launch(stream, grid, block, shared_bytes<Shape>(CI, G, true), weight_gradient_kernel<T, Shape, CI, G, true, known>, p, partials);
   const Status status = make_gradient<T>(stream, p);
   if (status != Status::ok) return status;
-  return launch(stream, grid, block, shared_bytes<Shape>(CI, G, false), weight_gradient_kernel<T, Shape, CI, G, false>, p, partials);
+  return launch(stream, grid, block, shared_bytes<Shape>(CI, G, false), weight_gradient_kernel<T, Shape, CI, G, false, known>, p, partials);
 }
 
 template <class T, class Shape>
@@ -292,7 +311,9 @@ Status multiply_groups(cudaStream_t stream, const Groups &groups, const Products
     case 7: return multiply<T, Shape, 2, 2>(stream, p, partials);
     case 8: return multiply<T, Shape, 3, 3>(stream, p, partials);
     case 9: return multiply<T, Shape, 4, 4>(stream, p, partials);
-    default: return multiply<T, Shape, 5, 5>(stream, p, partials);
+    default:
+      if (p.from.activation == Activation::elu) return multiply<T, Shape, 5, 5, Compiled::elu>(stream, p, partials);
+      return multiply<T, Shape, 5, 5>(stream, p, partials);
   }
 }
 

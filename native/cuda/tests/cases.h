@@ -43,7 +43,7 @@ inline std::vector<Case> channel_cases(Precision precision) {
   return cases;
 }
 
-/** Several tiles along every axis, several volumes, every activation, single voxels. */
+/** Several tiles along every axis, several volumes, every activation, single voxels, whole tiles. */
 inline std::vector<Case> shape_cases(Precision precision) {
   return {
       {{{1, 3, 9, 131}, 5, 5, 1, precision}, Activation::elu},   {{{1, 2, 37, 70}, 5, 5, 2, precision}, Activation::elu},
@@ -51,6 +51,9 @@ inline std::vector<Case> shape_cases(Precision precision) {
       {{{2, 5, 6, 10}, 5, 5, 2, precision}, Activation::gelu},   {{{3, 3, 4, 8}, 3, 3, 1, precision}, Activation::relu},
       {{{1, 1, 1, 1}, 5, 5, 1, precision}, Activation::elu},     {{{1, 1, 1, 40}, 5, 5, 16, precision}, Activation::elu},
       {{{1, 5, 4, 264}, 5, 5, 16, precision}, Activation::elu},  {{{2, 1, 35, 6}, 4, 4, 1, precision}, Activation::gelu},
+      // Nothing but whole tiles: kernels of their own for the default model's channels and activation.
+      {{{1, 5, 8, 128}, 5, 5, 1, precision}, Activation::elu},   {{{2, 7, 16, 64}, 5, 5, 2, precision}, Activation::elu},
+      {{{1, 3, 128, 128}, 5, 5, 16, precision}, Activation::elu},  {{{1, 9, 32, 256}, 5, 5, 4, precision}, Activation::elu},
   };
 }
 
