@@ -6,10 +6,10 @@ namespace mfl::cuda {
 namespace {
 
 /** z (N, Co, D, H, P) from the activated input; partials (items, 2, Co): sums and sums of squares of z, or null. Overwrites. */
-template <class T, int G, Compiled known, bool whole>
+template <class T, int G, Compiled known, int exact_inputs>
 __global__ void __launch_bounds__(march_threads, 2) convolve_kernel(const __grid_constant__ March m, T *z, double *partials) {
   const Place &place = shared_place(m.tiling);
-  Marcher<T, G, known, whole> marcher(m, place, blockIdx.y, false);
+  Marcher<T, G, known, exact_inputs> marcher(m, place, blockIdx.y, false);
   marcher.template begin<false>();
   const Tiling &t = m.tiling;
   const bool inside = marcher.inside();
@@ -35,11 +35,11 @@ __global__ void __launch_bounds__(march_threads, 2) convolve_kernel(const __grid
   if (partials) marcher.measured.write(m.outputs, marcher.first_output, partials);
 }
 
-template <class T, int G, Compiled known = Compiled::any, bool whole = false>
+template <class T, int G, Compiled known = Compiled::any, int exact_inputs = 0>
 Status march(cudaStream_t stream, const Device &device, March m, T *z, double *partials) {
   m.chunk = march_chunk<G>(device, m.tiling, m.inputs, false);
   const dim3 grid(m.tiling.items(), divide_up(m.outputs, G)), block(march_block(m.tiling));
-  return launch(stream, grid, block, march_shared_bytes<G>(m, false), convolve_kernel<T, G, known, whole>, m, z, partials);
+  return launch(stream, grid, block, march_shared_bytes<G>(m, false), convolve_kernel<T, G, known, exact_inputs>, m, z, partials);
 }
 
 template <class T>
@@ -50,8 +50,11 @@ Status convolve_by_march(cudaStream_t stream, const Device &device, const March 
     case 3: return march<T, 3>(stream, device, m, z, partials);
     case 4: return march<T, 4>(stream, device, m, z, partials);
     default:
-      if (m.from.activation == Activation::elu && is_whole(m) && march_chunk<5>(device, m.tiling, m.inputs, false) == march_inputs) {
-        return march<T, 5, Compiled::elu, true>(stream, device, m, z, partials);
+      // The two kinds of block that the default model has.
+      if (is_whole(m.tiling) && m.outputs == 5 && march_chunk<5>(device, m.tiling, m.inputs, false) == m.inputs) {
+        const Activation activation = m.from.activation;
+        if (m.inputs == 1 && activation == Activation::identity) return march<T, 5, Compiled::identity, 1>(stream, device, m, z, partials);
+        if (m.inputs == 5 && activation == Activation::elu) return march<T, 5, Compiled::elu, 5>(stream, device, m, z, partials);
       }
       return march<T, 5>(stream, device, m, z, partials);
   }
@@ -107,7 +110,7 @@ Status convolve(cudaStream_t stream, const Device &device, const Convolution &sh
   if ((input.activation == Activation::identity) != (input.coefficients == nullptr)) return Status::invalid_argument;
   const March m = {convolution_tiling(device, shape), shape.inputs, shape.outputs, 0, input, weights};
   if (shape.precision == Precision::fp32) return convolve_by_march(stream, device, m, static_cast<float *>(z), partials);
-  if (!on_tiles(device, shape.precision)) return convolve_by_march(stream, device, m, static_cast<Bfloat16 *>(z), partials);
+  if (!convolves_on_tiles(device, shape)) return convolve_by_march(stream, device, m, static_cast<Bfloat16 *>(z), partials);
   return convolve_by_tiles(stream, m, static_cast<Bfloat16 *>(z), partials);
 }
 

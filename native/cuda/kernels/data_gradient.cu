@@ -14,11 +14,11 @@ struct Before {
 
 /** gradient (N, C, D, H, P) by normalised, scaled values; partials (items, 2, C): sums of it and of its products with the normalised
  * values. Overwrites. */
-template <class T, int G, Compiled known, bool whole>
+template <class T, int G, Compiled known, int exact_inputs>
 __global__ void __launch_bounds__(march_threads, 2)
     data_gradient_kernel(const __grid_constant__ March m, const __grid_constant__ Before before, T *gradient, double *partials) {
   const Place &place = shared_place(m.tiling);
-  Marcher<T, G, Compiled::identity, whole> marcher(m, place, blockIdx.y, true);
+  Marcher<T, G, Compiled::identity, exact_inputs> marcher(m, place, blockIdx.y, true);
   marcher.template begin<true>();
   const Tiling &t = m.tiling;
   const bool inside = marcher.inside();
@@ -68,11 +68,11 @@ __global__ void __launch_bounds__(march_threads, 2)
   marcher.measured.write(m.outputs, marcher.first_output, partials);
 }
 
-template <class T, int G, Compiled known = Compiled::any, bool whole = false>
+template <class T, int G, Compiled known = Compiled::any, int exact_inputs = 0>
 Status march(cudaStream_t stream, const Device &device, March m, const Before &before, T *gradient, double *partials) {
   m.chunk = march_chunk<G>(device, m.tiling, m.inputs, true);
   const dim3 grid(m.tiling.items(), divide_up(m.outputs, G)), block(march_block(m.tiling));
-  return launch(stream, grid, block, march_shared_bytes<G>(m, true), data_gradient_kernel<T, G, known, whole>, m, before, gradient, partials);
+  return launch(stream, grid, block, march_shared_bytes<G>(m, true), data_gradient_kernel<T, G, known, exact_inputs>, m, before, gradient, partials);
 }
 
 template <class T>
@@ -83,8 +83,9 @@ Status gradient_by_march(cudaStream_t stream, const Device &device, const March 
     case 3: return march<T, 3>(stream, device, m, before, gradient, partials);
     case 4: return march<T, 4>(stream, device, m, before, gradient, partials);
     default:
-      if (before.activation == Activation::elu && is_whole(m) && march_chunk<5>(device, m.tiling, m.inputs, true) == march_inputs) {
-        return march<T, 5, Compiled::elu, true>(stream, device, m, before, gradient, partials);
+      if (is_whole(m.tiling) && m.inputs == 5 && m.outputs == 5 && before.activation == Activation::elu &&
+          march_chunk<5>(device, m.tiling, m.inputs, true) == m.inputs) {
+        return march<T, 5, Compiled::elu, 5>(stream, device, m, before, gradient, partials);
       }
       return march<T, 5>(stream, device, m, before, gradient, partials);
   }
@@ -173,7 +174,7 @@ Status data_gradient(cudaStream_t stream, const Device &device, const Convolutio
   const Before slope = {before.z, before.coefficients, before.activation};
   if (shape.precision == Precision::fp32) return gradient_by_march(stream, device, m, slope, static_cast<float *>(gradient), partials);
   Bfloat16 *to = static_cast<Bfloat16 *>(gradient);
-  if (!on_tiles(device, shape.precision)) return gradient_by_march(stream, device, m, slope, to, partials);
+  if (!convolves_on_tiles(device, shape)) return gradient_by_march(stream, device, m, slope, to, partials);
   return gradient_by_tiles(stream, m, slope, to, partials);
 }
 

@@ -90,10 +90,11 @@ size_t march_shared_bytes(const March &m, bool with_outputs) {
   return march_fixed_bytes<G>(m.tiling, m.inputs, with_outputs) + march_planes_bytes(m.tiling, m.chunk);
 }
 
-/** whole: five inputs, G outputs, and all tiles of the grid are whole (is_whole). */
-template <class T, int G, Compiled known, bool whole>
+/** exact_inputs: 0, or how many inputs there are, where there are G outputs, all inputs fit at a time, and all tiles of the grid are whole. */
+template <class T, int G, Compiled known, int exact_inputs>
 struct Marcher {
   static constexpr int stride = weight_stride<G>;
+  static constexpr bool whole = exact_inputs > 0;
 
   const March &m;
   /** In shared memory: registers are scarce. */
@@ -202,11 +203,11 @@ struct Marcher {
     }
   }
 
-  __device__ __forceinline__ uint32_t inputs() const { return whole ? march_inputs : m.inputs; }
-  __device__ __forceinline__ uint32_t chunk() const { return whole ? march_inputs : m.chunk; }
+  __device__ __forceinline__ uint32_t inputs() const { return whole ? exact_inputs : m.inputs; }
+  __device__ __forceinline__ uint32_t chunk() const { return whole ? exact_inputs : m.chunk; }
 
   __device__ __forceinline__ uint32_t channels_of(uint32_t first_input) const {
-    if (whole) return march_inputs;
+    if (whole) return exact_inputs;
     const uint32_t left = m.inputs - first_input;
     return left < m.chunk ? left : m.chunk;
   }
@@ -320,11 +321,8 @@ struct Marcher {
   }
 };
 
-/** Whether a block's every voxel lies in the grid, and there are five channels on either side. */
-inline bool is_whole(const March &m) {
-  const Tiling &t = m.tiling;
-  return m.inputs == march_inputs && m.outputs == march_group && t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0;
-}
+/** Whether every block's every voxel lies in the grid. */
+inline bool is_whole(const Tiling &t) { return t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0; }
 
 /** How the blocks of a march are shaped: as wide as they can be where two planes of one channel fit, with all that the largest kernel keeps. */
 inline Tiling march_tiling(const Device &device, const Convolution &shape) {

@@ -338,14 +338,19 @@ using WideTiles = TileMarcher<tile_pitch, known, false>;
 template <Compiled known>
 using NarrowTiles = TileMarcher<tile_narrow_pitch, known, false>;
 
-inline bool is_whole_tiles(const March &m) { return is_whole(m) && march_quads(m.tiling) <= tile_block(m.tiling); }
+inline bool is_whole_tiles(const March &m) {
+  return m.inputs == tile_inputs && m.outputs == tile_inputs && is_whole(m.tiling) && march_quads(m.tiling) <= tile_block(m.tiling);
+}
 
-/** Whether a convolution runs on tensor cores. */
+/** Whether bf16 runs on tensor cores. */
 inline bool on_tiles(const Device &device, Precision precision) { return precision == Precision::bf16 && device.capability >= 80; }
+
+/** Whether a convolution does: of one input, a tile would multiply three of sixteen. */
+inline bool convolves_on_tiles(const Device &device, const Convolution &shape) { return on_tiles(device, shape.precision) && shape.inputs > 1; }
 
 /** How a convolution's blocks are shaped, and so its items. */
 inline Tiling convolution_tiling(const Device &device, const Convolution &shape) {
-  return on_tiles(device, shape.precision) ? tile_tiling(shape.grid, shape.dilation) : march_tiling(device, shape);
+  return convolves_on_tiles(device, shape) ? tile_tiling(shape.grid, shape.dilation) : march_tiling(device, shape);
 }
 
 }  // namespace mfl::cuda
