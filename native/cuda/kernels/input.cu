@@ -10,43 +10,99 @@ constexpr uint32_t threads = 256;
 // Enough for every processor; a thread takes many.
 constexpr uint32_t most_blocks = 2048;
 
-/** to (rows, pitch) from images (rows, width); zero beyond the width. Overwrites. */
+/** Four values side by side as they lie in memory. */
+template <class Image>
+struct alignas(4 * sizeof(Image)) Four {
+  Image values[4];
+};
+
+__device__ __forceinline__ float intensity(float value) { return value; }
+// Divided, as the other engines do, so that all see the same image.
+__device__ __forceinline__ float intensity(uint8_t value) {
+#ifdef MFL_CUDA_SHIM
+  return static_cast<float>(value) / 255.0f;
+#else
+  // What the division gives, for each of the 256 values: a product, and what it is short of by the remainder.
+  const float x = static_cast<float>(value), share = 1.0f / 255.0f, near = x * share;
+  return fmaf(fmaf(near, -255.0f, x), share, near);
+#endif
+}
+
+/** to (rows, pitch) from images (rows, width); zero beyond the width. fours: images and their rows are aligned to four values.
+ * Overwrites. */
 template <class T, class Image>
-__global__ void convert_kernel(uint32_t rows, uint32_t width, uint32_t pitch, const Image *images, T *to) {
-  const uint32_t quads = pitch / 4;
-  for (uint64_t i = blockIdx.x * threads + threadIdx.x; i < static_cast<uint64_t>(rows) * quads; i += static_cast<uint64_t>(gridDim.x) * threads) {
-    const uint64_t row = i / quads;
-    const uint32_t x = static_cast<uint32_t>(i % quads) * 4;
-    float values[4];
+__global__ void convert_kernel(uint32_t rows, uint32_t width, uint32_t pitch, bool fours, const Image *images, T *to) {
+  const uint32_t quads = pitch / 4, step = gridDim.x * threads, rows_step = step / quads, quads_step = step % quads;
+  uint64_t row = (blockIdx.x * threads + threadIdx.x) / quads;
+  uint32_t quad = (blockIdx.x * threads + threadIdx.x) % quads;
+  while (row < rows) {
+    const uint32_t x = quad * 4;
+    const Image *from = images + row * width + x;
+    float values[4] = {};
+    if (fours) {
+      if (x < width) {
+        const Four<Image> four = *reinterpret_cast<const Four<Image> *>(from);
 #pragma unroll
-    for (uint32_t k = 0; k < 4; k++) {
-      values[k] = x + k < width ? static_cast<float>(images[row * width + x + k]) : 0.0f;
-      // Divided, as the other engines do, so that all see the same image.
-      if (sizeof(Image) == 1) values[k] = values[k] / 255.0f;
+        for (uint32_t k = 0; k < 4; k++) values[k] = intensity(four.values[k]);
+      }
+    } else {
+#pragma unroll
+      for (uint32_t k = 0; k < 4; k++) {
+        if (x + k < width) values[k] = intensity(from[k]);
+      }
     }
     store_quad(to + row * pitch + x, values);
+    row += rows_step;
+    quad += quads_step;
+    if (quad >= quads) {
+      quad -= quads;
+      row++;
+    }
   }
 }
 
-__global__ void count_kernel(uint64_t voxels, const uint8_t *truth, unsigned long long *counts) {
+/** Neighbours have the same label mostly: a run of one is added at once. */
+struct Run {
+  uint32_t *counts;
+  uint32_t label = 0, length = 0;
+
+  __device__ __forceinline__ void end() {
+    if (length > 0) atomicAdd(&counts[label], length);
+    length = 0;
+  }
+  __device__ __forceinline__ void add(uint32_t next) {
+    if (next != label) end();
+    label = next;
+    length++;
+  }
+  __device__ __forceinline__ void add_four(uint32_t labels) {
+    if (labels == label * 0x01010101u) {
+      length += 4;
+      return;
+    }
+    for (uint32_t k = 0; k < 4; k++) add(labels >> (8 * k) & 255);
+  }
+};
+
+/** Sixteen labels a load, from `lead` on, where truth is aligned to them; the rest one by one. */
+__global__ void __launch_bounds__(threads) count_kernel(uint64_t voxels, uint32_t lead, const uint8_t *truth, unsigned long long *counts) {
   __shared__ uint32_t mine[256];
   mine[threadIdx.x] = 0;
   __syncthreads();
-  // Neighbours have the same label mostly: a run of one is added at once.
-  uint32_t run = 0;
-  uint8_t label = 0;
-  const uint64_t blocks_voxels = (voxels + gridDim.x - 1) / gridDim.x, first = blockIdx.x * blocks_voxels;
-  const uint64_t end = first + blocks_voxels < voxels ? first + blocks_voxels : voxels;
-  for (uint64_t i = first + threadIdx.x; i < end; i += threads) {
-    const uint8_t next = truth[i];
-    if (next != label) {
-      if (run > 0) atomicAdd(&mine[label], run);
-      label = next;
-      run = 0;
-    }
-    run++;
+  Run run = {mine};
+  const uint64_t first = static_cast<uint64_t>(blockIdx.x) * threads + threadIdx.x, step = static_cast<uint64_t>(gridDim.x) * threads;
+  const uint64_t groups = (voxels - lead) / 16, rest = lead + groups * 16;
+  const uint4 *from = reinterpret_cast<const uint4 *>(truth + lead);
+  for (uint64_t i = first; i < groups; i += step) {
+    const uint4 labels = from[i];
+    run.add_four(labels.x);
+    run.add_four(labels.y);
+    run.add_four(labels.z);
+    run.add_four(labels.w);
   }
-  if (run > 0) atomicAdd(&mine[label], run);
+  if (first < lead) run.add(truth[first]);
+  if (first < voxels - rest) run.add(truth[rest + first]);
+  run.end();
   __syncthreads();
   if (mine[threadIdx.x] > 0) atomicAdd(&counts[threadIdx.x], static_cast<unsigned long long>(mine[threadIdx.x]));
 }
@@ -71,10 +127,12 @@ template <class T>
 Status convert(cudaStream_t stream, const Grid &grid, const void *images, bool float_images, T *to) {
   const uint32_t rows = grid.volumes * grid.depth * grid.height, pitch = row_pitch(grid.width);
   const dim3 blocks(blocks_for(static_cast<uint64_t>(rows) * pitch / 4)), block(threads);
-  if (float_images) {
-    return launch(stream, blocks, block, 0, convert_kernel<T, float>, rows, grid.width, pitch, static_cast<const float *>(images), to);
-  }
-  return launch(stream, blocks, block, 0, convert_kernel<T, uint8_t>, rows, grid.width, pitch, static_cast<const uint8_t *>(images), to);
+  const bool fours = grid.width % 4 == 0 && reinterpret_cast<uintptr_t>(images) % (float_images ? 16 : 4) == 0;
+  const auto put = [&](auto kernel, auto from) {
+    return launch(stream, blocks, block, 0, kernel, rows, grid.width, pitch, fours, from, to);
+  };
+  if (float_images) return put(convert_kernel<T, float>, static_cast<const float *>(images));
+  return put(convert_kernel<T, uint8_t>, static_cast<const uint8_t *>(images));
 }
 
 }  // namespace
@@ -90,7 +148,9 @@ Status count_labels(cudaStream_t stream, const Grid &grid, const uint8_t *truth,
   if (!is_valid(grid) || !truth || !counts) return Status::invalid_argument;
   if (cudaMemsetAsync(counts, 0, 256 * sizeof *counts, stream) != cudaSuccess) return Status::launch_failed;
   const uint64_t voxels = static_cast<uint64_t>(grid.volumes) * grid.depth * grid.height * grid.width;
-  return launch(stream, dim3(blocks_for(voxels)), dim3(threads), 0, count_kernel, voxels, truth, counts);
+  const uint64_t unaligned = (16 - reinterpret_cast<uintptr_t>(truth) % 16) % 16;
+  const uint32_t lead = static_cast<uint32_t>(unaligned < voxels ? unaligned : voxels);
+  return launch(stream, dim3(blocks_for((voxels + 15) / 16)), dim3(threads), 0, count_kernel, voxels, lead, truth, counts);
 }
 
 Status prepare_loss(cudaStream_t stream, uint32_t classes, const unsigned long long *counts, const double *loss, LossTerms *terms) {
