@@ -55,6 +55,14 @@ __device__ __forceinline__ Row row_of(int m) {
   return {4, m < 15 ? m - 12 : 0};
 }
 
+/** The same, where the compiler would sooner compute it again than keep it in a register. */
+__device__ __forceinline__ uint32_t keep(uint32_t value) {
+#ifndef MFL_CUDA_SHIM
+  asm volatile("" : "+r"(value));
+#endif
+  return value;
+}
+
 __device__ __forceinline__ void widen_all(const uint4 &words, float (&to)[8]) {
   const uint32_t each[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
@@ -65,199 +73,210 @@ __device__ __forceinline__ void widen_all(const uint4 &words, float (&to)[8]) {
 }
 
 /** As bf16, zero from `valid` on. */
-__device__ __forceinline__ uint4 narrow_all(const float (&values)[8], int valid) {
-  uint32_t each[4];
-#pragma unroll
-  for (int i = 0; i < 4; i++) each[i] = narrow_pair(values[2 * i], values[2 * i + 1]);
+__device__ __forceinline__ uint4 narrow_all(float (&values)[8], int valid) {
   if (valid < static_cast<int>(chunk)) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) each[i] = 2 * i + 1 < valid ? each[i] : 2 * i < valid ? each[i] & 0xffffu : 0;
+    for (int i = 0; i < 8; i++) values[i] = i < valid ? values[i] : 0.0f;
   }
-  return {each[0], each[1], each[2], each[3]};
+  return {narrow_pair(values[0], values[1]), narrow_pair(values[2], values[3]), narrow_pair(values[4], values[5]),
+          narrow_pair(values[6], values[7])};
 }
 
-template <class B, bool made, int alignment>
+/** The block's dynamic shared memory, by an address that the compiler keeps instead of finding it again at every use. */
+class Shared {
+ public:
+#ifdef MFL_CUDA_SHIM
+  __device__ __forceinline__ char *at(uint32_t bytes) const { return shared_memory() + bytes; }
+#else
+  __device__ __forceinline__ Shared() : start(keep(static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory())))) {}
+  __device__ __forceinline__ char *at(uint32_t bytes) const { return static_cast<char *>(__cvta_shared_to_generic(start + bytes)); }
+
+ private:
+  uint32_t start;
+#endif
+};
+
+__host__ __device__ inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/** A block's way along its chain. `even`: so is the dilation, and pairs of voxels lie in words. */
+template <class B, bool made, bool even>
 struct Walk {
+  /** Halves from a lane's first pair of a depth of sixteen to its second, and from one lane's pairs to the next. Any order of the sixteen will
+   * do as long as both factors have the same: four neighbours to a lane where they must be shifted out of three words. */
+  static constexpr uint32_t second_pair = even ? 8 : 2, of_lane = even ? 2 : 4;
+
   const Products &p;
-  const Place &place;
+  const Shared shared{};
   const Scaling *const scalings;
   const Coefficients *const coefficients;
   const uint32_t first_input, first_output, inputs, outputs;
-  /** Bytes of a buffer where the lane's rows of tiles begin, upper and lower, and its column; bits that the first voxels of a row lie
-   * into their word. */
+  /** Bytes of a buffer where the lane's rows of tiles begin, upper and lower, and its column; bits that a row begins within its word. */
   uint32_t upper, lower, column, upper_shift, lower_shift;
-  /** Of the voxels of the gradient that this thread makes: eight of a plane, in every other output. */
-  uint32_t gradient_offset;
+  /** Planes of inputs and of the gradient that the item has. */
+  const int inputs_begin, inputs_end, gradient_begin, gradient_end;
+  /** The next plane of inputs to be copied, and the chunk of z that this thread makes next: eight voxels of every other output. */
+  const uint4 *from;
+  uint4 *z;
   int gradient_valid;
   uint32_t chunks = 0;
   float sums[9][4] = {};
-  /** [plane modulo 3][line][half] */
+  /** [plane modulo 3][line][pair] */
   uint32_t gradient[3][lines][2] = {};
 
-  __device__ __forceinline__ Walk(const Products &products, const Place &at, const Scaling *scalings, const Coefficients *coefficients,
+  __device__ __forceinline__ Walk(const Products &products, const Place &place, const Scaling *scalings, const Coefficients *coefficients,
                                   uint32_t first_input, uint32_t first_output)
       : p(products),
-        place(at),
         scalings(scalings),
         coefficients(coefficients),
         first_input(first_input),
         first_output(first_output),
         inputs(least(tile_inputs, products.inputs - first_input)),
-        outputs(least(B::outputs, products.outputs - first_output)) {
+        outputs(least(B::outputs, products.outputs - first_output)),
+        inputs_begin(place.z_first > 0 ? place.z_first - 1 : 0),
+        inputs_end(place.z_end < place.z_count ? place.z_end + 1 : place.z_count),
+        gradient_begin(place.z_first),
+        gradient_end(place.z_end) {
     const uint32_t warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
     const Tiling &t = p.tiling;
-    // Depth k of a tile is any sixteen voxels, as long as both factors agree: here four neighbours to a lane, loaded at once.
-    const uint32_t first = warp * tile_depth + lane % 4 * 4;
+    const uint32_t first = warp * tile_depth + lane % 4 * of_lane;
     const auto at_row = [&](uint32_t m, uint32_t *shift) {
       const Row row = row_of(static_cast<int>(m));
       // Rows of channels that there are none of are left out in the end; they only have to read something.
       const uint32_t channel = static_cast<uint32_t>(row.channel) < inputs ? row.channel : 0;
       const uint32_t voxel = channel * B::input_stride + B::padding + first + row.kx * t.dilation - t.dilation;
       *shift = voxel % 2 * 16;
-      return voxel / 2 * 4;
+      return keep(voxel / 2 * 4);
     };
     upper = at_row(lane / 4, &upper_shift);
     lower = at_row(lane / 4 + 8, &lower_shift);
     // Columns likewise; those beyond four begin in the banks of the first.
     const uint32_t output = lane / 4 < outputs ? lane / 4 : lane / 4 % 4 < outputs ? lane / 4 % 4 : 0;
-    column = 2 * (output * B::gradient_stride + first);
+    column = keep(B::gradients_at + 2 * (output * B::gradient_stride + first));
 
     const uint32_t position = threadIdx.x % B::columns, of_line = B::columns / chunk;
-    const int k = place.y_first + static_cast<int>(position / of_line);
-    const int x = place.x_first + static_cast<int>(position % of_line * chunk);
+    const int k = place.y_first + static_cast<int>(position / of_line), x = place.x_first + static_cast<int>(position % of_line * chunk);
     gradient_valid = k < place.y_count ? static_cast<int>(t.width) - x : 0;
-    gradient_offset = (static_cast<uint32_t>(place.y_residue + k * static_cast<int>(t.dilation)) * t.pitch + x) / chunk;
+    const ptrdiff_t channel = t.channel / chunk, volume = place.volume;
+    from = static_cast<const uint4 *>(p.from.z) + (volume * p.inputs + first_input) * channel + plane_at(place, place.z_first - 1);
+    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + threadIdx.x / B::columns) * channel + plane_at(place, place.z_first - 1) +
+        ((place.y_residue + k * static_cast<int>(t.dilation)) * static_cast<ptrdiff_t>(t.pitch) + x) / chunk;
   }
 
-  static __device__ __forceinline__ uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
-  /** Chunks from one plane of the chain to the next. */
-  __device__ __forceinline__ size_t plane_step() const { return static_cast<size_t>(p.tiling.dilation) * p.tiling.height * p.tiling.pitch / chunk; }
-  __device__ __forceinline__ size_t plane_at(int link) const {
-    return static_cast<size_t>(place.z_residue + link * static_cast<int>(p.tiling.dilation)) * p.tiling.height * p.tiling.pitch / chunk;
+  /** Chunks from one plane of the chain to the next, and of those before a plane. */
+  __device__ __forceinline__ ptrdiff_t plane_step() const { return static_cast<ptrdiff_t>(p.tiling.dilation) * p.tiling.height * p.tiling.pitch / chunk; }
+  __device__ __forceinline__ ptrdiff_t plane_at(const Place &place, int link) const {
+    return place.z_residue * static_cast<ptrdiff_t>(p.tiling.height) * p.tiling.pitch / chunk + link * plane_step();
   }
 
   /** Zeros, and the table of what a plane of inputs has in the grid: (channel, chunk) = where in the volume's channels, and bytes within
-   * a buffer | bytes within scalings << 16 | voxels in the grid << 24. Begins nothing; a barrier must follow. */
-  __device__ __forceinline__ void prepare() {
+   * a buffer | bytes within scalings << 16 | voxels in the grid << 24. A barrier must follow. */
+  __device__ __forceinline__ void prepare(const Place &place) {
     const Tiling &t = p.tiling;
-    for (uint32_t i = threadIdx.x; i < B::raw_inputs_at / 16; i += B::threads) reinterpret_cast<uint4 *>(shared_memory())[i] = {0, 0, 0, 0};
+    for (uint32_t i = threadIdx.x; i < B::raw_inputs_at / 16; i += B::threads) *reinterpret_cast<uint4 *>(shared.at(16 * i)) = {0, 0, 0, 0};
     const uint32_t wide = divide_up(t.dilation, chunk) * chunk, before = least(wide, place.x_first);
     const uint32_t end = least(divide_up(t.width, chunk) * chunk, place.x_first + B::columns + wide);
     const uint32_t x_first = place.x_first - before, of_line = (end - x_first) / chunk;
     const uint32_t k_first = place.y_first > 0 ? place.y_first - 1 : 0, k_end = least(place.y_count, place.y_first + lines + 1);
     const uint32_t positions = (k_end - k_first) * of_line;
-    uint2 *const table = reinterpret_cast<uint2 *>(shared_memory() + B::table_at);
     for (uint32_t position = threadIdx.x; position < positions; position += B::threads) {
       const uint32_t k = k_first + position / of_line, x = x_first + position % of_line * chunk;
       const uint32_t to = 2 * ((k + 1 - place.y_first) * B::pitch + B::padding + x - place.x_first);
-      const uint32_t from = ((place.y_residue + k * t.dilation) * t.pitch + x) / chunk, valid = least(chunk, t.width - x);
+      const uint32_t at = ((place.y_residue + k * t.dilation) * t.pitch + x) / chunk, valid = least(chunk, t.width - x);
       for (uint32_t c = 0; c < inputs; c++) {
-        table[c * positions + position] = {c * (t.channel / chunk) + from,
-                                           (to + 2 * c * B::input_stride) | static_cast<uint32_t>(c * sizeof(Scaling)) << 16 | valid << 24};
+        *reinterpret_cast<uint2 *>(shared.at(B::table_at + 8 * (c * positions + position))) = {
+            c * (t.channel / chunk) + at, (to + 2 * c * B::input_stride) | static_cast<uint32_t>(c * sizeof(Scaling)) << 16 | valid << 24};
       }
     }
     chunks = inputs * positions;
   }
 
-  __device__ __forceinline__ bool has_inputs(int link) const {
-    return link >= 0 && link >= place.z_first - 1 && link <= place.z_end && link < place.z_count;
-  }
-  __device__ __forceinline__ bool has_gradient(int link) const { return link >= place.z_first && link < place.z_end; }
+  __device__ __forceinline__ bool has_inputs(int link) const { return link >= inputs_begin && link < inputs_end; }
+  __device__ __forceinline__ bool has_gradient(int link) const { return link >= gradient_begin && link < gradient_end; }
 
-  /** Inputs of a plane that have been copied into a buffer, activated but for their factor, and begins to copy the plane after. */
+  /** What has been copied of a plane of inputs into a buffer, activated but for the factor; and begins to copy the plane after. */
   __device__ __forceinline__ void stage_inputs(int link, uint32_t buffer) {
     const bool ready = has_inputs(link), more = has_inputs(link + 1);
-    const uint4 *const from = static_cast<const uint4 *>(p.from.z) +
-                              (static_cast<size_t>(place.volume) * p.inputs + first_input) * (p.tiling.channel / chunk) + plane_at(link + 1);
-    const uint2 *const table = reinterpret_cast<const uint2 *>(shared_memory() + B::table_at);
-    char *const to = shared_memory() + buffer * B::inputs_bytes;
+    const uint32_t to = buffer * B::inputs_bytes;
     // The first half of the threads may have one chunk of the gradient more.
 #pragma unroll 1
     for (uint32_t i = threadIdx.x ^ B::columns; i < chunks; i += B::threads) {
-      const uint2 entry = table[i];
-      uint4 *const raw = reinterpret_cast<uint4 *>(shared_memory() + B::raw_inputs_at) + i;
+      const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
+      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_inputs_at + 16 * i));
       if (ready) {
-        const Scaling k = *reinterpret_cast<const Scaling *>(reinterpret_cast<const char *>(scalings) + (entry.y >> 16 & 0xff));
         float values[8];
         widen_all(*raw, values);
         if (p.from.activation != Activation::identity) {
+          const Scaling &k = *reinterpret_cast<const Scaling *>(reinterpret_cast<const char *>(scalings) + (entry.y >> 16 & 0xff));
+          const float scale = k.scale, shift = k.shift;
 #pragma unroll
-          for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], k.scale, k.shift);
+          for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], scale, shift);
           activate_all(p.from.activation, 1.0f, values);
         }
-        *reinterpret_cast<uint4 *>(to + (entry.y & 0xffff)) = narrow_all(values, static_cast<int>(entry.y >> 24));
+        *reinterpret_cast<uint4 *>(shared.at(to + (entry.y & 0xffff))) = narrow_all(values, static_cast<int>(entry.y >> 24));
       }
       if (more) copy_async(raw, from + entry.x);
     }
+    from += plane_step();
   }
 
-  /** The same of the gradient by z: from z and the gradient that have been copied, left in the place of z too, when made. */
+  /** The same of the gradient by z: from z and the gradient that have been copied, and left in the place of z too, when made. */
   __device__ __forceinline__ void stage_gradients(int link, uint32_t buffer) {
     const bool ready = has_gradient(link), more = has_gradient(link + 1);
-    if (gradient_valid <= 0) return;
-    const uint32_t channel = p.tiling.channel / chunk;
-    uint32_t g = threadIdx.x / B::columns;
-    const size_t at = (static_cast<size_t>(place.volume) * p.outputs + first_output + g) * channel + plane_at(link) + gradient_offset;
-    uint4 *z = static_cast<uint4 *>(p.z) + at;
-    const uint4 *slopes = static_cast<const uint4 *>(p.gradient) + at;
-    uint4 *const raw_z = reinterpret_cast<uint4 *>(shared_memory() + B::raw_z_at) + threadIdx.x % B::columns;
-    uint4 *const raw_gradients = reinterpret_cast<uint4 *>(shared_memory() + B::raw_gradients_at) + threadIdx.x % B::columns;
-    uint4 *const to = reinterpret_cast<uint4 *>(shared_memory() + B::gradients_at + buffer * B::gradients_bytes) + threadIdx.x % B::columns;
+    const uint32_t position = threadIdx.x % B::columns;
+    const ptrdiff_t step = plane_step(), from_z = static_cast<const uint4 *>(p.gradient) - static_cast<const uint4 *>(p.z);
+    uint4 *own = z;
 #pragma unroll 1
-    for (; g < outputs; g += 2) {
-      uint4 *const from_z = raw_z + g * B::columns, *const from_gradients = raw_gradients + g * B::columns;
+    for (uint32_t g = threadIdx.x / B::columns; gradient_valid > 0 && g < outputs; g += 2) {
+      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_z_at + 16 * (g * B::columns + position)));
+      uint4 *const raw_gradient = raw + (B::raw_gradients_at - B::raw_z_at) / 16;
       if (ready) {
-        uint4 words = *from_z;
+        uint4 words = *raw;
         if (made) {
-          const Coefficients &k = coefficients[g];
-          float values[8], by_normalised[8];
+          const float by_slope = coefficients[g].by_slope, by_z = coefficients[g].by_z, constant = coefficients[g].constant;
+          float values[8], slopes[8];
           widen_all(words, values);
-          widen_all(*from_gradients, by_normalised);
+          widen_all(*raw_gradient, slopes);
 #pragma unroll
-          for (int i = 0; i < 8; i++) values[i] = multiply_add(k.by_slope, by_normalised[i], multiply_add(k.by_z, values[i], k.constant));
+          for (int i = 0; i < 8; i++) values[i] = multiply_add(by_slope, slopes[i], multiply_add(by_z, values[i], constant));
           words = narrow_all(values, gradient_valid);
-          *z = words;
+          *own = words;
         }
-        to[g * (B::gradient_stride / chunk)] = words;
+        *reinterpret_cast<uint4 *>(shared.at(B::gradients_at + buffer * B::gradients_bytes + 2 * g * B::gradient_stride + 16 * position)) = words;
       }
       if (more) {
-        copy_async(from_z, static_cast<const uint4 *>(z) + plane_step());
-        if (made) copy_async(from_gradients, slopes + plane_step());
+        const uint4 *const next = own + step;
+        copy_async(raw, next);
+        if (made) copy_async(raw_gradient, next + from_z);
       }
-      z += 2 * static_cast<size_t>(channel);
-      slopes += 2 * static_cast<size_t>(channel);
+      own += 2 * static_cast<ptrdiff_t>(p.tiling.channel / chunk);
     }
+    z += step;
   }
 
-  /** Four voxels of a row. */
-  static __device__ __forceinline__ void load_row(const char *from, uint32_t shift, uint32_t &first, uint32_t &second) {
-    const uint32_t *const words = reinterpret_cast<const uint32_t *>(from);
-    if (alignment == 4) {
-      const uint2 both = *reinterpret_cast<const uint2 *>(from);
-      first = both.x;
-      second = both.y;
-    } else if (alignment == 2) {
-      first = words[0];
-      second = words[1];
-    } else {
-      first = static_cast<uint32_t>((static_cast<uint64_t>(words[1]) << 32 | words[0]) >> shift);
-      second = static_cast<uint32_t>((static_cast<uint64_t>(words[2]) << 32 | words[1]) >> shift);
-    }
+  /** A lane's pairs of a row. */
+  __device__ __forceinline__ void load_row(uint32_t at, uint32_t shift, uint32_t &first, uint32_t &second) const {
+    const uint32_t *const words = reinterpret_cast<const uint32_t *>(shared.at(at));
+    first = words[0];
+    second = words[second_pair / 2];
+    if (even) return;
+    const uint32_t middle = second, last = words[2];
+    first = static_cast<uint32_t>((static_cast<uint64_t>(middle) << 32 | first) >> shift);
+    second = static_cast<uint32_t>((static_cast<uint64_t>(last) << 32 | middle) >> shift);
   }
 
-  /** Sums += the products of a plane of inputs and three of the gradient, of which the one after it is loaded in place of the oldest, S. */
+  /** Sums += the products of a plane of inputs and three of the gradient, of which that after it is loaded in place of the oldest, S. */
   template <int S>
   __device__ __forceinline__ void multiply(uint32_t buffer, bool some_inputs, bool some_gradient) {
-    const char *const own = shared_memory() + B::gradients_at + buffer * B::gradients_bytes + column;
+    const uint32_t own = column + buffer * B::gradients_bytes;
 #pragma unroll
     for (int line = 0; line < static_cast<int>(lines); line++) {
-      const uint2 both = some_gradient ? *reinterpret_cast<const uint2 *>(own + 2 * line * B::columns) : uint2{0, 0};
+      const uint32_t *const words = reinterpret_cast<const uint32_t *>(shared.at(own + 2 * line * B::columns));
+      const uint2 both = !some_gradient ? uint2{0, 0} : even ? uint2{words[0], words[second_pair / 2]} : *reinterpret_cast<const uint2 *>(words);
       gradient[S][line][0] = both.x;
       gradient[S][line][1] = both.y;
     }
     if (!some_inputs) return;
-    const char *const above = shared_memory() + buffer * B::inputs_bytes + upper, *const below = shared_memory() + buffer * B::inputs_bytes + lower;
+    const uint32_t above = upper + buffer * B::inputs_bytes, below = lower + buffer * B::inputs_bytes;
 #pragma unroll
     for (int i = 0; i < static_cast<int>(lines) + 2; i++) {
       uint32_t tile[4];
@@ -274,11 +293,11 @@ struct Walk {
   }
 
   __device__ __forceinline__ void walk() {
-    const int first = place.z_first - 1;
+    const int first = gradient_begin - 1;
+    uint32_t buffer = 0;
     int turn = 1;
-    // Twice before the first plane there is nothing to multiply, once nothing that has been copied.
-    for (int link = first - 2; link <= place.z_end; link++) {
-      const uint32_t buffer = static_cast<uint32_t>(link - first) % 2;
+    // At first there is nothing to multiply, then nothing that has been copied.
+    for (int link = first - 2; link <= gradient_end; link++) {
       if (link >= first) {
         const bool some_inputs = has_inputs(link), some_gradient = has_gradient(link + 1);
         switch (turn) {
@@ -288,30 +307,31 @@ struct Walk {
         }
       }
       turn = turn == 2 ? 0 : turn + 1;
+      buffer ^= 1;
       wait_for_copies();
-      stage_inputs(link + 1, buffer ^ 1);
-      stage_gradients(link + 2, buffer ^ 1);
+      stage_inputs(link + 1, buffer);
+      stage_gradients(link + 2, buffer);
       __syncthreads();
     }
   }
 };
 
-/** partials (items, Co, Ci, 27). Overwrites, z as well when made. `alignment` divides the dilation. */
-template <class B, bool made, int alignment>
+/** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
+template <class B, bool made, bool even>
 __global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
   __shared__ Scaling scalings[tile_inputs];
   __shared__ Coefficients coefficients[tile_columns];
   const Place &place = shared_place(p.tiling);
   const uint32_t groups = tile_chunks(p.inputs);
   const uint32_t first_input = blockIdx.y % groups * tile_inputs, first_output = blockIdx.y / groups * B::outputs;
-  Walk<B, made, alignment> walk(p, place, scalings, coefficients, first_input, first_output);
+  Walk<B, made, even> walk(p, place, scalings, coefficients, first_input, first_output);
   if (threadIdx.x < walk.inputs) {
     const Coefficients *const from = p.from.coefficients;
     scalings[threadIdx.x] = scaling_of(from ? from + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
   }
   if (made && threadIdx.x < walk.outputs) coefficients[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
   const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
-  if (some) walk.prepare();
+  if (some) walk.prepare(place);
   __syncthreads();
   if (some) walk.walk();
 
@@ -347,10 +367,10 @@ Cut cut_of(uint32_t width, uint32_t outputs, uint32_t dilation) {
 
 uint32_t groups_of(uint32_t inputs, uint32_t outputs) { return tile_chunks(inputs) * divide_up(outputs, tile_columns); }
 
-template <class B, bool made, int alignment>
+template <class B, bool made, bool even>
 Status start(cudaStream_t stream, const Products &p, double *partials) {
   const dim3 grid(p.tiling.items(), groups_of(p.inputs, p.outputs));
-  return launch(stream, grid, dim3(B::threads), B::bytes, weight_gradient_tiles_kernel<B, made, alignment>, p, partials);
+  return launch(stream, grid, dim3(B::threads), B::bytes, weight_gradient_tiles_kernel<B, made, even>, p, partials);
 }
 
 }  // namespace
@@ -368,12 +388,10 @@ Status multiply_tiles(cudaStream_t stream, const Products &p, double *partials) 
   const bool made = groups_of(p.inputs, p.outputs) == 1;
   switch (cut_of(p.tiling.width, p.outputs, dilation)) {
     case Cut::wide:
-      if (!made) return start<Wide, false, 1>(stream, p, partials);
-      if (dilation % 4 == 0) return start<Wide, true, 4>(stream, p, partials);
-      if (dilation % 2 == 0) return start<Wide, true, 2>(stream, p, partials);
-      return start<Wide, true, 1>(stream, p, partials);
-    case Cut::half: return made ? start<Half, true, 1>(stream, p, partials) : start<Half, false, 1>(stream, p, partials);
-    default: return made ? start<Narrow, true, 1>(stream, p, partials) : start<Narrow, false, 1>(stream, p, partials);
+      if (!made) return start<Wide, false, false>(stream, p, partials);
+      return dilation % 2 == 0 ? start<Wide, true, true>(stream, p, partials) : start<Wide, true, false>(stream, p, partials);
+    case Cut::half: return made ? start<Half, true, false>(stream, p, partials) : start<Half, false, false>(stream, p, partials);
+    default: return made ? start<Narrow, true, false>(stream, p, partials) : start<Narrow, false, false>(stream, p, partials);
   }
 }
 
