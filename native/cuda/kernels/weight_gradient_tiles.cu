@@ -35,10 +35,12 @@ struct Block {
   static constexpr uint32_t inputs_bytes = 2 * tile_inputs * input_stride, gradients_bytes = 2 * outputs * gradient_stride;
   static constexpr uint32_t gradients_at = 2 * inputs_bytes, raw_inputs_at = gradients_at + 2 * gradients_bytes;
   static constexpr uint32_t raw_z_at = raw_inputs_at + 16 * input_chunks, raw_gradients_at = raw_z_at + 16 * gradient_chunks;
-  static constexpr uint32_t table_at = raw_gradients_at + 16 * gradient_chunks, bytes = table_at + 8 * input_chunks;
-  static_assert(sizeof(float) * sums <= bytes, "the sums of the warps take the place of the planes");
+  static constexpr uint32_t table_at = raw_gradients_at + 16 * gradient_chunks, scalings_at = table_at + 8 * input_chunks;
+  static constexpr uint32_t coefficients_at = scalings_at + sizeof(Scaling) * tile_inputs;
+  static constexpr uint32_t bytes = coefficients_at + sizeof(Coefficients) * outputs;
+  static_assert(sizeof(float) * sums <= scalings_at, "the sums of the warps take the place of the planes");
   // What a block may have on every device with tensor cores for bf16.
-  static_assert(bytes <= 99 * 1024 - 1024, "and the place, scalings and coefficients beside it");
+  static_assert(bytes + sizeof(Place) <= 99 * 1024);
 };
 using Wide = Block<128, 16, 5, 2>;
 using Half = Block<64, 16, tile_columns, 2>;
@@ -107,8 +109,6 @@ struct Walk {
 
   const Products &p;
   const Shared shared{};
-  const Scaling *const scalings;
-  const Coefficients *const coefficients;
   const uint32_t first_input, first_output, inputs, outputs;
   /** Bytes of a buffer where the lane's rows of tiles begin, upper and lower, and its column; bits that a row begins within its word. */
   uint32_t upper, lower, column, upper_shift, lower_shift;
@@ -118,16 +118,16 @@ struct Walk {
   const uint4 *from;
   uint4 *z;
   int gradient_valid;
-  uint32_t chunks = 0;
+  /** Outputs from its first on, of which this thread makes every other; bytes where they are copied to and, within a buffer, left; of coefficients. */
+  uint32_t gradients, raw_at, gradient_to, coefficients_at;
+  /** Chunks from one plane of the chain to the next; of a plane of inputs. */
+  uint32_t step, chunks = 0;
   float sums[9][4] = {};
   /** [plane modulo 3][line][pair] */
   uint32_t gradient[3][lines][2] = {};
 
-  __device__ __forceinline__ Walk(const Products &products, const Place &place, const Scaling *scalings, const Coefficients *coefficients,
-                                  uint32_t first_input, uint32_t first_output)
+  __device__ __forceinline__ Walk(const Products &products, const Place &place, uint32_t first_input, uint32_t first_output)
       : p(products),
-        scalings(scalings),
-        coefficients(coefficients),
         first_input(first_input),
         first_output(first_output),
         inputs(least(tile_inputs, products.inputs - first_input)),
@@ -156,22 +156,32 @@ struct Walk {
     const uint32_t position = threadIdx.x % B::columns, of_line = B::columns / chunk;
     const int k = place.y_first + static_cast<int>(position / of_line), x = place.x_first + static_cast<int>(position % of_line * chunk);
     gradient_valid = k < place.y_count ? static_cast<int>(t.width) - x : 0;
-    const ptrdiff_t channel = t.channel / chunk, volume = place.volume;
-    from = static_cast<const uint4 *>(p.from.z) + (volume * p.inputs + first_input) * channel + plane_at(place, place.z_first - 1);
-    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + threadIdx.x / B::columns) * channel + plane_at(place, place.z_first - 1) +
+    const uint32_t half = threadIdx.x / B::columns;
+    gradients = gradient_valid > 0 && half < outputs ? outputs - half : 0;
+    raw_at = B::raw_z_at + 16 * threadIdx.x;
+    gradient_to = keep(B::gradients_at + 2 * half * B::gradient_stride + 16 * position);
+    coefficients_at = B::coefficients_at + half * static_cast<uint32_t>(sizeof(Coefficients));
+    // Overflows only where a chain has no second plane.
+    step = keep(t.dilation * (t.height * t.pitch / chunk));
+    const ptrdiff_t channel = t.channel / chunk, volume = place.volume, plane = t.height * t.pitch / chunk;
+    const ptrdiff_t before = place.z_residue * plane + (place.z_first - 1) * static_cast<ptrdiff_t>(step);
+    from = static_cast<const uint4 *>(p.from.z) + (volume * p.inputs + first_input) * channel + before;
+    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + half) * channel + before +
         ((place.y_residue + k * static_cast<int>(t.dilation)) * static_cast<ptrdiff_t>(t.pitch) + x) / chunk;
   }
 
-  /** Chunks from one plane of the chain to the next, and of those before a plane. */
-  __device__ __forceinline__ ptrdiff_t plane_step() const { return static_cast<ptrdiff_t>(p.tiling.dilation) * p.tiling.height * p.tiling.pitch / chunk; }
-  __device__ __forceinline__ ptrdiff_t plane_at(const Place &place, int link) const {
-    return place.z_residue * static_cast<ptrdiff_t>(p.tiling.height) * p.tiling.pitch / chunk + link * plane_step();
-  }
+  __device__ __forceinline__ Scaling *scalings() const { return reinterpret_cast<Scaling *>(shared.at(B::scalings_at)); }
+  __device__ __forceinline__ Coefficients *coefficients() const { return reinterpret_cast<Coefficients *>(shared.at(B::coefficients_at)); }
 
-  /** Zeros, and the table of what a plane of inputs has in the grid: (channel, chunk) = where in the volume's channels, and bytes within
+  /** Zeros, the channels' scalings and coefficients, and the table of what a plane of inputs has in the grid: (channel, chunk) = where in the volume's channels, and bytes within
    * a buffer | bytes within scalings << 16 | voxels in the grid << 24. A barrier must follow. */
-  __device__ __forceinline__ void prepare(const Place &place) {
+  __device__ __forceinline__ void prepare(const Place &place, bool some) {
     const Tiling &t = p.tiling;
+    if (threadIdx.x < inputs) {
+      scalings()[threadIdx.x] = scaling_of(p.from.coefficients ? p.from.coefficients + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
+    }
+    if (made && threadIdx.x < outputs) coefficients()[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
+    if (!some) return;
     for (uint32_t i = threadIdx.x; i < B::raw_inputs_at / 16; i += B::threads) *reinterpret_cast<uint4 *>(shared.at(16 * i)) = {0, 0, 0, 0};
     const uint32_t wide = divide_up(t.dilation, chunk) * chunk, before = least(wide, place.x_first);
     const uint32_t end = least(divide_up(t.width, chunk) * chunk, place.x_first + B::columns + wide);
@@ -206,7 +216,7 @@ struct Walk {
         float values[8];
         widen_all(*raw, values);
         if (p.from.activation != Activation::identity) {
-          const Scaling &k = *reinterpret_cast<const Scaling *>(reinterpret_cast<const char *>(scalings) + (entry.y >> 16 & 0xff));
+          const Scaling &k = *reinterpret_cast<const Scaling *>(shared.at(B::scalings_at + (entry.y >> 16 & 0xff)));
           const float scale = k.scale, shift = k.shift;
 #pragma unroll
           for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], scale, shift);
@@ -216,39 +226,39 @@ struct Walk {
       }
       if (more) copy_async(raw, from + entry.x);
     }
-    from += plane_step();
+    from += step;
   }
 
   /** The same of the gradient by z: from z and the gradient that have been copied, and left in the place of z too, when made. */
   __device__ __forceinline__ void stage_gradients(int link, uint32_t buffer) {
     const bool ready = has_gradient(link), more = has_gradient(link + 1);
-    const uint32_t position = threadIdx.x % B::columns;
-    const ptrdiff_t step = plane_step(), from_z = static_cast<const uint4 *>(p.gradient) - static_cast<const uint4 *>(p.z);
-    uint4 *own = z;
-#pragma unroll 1
-    for (uint32_t g = threadIdx.x / B::columns; gradient_valid > 0 && g < outputs; g += 2) {
-      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_z_at + 16 * (g * B::columns + position)));
-      uint4 *const raw_gradient = raw + (B::raw_gradients_at - B::raw_z_at) / 16;
+    const uint4 *const next = z + step;
+    const ptrdiff_t from_z = static_cast<const uint4 *>(p.gradient) - static_cast<const uint4 *>(p.z);
+    const uint32_t to = gradient_to + buffer * B::gradients_bytes;
+#pragma unroll
+    for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++) {
+      if (2 * i >= gradients) break;
+      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
+      const size_t channel = 2 * i * static_cast<size_t>(p.tiling.channel / chunk);
       if (ready) {
         uint4 words = *raw;
         if (made) {
-          const float by_slope = coefficients[g].by_slope, by_z = coefficients[g].by_z, constant = coefficients[g].constant;
+          const Coefficients &k = *reinterpret_cast<const Coefficients *>(shared.at(coefficients_at + 2 * i * sizeof(Coefficients)));
+          const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
           float values[8], slopes[8];
           widen_all(words, values);
           widen_all(*raw_gradient, slopes);
 #pragma unroll
-          for (int i = 0; i < 8; i++) values[i] = multiply_add(by_slope, slopes[i], multiply_add(by_z, values[i], constant));
+          for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
           words = narrow_all(values, gradient_valid);
-          *own = words;
+          z[channel] = words;
         }
-        *reinterpret_cast<uint4 *>(shared.at(B::gradients_at + buffer * B::gradients_bytes + 2 * g * B::gradient_stride + 16 * position)) = words;
+        *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
       }
       if (more) {
-        const uint4 *const next = own + step;
-        copy_async(raw, next);
-        if (made) copy_async(raw_gradient, next + from_z);
+        copy_async(raw, next + channel);
+        if (made) copy_async(raw_gradient, next + channel + from_z);
       }
-      own += 2 * static_cast<ptrdiff_t>(p.tiling.channel / chunk);
     }
     z += step;
   }
@@ -319,19 +329,12 @@ struct Walk {
 /** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
 template <class B, bool made, bool even>
 __global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
-  __shared__ Scaling scalings[tile_inputs];
-  __shared__ Coefficients coefficients[tile_columns];
   const Place &place = shared_place(p.tiling);
   const uint32_t groups = tile_chunks(p.inputs);
   const uint32_t first_input = blockIdx.y % groups * tile_inputs, first_output = blockIdx.y / groups * B::outputs;
-  Walk<B, made, even> walk(p, place, scalings, coefficients, first_input, first_output);
-  if (threadIdx.x < walk.inputs) {
-    const Coefficients *const from = p.from.coefficients;
-    scalings[threadIdx.x] = scaling_of(from ? from + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
-  }
-  if (made && threadIdx.x < walk.outputs) coefficients[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
+  Walk<B, made, even> walk(p, place, first_input, first_output);
   const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
-  if (some) walk.prepare(place);
+  walk.prepare(place, some);
   __syncthreads();
   if (some) walk.walk();
 
@@ -354,7 +357,7 @@ __global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles
     double sum = 0;
 #pragma unroll
     for (uint32_t w = 0; w < B::warps; w++) sum += of_warps[w * 9 * tile + i];
-    to[((first_output + output) * p.inputs + first_input + row.channel) * 27 + i / tile * 3 + row.kx] = sum * scalings[row.channel].factor;
+    to[((first_output + output) * p.inputs + first_input + row.channel) * 27 + i / tile * 3 + row.kx] = sum * walk.scalings()[row.channel].factor;
   }
 }
 
