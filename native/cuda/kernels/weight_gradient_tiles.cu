@@ -2,142 +2,400 @@
  *
  * A tile's depth is sixteen voxels of a line: its rows are five input channels at three kx, its columns eight outputs. A warp
  * walks along a chain of planes with sixteen voxels x 8 lines of three planes of the gradient in registers; every tile of inputs
- * that it makes of a plane serves all nine (kz, ky), whose sums stay in registers to the end of the item. */
+ * that it makes of a plane serves all nine (kz, ky), whose sums stay in registers to the end of the item.
+ *
+ * A plane comes in three steps, so that nothing waits for memory: while one is multiplied, the next is being copied to where its own
+ * thread alone will read it; that thread activates it, or takes it through the normalisation, into one of two buffers that all
+ * read, and begins to copy the one after. What lies outside the grid is zero in both buffers from the start and is not touched again. */
+#include "async_copy.h"
 #include "products.h"
 
 namespace mfl::cuda {
 
 namespace {
 
-constexpr int threads = 256;
-constexpr int lines = 8;
+constexpr uint32_t lines = 8;
+/** Voxels that a thread copies at a time, 16 bytes. */
+constexpr uint32_t chunk = 8;
 
-/** Halves of one input channel of a plane: as many as make neighbouring channels lie four banks apart. */
-__host__ __device__ inline uint32_t input_stride(const Tiling &t) {
-  const uint32_t words = 2 * march_quads(t);
-  return 2 * (words + (4 + 32 - words % 32) % 32);
+/** How a block is cut, and its shared memory; all of it constant, so that loads have their offsets in the instruction. `resident`: blocks
+ * that a multiprocessor should hold, which bounds the registers. */
+template <uint32_t columns_, uint32_t padding_, uint32_t outputs_, int resident_>
+struct Block {
+  static constexpr uint32_t columns = columns_, padding = padding_, outputs = outputs_;
+  static constexpr int resident = resident_;
+  static constexpr uint32_t warps = columns / tile_depth, threads = warps * warp_size;
+  static constexpr uint32_t pitch = columns + 2 * padding, input_plane = (lines + 2) * pitch, gradient_plane = lines * columns;
+  static_assert(input_plane % 64 == 0 && gradient_plane % 64 == 0, "sixteen halves more make neighbouring channels lie eight banks apart");
+  static constexpr uint32_t input_stride = input_plane + 16, gradient_stride = gradient_plane + 16;
+  static constexpr uint32_t input_chunks = tile_inputs * input_plane / chunk, gradient_chunks = outputs * gradient_plane / chunk;
+  static constexpr uint32_t sums = warps * 9 * tile_rows * tile_columns;
+
+  /** Of one buffer. */
+  static constexpr uint32_t inputs_bytes = 2 * tile_inputs * input_stride, gradients_bytes = 2 * outputs * gradient_stride;
+  static constexpr uint32_t gradients_at = 2 * inputs_bytes, raw_inputs_at = gradients_at + 2 * gradients_bytes;
+  static constexpr uint32_t raw_z_at = raw_inputs_at + 16 * input_chunks, raw_gradients_at = raw_z_at + 16 * gradient_chunks;
+  static constexpr uint32_t table_at = raw_gradients_at + 16 * gradient_chunks, scalings_at = table_at + 8 * input_chunks;
+  static constexpr uint32_t coefficients_at = scalings_at + sizeof(Scaling) * tile_inputs;
+  static constexpr uint32_t bytes = coefficients_at + sizeof(Coefficients) * outputs;
+  static_assert(sizeof(float) * sums <= scalings_at, "the sums of the warps take the place of the planes");
+  // What a block may have on every device with tensor cores for bf16.
+  static_assert(bytes + sizeof(Place) <= 99 * 1024);
+};
+using Wide = Block<128, 16, 5, 2>;
+using Half = Block<64, 16, tile_columns, 2>;
+/** For any dilation. */
+using Narrow = Block<32, most_dilation, tile_columns, 2>;
+
+/** Channel within its five, and kx, of a row of a tile of inputs: with four channels side by side a warp's lanes have banks of their own.
+ * The sixteenth row is nothing's. */
+struct Row {
+  int channel, kx;
+};
+__device__ __forceinline__ Row row_of(int m) {
+  if (m < 12) return {m % 4, m / 4};
+  return {4, m < 15 ? m - 12 : 0};
 }
 
-/** Halves of one output channel of a plane. */
-__host__ __device__ inline uint32_t gradient_stride(const Tiling &t) {
-  const uint32_t words = t.rows * t.columns / 2;
-  return 2 * (words + 4);
+/** The same, where the compiler would sooner compute it again than keep it in a register. */
+__device__ __forceinline__ uint32_t keep(uint32_t value) {
+#ifndef MFL_CUDA_SHIM
+  asm volatile("" : "+r"(value));
+#endif
+  return value;
 }
 
-uint32_t block_of(const Tiling &t) { return t.columns / tile_depth * warp_size; }
-
-size_t shared_bytes(const Tiling &t) {
-  const size_t planes = sizeof(Bfloat16) * (tile_inputs * input_stride(t) + tile_columns * gradient_stride(t));
-  const size_t sums = sizeof(float) * tile_rows * tile_columns * (block_of(t) / warp_size);
-  return planes > sums ? planes : sums;
+__device__ __forceinline__ void widen_all(const uint4 &words, float (&to)[8]) {
+  const uint32_t each[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    to[2 * i] = __uint_as_float(each[i] << 16);
+    to[2 * i + 1] = __uint_as_float(each[i] & 0xffff0000u);
+  }
 }
 
-/** Elements 2i and 2i + 1 from `from` as one word; `odd` where they may lie in two. */
-__device__ __forceinline__ uint32_t load_pair(const Bfloat16 *from, bool odd) {
-  if (odd) return from[0].bits | static_cast<uint32_t>(from[1].bits) << 16;
-  return *reinterpret_cast<const uint32_t *>(from);
+/** As bf16, zero from `valid` on. */
+__device__ __forceinline__ uint4 narrow_all(float (&values)[8], int valid) {
+  if (valid < static_cast<int>(chunk)) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) values[i] = i < valid ? values[i] : 0.0f;
+  }
+  return {narrow_pair(values[0], values[1]), narrow_pair(values[2], values[3]), narrow_pair(values[4], values[5]),
+          narrow_pair(values[6], values[7])};
 }
 
-/** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
-template <bool made>
-__global__ void __launch_bounds__(threads, 2) weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
-  const Tiling &t = p.tiling;
-  const Place &place = shared_place(t);
-  const uint32_t groups = tile_chunks(p.inputs);
-  const uint32_t first_input = blockIdx.y % groups * tile_inputs, first_output = blockIdx.y / groups * tile_columns;
-  const uint32_t stride = input_stride(t), slope_stride = gradient_stride(t), pitch = t.columns + 2 * t.padding;
-  Bfloat16 *const inputs = reinterpret_cast<Bfloat16 *>(shared_memory()), *const slopes = inputs + tile_inputs * stride;
-  const int warp = static_cast<int>(threadIdx.x) / warp_size, lane = static_cast<int>(threadIdx.x) % warp_size;
-  const int row = lane / 4, pair = lane % 4;
-  const bool odd = t.dilation % 2 == 1;
-  // The sixteenth row of a tile is nothing's: whatever it sums up is left out.
-  const auto input_row = [&](int m) {
-    const int channel = m < 15 ? m % tile_inputs : 0, kx = m < 15 ? m / tile_inputs : 0;
-    return inputs + channel * stride + t.padding + warp * tile_depth + 2 * pair + (kx - 1) * static_cast<int>(t.dilation);
-  };
-  const Bfloat16 *const upper = input_row(row), *const lower = input_row(row + 8);
-  const Bfloat16 *const own_slopes = slopes + row * slope_stride + warp * tile_depth + 2 * pair;
+/** The block's dynamic shared memory, by an address that the compiler keeps instead of finding it again at every use. */
+class Shared {
+ public:
+#ifdef MFL_CUDA_SHIM
+  __device__ __forceinline__ char *at(uint32_t bytes) const { return shared_memory() + bytes; }
+#else
+  __device__ __forceinline__ Shared() : start(keep(static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory())))) {}
+  __device__ __forceinline__ char *at(uint32_t bytes) const { return static_cast<char *>(__cvta_shared_to_generic(start + bytes)); }
 
+ private:
+  uint32_t start;
+#endif
+};
+
+__host__ __device__ inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/** A block's way along its chain. `even`: so is the dilation, and pairs of voxels lie in words. */
+template <class B, bool made, bool even>
+struct Walk {
+  /** Halves from a lane's first pair of a depth of sixteen to its second, and from one lane's pairs to the next. Any order of the sixteen will
+   * do as long as both factors have the same: four neighbours to a lane where they must be shifted out of three words. */
+  static constexpr uint32_t second_pair = even ? 8 : 2, of_lane = even ? 2 : 4;
+
+  const Products &p;
+  const Shared shared{};
+  const uint32_t first_input, first_output, inputs, outputs;
+  /** Bytes of a buffer where the lane's rows of tiles begin, upper and lower, and its column; bits that a row begins within its word. */
+  uint32_t upper, lower, column, upper_shift, lower_shift;
+  /** Planes of inputs and of the gradient that the item has. */
+  const int inputs_begin, inputs_end, gradient_begin, gradient_end;
+  /** The next plane of inputs to be copied, and the chunk of z that this thread makes next: eight voxels of every other output. */
+  const uint4 *from;
+  uint4 *z;
+  int gradient_valid;
+  /** Outputs from its first on, of which this thread makes every other; bytes where they are copied to and, within a buffer, left; of coefficients. */
+  uint32_t gradients, raw_at, gradient_to, coefficients_at;
+  /** Chunks from one plane of the chain to the next; of a plane of inputs. */
+  uint32_t step, chunks = 0;
   float sums[9][4] = {};
-  /** [kz][line][half]: kz 0 meets the plane after the inputs'. */
+  /** [plane modulo 3][line][pair] */
   uint32_t gradient[3][lines][2] = {};
-  const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
-  for (int link = place.z_first - 1; some && link <= place.z_end; link++) {
-    const bool has_inputs = link >= 0 && link < place.z_count, has_gradient = link + 1 < place.z_end;
-    if (has_inputs) {
-      load_input<Bfloat16, tile_inputs>(p, place, first_input, link, [&](int c, uint32_t index, const float(&values)[4]) {
-        store_quad(inputs + c * stride + 4 * index, values);
-      });
-    }
-    if (has_gradient) {
-      load_gradient<Bfloat16, tile_columns, made>(p, place, first_output, link + 1, [&](int g, uint32_t index, const float(&values)[4]) {
-        store_quad(slopes + g * slope_stride + 4 * index, values);
-      });
-    }
-    __syncthreads();
-#pragma unroll
-    for (int line = 0; line < lines; line++) {
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-        gradient[2][line][half] = gradient[1][line][half];
-        gradient[1][line][half] = gradient[0][line][half];
-        gradient[0][line][half] = has_gradient ? load_pair(own_slopes + line * t.columns + half * 8, false) : 0;
-      }
-    }
-    if (has_inputs) {
-#pragma unroll
-      for (int i = 0; i < lines + 2; i++) {
-        const uint32_t at = i * pitch;
-        const uint32_t tile[4] = {load_pair(upper + at, odd), load_pair(lower + at, odd), load_pair(upper + at + 8, odd),
-                                  load_pair(lower + at + 8, odd)};
-#pragma unroll
-        for (int ky = 0; ky < 3; ky++) {
-          const int line = i - ky;
-          if (line < 0 || line >= lines) continue;
-#pragma unroll
-          for (int kz = 0; kz < 3; kz++) tile_mma(sums[kz * 3 + ky], tile, gradient[kz][line]);
-        }
-      }
-    }
-    __syncthreads();
+
+  __device__ __forceinline__ Walk(const Products &products, const Place &place, uint32_t first_input, uint32_t first_output)
+      : p(products),
+        first_input(first_input),
+        first_output(first_output),
+        inputs(least(tile_inputs, products.inputs - first_input)),
+        outputs(least(B::outputs, products.outputs - first_output)),
+        inputs_begin(place.z_first > 0 ? place.z_first - 1 : 0),
+        inputs_end(place.z_end < place.z_count ? place.z_end + 1 : place.z_count),
+        gradient_begin(place.z_first),
+        gradient_end(place.z_end) {
+    const uint32_t warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
+    const Tiling &t = p.tiling;
+    const uint32_t first = warp * tile_depth + lane % 4 * of_lane;
+    const auto at_row = [&](uint32_t m, uint32_t *shift) {
+      const Row row = row_of(static_cast<int>(m));
+      // Rows of channels that there are none of are left out in the end; they only have to read something.
+      const uint32_t channel = static_cast<uint32_t>(row.channel) < inputs ? row.channel : 0;
+      const uint32_t voxel = channel * B::input_stride + B::padding + first + row.kx * t.dilation - t.dilation;
+      *shift = voxel % 2 * 16;
+      return keep(voxel / 2 * 4);
+    };
+    upper = at_row(lane / 4, &upper_shift);
+    lower = at_row(lane / 4 + 8, &lower_shift);
+    // Columns likewise; those beyond four begin in the banks of the first.
+    const uint32_t output = lane / 4 < outputs ? lane / 4 : lane / 4 % 4 < outputs ? lane / 4 % 4 : 0;
+    column = keep(B::gradients_at + 2 * (output * B::gradient_stride + first));
+
+    const uint32_t position = threadIdx.x % B::columns, of_line = B::columns / chunk;
+    const int k = place.y_first + static_cast<int>(position / of_line), x = place.x_first + static_cast<int>(position % of_line * chunk);
+    gradient_valid = k < place.y_count ? static_cast<int>(t.width) - x : 0;
+    const uint32_t half = threadIdx.x / B::columns;
+    gradients = gradient_valid > 0 && half < outputs ? outputs - half : 0;
+    raw_at = B::raw_z_at + 16 * threadIdx.x;
+    gradient_to = keep(B::gradients_at + 2 * half * B::gradient_stride + 16 * position);
+    coefficients_at = B::coefficients_at + half * static_cast<uint32_t>(sizeof(Coefficients));
+    // Overflows only where a chain has no second plane.
+    step = keep(t.dilation * (t.height * t.pitch / chunk));
+    const ptrdiff_t channel = t.channel / chunk, volume = place.volume, plane = t.height * t.pitch / chunk;
+    const ptrdiff_t before = place.z_residue * plane + (place.z_first - 1) * static_cast<ptrdiff_t>(step);
+    from = static_cast<const uint4 *>(p.from.z) + (volume * p.inputs + first_input) * channel + before;
+    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + half) * channel + before +
+        ((place.y_residue + k * static_cast<int>(t.dilation)) * static_cast<ptrdiff_t>(t.pitch) + x) / chunk;
   }
 
-  double *to = partials + static_cast<size_t>(blockIdx.x) * p.outputs * p.inputs * 27;
+  __device__ __forceinline__ Scaling *scalings() const { return reinterpret_cast<Scaling *>(shared.at(B::scalings_at)); }
+  __device__ __forceinline__ Coefficients *coefficients() const { return reinterpret_cast<Coefficients *>(shared.at(B::coefficients_at)); }
+
+  /** Zeros, the channels' scalings and coefficients, and the table of what a plane of inputs has in the grid: (channel, chunk) = where in the volume's channels, and bytes within
+   * a buffer | bytes within scalings << 16 | voxels in the grid << 24. A barrier must follow. */
+  __device__ __forceinline__ void prepare(const Place &place, bool some) {
+    const Tiling &t = p.tiling;
+    if (threadIdx.x < inputs) {
+      scalings()[threadIdx.x] = scaling_of(p.from.coefficients ? p.from.coefficients + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
+    }
+    if (made && threadIdx.x < outputs) coefficients()[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
+    if (!some) return;
+    for (uint32_t i = threadIdx.x; i < B::raw_inputs_at / 16; i += B::threads) *reinterpret_cast<uint4 *>(shared.at(16 * i)) = {0, 0, 0, 0};
+    const uint32_t wide = divide_up(t.dilation, chunk) * chunk, before = least(wide, place.x_first);
+    const uint32_t end = least(divide_up(t.width, chunk) * chunk, place.x_first + B::columns + wide);
+    const uint32_t x_first = place.x_first - before, of_line = (end - x_first) / chunk;
+    const uint32_t k_first = place.y_first > 0 ? place.y_first - 1 : 0, k_end = least(place.y_count, place.y_first + lines + 1);
+    const uint32_t positions = (k_end - k_first) * of_line;
+    for (uint32_t position = threadIdx.x; position < positions; position += B::threads) {
+      const uint32_t k = k_first + position / of_line, x = x_first + position % of_line * chunk;
+      const uint32_t to = 2 * ((k + 1 - place.y_first) * B::pitch + B::padding + x - place.x_first);
+      const uint32_t at = ((place.y_residue + k * t.dilation) * t.pitch + x) / chunk, valid = least(chunk, t.width - x);
+      for (uint32_t c = 0; c < inputs; c++) {
+        *reinterpret_cast<uint2 *>(shared.at(B::table_at + 8 * (c * positions + position))) = {
+            c * (t.channel / chunk) + at, (to + 2 * c * B::input_stride) | static_cast<uint32_t>(c * sizeof(Scaling)) << 16 | valid << 24};
+      }
+    }
+    chunks = inputs * positions;
+  }
+
+  __device__ __forceinline__ bool has_inputs(int link) const { return link >= inputs_begin && link < inputs_end; }
+  __device__ __forceinline__ bool has_gradient(int link) const { return link >= gradient_begin && link < gradient_end; }
+
+  /** What has been copied of a plane of inputs into a buffer, activated but for the factor; and begins to copy the plane after. */
+  __device__ __forceinline__ void stage_inputs(int link, uint32_t buffer) {
+    const bool ready = has_inputs(link), more = has_inputs(link + 1);
+    const uint32_t to = buffer * B::inputs_bytes;
+    // The first half of the threads may have one chunk of the gradient more.
+#pragma unroll 1
+    for (uint32_t i = threadIdx.x ^ B::columns; i < chunks; i += B::threads) {
+      const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
+      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_inputs_at + 16 * i));
+      if (ready) {
+        float values[8];
+        widen_all(*raw, values);
+        if (p.from.activation != Activation::identity) {
+          const Scaling &k = *reinterpret_cast<const Scaling *>(shared.at(B::scalings_at + (entry.y >> 16 & 0xff)));
+          const float scale = k.scale, shift = k.shift;
+#pragma unroll
+          for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], scale, shift);
+          activate_all(p.from.activation, 1.0f, values);
+        }
+        *reinterpret_cast<uint4 *>(shared.at(to + (entry.y & 0xffff))) = narrow_all(values, static_cast<int>(entry.y >> 24));
+      }
+      if (more) copy_async(raw, from + entry.x);
+    }
+    from += step;
+  }
+
+  /** The same of the gradient by z: from z and the gradient that have been copied, and left in the place of z too, when made. */
+  __device__ __forceinline__ void stage_gradients(int link, uint32_t buffer) {
+    const bool ready = has_gradient(link), more = has_gradient(link + 1);
+    const uint4 *const next = z + step;
+    const ptrdiff_t from_z = static_cast<const uint4 *>(p.gradient) - static_cast<const uint4 *>(p.z);
+    const uint32_t to = gradient_to + buffer * B::gradients_bytes;
+#pragma unroll
+    for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++) {
+      if (2 * i >= gradients) break;
+      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
+      const size_t channel = 2 * i * static_cast<size_t>(p.tiling.channel / chunk);
+      if (ready) {
+        uint4 words = *raw;
+        if (made) {
+          const Coefficients &k = *reinterpret_cast<const Coefficients *>(shared.at(coefficients_at + 2 * i * sizeof(Coefficients)));
+          const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
+          float values[8], slopes[8];
+          widen_all(words, values);
+          widen_all(*raw_gradient, slopes);
+#pragma unroll
+          for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
+          words = narrow_all(values, gradient_valid);
+          z[channel] = words;
+        }
+        *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
+      }
+      if (more) {
+        copy_async(raw, next + channel);
+        if (made) copy_async(raw_gradient, next + channel + from_z);
+      }
+    }
+    z += step;
+  }
+
+  /** A lane's pairs of a row. */
+  __device__ __forceinline__ void load_row(uint32_t at, uint32_t shift, uint32_t &first, uint32_t &second) const {
+    const uint32_t *const words = reinterpret_cast<const uint32_t *>(shared.at(at));
+    first = words[0];
+    second = words[second_pair / 2];
+    if (even) return;
+    const uint32_t middle = second, last = words[2];
+    first = static_cast<uint32_t>((static_cast<uint64_t>(middle) << 32 | first) >> shift);
+    second = static_cast<uint32_t>((static_cast<uint64_t>(last) << 32 | middle) >> shift);
+  }
+
+  /** Sums += the products of a plane of inputs and three of the gradient, of which that after it is loaded in place of the oldest, S. */
+  template <int S>
+  __device__ __forceinline__ void multiply(uint32_t buffer, bool some_inputs, bool some_gradient) {
+    const uint32_t own = column + buffer * B::gradients_bytes;
+#pragma unroll
+    for (int line = 0; line < static_cast<int>(lines); line++) {
+      const uint32_t *const words = reinterpret_cast<const uint32_t *>(shared.at(own + 2 * line * B::columns));
+      const uint2 both = !some_gradient ? uint2{0, 0} : even ? uint2{words[0], words[second_pair / 2]} : *reinterpret_cast<const uint2 *>(words);
+      gradient[S][line][0] = both.x;
+      gradient[S][line][1] = both.y;
+    }
+    if (!some_inputs) return;
+    const uint32_t above = upper + buffer * B::inputs_bytes, below = lower + buffer * B::inputs_bytes;
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(lines) + 2; i++) {
+      uint32_t tile[4];
+      load_row(above + 2 * i * B::pitch, upper_shift, tile[0], tile[2]);
+      load_row(below + 2 * i * B::pitch, lower_shift, tile[1], tile[3]);
+#pragma unroll
+      for (int ky = 0; ky < 3; ky++) {
+        const int line = i - ky;
+        if (line < 0 || line >= static_cast<int>(lines)) continue;
+#pragma unroll
+        for (int kz = 0; kz < 3; kz++) tile_mma(sums[kz * 3 + ky], tile, gradient[(S + 3 - kz) % 3][line]);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void walk() {
+    const int first = gradient_begin - 1;
+    uint32_t buffer = 0;
+    int turn = 1;
+    // At first there is nothing to multiply, then nothing that has been copied.
+    for (int link = first - 2; link <= gradient_end; link++) {
+      if (link >= first) {
+        const bool some_inputs = has_inputs(link), some_gradient = has_gradient(link + 1);
+        switch (turn) {
+          case 0: multiply<0>(buffer, some_inputs, some_gradient); break;
+          case 1: multiply<1>(buffer, some_inputs, some_gradient); break;
+          default: multiply<2>(buffer, some_inputs, some_gradient); break;
+        }
+      }
+      turn = turn == 2 ? 0 : turn + 1;
+      buffer ^= 1;
+      wait_for_copies();
+      stage_inputs(link + 1, buffer);
+      stage_gradients(link + 2, buffer);
+      __syncthreads();
+    }
+  }
+};
+
+/** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
+template <class B, bool made, bool even>
+__global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
+  const Place &place = shared_place(p.tiling);
+  const uint32_t groups = tile_chunks(p.inputs);
+  const uint32_t first_input = blockIdx.y % groups * tile_inputs, first_output = blockIdx.y / groups * B::outputs;
+  Walk<B, made, even> walk(p, place, first_input, first_output);
+  const bool some = place.z_first < place.z_end && place.y_first < place.y_count;
+  walk.prepare(place, some);
+  __syncthreads();
+  if (some) walk.walk();
+
+  const uint32_t warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
+  constexpr uint32_t tile = tile_rows * tile_columns;
   float *const of_warps = reinterpret_cast<float *>(shared_memory());
-  const int warps = static_cast<int>(blockDim.x) / warp_size;
-  constexpr int tile = tile_rows * tile_columns;
 #pragma unroll
   for (int tap = 0; tap < 9; tap++) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) of_warps[warp * tile + (row + i / 2 * 8) * tile_columns + 2 * pair + i % 2] = sums[tap][i];
-    __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < 15 * tile_columns; i += static_cast<int>(blockDim.x)) {
-      const int m = i / tile_columns;
-      const uint32_t input = first_input + m % tile_inputs, output = first_output + i % tile_columns;
-      if (input >= p.inputs || output >= p.outputs) continue;
-      double sum = 0;
-      for (int w = 0; w < warps; w++) sum += of_warps[w * tile + i];
-      to[(output * p.inputs + input) * 27 + tap * 3 + m / tile_inputs] = sum;
+    for (int i = 0; i < 4; i++) {
+      of_warps[(warp * 9 + tap) * tile + (lane / 4 + i / 2 * 8) * tile_columns + lane % 4 * 2 + i % 2] = walk.sums[tap][i];
     }
-    __syncthreads();
   }
+  __syncthreads();
+  double *const to = partials + static_cast<size_t>(blockIdx.x) * p.outputs * p.inputs * 27;
+  for (uint32_t i = threadIdx.x; i < 9 * tile; i += B::threads) {
+    const uint32_t m = i / tile_columns % tile_rows, output = i % tile_columns;
+    const Row row = row_of(static_cast<int>(m));
+    if (m == 15 || static_cast<uint32_t>(row.channel) >= walk.inputs || output >= walk.outputs) continue;
+    double sum = 0;
+#pragma unroll
+    for (uint32_t w = 0; w < B::warps; w++) sum += of_warps[w * 9 * tile + i];
+    to[((first_output + output) * p.inputs + first_input + row.channel) * 27 + i / tile * 3 + row.kx] = sum * walk.scalings()[row.channel].factor;
+  }
+}
+
+enum class Cut { wide, half, narrow };
+
+Cut cut_of(uint32_t width, uint32_t outputs, uint32_t dilation) {
+  if (dilation > Wide::padding) return Cut::narrow;
+  return width > Half::columns && outputs <= Wide::outputs ? Cut::wide : Cut::half;
 }
 
 uint32_t groups_of(uint32_t inputs, uint32_t outputs) { return tile_chunks(inputs) * divide_up(outputs, tile_columns); }
 
+template <class B, bool made, bool even>
+Status start(cudaStream_t stream, const Products &p, double *partials) {
+  const dim3 grid(p.tiling.items(), groups_of(p.inputs, p.outputs));
+  return launch(stream, grid, dim3(B::threads), B::bytes, weight_gradient_tiles_kernel<B, made, even>, p, partials);
+}
+
 }  // namespace
 
 Tiling product_tiles_tiling(const Convolution &shape) {
-  const uint32_t width = shape.grid.width;
-  return tiling_of(shape.grid, shape.dilation, width > 64 ? 128 : width > 32 ? 64 : 32, lines);
+  const Cut cut = cut_of(shape.grid.width, shape.outputs, shape.dilation);
+  const uint32_t columns = cut == Cut::wide ? Wide::columns : cut == Cut::half ? Half::columns : Narrow::columns;
+  return tiling_of(shape.grid, shape.dilation, columns, lines);
 }
 
 bool is_one_group_of_tiles(const Convolution &shape) { return groups_of(shape.inputs, shape.outputs) == 1; }
 
 Status multiply_tiles(cudaStream_t stream, const Products &p, double *partials) {
-  const dim3 grid(p.tiling.items(), groups_of(p.inputs, p.outputs)), block(block_of(p.tiling));
-  if (grid.y == 1) return launch(stream, grid, block, shared_bytes(p.tiling), weight_gradient_tiles_kernel<true>, p, partials);
-  return launch(stream, grid, block, shared_bytes(p.tiling), weight_gradient_tiles_kernel<false>, p, partials);
+  const uint32_t dilation = p.tiling.dilation;
+  const bool made = groups_of(p.inputs, p.outputs) == 1;
+  switch (cut_of(p.tiling.width, p.outputs, dilation)) {
+    case Cut::wide:
+      if (!made) return start<Wide, false, false>(stream, p, partials);
+      return dilation % 2 == 0 ? start<Wide, true, true>(stream, p, partials) : start<Wide, true, false>(stream, p, partials);
+    case Cut::half: return made ? start<Half, true, false>(stream, p, partials) : start<Half, false, false>(stream, p, partials);
+    default: return made ? start<Narrow, true, false>(stream, p, partials) : start<Narrow, false, false>(stream, p, partials);
+  }
 }
 
 }  // namespace mfl::cuda
