@@ -35,5 +35,21 @@ describe.skipIf(!built)(
       expect(status, stdout).toBe(0)
       expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toMatchObject({ failed: 0, passed: expect.any(Number) })
     })
+
+    test('a case can be checked alone, as run.sh does in many processes', { timeout: 600_000 }, () => {
+      const name = 'gelu-one-channel-no-norm'
+      const { status, stdout } = run('bench/meshfl_cuda_check', '--golden', 'fixtures/golden', '--case', name)
+      expect(status, stdout).toBe(0)
+      const checks = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+        .filter((line) => 'check' in line)
+      expect(new Set(checks.map((check) => check.case))).toEqual(new Set([name, `${name} in bf16`]))
+      expect(run('bench/meshfl_cuda_check', '--golden', 'fixtures/golden', '--case', 'none')).toMatchObject({
+        status: 1,
+        stdout: expect.stringContaining('there is no case none'),
+      })
+    })
   },
 )

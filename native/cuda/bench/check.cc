@@ -1,5 +1,7 @@
-/* meshfl_cuda_check --golden <fixtures/golden> [--device 0] [--edge 64]: is the backend right? Prints a JSON line for every check and
- * ends with the count; exit code 1 when one failed. --edge: of the cube on which the planned memory is compared with the device's. */
+/* meshfl_cuda_check --golden <fixtures/golden> [--case <name>] [--device 0] [--edge 64]: is the backend right? Prints a JSON line for
+ * every check and ends with the count; exit code 1 when one failed. --case: only that golden case, so that several processes can share the
+ * work; refusals belong to the first. --edge: of the cube on which the planned memory is compared with the device's, which needs the
+ * device alone: with --case it is left out. */
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -218,6 +220,26 @@ void survives(uint32_t device, const Problem &problem) {
   });
 }
 
+/** What a mode does not give is zero in a new session, not what the device's memory held: all results are copied in one piece. */
+void clears(uint32_t device, const Problem &problem) {
+  attempt("clears", "", [&] {
+    const auto all_zero = [&](mfl_mode mode, uint32_t region, uint64_t count) {
+      Runner runner(device);
+      runner.write(problem, problem.as(mode));
+      runner.run();
+      std::vector<unsigned char> bytes(count, 1);
+      const mfl_status status = runner.table().read(runner.session(), region, bytes.data(), count);
+      if (status != MFL_OK) throw Refused(status, runner.table().last_error());
+      return std::count(bytes.begin(), bytes.end(), 0) == static_cast<ptrdiff_t>(count);
+    };
+    const mfl_request &r = problem.request;
+    const uint64_t statistics = 4 * mfl::cuda::statistic_count(r), score = 8 * (1 + uint64_t{r.classes} * r.classes);
+    report("the statistics and the score that a forward pass does not give are zero", "",
+           all_zero(MFL_FORWARD, MFL_BATCH_STATISTICS, statistics) && all_zero(MFL_FORWARD, MFL_SCORE, score));
+    report("the statistics that an evaluation does not give are zero", "", all_zero(MFL_EVALUATE, MFL_BATCH_STATISTICS, statistics));
+  });
+}
+
 /** The plan says what the device says: within 5 %, and the granularity of its allocations. */
 void memory(uint32_t device, uint32_t edge) {
   const auto free_bytes = [&] {
@@ -244,11 +266,12 @@ void memory(uint32_t device, uint32_t edge) {
 }  // namespace
 
 int main(int count, char **arguments) {
-  std::string golden = "fixtures/golden";
+  std::string golden = "fixtures/golden", only;
   uint32_t device = 0, edge = 64;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string name = arguments[i];
     if (name == "--golden") golden = arguments[i + 1];
+    if (name == "--case") only = arguments[i + 1];
     if (name == "--device") device = static_cast<uint32_t>(std::atoi(arguments[i + 1]));
     if (name == "--edge") edge = static_cast<uint32_t>(std::atoi(arguments[i + 1]));
   }
@@ -258,7 +281,15 @@ int main(int count, char **arguments) {
     return std::getenv("MESHFL_REQUIRE") && std::strstr(std::getenv("MESHFL_REQUIRE"), "cuda") ? 1 : 0;
   }
   Line().text("device", info.name).text("instructionSet", info.instruction_set).number("freeBytes", static_cast<double>(info.free_bytes)).print();
-  const std::vector<Golden> cases = read_golden(golden);
+  std::vector<Golden> cases = read_golden(golden);
+  const std::string first = cases.front().name;
+  if (!only.empty()) {
+    cases.erase(std::remove_if(cases.begin(), cases.end(), [&](const Golden &one) { return one.name != only; }), cases.end());
+  }
+  if (cases.empty()) {
+    Line().text("failed", "there is no case " + only).print();
+    return 1;
+  }
   for (const Golden &one : cases) {
     conforms(device, one);
     conforms_in_bf16(device, one);
@@ -270,8 +301,11 @@ int main(int count, char **arguments) {
     bf16.request.precision = MFL_BF16;
     repeats(device, one.name + " in bf16", bf16);
   }
-  survives(device, cases.front().problem);
-  memory(device, edge);
+  if (cases.front().name == first) {
+    clears(device, cases.front().problem);
+    survives(device, cases.front().problem);
+  }
+  if (only.empty()) memory(device, edge);
   Line().number("passed", passed).number("failed", failed).print();
   return failed == 0 ? 0 : 1;
 }

@@ -12,5 +12,6 @@ for what in ("forward", "training step"):
         if not own or not peers:
             continue
         best = min(peers, key=lambda line: line["medianSeconds"])
+        named = ("precision", "layout", "checkpointed", "search", "repeats", "medianSeconds")
         print(json.dumps({"ratio": best["medianSeconds"] / min(own), "what": what, "precision": ours, "seconds": min(own),
-                          "peer": {name: best[name] for name in ("precision", "layout", "checkpointed", "medianSeconds")}}))
+                          "peer": {name: best[name] for name in named}}))
