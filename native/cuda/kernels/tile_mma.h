@@ -50,7 +50,7 @@ inline uint32_t transposed(uint32_t word) {
 /** Kernels that use it are launched from compute capability 8.0 on. */
 __device__ __forceinline__ void tile_mma(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  asm(
+  asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -62,7 +62,8 @@ __device__ __forceinline__ void tile_mma(float (&sums)[4], const uint32_t (&a)[4
 /** Lane 4 r + c holds columns 2c and 2c + 1 of row r of an 8 x 8 matrix: before, and after it was transposed. All lanes must call it. */
 __device__ __forceinline__ uint32_t transposed(uint32_t word) {
   uint32_t result;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(word));
+  // Volatile, for it must not sink into a branch that only some lanes take.
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(word));
   return result;
 }
 

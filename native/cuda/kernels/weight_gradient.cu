@@ -1,10 +1,12 @@
 /* The gradient by a convolution's weights: the activated input, shifted by each tap, times the gradient by z.
  *
- * A block walks along a chain of planes (see tiling.h) with one plane of the input and three of the gradient in shared memory, and the next of
- * each on its way there. A warp has one input channel and one kz, and holds the sums of nine (ky, kx) for every output in registers to
+ * A block walks along a chain of planes (see tiling.h) with one plane of the input and three of the gradient in shared memory, and the next, or
+ * the next two, of each on their way there. A warp has one input channel and one kz, and holds the sums of nine (ky, kx) for every output in registers to
  * the end of the item: 45 for five outputs. A thread goes down the lines of its column with the three lines of the input that a line
  * of the gradient meets, so that three values and five of the gradient serve 45 multiply-adds. A thread makes in place what it copied
- * itself, so that a plane takes one barrier. What lies outside the grid is zero in shared memory from the beginning. */
+ * itself, so that a plane takes one barrier. With two planes on their way, half of the warps make the next plane before they multiply and
+ * half after it, so that one's waiting is hidden by the other's arithmetic. What lies outside the grid is zero in shared memory from the
+ * beginning. */
 #include "products.h"
 
 namespace mfl::cuda {
@@ -15,16 +17,24 @@ namespace {
 constexpr int input_plane = 960;
 /** Quads of an input channel of a plane, at most. */
 constexpr int most_quads = input_plane / 4;
-/** Planes of the gradient in shared memory: three that are multiplied, and the next. */
-constexpr int gradient_planes = 4;
 
-/** How shared memory is laid out, in constants, so that addresses are immediate. Wide: dilations up to 16. Narrow: up to 64. */
-struct Wide {
-  static constexpr int columns = 64, rows = 8, pitch = 96;
+/** How shared memory is laid out, in constants, so that addresses are immediate. Wide: dilations up to 16. Narrow: up to 64. `ahead`: planes
+ * on their way. */
+template <int ahead_>
+struct WideOf {
+  static constexpr int columns = 64, rows = 8, pitch = 96, ahead = ahead_;
 };
+using Wide = WideOf<1>;
+using Deep = WideOf<2>;
 struct Narrow {
-  static constexpr int columns = 32, rows = 4, pitch = 160;
+  static constexpr int columns = 32, rows = 4, pitch = 160, ahead = 1;
 };
+
+/** Planes in shared memory: those that are multiplied, and those on their way. */
+template <class Shape>
+constexpr int input_planes = 1 + Shape::ahead;
+template <class Shape>
+constexpr int gradient_planes = 3 + Shape::ahead;
 
 /** A quad that a thread copies from every plane. */
 struct Slot {
@@ -48,7 +58,8 @@ constexpr int threads_of = warp_size * 3 * CI * splits<Shape, CI>;
 
 template <class Shape>
 __host__ __device__ constexpr uint32_t shared_bytes(int inputs, int outputs, bool made) {
-  return static_cast<uint32_t>(sizeof(float)) * (2 * inputs * input_plane + (gradient_planes + made) * outputs * gradient_plane<Shape>);
+  const int planes_of_gradients = gradient_planes<Shape> + (made ? Shape::ahead : 0);
+  return static_cast<uint32_t>(sizeof(float)) * (input_planes<Shape> * inputs * input_plane + planes_of_gradients * outputs * gradient_plane<Shape>);
 }
 
 /** Static shared memory, rounded up. */
@@ -69,8 +80,8 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   const int outputs = p.outputs - first_output < G ? static_cast<int>(p.outputs - first_output) : G;
   const int quads = static_cast<int>(march_quads(t)), me = static_cast<int>(threadIdx.x);
   float *const planes = reinterpret_cast<float *>(shared_memory());
-  float *const gradients = planes + 2 * CI * input_plane;
-  float *const zs = gradients + gradient_planes * G * plane;
+  float *const gradients = planes + input_planes<Shape> * CI * input_plane;
+  float *const zs = gradients + gradient_planes<Shape> * G * plane;
 
   if (me < inputs) scalings[me] = scaling_of(p.from.coefficients ? p.from.coefficients + place.volume * p.inputs + first_input + me : nullptr);
   if (made && me < outputs) backwards[me] = p.coefficients[place.volume * p.outputs + first_output + me];
@@ -100,8 +111,9 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
 
   const T *const z_before = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first_input) * t.channel;
   const size_t first_channel = (static_cast<size_t>(place.volume) * p.outputs + first_output) * t.channel;
-  const auto place_of_inputs = [&](int link) { return planes + (link & 1) * CI * input_plane; };
-  const auto place_of_gradients = [&](int link) { return gradients + (link & (gradient_planes - 1)) * G * plane; };
+  const auto place_of_inputs = [&](int link) { return planes + static_cast<uint32_t>(link) % input_planes<Shape> * CI * input_plane; };
+  const auto place_of_gradients = [&](int link) { return gradients + static_cast<uint32_t>(link) % gradient_planes<Shape> * G * plane; };
+  const auto place_of_zs = [&](int link) { return zs + static_cast<uint32_t>(link) % Shape::ahead * G * plane; };
   const auto fetch_inputs = [&](int link) {
     const T *const from = z_before + plane_at(t, place, link);
     float *const to = place_of_inputs(link);
@@ -126,12 +138,12 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   };
   const auto fetch_gradients = [&](int link) {
     const size_t first = first_channel + plane_at(t, place, link);
-    float *const to = place_of_gradients(link);
+    float *const to = place_of_gradients(link), *const z_to = made ? place_of_zs(link) : to;
 #pragma unroll
     for (const Slot &s : own_gradients) {
       if (s.valid == 0) continue;
       const size_t from = first + s.channel * static_cast<size_t>(t.channel) + s.from;
-      copy_async(reinterpret_cast<Quad<T> *>((made ? zs : to) + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.z) + from));
+      copy_async(reinterpret_cast<Quad<T> *>(z_to + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.z) + from));
       if (made) copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.gradient) + from));
     }
   };
@@ -139,11 +151,12 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     if (!made && sizeof(T) == sizeof(float)) return;
     const size_t first = first_channel + plane_at(t, place, link);
     float *const to = place_of_gradients(link);
+    const float *const z_from = made ? place_of_zs(link) : to;
 #pragma unroll
     for (const Slot &s : own_gradients) {
       if (s.valid == 0) continue;
       float values[4];
-      reinterpret_cast<const Quad<T> *>((made ? zs : to) + s.to)->widen_to(values);
+      reinterpret_cast<const Quad<T> *>(z_from + s.to)->widen_to(values);
       if (made) {
         float slopes[4];
         reinterpret_cast<const Quad<T> *>(to + s.to)->widen_to(slopes);
@@ -161,7 +174,47 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   if (some) {
     const int first = place.z_first > 0 ? place.z_first - 1 : 0;
     const int last = place.z_end < place.z_count ? place.z_end : place.z_count - 1;
-    // The planes of the gradient that the first step meets, one after the other: they share the place of z.
+    const auto fetch_next = [&](int link) {
+      if (link <= last) fetch_inputs(link);
+      if (link + 1 < place.z_end) fetch_gradients(link + 1);
+      close_copies();
+    };
+    const auto make_next = [&](int link) {
+      wait_for_copies_but<Shape::ahead - 1>();
+      if (link <= last) make_inputs(link);
+      if (link + 1 < place.z_end) make_gradients(link + 1);
+    };
+    const auto multiply = [&](int link) {
+      const int of = link + 1 - kz;
+      if (of < place.z_first || of >= place.z_end) return;
+      const float *const from = place_of_inputs(link) + c * input_plane + t.padding + lane;
+      const float *const slopes = place_of_gradients(of) + lane;
+      const int dilation = static_cast<int>(t.dilation);
+#pragma unroll 1
+      for (int x = split * warp_size; x < static_cast<int>(t.columns); x += splits<Shape, CI> * warp_size) {
+        const float *const left = from + x - dilation, *const middle = from + x, *const right = from + x + dilation;
+        float values[Shape::rows + 2][3];
+#pragma unroll
+        for (int line = 0; line < Shape::rows + 2; line++) {
+          values[line][0] = left[line * Shape::pitch];
+          values[line][1] = middle[line * Shape::pitch];
+          values[line][2] = right[line * Shape::pitch];
+          if (line < 2) continue;
+          float slope[G];
+#pragma unroll
+          for (int g = 0; g < G; g++) slope[g] = slopes[g * plane + (line - 2) * Shape::columns + x];
+#pragma unroll
+          for (int ky = 0; ky < 3; ky++) {
+#pragma unroll
+            for (int kx = 0; kx < 3; kx++) {
+#pragma unroll
+              for (int g = 0; g < G; g++) sums[ky][kx][g] = multiply_add(values[line - 2 + ky][kx], slope[g], sums[ky][kx][g]);
+            }
+          }
+        }
+      }
+    };
+    // The planes that the first step meets, one after the other: those of the gradient may share the place of z.
     fetch_inputs(first);
     for (int of = place.z_first; of <= first + 1 && of < place.z_end; of++) {
       fetch_gradients(of);
@@ -170,42 +223,20 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     }
     wait_for_copies();
     make_inputs(first);
+    for (int link = first + 1; link < first + Shape::ahead; link++) fetch_next(link);
     __syncthreads();
+    // Of the warps that share a scheduler, every other.
+    const bool early = Shape::ahead > 1 && warp / 4 % 2 == 0;
     for (int link = first; link <= last; link++) {
-      if (link < last) fetch_inputs(link + 1);
-      if (link + 2 < place.z_end) fetch_gradients(link + 2);
-      const int of = link + 1 - kz;
-      if (of >= place.z_first && of < place.z_end) {
-        const float *const from = planes + ((link & 1) * CI + c) * input_plane + t.padding + lane;
-        const float *const slopes = place_of_gradients(of) + lane;
-        const int dilation = static_cast<int>(t.dilation);
+      fetch_next(link + Shape::ahead);
 #pragma unroll 1
-        for (int x = split * warp_size; x < static_cast<int>(t.columns); x += splits<Shape, CI> * warp_size) {
-          const float *const left = from + x - dilation, *const middle = from + x, *const right = from + x + dilation;
-          float values[Shape::rows + 2][3];
-#pragma unroll
-          for (int line = 0; line < Shape::rows + 2; line++) {
-            values[line][0] = left[line * Shape::pitch];
-            values[line][1] = middle[line * Shape::pitch];
-            values[line][2] = right[line * Shape::pitch];
-            if (line < 2) continue;
-            float slope[G];
-#pragma unroll
-            for (int g = 0; g < G; g++) slope[g] = slopes[g * plane + (line - 2) * Shape::columns + x];
-#pragma unroll
-            for (int ky = 0; ky < 3; ky++) {
-#pragma unroll
-              for (int kx = 0; kx < 3; kx++) {
-#pragma unroll
-                for (int g = 0; g < G; g++) sums[ky][kx][g] = multiply_add(values[line - 2 + ky][kx], slope[g], sums[ky][kx][g]);
-              }
-            }
-          }
+      for (int part = 0; part < 2; part++) {
+        if ((part == 0) == early) {
+          make_next(link + 1);
+        } else {
+          multiply(link);
         }
       }
-      wait_for_copies();
-      if (link < last) make_inputs(link + 1);
-      if (link + 2 < place.z_end) make_gradients(link + 2);
       __syncthreads();
     }
   }
@@ -263,10 +294,14 @@ Groups groups_of(const Convolution &shape) {
   return {march_group, march_group};
 }
 
+template <class Shape>
+bool fits(const Device &device, int inputs, int outputs) {
+  return shared_bytes<Shape>(inputs, outputs, true) + fixed_bytes <= device.shared_bytes;
+}
+
 bool is_wide(const Device &device, const Convolution &shape) {
   const Groups groups = groups_of(shape);
-  const uint32_t bytes = shared_bytes<Wide>(static_cast<int>(groups.inputs), static_cast<int>(groups.outputs), true) + fixed_bytes;
-  return shape.dilation <= march_wide_dilation && bytes <= device.shared_bytes;
+  return shape.dilation <= march_wide_dilation && fits<Wide>(device, static_cast<int>(groups.inputs), static_cast<int>(groups.outputs));
 }
 
 /** On tensor cores, or of the largest block that the device's shared memory takes. */
@@ -319,6 +354,8 @@ Status multiply_groups(cudaStream_t stream, const Groups &groups, const Products
 
 template <class T>
 Status multiply_shaped(cudaStream_t stream, const Device &device, const Convolution &shape, const Products &p, double *partials) {
+  const bool is_default = shape.inputs == 5 && shape.outputs == 5 && p.from.activation == Activation::elu;
+  if (is_default && is_wide(device, shape) && fits<Deep>(device, 5, 5)) return multiply<T, Deep, 5, 5, Compiled::elu>(stream, p, partials);
   if (is_wide(device, shape)) return multiply_groups<T, Wide>(stream, groups_of(shape), p, partials);
   return multiply_groups<T, Narrow>(stream, groups_of(shape), p, partials);
 }
