@@ -114,8 +114,9 @@ struct Walk {
   uint32_t upper, lower, column, upper_shift, lower_shift;
   /** Planes of inputs and of the gradient that the item has. */
   const int inputs_begin, inputs_end, gradient_begin, gradient_end;
-  /** The next plane of inputs to be copied, and the chunk of z that this thread makes next: eight voxels of every other output. */
+  /** The next plane of inputs to be copied. */
   const uint4 *from;
+  /** The chunk of z that this thread makes next, in every other output, and how many of its voxels lie in the grid. */
   uint4 *z;
   int gradient_valid;
   /** Outputs from its first on, of which this thread makes every other; bytes where they are copied to and, within a buffer, left; of coefficients. */
@@ -166,8 +167,8 @@ struct Walk {
     const ptrdiff_t channel = t.channel / chunk, volume = place.volume, plane = t.height * t.pitch / chunk;
     const ptrdiff_t before = place.z_residue * plane + (place.z_first - 1) * static_cast<ptrdiff_t>(step);
     from = static_cast<const uint4 *>(p.from.z) + (volume * p.inputs + first_input) * channel + before;
-    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + half) * channel + before +
-        ((place.y_residue + k * static_cast<int>(t.dilation)) * static_cast<ptrdiff_t>(t.pitch) + x) / chunk;
+    const ptrdiff_t line = place.y_residue + k * static_cast<ptrdiff_t>(t.dilation);
+    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + half) * channel + before + (line * t.pitch + x) / chunk;
   }
 
   __device__ __forceinline__ Scaling *scalings() const { return reinterpret_cast<Scaling *>(shared.at(B::scalings_at)); }
@@ -232,14 +233,13 @@ struct Walk {
   /** The same of the gradient by z: from z and the gradient that have been copied, and left in the place of z too, when made. */
   __device__ __forceinline__ void stage_gradients(int link, uint32_t buffer) {
     const bool ready = has_gradient(link), more = has_gradient(link + 1);
-    const uint4 *const next = z + step;
-    const ptrdiff_t from_z = static_cast<const uint4 *>(p.gradient) - static_cast<const uint4 *>(p.z);
+    const uintptr_t from_z = reinterpret_cast<uintptr_t>(p.gradient) - reinterpret_cast<uintptr_t>(p.z);
+    uint4 *own = z;
     const uint32_t to = gradient_to + buffer * B::gradients_bytes;
 #pragma unroll
     for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++) {
       if (2 * i >= gradients) break;
       uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
-      const size_t channel = 2 * i * static_cast<size_t>(p.tiling.channel / chunk);
       if (ready) {
         uint4 words = *raw;
         if (made) {
@@ -251,14 +251,16 @@ struct Walk {
 #pragma unroll
           for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
           words = narrow_all(values, gradient_valid);
-          z[channel] = words;
+          *own = words;
         }
         *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
       }
       if (more) {
-        copy_async(raw, next + channel);
-        if (made) copy_async(raw_gradient, next + channel + from_z);
+        const uint4 *const next = own + step;
+        copy_async(raw, next);
+        if (made) copy_async(raw_gradient, reinterpret_cast<const uint4 *>(reinterpret_cast<uintptr_t>(next) + from_z));
       }
+      own += p.tiling.channel / chunk * 2;
     }
     z += step;
   }
