@@ -123,6 +123,8 @@ struct Walk {
   uint32_t gradients, raw_at, gradient_to, coefficients_at;
   /** Chunks from one plane of the chain to the next; of a plane of inputs. */
   uint32_t step, chunks = 0;
+  /** An ELU's inputs, and no chunk that reaches beyond the grid. */
+  const bool usual;
   float sums[9][4] = {};
   /** [plane modulo 3][line][pair] */
   uint32_t gradient[3][lines][2] = {};
@@ -136,7 +138,8 @@ struct Walk {
         inputs_begin(place.z_first > 0 ? place.z_first - 1 : 0),
         inputs_end(place.z_end < place.z_count ? place.z_end + 1 : place.z_count),
         gradient_begin(place.z_first),
-        gradient_end(place.z_end) {
+        gradient_end(place.z_end),
+        usual(products.from.activation == Activation::elu && products.tiling.width % chunk == 0) {
     const uint32_t warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
     const Tiling &t = p.tiling;
     const uint32_t first = warp * tile_depth + lane % 4 * of_lane;
@@ -204,63 +207,87 @@ struct Walk {
   __device__ __forceinline__ bool has_inputs(int link) const { return link >= inputs_begin && link < inputs_end; }
   __device__ __forceinline__ bool has_gradient(int link) const { return link >= gradient_begin && link < gradient_end; }
 
-  /** What has been copied of a plane of inputs into a buffer, activated but for the factor; and begins to copy the plane after. */
+  /** Chunk i of what has been copied of a plane of inputs, into a buffer, activated but for the factor; and begins to copy that of the
+   * plane after. `usual`: both, of an ELU, and all of its voxels lie in the grid. */
+  template <bool usual>
+  __device__ __forceinline__ void stage_input(uint32_t i, uint32_t to, bool ready, bool more) const {
+    const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
+    uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_inputs_at + 16 * i));
+    if (usual || ready) {
+      const Activation activation = usual ? Activation::elu : p.from.activation;
+      float values[8];
+      widen_all(*raw, values);
+      if (activation != Activation::identity) {
+        const Scaling k = *reinterpret_cast<const Scaling *>(shared.at(B::scalings_at + (entry.y >> 16 & 0xff)));
+#pragma unroll
+        for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], k.scale, k.shift);
+        activate_all(activation, 1.0f, values);
+      }
+      const int valid = usual ? static_cast<int>(chunk) : static_cast<int>(entry.y >> 24);
+      *reinterpret_cast<uint4 *>(shared.at(to + (entry.y & 0xffff))) = narrow_all(values, valid);
+    }
+    if (usual || more) copy_async(raw, from + entry.x);
+  }
+
   __device__ __forceinline__ void stage_inputs(int link, uint32_t buffer) {
     const bool ready = has_inputs(link), more = has_inputs(link + 1);
     const uint32_t to = buffer * B::inputs_bytes;
     // The first half of the threads may have one chunk of the gradient more.
+    const uint32_t first = threadIdx.x ^ B::columns;
+    if (ready && more && usual) {
 #pragma unroll 1
-    for (uint32_t i = threadIdx.x ^ B::columns; i < chunks; i += B::threads) {
-      const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
-      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_inputs_at + 16 * i));
-      if (ready) {
-        float values[8];
-        widen_all(*raw, values);
-        if (p.from.activation != Activation::identity) {
-          const Scaling &k = *reinterpret_cast<const Scaling *>(shared.at(B::scalings_at + (entry.y >> 16 & 0xff)));
-          const float scale = k.scale, shift = k.shift;
-#pragma unroll
-          for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], scale, shift);
-          activate_all(p.from.activation, 1.0f, values);
-        }
-        *reinterpret_cast<uint4 *>(shared.at(to + (entry.y & 0xffff))) = narrow_all(values, static_cast<int>(entry.y >> 24));
-      }
-      if (more) copy_async(raw, from + entry.x);
+      for (uint32_t i = first; i < chunks; i += B::threads) stage_input<true>(i, to, true, true);
+    } else {
+#pragma unroll 1
+      for (uint32_t i = first; i < chunks; i += B::threads) stage_input<false>(i, to, ready, more);
     }
     from += step;
   }
 
-  /** The same of the gradient by z: from z and the gradient that have been copied, and left in the place of z too, when made. */
+  /** The same of chunk i of the gradient by z that this thread makes, from z and the gradient, and left in the place of z too; or only of z,
+   * when it was made before. */
+  template <bool usual>
+  __device__ __forceinline__ void stage_gradient(uint32_t i, uint4 *own, uint32_t to, bool ready, bool more) const {
+    uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
+    // The planes before and after the item's count as zero.
+    uint4 words = {0, 0, 0, 0};
+    if (usual || ready) {
+      words = *raw;
+      if (made) {
+        const Coefficients &k = *reinterpret_cast<const Coefficients *>(shared.at(coefficients_at + 2 * i * sizeof(Coefficients)));
+        const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
+        float values[8], slopes[8];
+        widen_all(words, values);
+        widen_all(*raw_gradient, slopes);
+#pragma unroll
+        for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
+        words = narrow_all(values, usual ? static_cast<int>(chunk) : gradient_valid);
+        *own = words;
+      }
+    }
+    *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
+    if (usual || more) {
+      const uint4 *const next = own + step;
+      copy_async(raw, next);
+      if (made) {
+        const uintptr_t from_z = reinterpret_cast<uintptr_t>(p.gradient) - reinterpret_cast<uintptr_t>(p.z);
+        copy_async(raw_gradient, reinterpret_cast<const uint4 *>(reinterpret_cast<uintptr_t>(next) + from_z));
+      }
+    }
+  }
+
   __device__ __forceinline__ void stage_gradients(int link, uint32_t buffer) {
     const bool ready = has_gradient(link), more = has_gradient(link + 1);
-    const uintptr_t from_z = reinterpret_cast<uintptr_t>(p.gradient) - reinterpret_cast<uintptr_t>(p.z);
-    uint4 *own = z;
     const uint32_t to = gradient_to + buffer * B::gradients_bytes;
+    uint4 *own = z;
+    if (ready && more && usual) {
 #pragma unroll
-    for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++) {
-      if (2 * i >= gradients) break;
-      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
-      if (ready) {
-        uint4 words = *raw;
-        if (made) {
-          const Coefficients &k = *reinterpret_cast<const Coefficients *>(shared.at(coefficients_at + 2 * i * sizeof(Coefficients)));
-          const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
-          float values[8], slopes[8];
-          widen_all(words, values);
-          widen_all(*raw_gradient, slopes);
-#pragma unroll
-          for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
-          words = narrow_all(values, gradient_valid);
-          *own = words;
-        }
-        *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
+      for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++, own += p.tiling.channel / chunk * 2) {
+        if (2 * i < gradients) stage_gradient<true>(i, own, to, true, true);
       }
-      if (more) {
-        const uint4 *const next = own + step;
-        copy_async(raw, next);
-        if (made) copy_async(raw_gradient, reinterpret_cast<const uint4 *>(reinterpret_cast<uintptr_t>(next) + from_z));
-      }
-      own += p.tiling.channel / chunk * 2;
+    } else {
+#pragma unroll 1
+      for (uint32_t i = 0; 2 * i < gradients; i++, own += p.tiling.channel / chunk * 2) stage_gradient<false>(i, own, to, ready, more);
     }
     z += step;
   }
@@ -278,12 +305,12 @@ struct Walk {
 
   /** Sums += the products of a plane of inputs and three of the gradient, of which that after it is loaded in place of the oldest, S. */
   template <int S>
-  __device__ __forceinline__ void multiply(uint32_t buffer, bool some_inputs, bool some_gradient) {
+  __device__ __forceinline__ void multiply(uint32_t buffer, bool some_inputs) {
     const uint32_t own = column + buffer * B::gradients_bytes;
 #pragma unroll
     for (int line = 0; line < static_cast<int>(lines); line++) {
       const uint32_t *const words = reinterpret_cast<const uint32_t *>(shared.at(own + 2 * line * B::columns));
-      const uint2 both = !some_gradient ? uint2{0, 0} : even ? uint2{words[0], words[second_pair / 2]} : *reinterpret_cast<const uint2 *>(words);
+      const uint2 both = even ? uint2{words[0], words[second_pair / 2]} : *reinterpret_cast<const uint2 *>(words);
       gradient[S][line][0] = both.x;
       gradient[S][line][1] = both.y;
     }
@@ -311,11 +338,11 @@ struct Walk {
     // At first there is nothing to multiply, then nothing that has been copied.
     for (int link = first - 2; link <= gradient_end; link++) {
       if (link >= first) {
-        const bool some_inputs = has_inputs(link), some_gradient = has_gradient(link + 1);
+        const bool some_inputs = has_inputs(link);
         switch (turn) {
-          case 0: multiply<0>(buffer, some_inputs, some_gradient); break;
-          case 1: multiply<1>(buffer, some_inputs, some_gradient); break;
-          default: multiply<2>(buffer, some_inputs, some_gradient); break;
+          case 0: multiply<0>(buffer, some_inputs); break;
+          case 1: multiply<1>(buffer, some_inputs); break;
+          default: multiply<2>(buffer, some_inputs); break;
         }
       }
       turn = turn == 2 ? 0 : turn + 1;
