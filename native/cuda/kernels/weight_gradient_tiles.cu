@@ -103,8 +103,8 @@ __host__ __device__ inline uint32_t least(uint32_t a, uint32_t b) { return a < b
 /** A block's way along its chain. `even`: so is the dilation, and pairs of voxels lie in words. */
 template <class B, bool made, bool even>
 struct Walk {
-  /** Halves from a lane's first pair of a depth of sixteen to its second, and from one lane's pairs to the next. Any order of the sixteen will
-   * do as long as both factors have the same: four neighbours to a lane where they must be shifted out of three words. */
+  /** Halves from a lane's first pair of a depth of sixteen to its second, and from one lane's pairs to the next. Any order of the sixteen
+   * will do as long as both factors have the same: four neighbours to a lane where they must be shifted out of three words. */
   static constexpr uint32_t second_pair = even ? 8 : 2, of_lane = even ? 2 : 4;
 
   const Products &p;
@@ -119,12 +119,11 @@ struct Walk {
   /** The chunk of z that this thread makes next, in every other output, and how many of its voxels lie in the grid. */
   uint4 *z;
   int gradient_valid;
-  /** Outputs from its first on, of which this thread makes every other; bytes where they are copied to and, within a buffer, left; of coefficients. */
+  /** Outputs from its first on, of which this thread makes every other; bytes where their chunks are copied to and, within a buffer, left,
+   * and of their coefficients. */
   uint32_t gradients, raw_at, gradient_to, coefficients_at;
   /** Chunks from one plane of the chain to the next; of a plane of inputs. */
   uint32_t step, chunks = 0;
-  /** An ELU's inputs, and no chunk that reaches beyond the grid. */
-  const bool usual;
   float sums[9][4] = {};
   /** [plane modulo 3][line][pair] */
   uint32_t gradient[3][lines][2] = {};
@@ -138,8 +137,7 @@ struct Walk {
         inputs_begin(place.z_first > 0 ? place.z_first - 1 : 0),
         inputs_end(place.z_end < place.z_count ? place.z_end + 1 : place.z_count),
         gradient_begin(place.z_first),
-        gradient_end(place.z_end),
-        usual(products.from.activation == Activation::elu && products.tiling.width % chunk == 0) {
+        gradient_end(place.z_end) {
     const uint32_t warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size;
     const Tiling &t = p.tiling;
     const uint32_t first = warp * tile_depth + lane % 4 * of_lane;
@@ -177,12 +175,14 @@ struct Walk {
   __device__ __forceinline__ Scaling *scalings() const { return reinterpret_cast<Scaling *>(shared.at(B::scalings_at)); }
   __device__ __forceinline__ Coefficients *coefficients() const { return reinterpret_cast<Coefficients *>(shared.at(B::coefficients_at)); }
 
-  /** Zeros, the channels' scalings and coefficients, and the table of what a plane of inputs has in the grid: (channel, chunk) = where in the volume's channels, and bytes within
-   * a buffer | bytes within scalings << 16 | voxels in the grid << 24. A barrier must follow. */
+  /** The channels' scalings and coefficients; of `some` planes also zeros, and the table of what a plane of inputs has in the grid:
+   * (channel, chunk) = where in the volume's channels, and bytes within a buffer | bytes within scalings << 16 | voxels in the grid << 24.
+   * A barrier must follow. */
   __device__ __forceinline__ void prepare(const Place &place, bool some) {
     const Tiling &t = p.tiling;
     if (threadIdx.x < inputs) {
-      scalings()[threadIdx.x] = scaling_of(p.from.coefficients ? p.from.coefficients + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
+      const Coefficients *const of_inputs = p.from.coefficients;
+      scalings()[threadIdx.x] = scaling_of(of_inputs ? of_inputs + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
     }
     if (made && threadIdx.x < outputs) coefficients()[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
     if (!some) return;
@@ -206,9 +206,11 @@ struct Walk {
 
   __device__ __forceinline__ bool has_inputs(int link) const { return link >= inputs_begin && link < inputs_end; }
   __device__ __forceinline__ bool has_gradient(int link) const { return link >= gradient_begin && link < gradient_end; }
+  /** Whether no chunk reaches beyond the grid. */
+  __device__ __forceinline__ bool has_whole_chunks() const { return p.tiling.width % chunk == 0; }
 
   /** Chunk i of what has been copied of a plane of inputs, into a buffer, activated but for the factor; and begins to copy that of the
-   * plane after. `usual`: both, of an ELU, and all of its voxels lie in the grid. */
+   * plane after. `usual`: it does both, the activation is the ELU, and all eight voxels lie in the grid. */
   template <bool usual>
   __device__ __forceinline__ void stage_input(uint32_t i, uint32_t to, bool ready, bool more) const {
     const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
@@ -234,7 +236,7 @@ struct Walk {
     const uint32_t to = buffer * B::inputs_bytes;
     // The first half of the threads may have one chunk of the gradient more.
     const uint32_t first = threadIdx.x ^ B::columns;
-    if (ready && more && usual) {
+    if (ready && more && p.from.activation == Activation::elu && has_whole_chunks()) {
 #pragma unroll 1
       for (uint32_t i = first; i < chunks; i += B::threads) stage_input<true>(i, to, true, true);
     } else {
@@ -244,8 +246,8 @@ struct Walk {
     from += step;
   }
 
-  /** The same of chunk i of the gradient by z that this thread makes, from z and the gradient, and left in the place of z too; or only of z,
-   * when it was made before. */
+  /** The same of chunk i of the gradient by z that this thread makes, from z and the gradient, and leaves in the place of z too; only of
+   * z when it was made before. */
   template <bool usual>
   __device__ __forceinline__ void stage_gradient(uint32_t i, uint4 *own, uint32_t to, bool ready, bool more) const {
     uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
@@ -280,7 +282,7 @@ struct Walk {
     const bool ready = has_gradient(link), more = has_gradient(link + 1);
     const uint32_t to = gradient_to + buffer * B::gradients_bytes;
     uint4 *own = z;
-    if (ready && more && usual) {
+    if (ready && more && has_whole_chunks()) {
 #pragma unroll
       for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++, own += p.tiling.channel / chunk * 2) {
         if (2 * i < gradients) stage_gradient<true>(i, own, to, true, true);
@@ -357,7 +359,8 @@ struct Walk {
 
 /** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
 template <class B, bool made, bool even>
-__global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
+__global__ void __launch_bounds__(B::threads, B::resident)
+    weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
   const Place &place = shared_place(p.tiling);
   const uint32_t groups = tile_chunks(p.inputs);
   const uint32_t first_input = blockIdx.y % groups * tile_inputs, first_output = blockIdx.y / groups * B::outputs;
@@ -386,7 +389,8 @@ __global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles
     double sum = 0;
 #pragma unroll
     for (uint32_t w = 0; w < B::warps; w++) sum += of_warps[w * 9 * tile + i];
-    to[((first_output + output) * p.inputs + first_input + row.channel) * 27 + i / tile * 3 + row.kx] = sum * walk.scalings()[row.channel].factor;
+    const uint32_t pair = (first_output + output) * p.inputs + first_input + row.channel;
+    to[pair * 27 + i / tile * 3 + row.kx] = sum * walk.scalings()[row.channel].factor;
   }
 }
 
