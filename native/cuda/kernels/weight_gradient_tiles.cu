@@ -103,8 +103,8 @@ __host__ __device__ inline uint32_t least(uint32_t a, uint32_t b) { return a < b
 /** A block's way along its chain. `even`: so is the dilation, and pairs of voxels lie in words. */
 template <class B, bool made, bool even>
 struct Walk {
-  /** Halves from a lane's first pair of a depth of sixteen to its second, and from one lane's pairs to the next. Any order of the sixteen will
-   * do as long as both factors have the same: four neighbours to a lane where they must be shifted out of three words. */
+  /** Halves from a lane's first pair of a depth of sixteen to its second, and from one lane's pairs to the next. Any order of the sixteen
+   * will do as long as both factors have the same: four neighbours to a lane where they must be shifted out of three words. */
   static constexpr uint32_t second_pair = even ? 8 : 2, of_lane = even ? 2 : 4;
 
   const Products &p;
@@ -114,11 +114,13 @@ struct Walk {
   uint32_t upper, lower, column, upper_shift, lower_shift;
   /** Planes of inputs and of the gradient that the item has. */
   const int inputs_begin, inputs_end, gradient_begin, gradient_end;
-  /** The next plane of inputs to be copied, and the chunk of z that this thread makes next: eight voxels of every other output. */
+  /** The next plane of inputs to be copied. */
   const uint4 *from;
+  /** The chunk of z that this thread makes next, in every other output, and how many of its voxels lie in the grid. */
   uint4 *z;
   int gradient_valid;
-  /** Outputs from its first on, of which this thread makes every other; bytes where they are copied to and, within a buffer, left; of coefficients. */
+  /** Outputs from its first on, of which this thread makes every other; bytes where their chunks are copied to and, within a buffer, left,
+   * and of their coefficients. */
   uint32_t gradients, raw_at, gradient_to, coefficients_at;
   /** Chunks from one plane of the chain to the next; of a plane of inputs. */
   uint32_t step, chunks = 0;
@@ -166,19 +168,21 @@ struct Walk {
     const ptrdiff_t channel = t.channel / chunk, volume = place.volume, plane = t.height * t.pitch / chunk;
     const ptrdiff_t before = place.z_residue * plane + (place.z_first - 1) * static_cast<ptrdiff_t>(step);
     from = static_cast<const uint4 *>(p.from.z) + (volume * p.inputs + first_input) * channel + before;
-    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + half) * channel + before +
-        ((place.y_residue + k * static_cast<int>(t.dilation)) * static_cast<ptrdiff_t>(t.pitch) + x) / chunk;
+    const ptrdiff_t line = place.y_residue + k * static_cast<ptrdiff_t>(t.dilation);
+    z = static_cast<uint4 *>(p.z) + (volume * p.outputs + first_output + half) * channel + before + (line * t.pitch + x) / chunk;
   }
 
   __device__ __forceinline__ Scaling *scalings() const { return reinterpret_cast<Scaling *>(shared.at(B::scalings_at)); }
   __device__ __forceinline__ Coefficients *coefficients() const { return reinterpret_cast<Coefficients *>(shared.at(B::coefficients_at)); }
 
-  /** Zeros, the channels' scalings and coefficients, and the table of what a plane of inputs has in the grid: (channel, chunk) = where in the volume's channels, and bytes within
-   * a buffer | bytes within scalings << 16 | voxels in the grid << 24. A barrier must follow. */
+  /** The channels' scalings and coefficients; of `some` planes also zeros, and the table of what a plane of inputs has in the grid:
+   * (channel, chunk) = where in the volume's channels, and bytes within a buffer | bytes within scalings << 16 | voxels in the grid << 24.
+   * A barrier must follow. */
   __device__ __forceinline__ void prepare(const Place &place, bool some) {
     const Tiling &t = p.tiling;
     if (threadIdx.x < inputs) {
-      scalings()[threadIdx.x] = scaling_of(p.from.coefficients ? p.from.coefficients + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
+      const Coefficients *const of_inputs = p.from.coefficients;
+      scalings()[threadIdx.x] = scaling_of(of_inputs ? of_inputs + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
     }
     if (made && threadIdx.x < outputs) coefficients()[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
     if (!some) return;
@@ -202,63 +206,90 @@ struct Walk {
 
   __device__ __forceinline__ bool has_inputs(int link) const { return link >= inputs_begin && link < inputs_end; }
   __device__ __forceinline__ bool has_gradient(int link) const { return link >= gradient_begin && link < gradient_end; }
+  /** Whether no chunk reaches beyond the grid. */
+  __device__ __forceinline__ bool has_whole_chunks() const { return p.tiling.width % chunk == 0; }
 
-  /** What has been copied of a plane of inputs into a buffer, activated but for the factor; and begins to copy the plane after. */
+  /** Chunk i of what has been copied of a plane of inputs, into a buffer, activated but for the factor; and begins to copy that of the
+   * plane after. `usual`: it does both, the activation is the ELU, and all eight voxels lie in the grid. */
+  template <bool usual>
+  __device__ __forceinline__ void stage_input(uint32_t i, uint32_t to, bool ready, bool more) const {
+    const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
+    uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_inputs_at + 16 * i));
+    if (usual || ready) {
+      const Activation activation = usual ? Activation::elu : p.from.activation;
+      float values[8];
+      widen_all(*raw, values);
+      if (activation != Activation::identity) {
+        const Scaling k = *reinterpret_cast<const Scaling *>(shared.at(B::scalings_at + (entry.y >> 16 & 0xff)));
+#pragma unroll
+        for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], k.scale, k.shift);
+        activate_all(activation, 1.0f, values);
+      }
+      const int valid = usual ? static_cast<int>(chunk) : static_cast<int>(entry.y >> 24);
+      *reinterpret_cast<uint4 *>(shared.at(to + (entry.y & 0xffff))) = narrow_all(values, valid);
+    }
+    if (usual || more) copy_async(raw, from + entry.x);
+  }
+
   __device__ __forceinline__ void stage_inputs(int link, uint32_t buffer) {
     const bool ready = has_inputs(link), more = has_inputs(link + 1);
     const uint32_t to = buffer * B::inputs_bytes;
     // The first half of the threads may have one chunk of the gradient more.
+    const uint32_t first = threadIdx.x ^ B::columns;
+    if (ready && more && p.from.activation == Activation::elu && has_whole_chunks()) {
 #pragma unroll 1
-    for (uint32_t i = threadIdx.x ^ B::columns; i < chunks; i += B::threads) {
-      const uint2 entry = *reinterpret_cast<const uint2 *>(shared.at(B::table_at + 8 * i));
-      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(B::raw_inputs_at + 16 * i));
-      if (ready) {
-        float values[8];
-        widen_all(*raw, values);
-        if (p.from.activation != Activation::identity) {
-          const Scaling &k = *reinterpret_cast<const Scaling *>(shared.at(B::scalings_at + (entry.y >> 16 & 0xff)));
-          const float scale = k.scale, shift = k.shift;
-#pragma unroll
-          for (int j = 0; j < 8; j++) values[j] = multiply_add(values[j], scale, shift);
-          activate_all(p.from.activation, 1.0f, values);
-        }
-        *reinterpret_cast<uint4 *>(shared.at(to + (entry.y & 0xffff))) = narrow_all(values, static_cast<int>(entry.y >> 24));
-      }
-      if (more) copy_async(raw, from + entry.x);
+      for (uint32_t i = first; i < chunks; i += B::threads) stage_input<true>(i, to, true, true);
+    } else {
+#pragma unroll 1
+      for (uint32_t i = first; i < chunks; i += B::threads) stage_input<false>(i, to, ready, more);
     }
     from += step;
   }
 
-  /** The same of the gradient by z: from z and the gradient that have been copied, and left in the place of z too, when made. */
+  /** The same of chunk i of the gradient by z that this thread makes, from z and the gradient, and leaves in the place of z too; only of
+   * z when it was made before. */
+  template <bool usual>
+  __device__ __forceinline__ void stage_gradient(uint32_t i, uint4 *own, uint32_t to, bool ready, bool more) const {
+    uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
+    // The planes before and after the item's count as zero.
+    uint4 words = {0, 0, 0, 0};
+    if (usual || ready) {
+      words = *raw;
+      if (made) {
+        const Coefficients &k = *reinterpret_cast<const Coefficients *>(shared.at(coefficients_at + 2 * i * sizeof(Coefficients)));
+        const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
+        float values[8], slopes[8];
+        widen_all(words, values);
+        widen_all(*raw_gradient, slopes);
+#pragma unroll
+        for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
+        words = narrow_all(values, usual ? static_cast<int>(chunk) : gradient_valid);
+        *own = words;
+      }
+    }
+    *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
+    if (usual || more) {
+      const uint4 *const next = own + step;
+      copy_async(raw, next);
+      if (made) {
+        const uintptr_t from_z = reinterpret_cast<uintptr_t>(p.gradient) - reinterpret_cast<uintptr_t>(p.z);
+        copy_async(raw_gradient, reinterpret_cast<const uint4 *>(reinterpret_cast<uintptr_t>(next) + from_z));
+      }
+    }
+  }
+
   __device__ __forceinline__ void stage_gradients(int link, uint32_t buffer) {
     const bool ready = has_gradient(link), more = has_gradient(link + 1);
-    const uint4 *const next = z + step;
-    const ptrdiff_t from_z = static_cast<const uint4 *>(p.gradient) - static_cast<const uint4 *>(p.z);
     const uint32_t to = gradient_to + buffer * B::gradients_bytes;
+    uint4 *own = z;
+    if (ready && more && has_whole_chunks()) {
 #pragma unroll
-    for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++) {
-      if (2 * i >= gradients) break;
-      uint4 *const raw = reinterpret_cast<uint4 *>(shared.at(raw_at + 16 * i * B::threads)), *const raw_gradient = raw + B::gradient_chunks;
-      const size_t channel = 2 * i * static_cast<size_t>(p.tiling.channel / chunk);
-      if (ready) {
-        uint4 words = *raw;
-        if (made) {
-          const Coefficients &k = *reinterpret_cast<const Coefficients *>(shared.at(coefficients_at + 2 * i * sizeof(Coefficients)));
-          const float by_slope = k.by_slope, by_z = k.by_z, constant = k.constant;
-          float values[8], slopes[8];
-          widen_all(words, values);
-          widen_all(*raw_gradient, slopes);
-#pragma unroll
-          for (int j = 0; j < 8; j++) values[j] = multiply_add(by_slope, slopes[j], multiply_add(by_z, values[j], constant));
-          words = narrow_all(values, gradient_valid);
-          z[channel] = words;
-        }
-        *reinterpret_cast<uint4 *>(shared.at(to + 4 * i * B::gradient_stride)) = words;
+      for (uint32_t i = 0; i < divide_up(B::outputs, 2); i++, own += p.tiling.channel / chunk * 2) {
+        if (2 * i < gradients) stage_gradient<true>(i, own, to, true, true);
       }
-      if (more) {
-        copy_async(raw, next + channel);
-        if (made) copy_async(raw_gradient, next + channel + from_z);
-      }
+    } else {
+#pragma unroll 1
+      for (uint32_t i = 0; 2 * i < gradients; i++, own += p.tiling.channel / chunk * 2) stage_gradient<false>(i, own, to, ready, more);
     }
     z += step;
   }
@@ -276,12 +307,12 @@ struct Walk {
 
   /** Sums += the products of a plane of inputs and three of the gradient, of which that after it is loaded in place of the oldest, S. */
   template <int S>
-  __device__ __forceinline__ void multiply(uint32_t buffer, bool some_inputs, bool some_gradient) {
+  __device__ __forceinline__ void multiply(uint32_t buffer, bool some_inputs) {
     const uint32_t own = column + buffer * B::gradients_bytes;
 #pragma unroll
     for (int line = 0; line < static_cast<int>(lines); line++) {
       const uint32_t *const words = reinterpret_cast<const uint32_t *>(shared.at(own + 2 * line * B::columns));
-      const uint2 both = !some_gradient ? uint2{0, 0} : even ? uint2{words[0], words[second_pair / 2]} : *reinterpret_cast<const uint2 *>(words);
+      const uint2 both = even ? uint2{words[0], words[second_pair / 2]} : *reinterpret_cast<const uint2 *>(words);
       gradient[S][line][0] = both.x;
       gradient[S][line][1] = both.y;
     }
@@ -309,11 +340,11 @@ struct Walk {
     // At first there is nothing to multiply, then nothing that has been copied.
     for (int link = first - 2; link <= gradient_end; link++) {
       if (link >= first) {
-        const bool some_inputs = has_inputs(link), some_gradient = has_gradient(link + 1);
+        const bool some_inputs = has_inputs(link);
         switch (turn) {
-          case 0: multiply<0>(buffer, some_inputs, some_gradient); break;
-          case 1: multiply<1>(buffer, some_inputs, some_gradient); break;
-          default: multiply<2>(buffer, some_inputs, some_gradient); break;
+          case 0: multiply<0>(buffer, some_inputs); break;
+          case 1: multiply<1>(buffer, some_inputs); break;
+          default: multiply<2>(buffer, some_inputs); break;
         }
       }
       turn = turn == 2 ? 0 : turn + 1;
@@ -328,7 +359,8 @@ struct Walk {
 
 /** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
 template <class B, bool made, bool even>
-__global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
+__global__ void __launch_bounds__(B::threads, B::resident)
+    weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
   const Place &place = shared_place(p.tiling);
   const uint32_t groups = tile_chunks(p.inputs);
   const uint32_t first_input = blockIdx.y % groups * tile_inputs, first_output = blockIdx.y / groups * B::outputs;
@@ -357,7 +389,8 @@ __global__ void __launch_bounds__(B::threads, B::resident) weight_gradient_tiles
     double sum = 0;
 #pragma unroll
     for (uint32_t w = 0; w < B::warps; w++) sum += of_warps[w * 9 * tile + i];
-    to[((first_output + output) * p.inputs + first_input + row.channel) * 27 + i / tile * 3 + row.kx] = sum * walk.scalings()[row.channel].factor;
+    const uint32_t pair = (first_output + output) * p.inputs + first_input + row.channel;
+    to[pair * 27 + i / tile * 3 + row.kx] = sum * walk.scalings()[row.channel].factor;
   }
 }
 
