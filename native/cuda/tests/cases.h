@@ -54,6 +54,11 @@ inline std::vector<Case> shape_cases(Precision precision) {
       // Nothing but whole tiles: kernels of their own for the default model's channels and activation.
       {{{1, 5, 8, 128}, 5, 5, 1, precision}, Activation::elu},   {{{2, 7, 16, 64}, 5, 5, 2, precision}, Activation::elu},
       {{{1, 3, 128, 128}, 5, 5, 16, precision}, Activation::elu},  {{{1, 9, 32, 256}, 5, 5, 4, precision}, Activation::elu},
+      // Chains longer than what is on its way at a time, in tiles that are cut off.
+      {{{1, 9, 9, 136}, 5, 5, 1, precision}, Activation::elu},   {{{2, 14, 19, 264}, 5, 5, 2, precision}, Activation::elu},
+      {{{1, 33, 17, 72}, 3, 4, 16, precision}, Activation::elu},  {{{1, 5, 10, 72}, 7, 5, 1, precision}, Activation::elu},
+      {{{1, 9, 11, 48}, 6, 9, 3, precision}, Activation::elu},   {{{1, 9, 11, 136}, 1, 5, 1, precision}, Activation::identity},
+      {{{1, 5, 9, 139}, 5, 5, 2, precision}, Activation::relu},
   };
 }
 
@@ -69,14 +74,12 @@ inline void for_each_case(const std::function<void(const Case &)> &each) {
  * result's own rounding at four times that size, and on tensor cores a rounding of every factor. */
 inline double tolerance(Precision precision) { return precision == Precision::fp32 ? 1e-5 : 3e-2; }
 
-/** fp32 once; bf16 on a device with tensor cores and on one without. */
-inline std::vector<Device> devices_for(Precision precision) {
+/** This device, and what has to run on it as on the smallest: of capability 7.5, which has no tensor cores for bf16, and with 64 KiB of shared
+ * memory a block. */
+inline std::vector<Device> devices_for() {
   Device device;
   expect(describe_device(0, &device));
-  if (precision == Precision::fp32) return {device};
-  std::vector<Device> devices = {device};
-  if (device.capability >= 80) devices.push_back({75, device.shared_bytes});
-  return devices;
+  return {device, {75, 64 * 1024}};
 }
 
 }  // namespace mfl::cuda::test

@@ -31,7 +31,7 @@ TEST("a convolution of the activated input is that of float64 loops, and measure
   for_each_case([](const Case &c) {
     const Given given(c);
     const Tensor right = convolved(activated_tensor(given.z, c.activation, given.coefficients), given.weights, c.shape.outputs, c.shape.dilation);
-    for (const Device &device : devices_for(c.shape.precision)) {
+    for (const Device &device : devices_for()) {
       const DeviceTensor to(c.shape.grid, c.shape.outputs, c.shape.precision);
       const Buffer<double> partials(convolution_partials(device, c.shape));
       expect(convolve(nullptr, device, c.shape, given.input(c), given.weights_there.get(), to.get(), partials.get()));
@@ -89,7 +89,7 @@ TEST("the gradient by the data is that of float64 loops, through the slope of th
       const Coefficients &k = given.coefficients[n * c.shape.inputs + i];
       right.at(n, i, z, y, x) *= k.factor * slope_of(c.activation, static_cast<double>(k.scale) * given.z.read(n, i, z, y, x) + k.shift);
     });
-    for (const Device &device : devices_for(c.shape.precision)) {
+    for (const Device &device : devices_for()) {
       const DeviceTensor from(gradient, c.shape.precision), to(c.shape.grid, c.shape.inputs, c.shape.precision);
       const Buffer<double> partials(convolution_partials(device, c.shape));
       expect(data_gradient(nullptr, device, c.shape, from.get(), given.weights_there.get(), given.input(c), to.get(), partials.get()));
@@ -138,7 +138,7 @@ TEST("the gradient by the weights is that of float64 loops, and z becomes the gr
       by_z.at(n, o, d, h, w) = static_cast<double>(k.by_slope) * slopes.read(n, o, d, h, w) + static_cast<double>(k.by_z) * z.read(n, o, d, h, w) + k.constant;
     });
     const Tensor input = activated_tensor(given.z, c.activation, given.coefficients);
-    for (const Device &device : devices_for(c.shape.precision)) {
+    for (const Device &device : devices_for()) {
       const DeviceTensor z_there(z, c.shape.precision), slopes_there(slopes, c.shape.precision);
       const Buffer<Coefficients> own_there(own);
       const Buffer<double> partials(weight_gradient_partials(device, c.shape));

@@ -22,6 +22,9 @@ std::vector<Case> cases() {
     all.push_back({{{2, 3, 5, 9}, 21, 18, p}, Activation::elu, 0.05});
     all.push_back({{{1, 2, 3, 35}, 64, 128, p}, Activation::relu, 0.02});
     all.push_back({{{1, 20, 30, 33}, 3, 5, p}, Activation::elu, 0.02});
+    // Rows of whole words of labels, with and without what a row of a tensor has beyond them.
+    all.push_back({{{1, 20, 30, 36}, 5, 3, p}, Activation::elu, 0.02});
+    all.push_back({{{2, 3, 30, 64}, 5, 3, p}, Activation::elu, 0.1});
   }
   return all;
 }

@@ -77,7 +77,7 @@ TEST("the order in which threads run between barriers does not change a bit") {
                                      {{{2, 4, 6, 9}, 11, 11, 1, precision}, Activation::gelu},
                                      {{{1, 9, 7, 12}, 3, 3, 4, precision}, Activation::relu}};
     for (const Case &c : cases) {
-      for (const Device &device : devices_for(precision)) {
+      for (const Device &device : devices_for()) {
         const std::vector<char> forward = bits_in(shim::Order::forward, c, device);
         check(forward == bits_in(shim::Order::reverse, c, device), c.name() + ": reverse");
         check(forward == bits_in(shim::Order::shuffled, c, device), c.name() + ": shuffled");
