@@ -22,19 +22,19 @@ __device__ __forceinline__ void copy_async(T *to, const T *from) {
   *to = *from;
 }
 
-/** Makes a group of the copies that this thread has begun since the last, none perhaps. */
-__device__ __forceinline__ void close_copies() {
+/** The same where `wanted`, without a branch. */
+template <class T>
+__device__ __forceinline__ void copy_async_if(bool wanted, T *to, const T *from) {
 #if !defined(MFL_CUDA_SHIM) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.commit_group;" ::: "memory");
+  if constexpr (sizeof(T) == 16) {
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16;}" ::"r"(
+                     static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+                 "l"(from), "r"(static_cast<uint32_t>(wanted))
+                 : "memory");
+    return;
+  }
 #endif
-}
-
-/** Waits for this thread's groups of copies but the last N. */
-template <int N>
-__device__ __forceinline__ void wait_for_copies_but() {
-#if !defined(MFL_CUDA_SHIM) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-#endif
+  if (wanted) copy_async(to, from);
 }
 
 /** Waits for all copies that this thread has begun. */

@@ -55,8 +55,8 @@ struct alignas(8) Fetch {
   uint32_t from;
   /** Elements from the beginning of the plane in shared memory. */
   uint16_t to;
-  /** How many lie in the grid, from the first on; which channel, where a table is of several. */
-  uint8_t valid, channel;
+  /** How many lie in the grid, from the first on. */
+  uint16_t valid;
 };
 
 __device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint32_t index, uint32_t pitch) {
@@ -65,9 +65,9 @@ __device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint3
   const int x = p.x_first - static_cast<int>(t.padding) + 4 * static_cast<int>(quad);
   const int y = p.y_residue + k * static_cast<int>(t.dilation);
   const uint16_t to = static_cast<uint16_t>(line * pitch + 4 * quad);
-  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0, 0};
+  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0};
   const uint32_t valid = t.width - static_cast<uint32_t>(x);
-  return {y * t.pitch + x, to, static_cast<uint8_t>(valid < 4 ? valid : 4), 0};
+  return {y * t.pitch + x, to, static_cast<uint16_t>(valid < 4 ? valid : 4)};
 }
 
 /** Where a plane of a chain begins in a channel. */
@@ -78,8 +78,7 @@ __device__ __forceinline__ size_t plane_at(const Tiling &t, const Place &p, int 
 /** Bytes of what a march keeps in shared memory beside its planes; each part is a multiple of 16. */
 template <int G>
 size_t march_fixed_bytes(const Tiling &t, uint32_t inputs, bool with_outputs) {
-  const size_t fetches = march_quads(t) * (inputs < march_inputs ? inputs : march_inputs);
-  const size_t tables = sizeof(Scaling) * inputs + sizeof(float) * 9 * weight_stride<G> * inputs + (sizeof(Fetch) * fetches + 15) / 16 * 16;
+  const size_t tables = sizeof(Scaling) * inputs + sizeof(float) * 9 * weight_stride<G> * inputs + (sizeof(Fetch) * march_quads(t) + 15) / 16 * 16;
   const size_t outputs = with_outputs ? sizeof(float) * G * march_lines * march_block(t) : 0;
   return tables + outputs + output_sums_bytes<G>(march_block(t));
 }
@@ -110,7 +109,7 @@ struct Marcher {
   OutputSums<G> measured;
   /** Of the thread's first output within the block. */
   int column, first_line;
-  /** How many of the thread's lines lie in the grid or in what a row has beyond it. */
+  /** Lines of the grid, or of what a row has beyond it, from the thread's first on: more than the thread's perhaps, or fewer than none. */
   int lines;
   /** Elements from the beginning of a channel's plane to the thread's first line, and from one to the next. */
   uint32_t own, line_step;
@@ -127,14 +126,14 @@ struct Marcher {
         scalings(reinterpret_cast<const Scaling *>(shared_memory())),
         weights(reinterpret_cast<float *>(const_cast<Scaling *>(scalings) + m.inputs)),
         fetches(reinterpret_cast<const Fetch *>(weights + 9 * stride * m.inputs)),
-        planes(reinterpret_cast<float *>(const_cast<Fetch *>(fetches) + (table_quads() + 1) / 2 * 2)),
+        planes(reinterpret_cast<float *>(const_cast<Fetch *>(fetches) + (quads + 1) / 2 * 2)),
         outputs(planes + 2 * m.chunk * plane),
         measured(outputs + (with_outputs ? G * march_lines * blockDim.x : 0)) {
     const Tiling &t = m.tiling;
     column = static_cast<int>(threadIdx.x % t.columns);
     first_line = static_cast<int>(threadIdx.x / t.columns) * march_lines;
     const int x = place.x_first + column, k = place.y_first + first_line, left = place.y_count - k;
-    lines = whole ? march_lines : x >= static_cast<int>(t.pitch) || left < 0 ? 0 : left < march_lines ? left : march_lines;
+    lines = whole ? march_lines : x < static_cast<int>(t.pitch) ? left : 0;
     own = (place.y_residue + k * t.dilation) * t.pitch + x;
     line_step = t.dilation * t.pitch;
     clear<0>();
@@ -150,14 +149,7 @@ struct Marcher {
       scale[i] = scaling_of(m.from.coefficients ? m.from.coefficients + place.volume * m.inputs + i : nullptr);
     }
     Fetch *const table = const_cast<Fetch *>(fetches);
-    for (uint32_t i = threadIdx.x; i < table_quads(); i += blockDim.x) {
-      const uint32_t channel = i / quads;
-      Fetch fetch = fetch_of(m.tiling, place, i % quads, march_pitch);
-      fetch.from += channel * m.tiling.channel;
-      fetch.to = static_cast<uint16_t>(fetch.to + channel * plane);
-      fetch.channel = static_cast<uint8_t>(channel);
-      table[i] = fetch;
-    }
+    for (uint32_t i = threadIdx.x; i < quads; i += blockDim.x) table[i] = fetch_of(m.tiling, place, i, march_pitch);
     for (uint32_t i = threadIdx.x; i < 2 * m.chunk * plane / 4; i += blockDim.x) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
     load_weights<mirrored>();
   }
@@ -192,35 +184,21 @@ struct Marcher {
     }
   }
 
-  /** Quads of the table: of all channels where all come at a time, so that nothing is left to work out; else of one. */
-  __device__ __forceinline__ uint32_t table_quads() const { return whole ? exact_inputs * quads : quads; }
-
-  /** Calls each(channel of the chunk, elements from the beginning of the chunk's planes in the tensor, where in shared memory, how many are in
-   * the grid) for the quads that this thread copies. */
+  /** Calls each(channel of the chunk, where its plane begins in shared memory, quad) for the quads that this thread copies. */
   template <class Each>
   __device__ __forceinline__ void for_own_quads(uint32_t count, int buffer, Each &&each) const {
+    uint32_t index = threadIdx.x, channel = 0;
     float *to = planes + buffer * chunk() * plane;
-    if (whole) {
-#pragma unroll 2
-      for (uint32_t index = threadIdx.x; index < exact_inputs * quads; index += blockDim.x) {
-        const Fetch fetch = fetches[index];
-        if (fetch.valid > 0) each(fetch.channel, static_cast<size_t>(fetch.from), to + fetch.to, fetch.valid);
-      }
-      return;
-    }
-    uint32_t index = threadIdx.x;
-    size_t from = 0;
-    for (uint32_t channel = 0;;) {
+    while (true) {
       // A channel has more quads than a block has threads.
       if (index >= quads) {
         index -= quads;
         channel++;
-        from += m.tiling.channel;
         to += plane;
       }
       if (channel >= count) return;
       const Fetch fetch = fetches[index];
-      if (fetch.valid > 0) each(channel, from + fetch.from, to + fetch.to, fetch.valid);
+      if (fetch.valid > 0) each(channel, to + fetch.to, fetch);
       index += blockDim.x;
     }
   }
@@ -238,8 +216,8 @@ struct Marcher {
   __device__ __forceinline__ void fetch(size_t at, uint32_t first_input, int buffer) const {
     const size_t channel = static_cast<size_t>(place.volume) * inputs() + first_input;
     const T *from = static_cast<const T *>(m.from.z) + channel * m.tiling.channel + at;
-    for_own_quads(channels_of(first_input), buffer, [&](uint32_t, size_t within, float *to, uint32_t) {
-      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + within));
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
+      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + static_cast<size_t>(c) * m.tiling.channel + fetch.from));
     });
   }
 
@@ -247,10 +225,10 @@ struct Marcher {
   __device__ __forceinline__ void activate_own(uint32_t first_input, int buffer) const {
     const Activation activation = activation_of<known>(m.from.activation);
     if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
-    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, size_t, float *to, uint32_t valid) {
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
       float values[4];
       reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
-      activate_quad(activation, scalings[first_input + c], static_cast<int>(valid), values);
+      activate_quad(activation, scalings[first_input + c], fetch.valid, values);
       *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
     });
   }
@@ -342,11 +320,8 @@ struct Marcher {
   }
 };
 
-/** Whether every block's every voxel lies in the grid, of no uncommon size. */
-inline bool is_whole(const Tiling &t) {
-  // Kernels for these count the elements of all channels of a volume in 32 bits.
-  return t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0 && t.channel < (uint32_t{1} << 31) / march_inputs;
-}
+/** Whether every block's every voxel lies in the grid. */
+inline bool is_whole(const Tiling &t) { return t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0; }
 
 /** How the blocks of a march are shaped: as wide as they can be where two planes of one channel fit, with all that the largest kernel keeps. */
 inline Tiling march_tiling(const Device &device, const Convolution &shape) {

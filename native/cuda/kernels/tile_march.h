@@ -67,7 +67,7 @@ struct TileMarcher {
   float *const measured;
   /** x and line of the tile's first voxel within the block; row and pair of the lane. */
   int column, first_line, row, pair;
-  /** How many of the tile's lines lie in the grid, whether this lane has four voxels of an output to read or write, and whether all sixteen of
+  /** Lines of the grid from the tile's first on, more than the tile's perhaps, or fewer than none; whether this lane has four voxels of an output to read or write, and whether all sixteen of
    * the tile lie in the grid. */
   int lines;
   bool keeps, whole;
@@ -97,12 +97,12 @@ struct TileMarcher {
     row = lane / 4;
     pair = lane % 4;
     const int x = place.x_first + column, k = place.y_first + first_line, left = place.y_count - k;
-    lines = left < 0 ? 0 : left < march_lines ? left : march_lines;
+    lines = left;
     keeps = exact ? row < tile_inputs : first_output + row < m.outputs && x + 4 * pair < static_cast<int>(t.pitch);
-    whole = exact || (lines == march_lines && x + tile_rows <= static_cast<int>(t.width));
+    whole = exact || (left >= march_lines && x + tile_rows <= static_cast<int>(t.width));
     own = (place.y_residue + k * t.dilation) * t.pitch + x + 4 * pair;
     line_step = t.dilation * t.pitch;
-    place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0, 0};
+    place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0};
 #pragma unroll
     for (int s = 0; s < 3; s++) clear(s);
   }

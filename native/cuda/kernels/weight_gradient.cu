@@ -1,12 +1,10 @@
 /* The gradient by a convolution's weights: the activated input, shifted by each tap, times the gradient by z.
  *
- * A block walks along a chain of planes (see tiling.h) with one plane of the input and three of the gradient in shared memory, and the next, or
- * the next two, of each on their way there. A warp has one input channel and one kz, and holds the sums of nine (ky, kx) for every output in registers to
+ * A block walks along a chain of planes (see tiling.h) with one plane of the input and three of the gradient in shared memory, and the next of
+ * each on its way there. A warp has one input channel and one kz, and holds the sums of nine (ky, kx) for every output in registers to
  * the end of the item: 45 for five outputs. A thread goes down the lines of its column with the three lines of the input that a line
  * of the gradient meets, so that three values and five of the gradient serve 45 multiply-adds. A thread makes in place what it copied
- * itself, so that a plane takes one barrier. With two planes on their way, half of the warps make the next plane before they multiply and
- * half after it, so that one's waiting is hidden by the other's arithmetic. What lies outside the grid is zero in shared memory from the
- * beginning. */
+ * itself, so that a plane takes one barrier. What lies outside the grid is zero in shared memory from the beginning. */
 #include "products.h"
 
 namespace mfl::cuda {
@@ -17,24 +15,16 @@ namespace {
 constexpr int input_plane = 960;
 /** Quads of an input channel of a plane, at most. */
 constexpr int most_quads = input_plane / 4;
+/** Planes of the gradient in shared memory: three that are multiplied, and the next. */
+constexpr int gradient_planes = 4;
 
-/** How shared memory is laid out, in constants, so that addresses are immediate. Wide: dilations up to 16. Narrow: up to 64. `ahead`: planes
- * on their way. */
-template <int ahead_>
-struct WideOf {
-  static constexpr int columns = 64, rows = 8, pitch = 96, ahead = ahead_;
+/** How shared memory is laid out, in constants, so that addresses are immediate. Wide: dilations up to 16. Narrow: up to 64. */
+struct Wide {
+  static constexpr int columns = 64, rows = 8, pitch = 96;
 };
-using Wide = WideOf<1>;
-using Deep = WideOf<2>;
 struct Narrow {
-  static constexpr int columns = 32, rows = 4, pitch = 160, ahead = 1;
+  static constexpr int columns = 32, rows = 4, pitch = 160;
 };
-
-/** Planes in shared memory: those that are multiplied, and those on their way. */
-template <class Shape>
-constexpr int input_planes = 1 + Shape::ahead;
-template <class Shape>
-constexpr int gradient_planes = 3 + Shape::ahead;
 
 /** A quad that a thread copies from every plane. */
 struct Slot {
@@ -58,8 +48,7 @@ constexpr int threads_of = warp_size * 3 * CI * splits<Shape, CI>;
 
 template <class Shape>
 __host__ __device__ constexpr uint32_t shared_bytes(int inputs, int outputs, bool made) {
-  const int planes_of_gradients = gradient_planes<Shape> + (made ? Shape::ahead : 0);
-  return static_cast<uint32_t>(sizeof(float)) * (input_planes<Shape> * inputs * input_plane + planes_of_gradients * outputs * gradient_plane<Shape>);
+  return static_cast<uint32_t>(sizeof(float)) * (2 * inputs * input_plane + (gradient_planes + made) * outputs * gradient_plane<Shape>);
 }
 
 /** Static shared memory, rounded up. */
@@ -80,8 +69,8 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   const int outputs = p.outputs - first_output < G ? static_cast<int>(p.outputs - first_output) : G;
   const int quads = static_cast<int>(march_quads(t)), me = static_cast<int>(threadIdx.x);
   float *const planes = reinterpret_cast<float *>(shared_memory());
-  float *const gradients = planes + input_planes<Shape> * CI * input_plane;
-  float *const zs = gradients + gradient_planes<Shape> * G * plane;
+  float *const gradients = planes + 2 * CI * input_plane;
+  float *const zs = gradients + gradient_planes * G * plane;
 
   if (me < inputs) scalings[me] = scaling_of(p.from.coefficients ? p.from.coefficients + place.volume * p.inputs + first_input + me : nullptr);
   if (made && me < outputs) backwards[me] = p.coefficients[place.volume * p.outputs + first_output + me];
@@ -111,59 +100,63 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
 
   const T *const z_before = static_cast<const T *>(p.from.z) + (static_cast<size_t>(place.volume) * p.inputs + first_input) * t.channel;
   const size_t first_channel = (static_cast<size_t>(place.volume) * p.outputs + first_output) * t.channel;
-  const auto place_of_inputs = [&](int link) { return planes + static_cast<uint32_t>(link) % input_planes<Shape> * CI * input_plane; };
-  const auto place_of_gradients = [&](int link) { return gradients + static_cast<uint32_t>(link) % gradient_planes<Shape> * G * plane; };
-  const auto place_of_zs = [&](int link) { return zs + static_cast<uint32_t>(link) % Shape::ahead * G * plane; };
+  const auto place_of_inputs = [&](int link) { return planes + (link & 1) * CI * input_plane; };
+  const auto place_of_gradients = [&](int link) { return gradients + (link & (gradient_planes - 1)) * G * plane; };
+  // Loops over slots have no branches, so that what one waits for hides what the others do; slots of nothing read what is there and write
+  // nothing.
+  const bool ragged = t.width % 4 != 0;
   const auto fetch_inputs = [&](int link) {
     const T *const from = z_before + plane_at(t, place, link);
     float *const to = place_of_inputs(link);
 #pragma unroll
     for (const Slot &s : own_inputs) {
-      if (s.valid == 0) continue;
-      copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(from + s.channel * static_cast<size_t>(t.channel) + s.from));
+      copy_async_if(s.valid > 0, reinterpret_cast<Quad<T> *>(to + s.to),
+                    reinterpret_cast<const Quad<T> *>(from + s.channel * static_cast<size_t>(t.channel) + s.from));
     }
   };
   const auto make_inputs = [&](int link) {
     const Activation activation = activation_of<known>(p.from.activation);
     if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
     float *const to = place_of_inputs(link);
+    float values[input_slots][4];
 #pragma unroll
-    for (const Slot &s : own_inputs) {
-      if (s.valid == 0) continue;
-      float values[4];
-      reinterpret_cast<const Quad<T> *>(to + s.to)->widen_to(values);
-      activate_quad(activation, scalings[s.channel], s.valid, values);
-      *reinterpret_cast<float4 *>(to + s.to) = {values[0], values[1], values[2], values[3]};
+    for (int s = 0; s < input_slots; s++) reinterpret_cast<const Quad<T> *>(to + own_inputs[s].to)->widen_to(values[s]);
+#pragma unroll
+    for (int s = 0; s < input_slots; s++) {
+      const Slot &own = own_inputs[s];
+      activate_quad(activation, scalings[own.channel], ragged ? own.valid : 4, values[s]);
+      if (own.valid > 0) *reinterpret_cast<float4 *>(to + own.to) = {values[s][0], values[s][1], values[s][2], values[s][3]};
     }
   };
   const auto fetch_gradients = [&](int link) {
     const size_t first = first_channel + plane_at(t, place, link);
-    float *const to = place_of_gradients(link), *const z_to = made ? place_of_zs(link) : to;
+    float *const to = place_of_gradients(link);
 #pragma unroll
     for (const Slot &s : own_gradients) {
-      if (s.valid == 0) continue;
       const size_t from = first + s.channel * static_cast<size_t>(t.channel) + s.from;
-      copy_async(reinterpret_cast<Quad<T> *>(z_to + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.z) + from));
-      if (made) copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.gradient) + from));
+      copy_async_if(s.valid > 0, reinterpret_cast<Quad<T> *>((made ? zs : to) + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.z) + from));
+      if (made) {
+        copy_async_if(s.valid > 0, reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.gradient) + from));
+      }
     }
   };
   const auto make_gradients = [&](int link) {
     if (!made && sizeof(T) == sizeof(float)) return;
     const size_t first = first_channel + plane_at(t, place, link);
     float *const to = place_of_gradients(link);
-    const float *const z_from = made ? place_of_zs(link) : to;
+    float values[gradient_slots][4], slopes[gradient_slots][4];
 #pragma unroll
-    for (const Slot &s : own_gradients) {
-      if (s.valid == 0) continue;
-      float values[4];
-      reinterpret_cast<const Quad<T> *>(z_from + s.to)->widen_to(values);
-      if (made) {
-        float slopes[4];
-        reinterpret_cast<const Quad<T> *>(to + s.to)->widen_to(slopes);
-        through_normalisation<T>(backwards[s.channel], s.valid, slopes, values);
-        store_quad(static_cast<T *>(p.z) + first + s.channel * static_cast<size_t>(t.channel) + s.from, values);
-      }
-      *reinterpret_cast<float4 *>(to + s.to) = {values[0], values[1], values[2], values[3]};
+    for (int s = 0; s < gradient_slots; s++) {
+      reinterpret_cast<const Quad<T> *>((made ? zs : to) + own_gradients[s].to)->widen_to(values[s]);
+      if (made) reinterpret_cast<const Quad<T> *>(to + own_gradients[s].to)->widen_to(slopes[s]);
+    }
+#pragma unroll
+    for (int s = 0; s < gradient_slots; s++) {
+      const Slot &own = own_gradients[s];
+      if (made) through_normalisation<T>(backwards[own.channel], ragged ? own.valid : 4, slopes[s], values[s]);
+      if (own.valid == 0) continue;
+      if (made) store_quad(static_cast<T *>(p.z) + first + own.channel * static_cast<size_t>(t.channel) + own.from, values[s]);
+      *reinterpret_cast<float4 *>(to + own.to) = {values[s][0], values[s][1], values[s][2], values[s][3]};
     }
   };
 
@@ -174,47 +167,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   if (some) {
     const int first = place.z_first > 0 ? place.z_first - 1 : 0;
     const int last = place.z_end < place.z_count ? place.z_end : place.z_count - 1;
-    const auto fetch_next = [&](int link) {
-      if (link <= last) fetch_inputs(link);
-      if (link + 1 < place.z_end) fetch_gradients(link + 1);
-      close_copies();
-    };
-    const auto make_next = [&](int link) {
-      wait_for_copies_but<Shape::ahead - 1>();
-      if (link <= last) make_inputs(link);
-      if (link + 1 < place.z_end) make_gradients(link + 1);
-    };
-    const auto multiply = [&](int link) {
-      const int of = link + 1 - kz;
-      if (of < place.z_first || of >= place.z_end) return;
-      const float *const from = place_of_inputs(link) + c * input_plane + t.padding + lane;
-      const float *const slopes = place_of_gradients(of) + lane;
-      const int dilation = static_cast<int>(t.dilation);
-#pragma unroll 1
-      for (int x = split * warp_size; x < static_cast<int>(t.columns); x += splits<Shape, CI> * warp_size) {
-        const float *const left = from + x - dilation, *const middle = from + x, *const right = from + x + dilation;
-        float values[Shape::rows + 2][3];
-#pragma unroll
-        for (int line = 0; line < Shape::rows + 2; line++) {
-          values[line][0] = left[line * Shape::pitch];
-          values[line][1] = middle[line * Shape::pitch];
-          values[line][2] = right[line * Shape::pitch];
-          if (line < 2) continue;
-          float slope[G];
-#pragma unroll
-          for (int g = 0; g < G; g++) slope[g] = slopes[g * plane + (line - 2) * Shape::columns + x];
-#pragma unroll
-          for (int ky = 0; ky < 3; ky++) {
-#pragma unroll
-            for (int kx = 0; kx < 3; kx++) {
-#pragma unroll
-              for (int g = 0; g < G; g++) sums[ky][kx][g] = multiply_add(values[line - 2 + ky][kx], slope[g], sums[ky][kx][g]);
-            }
-          }
-        }
-      }
-    };
-    // The planes that the first step meets, one after the other: those of the gradient may share the place of z.
+    // The planes of the gradient that the first step meets, one after the other: they share the place of z.
     fetch_inputs(first);
     for (int of = place.z_first; of <= first + 1 && of < place.z_end; of++) {
       fetch_gradients(of);
@@ -223,20 +176,42 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     }
     wait_for_copies();
     make_inputs(first);
-    for (int link = first + 1; link < first + Shape::ahead; link++) fetch_next(link);
     __syncthreads();
-    // Of the warps that share a scheduler, every other.
-    const bool early = Shape::ahead > 1 && warp / 4 % 2 == 0;
     for (int link = first; link <= last; link++) {
-      fetch_next(link + Shape::ahead);
+      if (link < last) fetch_inputs(link + 1);
+      if (link + 2 < place.z_end) fetch_gradients(link + 2);
+      const int of = link + 1 - kz;
+      if (of >= place.z_first && of < place.z_end) {
+        const float *const from = planes + ((link & 1) * CI + c) * input_plane + t.padding + lane;
+        const float *const slopes = place_of_gradients(of) + lane;
+        const int dilation = static_cast<int>(t.dilation);
 #pragma unroll 1
-      for (int part = 0; part < 2; part++) {
-        if ((part == 0) == early) {
-          make_next(link + 1);
-        } else {
-          multiply(link);
+        for (int x = split * warp_size; x < static_cast<int>(t.columns); x += splits<Shape, CI> * warp_size) {
+          const float *const left = from + x - dilation, *const middle = from + x, *const right = from + x + dilation;
+          float values[Shape::rows + 2][3];
+#pragma unroll
+          for (int line = 0; line < Shape::rows + 2; line++) {
+            values[line][0] = left[line * Shape::pitch];
+            values[line][1] = middle[line * Shape::pitch];
+            values[line][2] = right[line * Shape::pitch];
+            if (line < 2) continue;
+            float slope[G];
+#pragma unroll
+            for (int g = 0; g < G; g++) slope[g] = slopes[g * plane + (line - 2) * Shape::columns + x];
+#pragma unroll
+            for (int ky = 0; ky < 3; ky++) {
+#pragma unroll
+              for (int kx = 0; kx < 3; kx++) {
+#pragma unroll
+                for (int g = 0; g < G; g++) sums[ky][kx][g] = multiply_add(values[line - 2 + ky][kx], slope[g], sums[ky][kx][g]);
+              }
+            }
+          }
         }
       }
+      wait_for_copies();
+      if (link < last) make_inputs(link + 1);
+      if (link + 2 < place.z_end) make_gradients(link + 2);
       __syncthreads();
     }
   }
@@ -294,14 +269,10 @@ Groups groups_of(const Convolution &shape) {
   return {march_group, march_group};
 }
 
-template <class Shape>
-bool fits(const Device &device, int inputs, int outputs) {
-  return shared_bytes<Shape>(inputs, outputs, true) + fixed_bytes <= device.shared_bytes;
-}
-
 bool is_wide(const Device &device, const Convolution &shape) {
   const Groups groups = groups_of(shape);
-  return shape.dilation <= march_wide_dilation && fits<Wide>(device, static_cast<int>(groups.inputs), static_cast<int>(groups.outputs));
+  const uint32_t bytes = shared_bytes<Wide>(static_cast<int>(groups.inputs), static_cast<int>(groups.outputs), true) + fixed_bytes;
+  return shape.dilation <= march_wide_dilation && bytes <= device.shared_bytes;
 }
 
 /** On tensor cores, or of the largest block that the device's shared memory takes. */
@@ -354,8 +325,6 @@ Status multiply_groups(cudaStream_t stream, const Groups &groups, const Products
 
 template <class T>
 Status multiply_shaped(cudaStream_t stream, const Device &device, const Convolution &shape, const Products &p, double *partials) {
-  const bool is_default = shape.inputs == 5 && shape.outputs == 5 && p.from.activation == Activation::elu;
-  if (is_default && is_wide(device, shape) && fits<Deep>(device, 5, 5)) return multiply<T, Deep, 5, 5, Compiled::elu>(stream, p, partials);
   if (is_wide(device, shape)) return multiply_groups<T, Wide>(stream, groups_of(shape), p, partials);
   return multiply_groups<T, Narrow>(stream, groups_of(shape), p, partials);
 }
