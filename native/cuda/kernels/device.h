@@ -67,8 +67,8 @@ Status launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes, v
   });
   return Status::ok;
 #else
-  // Above this, a kernel has to be allowed it by name.
-  if (shared_bytes > 48 * 1024 &&
+  // Above 48 KiB, what a kernel has of static shared memory among it, it has to be allowed by name.
+  if (shared_bytes > 40 * 1024 &&
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)) != cudaSuccess) {
     return Status::launch_failed;
   }

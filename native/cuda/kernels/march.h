@@ -47,7 +47,16 @@ inline __host__ __device__ uint32_t march_quads(const Tiling &t) { return (t.row
 inline __host__ __device__ uint32_t march_plane(const Tiling &t) { return (t.rows + 2) * march_pitch; }
 
 /** Threads of a block. */
-inline uint32_t march_block(const Tiling &t) { return t.columns * t.rows / march_lines; }
+inline __host__ __device__ uint32_t march_block(const Tiling &t) { return t.columns * t.rows / march_lines; }
+
+/** Quads that a thread begins to load before it uses the first. */
+constexpr uint32_t march_batch = 4;
+
+/** Entries of the table of all channels' quads: whole batches of every thread. */
+inline __host__ __device__ uint32_t march_table(const Tiling &t, uint32_t inputs) {
+  const uint32_t batch = march_batch * march_block(t);
+  return divide_up(inputs * march_quads(t), batch) * batch;
+}
 
 /** One group of four voxels of a plane that a block reads. */
 struct alignas(8) Fetch {
@@ -55,9 +64,15 @@ struct alignas(8) Fetch {
   uint32_t from;
   /** Elements from the beginning of the plane in shared memory. */
   uint16_t to;
-  /** How many lie in the grid, from the first on. */
-  uint16_t valid;
+  /** How many lie in the grid, from the first on; which channel, where a table is of several. */
+  uint8_t valid, channel;
 };
+
+/** Of a table in shared memory, by one load. */
+__device__ __forceinline__ Fetch load_fetch(const Fetch *from) {
+  const uint2 words = *reinterpret_cast<const uint2 *>(from);
+  return {words.x, static_cast<uint16_t>(words.y), static_cast<uint8_t>(words.y >> 16), static_cast<uint8_t>(words.y >> 24)};
+}
 
 __device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint32_t index, uint32_t pitch) {
   const uint32_t quads = (t.columns + 2 * t.padding) / 4, line = index / quads, quad = index % quads;
@@ -65,9 +80,9 @@ __device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint3
   const int x = p.x_first - static_cast<int>(t.padding) + 4 * static_cast<int>(quad);
   const int y = p.y_residue + k * static_cast<int>(t.dilation);
   const uint16_t to = static_cast<uint16_t>(line * pitch + 4 * quad);
-  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0};
+  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0, 0};
   const uint32_t valid = t.width - static_cast<uint32_t>(x);
-  return {y * t.pitch + x, to, static_cast<uint16_t>(valid < 4 ? valid : 4)};
+  return {y * t.pitch + x, to, static_cast<uint8_t>(valid < 4 ? valid : 4), 0};
 }
 
 /** Where a plane of a chain begins in a channel. */
@@ -78,7 +93,9 @@ __device__ __forceinline__ size_t plane_at(const Tiling &t, const Place &p, int 
 /** Bytes of what a march keeps in shared memory beside its planes; each part is a multiple of 16. */
 template <int G>
 size_t march_fixed_bytes(const Tiling &t, uint32_t inputs, bool with_outputs) {
-  const size_t tables = sizeof(Scaling) * inputs + sizeof(float) * 9 * weight_stride<G> * inputs + (sizeof(Fetch) * march_quads(t) + 15) / 16 * 16;
+  const size_t quads = march_quads(t), all = inputs <= march_inputs ? march_table(t, inputs) : 0;
+  const size_t fetches = (sizeof(Fetch) * (quads > all ? quads : all) + 15) / 16 * 16;
+  const size_t tables = sizeof(Scaling) * inputs + sizeof(float) * 9 * weight_stride<G> * inputs + fetches;
   const size_t outputs = with_outputs ? sizeof(float) * G * march_lines * march_block(t) : 0;
   return tables + outputs + output_sums_bytes<G>(march_block(t));
 }
@@ -95,6 +112,8 @@ template <class T, int G, Compiled known, int exact_inputs>
 struct Marcher {
   static constexpr int stride = weight_stride<G>;
   static constexpr bool whole = exact_inputs > 0;
+  /** Whether a thread takes its quads of all channels some at a time, which pays where it has more to do than to copy them. */
+  static constexpr bool batched = whole && known != Compiled::identity;
 
   const March &m;
   /** In shared memory: registers are scarce. */
@@ -126,7 +145,7 @@ struct Marcher {
         scalings(reinterpret_cast<const Scaling *>(shared_memory())),
         weights(reinterpret_cast<float *>(const_cast<Scaling *>(scalings) + m.inputs)),
         fetches(reinterpret_cast<const Fetch *>(weights + 9 * stride * m.inputs)),
-        planes(reinterpret_cast<float *>(const_cast<Fetch *>(fetches) + (quads + 1) / 2 * 2)),
+        planes(reinterpret_cast<float *>(const_cast<Fetch *>(fetches) + (table_quads() + 1) / 2 * 2)),
         outputs(planes + 2 * m.chunk * plane),
         measured(outputs + (with_outputs ? G * march_lines * blockDim.x : 0)) {
     const Tiling &t = m.tiling;
@@ -149,7 +168,17 @@ struct Marcher {
       scale[i] = scaling_of(m.from.coefficients ? m.from.coefficients + place.volume * m.inputs + i : nullptr);
     }
     Fetch *const table = const_cast<Fetch *>(fetches);
-    for (uint32_t i = threadIdx.x; i < quads; i += blockDim.x) table[i] = fetch_of(m.tiling, place, i, march_pitch);
+    for (uint32_t i = threadIdx.x; i < table_quads(); i += blockDim.x) {
+      const uint32_t channel = i / quads;
+      Fetch fetch = fetch_of(m.tiling, place, i % quads, march_pitch);
+      if (batched) {
+        fetch.from += channel * m.tiling.channel;
+        fetch.to = static_cast<uint16_t>(fetch.to + channel * plane);
+        fetch.channel = static_cast<uint8_t>(channel);
+        if (static_cast<int>(channel) >= exact_inputs) fetch = {0, 0, 0, 0};
+      }
+      table[i] = fetch;
+    }
     for (uint32_t i = threadIdx.x; i < 2 * m.chunk * plane / 4; i += blockDim.x) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
     load_weights<mirrored>();
   }
@@ -184,22 +213,40 @@ struct Marcher {
     }
   }
 
-  /** Calls each(channel of the chunk, where its plane begins in shared memory, quad) for the quads that this thread copies. */
+  /** Entries of the table: of all channels' quads, or of one's. */
+  __device__ __forceinline__ uint32_t table_quads() const { return batched ? march_table(m.tiling, exact_inputs) : quads; }
+
+  /** Calls each(channel of the chunk, elements from its first channel's plane in the tensor, where in shared memory, how many are in the grid)
+   * for the quads that this thread copies. */
   template <class Each>
   __device__ __forceinline__ void for_own_quads(uint32_t count, int buffer, Each &&each) const {
-    uint32_t index = threadIdx.x, channel = 0;
-    float *to = planes + buffer * chunk() * plane;
-    while (true) {
+    float *to = planes + buffer * m.chunk * plane;
+    uint32_t index = threadIdx.x;
+    size_t from = 0;
+    for (uint32_t channel = 0;;) {
       // A channel has more quads than a block has threads.
       if (index >= quads) {
         index -= quads;
         channel++;
+        from += m.tiling.channel;
         to += plane;
       }
       if (channel >= count) return;
-      const Fetch fetch = fetches[index];
-      if (fetch.valid > 0) each(channel, to + fetch.to, fetch);
+      const Fetch fetch = load_fetch(fetches + index);
+      if (fetch.valid > 0) each(channel, from + fetch.from, to + fetch.to, fetch.valid);
       index += blockDim.x;
+    }
+  }
+
+  /** Calls each(batch of quads) for those that this thread copies of all channels; of those that are none, valid is zero. */
+  template <class Each>
+  __device__ __forceinline__ void for_own_batches(Each &&each) const {
+#pragma unroll 1
+    for (uint32_t first = threadIdx.x; first < table_quads(); first += march_batch * blockDim.x) {
+      Fetch batch[march_batch];
+#pragma unroll
+      for (uint32_t i = 0; i < march_batch; i++) batch[i] = load_fetch(fetches + first + i * blockDim.x);
+      each(batch);
     }
   }
 
@@ -216,8 +263,18 @@ struct Marcher {
   __device__ __forceinline__ void fetch(size_t at, uint32_t first_input, int buffer) const {
     const size_t channel = static_cast<size_t>(place.volume) * inputs() + first_input;
     const T *from = static_cast<const T *>(m.from.z) + channel * m.tiling.channel + at;
-    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
-      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + static_cast<size_t>(c) * m.tiling.channel + fetch.from));
+    if (batched) {
+      float *const to = planes + buffer * exact_inputs * plane;
+      for_own_batches([&](const Fetch(&batch)[march_batch]) {
+#pragma unroll
+        for (const Fetch &fetch : batch) {
+          copy_async_if(fetch.valid > 0, reinterpret_cast<Quad<T> *>(to + fetch.to), reinterpret_cast<const Quad<T> *>(from + fetch.from));
+        }
+      });
+      return;
+    }
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t, size_t within, float *to, uint32_t) {
+      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + within));
     });
   }
 
@@ -225,10 +282,25 @@ struct Marcher {
   __device__ __forceinline__ void activate_own(uint32_t first_input, int buffer) const {
     const Activation activation = activation_of<known>(m.from.activation);
     if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
-    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
+    if (batched) {
+      float *const to = planes + buffer * exact_inputs * plane;
+      for_own_batches([&](const Fetch(&batch)[march_batch]) {
+        float values[march_batch][4];
+#pragma unroll
+        for (uint32_t i = 0; i < march_batch; i++) reinterpret_cast<const Quad<T> *>(to + batch[i].to)->widen_to(values[i]);
+#pragma unroll
+        for (uint32_t i = 0; i < march_batch; i++) {
+          // A whole grid's lines are whole quads.
+          activate_quad(activation, scalings[batch[i].channel], 4, values[i]);
+          if (batch[i].valid > 0) *reinterpret_cast<float4 *>(to + batch[i].to) = {values[i][0], values[i][1], values[i][2], values[i][3]};
+        }
+      });
+      return;
+    }
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, size_t, float *to, uint32_t valid) {
       float values[4];
       reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
-      activate_quad(activation, scalings[first_input + c], fetch.valid, values);
+      activate_quad(activation, scalings[first_input + c], static_cast<int>(valid), values);
       *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
     });
   }
@@ -321,7 +393,10 @@ struct Marcher {
 };
 
 /** Whether every block's every voxel lies in the grid. */
-inline bool is_whole(const Tiling &t) { return t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0; }
+inline bool is_whole(const Tiling &t) {
+  // Kernels for these count the elements of all channels of a volume in 32 bits.
+  return t.width % t.columns == 0 && t.height % (t.rows * t.dilation) == 0 && t.channel < (uint32_t{1} << 31) / march_inputs;
+}
 
 /** How the blocks of a march are shaped: as wide as they can be where two planes of one channel fit, with all that the largest kernel keeps. */
 inline Tiling march_tiling(const Device &device, const Convolution &shape) {

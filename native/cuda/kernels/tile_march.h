@@ -102,7 +102,7 @@ struct TileMarcher {
     whole = exact || (left >= march_lines && x + tile_rows <= static_cast<int>(t.width));
     own = (place.y_residue + k * t.dilation) * t.pitch + x + 4 * pair;
     line_step = t.dilation * t.pitch;
-    place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0};
+    place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0, 0};
 #pragma unroll
     for (int s = 0; s < 3; s++) clear(s);
   }
@@ -186,9 +186,8 @@ struct TileMarcher {
   __device__ __forceinline__ void store(size_t plane, uint32_t chunk, int buffer) {
     uint32_t *const to = planes + buffer * 3 * tile_plane;
     put(to, chunk, place_of_fetch, fetched);
-    if (exact) return;
 #pragma unroll 1
-    for (uint32_t index = threadIdx.x + blockDim.x; index < quads; index += blockDim.x) {
+    for (uint32_t index = threadIdx.x + blockDim.x; !exact && index < quads; index += blockDim.x) {
       const Fetch other = fetch_of(m.tiling, place, index, Pitch);
       Quad<Bfloat16> raw[tile_inputs] = {};
       load(plane, chunk, other, raw);
