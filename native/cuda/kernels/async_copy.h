@@ -37,21 +37,6 @@ __device__ __forceinline__ void copy_async_if(bool wanted, T *to, const T *from)
   if (wanted) copy_async(to, from);
 }
 
-/** Makes a group of the copies that this thread has begun since the last, none perhaps. */
-__device__ __forceinline__ void close_copies() {
-#if !defined(MFL_CUDA_SHIM) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
-
-/** Waits for this thread's groups of copies but the last N. */
-template <int N>
-__device__ __forceinline__ void wait_for_copies_but() {
-#if !defined(MFL_CUDA_SHIM) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-#endif
-}
-
 /** Waits for all copies that this thread has begun. */
 __device__ __forceinline__ void wait_for_copies() {
 #if !defined(MFL_CUDA_SHIM) && __CUDA_ARCH__ >= 800

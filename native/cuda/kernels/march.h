@@ -64,12 +64,19 @@ struct alignas(8) Fetch {
   uint32_t from;
   /** Elements from the beginning of the plane in shared memory. */
   uint16_t to;
-  /** How many lie in the grid, from the first on; which channel, where a table is of several. */
+  /** How many lie in the grid, from the first on. */
+  uint16_t valid;
+};
+
+/** One of a table of all channels, in the place of a Fetch. */
+struct alignas(8) ChannelFetch {
+  uint32_t from;
+  uint16_t to;
   uint8_t valid, channel;
 };
 
-/** Of a table in shared memory, by one load. */
-__device__ __forceinline__ Fetch load_fetch(const Fetch *from) {
+/** By one load. */
+__device__ __forceinline__ ChannelFetch load_fetch(const ChannelFetch *from) {
   const uint2 words = *reinterpret_cast<const uint2 *>(from);
   return {words.x, static_cast<uint16_t>(words.y), static_cast<uint8_t>(words.y >> 16), static_cast<uint8_t>(words.y >> 24)};
 }
@@ -80,9 +87,9 @@ __device__ __forceinline__ Fetch fetch_of(const Tiling &t, const Place &p, uint3
   const int x = p.x_first - static_cast<int>(t.padding) + 4 * static_cast<int>(quad);
   const int y = p.y_residue + k * static_cast<int>(t.dilation);
   const uint16_t to = static_cast<uint16_t>(line * pitch + 4 * quad);
-  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0, 0};
+  if (k < 0 || k >= p.y_count || x < 0 || x >= static_cast<int>(t.width)) return {0, to, 0};
   const uint32_t valid = t.width - static_cast<uint32_t>(x);
-  return {y * t.pitch + x, to, static_cast<uint8_t>(valid < 4 ? valid : 4), 0};
+  return {y * t.pitch + x, to, static_cast<uint16_t>(valid < 4 ? valid : 4)};
 }
 
 /** Where a plane of a chain begins in a channel. */
@@ -93,8 +100,9 @@ __device__ __forceinline__ size_t plane_at(const Tiling &t, const Place &p, int 
 /** Bytes of what a march keeps in shared memory beside its planes; each part is a multiple of 16. */
 template <int G>
 size_t march_fixed_bytes(const Tiling &t, uint32_t inputs, bool with_outputs) {
-  const size_t quads = march_quads(t), all = inputs <= march_inputs ? march_table(t, inputs) : 0;
-  const size_t fetches = (sizeof(Fetch) * (quads > all ? quads : all) + 15) / 16 * 16;
+  // Of all channels in a convolution that takes them some at a time; only one that carries gradients back has outputs there.
+  const size_t quads = !with_outputs && inputs == march_inputs ? march_table(t, inputs) : march_quads(t);
+  const size_t fetches = (sizeof(Fetch) * quads + 15) / 16 * 16;
   const size_t tables = sizeof(Scaling) * inputs + sizeof(float) * 9 * weight_stride<G> * inputs + fetches;
   const size_t outputs = with_outputs ? sizeof(float) * G * march_lines * march_block(t) : 0;
   return tables + outputs + output_sums_bytes<G>(march_block(t));
@@ -112,7 +120,7 @@ template <class T, int G, Compiled known, int exact_inputs>
 struct Marcher {
   static constexpr int stride = weight_stride<G>;
   static constexpr bool whole = exact_inputs > 0;
-  /** Whether a thread takes its quads of all channels some at a time, which pays where it has more to do than to copy them. */
+  /** Whether a thread takes its quads of all channels, some at a time: it pays where it has to activate them. */
   static constexpr bool batched = whole && known != Compiled::identity;
 
   const March &m;
@@ -169,19 +177,25 @@ struct Marcher {
     }
     Fetch *const table = const_cast<Fetch *>(fetches);
     for (uint32_t i = threadIdx.x; i < table_quads(); i += blockDim.x) {
-      const uint32_t channel = i / quads;
-      Fetch fetch = fetch_of(m.tiling, place, i % quads, march_pitch);
-      if (batched) {
-        fetch.from += channel * m.tiling.channel;
-        fetch.to = static_cast<uint16_t>(fetch.to + channel * plane);
-        fetch.channel = static_cast<uint8_t>(channel);
-        if (static_cast<int>(channel) >= exact_inputs) fetch = {0, 0, 0, 0};
+      if (!batched) {
+        table[i] = fetch_of(m.tiling, place, i, march_pitch);
+        continue;
       }
-      table[i] = fetch;
+      const uint32_t channel = i / quads;
+      const Fetch fetch = fetch_of(m.tiling, place, i % quads, march_pitch);
+      ChannelFetch of = {fetch.from, fetch.to, static_cast<uint8_t>(fetch.valid), 0};
+      of.from += channel * m.tiling.channel;
+      of.to = static_cast<uint16_t>(of.to + channel * plane);
+      of.channel = static_cast<uint8_t>(channel);
+      if (static_cast<int>(channel) >= exact_inputs) of = {0, 0, 0, 0};
+      reinterpret_cast<ChannelFetch *>(table)[i] = of;
     }
     for (uint32_t i = threadIdx.x; i < 2 * m.chunk * plane / 4; i += blockDim.x) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
     load_weights<mirrored>();
   }
+
+  /** Entries of the table: of all channels' quads, or of one's. */
+  __device__ __forceinline__ uint32_t table_quads() const { return batched ? march_table(m.tiling, exact_inputs) : quads; }
 
   /** Whether the thread's column lies in the grid. */
   __device__ __forceinline__ bool inside() const { return whole || place.x_first + column < static_cast<int>(m.tiling.width); }
@@ -213,27 +227,21 @@ struct Marcher {
     }
   }
 
-  /** Entries of the table: of all channels' quads, or of one's. */
-  __device__ __forceinline__ uint32_t table_quads() const { return batched ? march_table(m.tiling, exact_inputs) : quads; }
-
-  /** Calls each(channel of the chunk, elements from its first channel's plane in the tensor, where in shared memory, how many are in the grid)
-   * for the quads that this thread copies. */
+  /** Calls each(channel of the chunk, where its plane begins in shared memory, quad) for the quads that this thread copies. */
   template <class Each>
   __device__ __forceinline__ void for_own_quads(uint32_t count, int buffer, Each &&each) const {
-    float *to = planes + buffer * m.chunk * plane;
-    uint32_t index = threadIdx.x;
-    size_t from = 0;
-    for (uint32_t channel = 0;;) {
+    uint32_t index = threadIdx.x, channel = 0;
+    float *to = planes + buffer * chunk() * plane;
+    while (true) {
       // A channel has more quads than a block has threads.
       if (index >= quads) {
         index -= quads;
         channel++;
-        from += m.tiling.channel;
         to += plane;
       }
       if (channel >= count) return;
-      const Fetch fetch = load_fetch(fetches + index);
-      if (fetch.valid > 0) each(channel, from + fetch.from, to + fetch.to, fetch.valid);
+      const Fetch fetch = fetches[index];
+      if (fetch.valid > 0) each(channel, to + fetch.to, fetch);
       index += blockDim.x;
     }
   }
@@ -243,9 +251,9 @@ struct Marcher {
   __device__ __forceinline__ void for_own_batches(Each &&each) const {
 #pragma unroll 1
     for (uint32_t first = threadIdx.x; first < table_quads(); first += march_batch * blockDim.x) {
-      Fetch batch[march_batch];
+      ChannelFetch batch[march_batch];
 #pragma unroll
-      for (uint32_t i = 0; i < march_batch; i++) batch[i] = load_fetch(fetches + first + i * blockDim.x);
+      for (uint32_t i = 0; i < march_batch; i++) batch[i] = load_fetch(reinterpret_cast<const ChannelFetch *>(fetches) + first + i * blockDim.x);
       each(batch);
     }
   }
@@ -265,16 +273,16 @@ struct Marcher {
     const T *from = static_cast<const T *>(m.from.z) + channel * m.tiling.channel + at;
     if (batched) {
       float *const to = planes + buffer * exact_inputs * plane;
-      for_own_batches([&](const Fetch(&batch)[march_batch]) {
+      for_own_batches([&](const ChannelFetch(&batch)[march_batch]) {
 #pragma unroll
-        for (const Fetch &fetch : batch) {
+        for (const ChannelFetch &fetch : batch) {
           copy_async_if(fetch.valid > 0, reinterpret_cast<Quad<T> *>(to + fetch.to), reinterpret_cast<const Quad<T> *>(from + fetch.from));
         }
       });
       return;
     }
-    for_own_quads(channels_of(first_input), buffer, [&](uint32_t, size_t within, float *to, uint32_t) {
-      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + within));
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
+      copy_async(reinterpret_cast<Quad<T> *>(to), reinterpret_cast<const Quad<T> *>(from + static_cast<size_t>(c) * m.tiling.channel + fetch.from));
     });
   }
 
@@ -284,7 +292,7 @@ struct Marcher {
     if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
     if (batched) {
       float *const to = planes + buffer * exact_inputs * plane;
-      for_own_batches([&](const Fetch(&batch)[march_batch]) {
+      for_own_batches([&](const ChannelFetch(&batch)[march_batch]) {
         float values[march_batch][4];
 #pragma unroll
         for (uint32_t i = 0; i < march_batch; i++) reinterpret_cast<const Quad<T> *>(to + batch[i].to)->widen_to(values[i]);
@@ -297,10 +305,10 @@ struct Marcher {
       });
       return;
     }
-    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, size_t, float *to, uint32_t valid) {
+    for_own_quads(channels_of(first_input), buffer, [&](uint32_t c, float *to, const Fetch &fetch) {
       float values[4];
       reinterpret_cast<const Quad<T> *>(to)->widen_to(values);
-      activate_quad(activation, scalings[first_input + c], static_cast<int>(valid), values);
+      activate_quad(activation, scalings[first_input + c], fetch.valid, values);
       *reinterpret_cast<float4 *>(to) = {values[0], values[1], values[2], values[3]};
     });
   }

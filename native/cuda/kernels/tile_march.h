@@ -102,7 +102,7 @@ struct TileMarcher {
     whole = exact || (left >= march_lines && x + tile_rows <= static_cast<int>(t.width));
     own = (place.y_residue + k * t.dilation) * t.pitch + x + 4 * pair;
     line_step = t.dilation * t.pitch;
-    place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0, 0};
+    place_of_fetch = threadIdx.x < quads ? fetch_of(t, place, threadIdx.x, Pitch) : Fetch{0, 0, 0};
 #pragma unroll
     for (int s = 0; s < 3; s++) clear(s);
   }
