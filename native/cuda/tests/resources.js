@@ -27,6 +27,7 @@ function parse(text) {
         .slice(0, part.indexOf('\n'))
         .replaceAll('(anonymous namespace)::', '')
         .replaceAll('mfl::cuda::', '')
+        .replaceAll(/\((?:int|bool|unsigned int|Compiled)\)/g, '')
       return {
         kernel: /'(?:void )?([^(]*)/.exec(name)[1],
         registers: number(/Used (\d+) registers/),
