@@ -78,8 +78,6 @@ for (const { name, started, rounds, steps, report, model } of runs) {
   console.log(`  from ${first.name}: parameters apart by ${distance.toExponential(2)} of their norm`)
 }
 const [one, two] = ['cuda', 'cuda-again'].map((name) => runs.find((run) => run.name === name)?.model)
-if (one && two) {
-  const same = one.length === two.length && one.every((value, i) => Object.is(value, two[i]))
-  console.log(`\ncuda twice: ${same ? 'the same bits' : 'NOT the same bits'}`)
-  if (!same) process.exitCode = 1
-}
+const same = one && two && one.length === two.length && one.every((value, i) => Object.is(value, two[i]))
+console.log(`\ncuda twice: ${same ? 'the same bits' : one && two ? 'NOT the same bits' : 'a model is missing'}`)
+if (!same) process.exitCode = 1

@@ -22,6 +22,7 @@ programs=${PROGRAMS:-$build}
 logs=${LOGS:-$build/logs}
 golden=$root/fixtures/golden
 read -r first_peer_seconds second_peer_seconds <<< "${PEER_SECONDS:-60 20}"
+second_peer_seconds=${second_peer_seconds:-$first_peer_seconds}
 failed=0
 
 say() { printf '%s\n' "$1" | tee -a "$results"; }
@@ -84,17 +85,20 @@ sanitizers() {
   done
   wait
   for tool in memcheck racecheck synccheck initcheck; do
-    local passed=0 bad="" worst=0
+    local passed=0 bad="" unfinished="" worst=0
     for name in $cases; do
       code=$(cat "$logs/$tool-$name.exit")
       if [ "$code" = 0 ]; then
         passed=$((passed + 1))
         continue
+      elif [ "$code" = 124 ]; then
+        unfinished+="${unfinished:+,}\"$name\""
+        continue
       fi
       failed=1 worst=$code
       bad+="${bad:+,}{\"case\":\"$name\",\"exitCode\":$code,\"last\":$(quoted "$(tail -n 1 "$logs/$tool-$name.log" | cut -c1-200)")}"
     done
-    say "{\"check\":\"compute-sanitizer $tool\",\"cases\":$(wc -w <<< "$cases"),\"passed\":$passed,\"failed\":[$bad],\"exitCode\":$worst}"
+    say "{\"check\":\"compute-sanitizer $tool\",\"cases\":$(wc -w <<< "$cases"),\"passed\":$passed,\"noTime\":[$unfinished],\"failed\":[$bad],\"exitCode\":$worst}"
   done
 }
 
@@ -115,7 +119,7 @@ if "$python" -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; t
   part "peer.py, first round" theirs "$first_peer_seconds"
   part "meshfl_cuda_time, second round" ours
   part "peer.py, second round" theirs "$second_peer_seconds"
-  keep "$python" "$here/ratios.py" "$results"
+  keep "$python" "$here/ratios.py" "$results" || failed=1
 else
   say '{"skipped":"PyTorch with CUDA is not here"}'
 fi

@@ -1,7 +1,7 @@
 /* meshfl_cuda_time [--device 0] [--edge 256] [--channels 5] [--repeats 20] [--launches-only 0]: seconds of forward passes and training
- * steps, as a caller of the C ABI sees them, with images and labels on the device and results left there as the peer's are; then of every launch of a step by CUDA's events,
- * beside what its traffic and its arithmetic take at the device's own measured limits. Prints JSON lines. --launches-only 1, --repeats 0:
- * one step of each precision, launch by launch, as a profiler wants it. */
+ * steps, as a caller of the C ABI sees them, with images and labels on the device and results left there as the peer's are; then of
+ * every launch of a step by CUDA's events, beside what its traffic and its arithmetic take at the device's own measured limits. Prints
+ * JSON lines. --launches-only 1, --repeats 0: one step of each precision, launch by launch, as a profiler wants it. */
 #include <algorithm>
 #include <chrono>
 #include <cmath>

@@ -20,8 +20,8 @@ namespace mfl::cuda {
 constexpr int tile_inputs = 5;
 /** Words from one line to the next, of 64 columns at dilations up to 16, and of 32 at any. */
 constexpr int tile_pitch = 96, tile_narrow_pitch = 160;
-/** Words of a plane of two channels: (8 + 2) lines, or (4 + 2) of the longer ones, and some between, so that the lanes that read two planes at once
- * mostly read different banks. */
+/** Words of a plane of two channels: (8 + 2) lines, or (4 + 2) of the longer ones, and some between, so that the lanes that read two planes
+ * at once mostly read different banks. */
 constexpr int tile_plane = 960 + 16;
 
 inline __host__ __device__ uint32_t tile_chunks(uint32_t inputs) { return divide_up(inputs, tile_inputs); }
@@ -67,9 +67,9 @@ struct TileMarcher {
   float *const measured;
   /** x and line of the tile's first voxel within the block; row and pair of the lane. */
   int column, first_line, row, pair;
-  /** Lines of the grid from the tile's first on, more than the tile's perhaps, or fewer than none; whether this lane has four voxels of an output to read or write, and whether all sixteen of
-   * the tile lie in the grid. */
+  /** Lines of the grid from the tile's first on, more than the tile's perhaps, or fewer than none. */
   int lines;
+  /** Whether this lane has four voxels of an output to read or write, and whether all of the tile lies in the grid. */
   bool keeps, whole;
   /** Elements from the beginning of a channel's plane to the lane's four voxels in the first line, and from one line to the next. */
   uint32_t own, line_step;
@@ -142,7 +142,9 @@ struct TileMarcher {
   }
 
   /** Whether there is channel c of a chunk. */
-  __device__ __forceinline__ bool has_input(uint32_t chunk, int c) const { return c < tile_inputs && (exact || chunk * tile_inputs + c < m.inputs); }
+  __device__ __forceinline__ bool has_input(uint32_t chunk, int c) const {
+    return c < tile_inputs && (exact || chunk * tile_inputs + c < m.inputs);
+  }
   /** Whether a line of the tile lies in the grid. */
   __device__ __forceinline__ bool has_line(int line) const { return exact || line < lines; }
 
@@ -160,7 +162,8 @@ struct TileMarcher {
   __device__ __forceinline__ void fetch(size_t plane, uint32_t chunk) { load(plane, chunk, place_of_fetch, fetched); }
 
   /** Four voxels of a channel as they are multiplied. */
-  __device__ __forceinline__ void activated(uint32_t chunk, int c, uint32_t valid, const Quad<Bfloat16> (&raw)[tile_inputs], float (&values)[4]) const {
+  __device__ __forceinline__ void activated(uint32_t chunk, int c, uint32_t valid, const Quad<Bfloat16> (&raw)[tile_inputs],
+                                            float (&values)[4]) const {
     if (!has_input(chunk, c)) {
 #pragma unroll
       for (int i = 0; i < 4; i++) values[i] = 0;

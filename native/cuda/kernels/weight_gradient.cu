@@ -27,7 +27,7 @@ struct Narrow {
 };
 
 /** A quad that a thread copies from every plane. */
-struct Slot {
+struct OwnQuad {
   /** Elements from the beginning of the plane in the tensor. */
   uint32_t from;
   /** Floats from the beginning of the planes of all channels in shared memory. */
@@ -56,7 +56,8 @@ constexpr uint32_t fixed_bytes = 1024;
 
 /** partials (items, splits, Co, Ci, 27). Overwrites, z as well when made. */
 template <class T, class Shape, int CI, int G, bool made, Compiled known>
-__global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight_gradient_kernel(const __grid_constant__ Products p, double *partials) {
+__global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2)
+    weight_gradient_kernel(const __grid_constant__ Products p, double *partials) {
   constexpr int plane = gradient_plane<Shape>, step = threads_of<Shape, CI>;
   constexpr int input_slots = (CI * most_quads + step - 1) / step, gradient_slots = (G * plane / 4 + step - 1) / step;
   __shared__ Scaling scalings[CI];
@@ -78,7 +79,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   __syncthreads();
 
   // The quads that are this thread's in every plane.
-  Slot own_inputs[input_slots], own_gradients[gradient_slots];
+  OwnQuad own_inputs[input_slots], own_gradients[gradient_slots];
 #pragma unroll
   for (int s = 0; s < input_slots; s++) {
     const int i = me + s * step, c = i / quads;
@@ -106,9 +107,10 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     const T *const from = z_before + plane_at(t, place, link);
     float *const to = place_of_inputs(link);
 #pragma unroll
-    for (const Slot &s : own_inputs) {
+    for (const OwnQuad &s : own_inputs) {
       if (s.valid == 0) continue;
-      copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(from + s.channel * static_cast<size_t>(t.channel) + s.from));
+      const T *const own = from + s.channel * static_cast<size_t>(t.channel) + s.from;
+      copy_async(reinterpret_cast<Quad<T> *>(to + s.to), reinterpret_cast<const Quad<T> *>(own));
     }
   };
   const auto make_inputs = [&](int link) {
@@ -116,7 +118,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     if (activation == Activation::identity && sizeof(T) == sizeof(float)) return;
     float *const to = place_of_inputs(link);
 #pragma unroll
-    for (const Slot &s : own_inputs) {
+    for (const OwnQuad &s : own_inputs) {
       if (s.valid == 0) continue;
       float values[4];
       reinterpret_cast<const Quad<T> *>(to + s.to)->widen_to(values);
@@ -128,7 +130,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     const size_t first = first_channel + plane_at(t, place, link);
     float *const to = place_of_gradients(link);
 #pragma unroll
-    for (const Slot &s : own_gradients) {
+    for (const OwnQuad &s : own_gradients) {
       if (s.valid == 0) continue;
       const size_t from = first + s.channel * static_cast<size_t>(t.channel) + s.from;
       copy_async(reinterpret_cast<Quad<T> *>((made ? zs : to) + s.to), reinterpret_cast<const Quad<T> *>(static_cast<const T *>(p.z) + from));
@@ -140,7 +142,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
     const size_t first = first_channel + plane_at(t, place, link);
     float *const to = place_of_gradients(link);
 #pragma unroll
-    for (const Slot &s : own_gradients) {
+    for (const OwnQuad &s : own_gradients) {
       if (s.valid == 0) continue;
       float values[4];
       reinterpret_cast<const Quad<T> *>((made ? zs : to) + s.to)->widen_to(values);
@@ -224,16 +226,21 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2) weight
   }
 }
 
-/** z = the gradient by z, from that by normalised, scaled values: for a block's channels that are too many for one group. In place. */
+/** z (channels of all volumes, D, H, P) = the gradient by z, from that by normalised, scaled values: for a block's channels that are too many
+ * for one group. In place. */
 template <class T>
-__global__ void through_normalisation_kernel(const __grid_constant__ Tiling t, const Coefficients *coefficients, const T *gradient, T *z) {
-  const size_t channel = static_cast<size_t>(blockIdx.y) * t.channel;
-  for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < t.channel / 4; i += gridDim.x * blockDim.x) {
-    float values[4], slopes[4];
-    load_quad(z + channel + 4 * i).widen_to(values);
-    load_quad(gradient + channel + 4 * i).widen_to(slopes);
-    through_normalisation<T>(coefficients[blockIdx.y], static_cast<int>(t.width) - static_cast<int>(4 * i % t.pitch), slopes, values);
-    store_quad(z + channel + 4 * i, values);
+__global__ void through_normalisation_kernel(const __grid_constant__ Tiling t, uint32_t channels, const Coefficients *coefficients,
+                                             const T *gradient, T *z) {
+  // A grid has 65,535 blocks along y.
+  for (uint32_t c = blockIdx.y; c < channels; c += gridDim.y) {
+    const size_t channel = static_cast<size_t>(c) * t.channel;
+    for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < t.channel / 4; i += gridDim.x * blockDim.x) {
+      float values[4], slopes[4];
+      load_quad(z + channel + 4 * i).widen_to(values);
+      load_quad(gradient + channel + 4 * i).widen_to(slopes);
+      through_normalisation<T>(coefficients[c], static_cast<int>(t.width) - static_cast<int>(4 * i % t.pitch), slopes, values);
+      store_quad(z + channel + 4 * i, values);
+    }
   }
 }
 
@@ -286,15 +293,18 @@ uint32_t products_items(const Device &device, const Convolution &shape) {
 template <class T>
 Status make_gradient(cudaStream_t stream, const Products &p) {
   constexpr uint32_t threads = 256;
-  const dim3 grid(divide_up(p.tiling.channel, 16 * threads), p.tiling.volumes * p.outputs);
-  return launch(stream, grid, dim3(threads), 0, through_normalisation_kernel<T>, p.tiling, p.coefficients,
+  const uint32_t channels = p.tiling.volumes * p.outputs;
+  const dim3 grid(divide_up(p.tiling.channel, 16 * threads), channels < 65535 ? channels : 65535);
+  return launch(stream, grid, dim3(threads), 0, through_normalisation_kernel<T>, p.tiling, channels, p.coefficients,
                 static_cast<const T *>(p.gradient), static_cast<T *>(p.z));
 }
 
 template <class T, class Shape, int CI, int G, Compiled known = Compiled::any>
 Status multiply(cudaStream_t stream, const Products &p, double *partials) {
   const dim3 grid(p.tiling.items(), divide_up(p.inputs, CI) * divide_up(p.outputs, G)), block(threads_of<Shape, CI>);
-  if (grid.y == 1) return launch(stream, grid, block, shared_bytes<Shape>(CI, G, true), weight_gradient_kernel<T, Shape, CI, G, true, known>, p, partials);
+  if (grid.y == 1) {
+    return launch(stream, grid, block, shared_bytes<Shape>(CI, G, true), weight_gradient_kernel<T, Shape, CI, G, true, known>, p, partials);
+  }
   const Status status = make_gradient<T>(stream, p);
   if (status != Status::ok) return status;
   return launch(stream, grid, block, shared_bytes<Shape>(CI, G, false), weight_gradient_kernel<T, Shape, CI, G, false, known>, p, partials);

@@ -56,22 +56,12 @@ N sum_lanes(N value) {
 
 }  // namespace mfl::shim
 
-inline void __syncwarp() {
-  char nothing = 0;
-  mfl::shim::exchange(&nothing, 1);
-}
-
 template <class T>
 T atomicAdd(T *to, T value) {
   static_assert(std::is_integral_v<T>, "sums of floats would depend on the order of threads");
   T before = *to;
   *to += value;
   return before;
-}
-
-template <class T>
-T __ldg(const T *from) {
-  return *from;
 }
 
 inline float __uint_as_float(unsigned bits) {

@@ -54,6 +54,9 @@ inline std::vector<Case> shape_cases(Precision precision) {
       // Nothing but whole tiles: kernels of their own for the default model's channels and activation.
       {{{1, 5, 8, 128}, 5, 5, 1, precision}, Activation::elu},   {{{2, 7, 16, 64}, 5, 5, 2, precision}, Activation::elu},
       {{{1, 3, 128, 64}, 5, 5, 16, precision}, Activation::elu},  {{{1, 5, 32, 128}, 5, 5, 4, precision}, Activation::elu},
+      {{{1, 3, 16, 256}, 1, 5, 1, precision}, Activation::identity},  {{{1, 3, 8, 256}, 5, 5, 1, precision}, Activation::elu},
+      // Neighbours at dilations that only the narrow tiles take.
+      {{{1, 36, 3, 5}, 5, 5, 17, precision}, Activation::elu},   {{{1, 2, 40, 60}, 5, 5, 23, precision}, Activation::elu},
       // Chains longer than what is on its way at a time, in tiles that are cut off.
       {{{1, 9, 9, 136}, 5, 5, 1, precision}, Activation::elu},   {{{2, 12, 19, 136}, 5, 5, 2, precision}, Activation::elu},
       {{{1, 33, 17, 72}, 3, 4, 16, precision}, Activation::elu},  {{{1, 5, 10, 72}, 7, 5, 1, precision}, Activation::elu},

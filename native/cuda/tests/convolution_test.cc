@@ -1,4 +1,5 @@
 #include "cases.h"
+#include "../kernels/march_layout.h"
 
 namespace mfl::cuda::test {
 
@@ -25,7 +26,46 @@ struct Given {
   }
 };
 
+/** Bytes that a march of G outputs a block takes, with what its kernels have of static shared memory. */
+template <int G>
+size_t march_bytes(const Device &device, const Convolution &shape, bool with_outputs) {
+  March m = {};
+  m.tiling = march_tiling(device, shape);
+  m.inputs = shape.inputs;
+  m.outputs = shape.outputs;
+  m.chunk = march_chunk<G>(device, m.tiling, m.inputs, with_outputs);
+  return march_shared_bytes<G>(m, with_outputs) + march_static_bytes;
+}
+
 }  // namespace
+
+TEST("what a march keeps in shared memory fits the devices that there are") {
+  for (size_t kibibytes : {64, 99, 163, 227}) {
+    for (uint32_t channels = 1; channels <= most_channels; channels++) {
+      for (uint32_t dilation : {1u, 4u, 5u, 8u, 9u, 12u, 13u, 16u, 17u, 64u}) {
+        for (uint32_t width : {32u, 64u, 256u}) {
+          for (uint32_t height : {dilation, 8 * dilation}) {
+            const Device device = {80, kibibytes * 1024};
+            const Convolution shape = {{1, 8, height, width}, channels, channels, dilation, Precision::fp32};
+            for (bool with_outputs : {false, true}) {
+              const auto bytes_of = [&] {
+                switch (march_channels(channels)) {
+                  case 1: return march_bytes<1>(device, shape, with_outputs);
+                  case 2: return march_bytes<2>(device, shape, with_outputs);
+                  case 3: return march_bytes<3>(device, shape, with_outputs);
+                  case 4: return march_bytes<4>(device, shape, with_outputs);
+                  default: return march_bytes<5>(device, shape, with_outputs);
+                }
+              };
+              check(bytes_of() <= device.shared_bytes, std::to_string(bytes_of()) + " bytes for " + std::to_string(channels) + " channels, dilation " +
+                                                           std::to_string(dilation) + ", width " + std::to_string(width) + " in " + std::to_string(kibibytes) + " KiB");
+            }
+          }
+        }
+      }
+    }
+  }
+}
 
 TEST("a convolution of the activated input is that of float64 loops, and measures its own output") {
   for_each_case([](const Case &c) {

@@ -17,6 +17,7 @@ std::vector<Case> cases() {
     all.push_back({{{2, 9, 11, 70}, 5, 3, p}, Activation::gelu, 0.3});
     all.push_back({{{1, 1, 1, 1}, 5, 3, p}, Activation::elu, 0});
     all.push_back({{{2, 3, 4, 33}, 5, 2, p}, Activation::relu, 0.1});
+    all.push_back({{{1, 4, 9, 44}, 5, 2, p}, Activation::elu, 0.05});
     all.push_back({{{2, 3, 4, 40}, 5, 4, p}, Activation::elu, 0.1});
     all.push_back({{{1, 3, 5, 37}, 1, 2, p}, Activation::gelu, 0});
     all.push_back({{{2, 3, 5, 9}, 21, 18, p}, Activation::elu, 0.05});
