@@ -286,7 +286,10 @@ int main(int count, char **arguments) {
   if (!only.empty()) {
     cases.erase(std::remove_if(cases.begin(), cases.end(), [&](const Golden &one) { return one.name != only; }), cases.end());
   }
-  if (cases.empty()) {
+  // Golden grids are small: the kernels for whole tiles run on this one.
+  const std::string whole_name = "whole-tiles";
+  const bool whole = only.empty() || only == whole_name;
+  if (cases.empty() && !whole) {
     Line().text("failed", "there is no case " + only).print();
     return 1;
   }
@@ -294,21 +297,16 @@ int main(int count, char **arguments) {
     conforms(device, one);
     conforms_in_bf16(device, one);
   }
+  const auto repeats_in_both = [&](const std::string &name, Problem problem) {
+    repeats(device, name, problem);
+    problem.request.precision = MFL_BF16;
+    repeats(device, name + " in bf16", problem);
+  };
   for (const Golden &one : cases) {
-    if (!one.trains) continue;
-    repeats(device, one.name, one.problem);
-    Problem bf16 = one.problem;
-    bf16.request.precision = MFL_BF16;
-    repeats(device, one.name + " in bf16", bf16);
+    if (one.trains) repeats_in_both(one.name, one.problem);
   }
-  // Golden grids are small; the kernels for whole tiles run on this one.
-  if (only.empty() && edge % 64 == 0) {
-    Problem whole = meshnet(5, 64);
-    repeats(device, "64^3", whole);
-    whole.request.precision = MFL_BF16;
-    repeats(device, "64^3 in bf16", whole);
-  }
-  if (cases.front().name == first) {
+  if (whole) repeats_in_both(whole_name, whole_tiles());
+  if (!cases.empty() && cases.front().name == first) {
     clears(device, cases.front().problem);
     survives(device, cases.front().problem);
   }

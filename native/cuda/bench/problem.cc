@@ -1,5 +1,6 @@
 #include "problem.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "host/request.h"
@@ -30,21 +31,28 @@ mfl_request Problem::as(mfl_mode mode, bool logits) const {
   return other;
 }
 
-Problem meshnet(uint32_t channels, uint32_t edge, uint32_t volumes) {
-  Problem problem;
-  mfl_request &r = problem.request;
+namespace {
+
+mfl_request training(uint32_t channels, const std::vector<uint32_t> &dilations) {
+  mfl_request r{};
   r.mode = MFL_TRAIN;
   r.channels = channels;
   r.classes = 3;
-  r.blocks = 9;
+  r.blocks = static_cast<uint32_t>(dilations.size());
   r.convolution_bias = 1;
-  r.volumes = volumes;
-  r.depth = r.height = r.width = edge;
+  r.volumes = 1;
   r.threads = 1;
   r.kept_low = r.kept_high = UINT32_MAX;
-  const uint32_t dilations[] = {1, 2, 4, 8, 16, 8, 4, 2, 1};
-  for (int block = 0; block < 9; block++) r.dilations[block] = dilations[block];
+  std::copy(dilations.begin(), dilations.end(), r.dilations);
+  return r;
+}
 
+/** Numbers that look like a trained network's. */
+Problem filled(const mfl_request &request) {
+  Problem problem;
+  problem.request = request;
+  const mfl_request &r = problem.request;
+  const uint32_t channels = r.channels;
   Random random(1);
   problem.parameters.resize(mfl::cuda::parameter_count(r));
   for (uint32_t block = 0; block <= r.blocks; block++) {
@@ -61,7 +69,7 @@ Problem meshnet(uint32_t channels, uint32_t edge, uint32_t volumes) {
   for (uint32_t block = 0; block < r.blocks; block++) {
     for (uint32_t c = 0; c < channels; c++) problem.statistics[(2 * block + 1) * channels + c] = 1.0f;
   }
-  problem.dropout.assign(uint64_t{volumes} * r.blocks * channels, 1.0f);
+  problem.dropout.assign(uint64_t{r.volumes} * r.blocks * channels, 1.0f);
   problem.loss = {0.2, 1.0, 0.8, 0.01};
   problem.images.resize(problem.voxels());
   problem.truth.resize(problem.voxels());
@@ -70,6 +78,22 @@ Problem meshnet(uint32_t channels, uint32_t edge, uint32_t volumes) {
     problem.truth[i] = static_cast<uint8_t>((i >> 3) % 3);
   }
   return problem;
+}
+
+}  // namespace
+
+Problem meshnet(uint32_t channels, uint32_t edge) {
+  mfl_request request = training(channels, {1, 2, 4, 8, 16, 8, 4, 2, 1});
+  request.depth = request.height = request.width = edge;
+  return filled(request);
+}
+
+Problem whole_tiles() {
+  mfl_request request = training(5, {1, 2, 1});
+  request.depth = 4;
+  request.height = 16;
+  request.width = 64;
+  return filled(request);
 }
 
 std::vector<mfl_request> checkpointed(const mfl_request &train) { return mfl::cuda::with_fewer_kept(train); }

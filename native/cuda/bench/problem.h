@@ -21,7 +21,10 @@ struct Problem {
 };
 
 /** MeshNet of nine blocks with dilations 1 2 4 8 16 8 4 2 1 and three classes, with numbers that look like a trained one's. */
-Problem meshnet(uint32_t channels, uint32_t edge, uint32_t volumes = 1);
+Problem meshnet(uint32_t channels, uint32_t edge);
+
+/** Three blocks of five channels on a small grid that the default model's kernels cut into nothing but whole tiles. */
+Problem whole_tiles();
 
 /** Every way to train with fewer outputs kept, after the one that keeps all. */
 std::vector<mfl_request> checkpointed(const mfl_request &train);
