@@ -31,8 +31,9 @@ std::string bytes_of(const mfl_request &request) {
 
 /** A run copies its results out in one piece, with the gaps between regions and the regions that its mode does not give: so that nothing
  * reaches the host that was never written. */
-void clear_results(const Plan &plan, char *base, cudaStream_t stream) {
-  check(cudaMemsetAsync(base + plan.results_begin(), 0, plan.results_end() - plan.results_begin(), stream), "clearing the results");
+void clear_results(const Exchange &copies, cudaStream_t stream) {
+  check(cudaMemsetAsync(copies.results, 0, copies.result_bytes, stream), "clearing the results");
+  std::memset(copies.pinned_results, 0, copies.result_bytes);
   // Volumes come on another stream, and the next plan may have them where this one has its results.
   check(cudaStreamSynchronize(stream), "clearing the results");
 }
@@ -78,9 +79,7 @@ void Session::prepare(const mfl_request &request) {
     if (found == runs_.end()) {
       const Plan plan(request, device_);
       grow(plan);
-      clear_results(plan, memory_.get(), stream_.get());
-      const Exchange copies = exchange(plan);
-      std::memset(copies.pinned_results, 0, copies.result_bytes);
+      clear_results(exchange(plan), stream_.get());
       if (runs_.size() >= most_runs) runs_.clear();
       found = runs_.emplace(name, Run{plan, launches_of(plan, memory_.get()), std::nullopt}).first;
     }

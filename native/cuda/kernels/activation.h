@@ -6,15 +6,26 @@
 
 namespace mfl::cuda {
 
-/** e^x within 2 + |x| units of the last place; what is smaller than the smallest normal number is zero. */
+constexpr float log2_of_e = 1.4426950408889634f;
+
+/** 2^x within two units of the last place; what is smaller than the smallest normal number is zero. */
+__device__ __forceinline__ float power_of_2(float x) {
+#ifdef MFL_CUDA_SHIM
+  return std::exp2(x);
+#else
+  // Not exp2f: that takes instructions more to be right about denormal numbers.
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#endif
+}
+
+/** e^x within 2 + |x| units of the last place, small ones as power_of_2. */
 __device__ __forceinline__ float exponential(float x) {
 #ifdef MFL_CUDA_SHIM
   return std::exp(x);
 #else
-  // Not __expf: that takes five instructions more to be right about denormal numbers.
-  float power;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 1.4426950408889634f));
-  return power;
+  return power_of_2(x * log2_of_e);
 #endif
 }
 
@@ -61,28 +72,28 @@ __device__ __forceinline__ Activation activation_of(Activation given) {
   return known == Compiled::identity ? Activation::identity : known == Compiled::elu ? Activation::elu : given;
 }
 
+/** values = factor * of(activation, values). */
+template <int N, class Of>
+__device__ __forceinline__ void apply_to_all(Activation activation, float factor, float (&values)[N], Of of) {
+  if (activation == Activation::elu) {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = factor * of(Activation::elu, values[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) values[i] = factor * of(activation, values[i]);
+  }
+}
+
 /** values = factor * activation(values). */
 template <int N>
 __device__ __forceinline__ void activate_all(Activation activation, float factor, float (&values)[N]) {
-  if (activation == Activation::elu) {
-#pragma unroll
-    for (int i = 0; i < N; i++) values[i] = factor * activate(Activation::elu, values[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < N; i++) values[i] = factor * activate(activation, values[i]);
-  }
+  apply_to_all(activation, factor, values, [](Activation which, float u) { return activate(which, u); });
 }
 
 /** values = factor * the slope of the activation at values. */
 template <int N>
 __device__ __forceinline__ void slopes_at_all(Activation activation, float factor, float (&values)[N]) {
-  if (activation == Activation::elu) {
-#pragma unroll
-    for (int i = 0; i < N; i++) values[i] = factor * slope_at(Activation::elu, values[i]);
-  } else {
-#pragma unroll
-    for (int i = 0; i < N; i++) values[i] = factor * slope_at(activation, values[i]);
-  }
+  apply_to_all(activation, factor, values, [](Activation which, float u) { return slope_at(which, u); });
 }
 
 /** What a channel's z is made into before the next block multiplies it: factor * activation(scale * z + shift). */
@@ -90,10 +101,11 @@ struct alignas(16) Scaling {
   float scale, shift, factor, unused;
 };
 
-/** That of a channel; the image's, which has no coefficients, changes nothing. */
-__device__ __forceinline__ Scaling scaling_of(const Coefficients *k) {
-  if (!k) return {1, 0, 1, 0};
-  return {k->scale, k->shift, k->factor, 0};
+/** That of a channel of all volumes'; the image's, which has no coefficients, changes nothing. */
+__device__ __forceinline__ Scaling scaling_of(const Coefficients *coefficients, uint32_t channel) {
+  if (!coefficients) return {1, 0, 1, 0};
+  const Coefficients &k = coefficients[channel];
+  return {k.scale, k.shift, k.factor, 0};
 }
 
 /** What the next block reads of four z side by side, of which the first `valid` lie in the grid; zero beyond. */

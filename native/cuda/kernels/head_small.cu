@@ -12,7 +12,6 @@ namespace mfl::cuda {
 namespace {
 
 constexpr uint32_t C = 5;
-constexpr float log2_of_e = 1.4426950408889634f;
 constexpr double ln_of_2 = 0.6931471805599453;
 /** Four labels of no voxel. */
 constexpr uint32_t no_labels = 0xffffffffu;
@@ -22,16 +21,6 @@ constexpr uint32_t sharers = 4;
 constexpr uint32_t column_pitch = head_threads + sharers;
 /** Bits of a count of one prediction: a thread has at most 64 voxels. Three of them are a whole number that a float holds. */
 constexpr uint32_t count_bits = 7;
-
-__device__ __forceinline__ float power_of_2(float x) {
-#ifdef MFL_CUDA_SHIM
-  return std::exp2(x);
-#else
-  float power;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-  return power;
-#endif
-}
 
 /** Within one unit of the last place, for x in [1, 3]. */
 __device__ __forceinline__ float reciprocal(float x) {

@@ -18,12 +18,10 @@ constexpr uint32_t lines = 8;
 /** Voxels that a thread copies at a time, 16 bytes. */
 constexpr uint32_t chunk = 8;
 
-/** How a block is cut, and its shared memory; all of it constant, so that loads have their offsets in the instruction. `resident`: blocks
- * that a multiprocessor should hold, which bounds the registers. */
-template <uint32_t columns_, uint32_t padding_, uint32_t outputs_, int resident_>
+/** How a block is cut, and its shared memory; all of it constant, so that loads have their offsets in the instruction. */
+template <uint32_t columns_, uint32_t padding_, uint32_t outputs_>
 struct Block {
   static constexpr uint32_t columns = columns_, padding = padding_, outputs = outputs_;
-  static constexpr int resident = resident_;
   static constexpr uint32_t warps = columns / tile_depth, threads = warps * warp_size;
   static constexpr uint32_t pitch = columns + 2 * padding, input_plane = (lines + 2) * pitch, gradient_plane = lines * columns;
   static_assert(input_plane % 64 == 0 && gradient_plane % 64 == 0, "sixteen halves more make neighbouring channels lie eight banks apart");
@@ -42,10 +40,10 @@ struct Block {
   // What a block may have on every device with tensor cores for bf16.
   static_assert(bytes + sizeof(Place) <= 99 * 1024);
 };
-using Wide = Block<128, 16, 5, 2>;
-using Half = Block<64, 16, tile_columns, 2>;
+using Wide = Block<128, 16, 5>;
+using Half = Block<64, 16, tile_columns>;
 /** For any dilation. */
-using Narrow = Block<32, most_dilation, tile_columns, 2>;
+using Narrow = Block<32, most_dilation, tile_columns>;
 
 /** Channel within its five, and kx, of a row of a tile of inputs: with four channels side by side a warp's lanes have banks of their own.
  * The sixteenth row is nothing's. */
@@ -69,8 +67,8 @@ __device__ __forceinline__ void widen_all(const uint4 &words, float (&to)[8]) {
   const uint32_t each[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
   for (int i = 0; i < 4; i++) {
-    to[2 * i] = __uint_as_float(each[i] << 16);
-    to[2 * i + 1] = __uint_as_float(each[i] & 0xffff0000u);
+    to[2 * i] = lower_of(each[i]);
+    to[2 * i + 1] = upper_of(each[i]);
   }
 }
 
@@ -90,7 +88,7 @@ class Shared {
 #ifdef MFL_CUDA_SHIM
   __device__ __forceinline__ char *at(uint32_t bytes) const { return shared_memory() + bytes; }
 #else
-  __device__ __forceinline__ Shared() : start(keep(static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory())))) {}
+  __device__ __forceinline__ Shared() : start(keep(shared_address(shared_memory()))) {}
   __device__ __forceinline__ char *at(uint32_t bytes) const { return static_cast<char *>(__cvta_shared_to_generic(start + bytes)); }
 
  private:
@@ -181,8 +179,7 @@ struct Walk {
   __device__ __forceinline__ void prepare(const Place &place, bool some) {
     const Tiling &t = p.tiling;
     if (threadIdx.x < inputs) {
-      const Coefficients *const of_inputs = p.from.coefficients;
-      scalings()[threadIdx.x] = scaling_of(of_inputs ? of_inputs + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
+      scalings()[threadIdx.x] = scaling_of(p.from.coefficients, place.volume * p.inputs + first_input + threadIdx.x);
     }
     if (made && threadIdx.x < outputs) coefficients()[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
     if (!some) return;
@@ -359,7 +356,7 @@ struct Walk {
 
 /** partials (items, Co, Ci, 27). Overwrites, z as well when made. */
 template <class B, bool made, bool even>
-__global__ void __launch_bounds__(B::threads, B::resident)
+__global__ void __launch_bounds__(B::threads, 2)
     weight_gradient_tiles_kernel(const __grid_constant__ Products p, double *partials) {
   const Place &place = shared_place(p.tiling);
   const uint32_t groups = tile_chunks(p.inputs);
