@@ -101,11 +101,10 @@ struct alignas(16) Scaling {
   float scale, shift, factor, unused;
 };
 
-/** That of a channel of all volumes'; the image's, which has no coefficients, changes nothing. */
-__device__ __forceinline__ Scaling scaling_of(const Coefficients *coefficients, uint32_t channel) {
-  if (!coefficients) return {1, 0, 1, 0};
-  const Coefficients &k = coefficients[channel];
-  return {k.scale, k.shift, k.factor, 0};
+/** That of a channel; the image's, which has no coefficients, changes nothing. */
+__device__ __forceinline__ Scaling scaling_of(const Coefficients *k) {
+  if (!k) return {1, 0, 1, 0};
+  return {k->scale, k->shift, k->factor, 0};
 }
 
 /** What the next block reads of four z side by side, of which the first `valid` lie in the grid; zero beyond. */

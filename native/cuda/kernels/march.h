@@ -71,7 +71,7 @@ struct Marcher {
   __device__ __forceinline__ void begin() {
     Scaling *const scale = const_cast<Scaling *>(scalings);
     for (uint32_t i = threadIdx.x; i < m.inputs; i += blockDim.x) {
-      scale[i] = scaling_of(m.from.coefficients, place.volume * m.inputs + i);
+      scale[i] = scaling_of(m.from.coefficients ? m.from.coefficients + place.volume * m.inputs + i : nullptr);
     }
     Fetch *const table = const_cast<Fetch *>(fetches);
     for (uint32_t i = threadIdx.x; i < table_quads(); i += blockDim.x) {

@@ -128,7 +128,7 @@ struct TileMarcher {
   template <bool mirrored>
   __device__ __forceinline__ void begin() {
     for (uint32_t i = threadIdx.x; i < m.inputs; i += blockDim.x) {
-      const_cast<Scaling *>(scalings)[i] = scaling_of(m.from.coefficients, place.volume * m.inputs + i);
+      const_cast<Scaling *>(scalings)[i] = scaling_of(m.from.coefficients ? m.from.coefficients + place.volume * m.inputs + i : nullptr);
     }
     for (uint32_t i = threadIdx.x; i < 2 * 3 * tile_plane / 4; i += blockDim.x) reinterpret_cast<uint4 *>(planes)[i] = {0, 0, 0, 0};
     for (uint32_t i = threadIdx.x; i < 9 * warp_size * 2 * chunks; i += blockDim.x) {

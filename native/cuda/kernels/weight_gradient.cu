@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(threads_of<Shape, CI>, CI == 5 ? 1 : 2)
   float *const gradients = planes + 2 * CI * input_plane;
   float *const zs = gradients + gradient_planes * G * plane;
 
-  if (me < inputs) scalings[me] = scaling_of(p.from.coefficients, place.volume * p.inputs + first_input + me);
+  if (me < inputs) scalings[me] = scaling_of(p.from.coefficients ? p.from.coefficients + place.volume * p.inputs + first_input + me : nullptr);
   if (made && me < outputs) backwards[me] = p.coefficients[place.volume * p.outputs + first_output + me];
   for (int i = me; i < static_cast<int>(shared_bytes<Shape>(CI, G, false) / 16); i += step) reinterpret_cast<float4 *>(planes)[i] = {0, 0, 0, 0};
   __syncthreads();

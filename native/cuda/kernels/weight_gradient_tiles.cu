@@ -179,7 +179,8 @@ struct Walk {
   __device__ __forceinline__ void prepare(const Place &place, bool some) {
     const Tiling &t = p.tiling;
     if (threadIdx.x < inputs) {
-      scalings()[threadIdx.x] = scaling_of(p.from.coefficients, place.volume * p.inputs + first_input + threadIdx.x);
+      const Coefficients *const of_inputs = p.from.coefficients;
+      scalings()[threadIdx.x] = scaling_of(of_inputs ? of_inputs + (place.volume * p.inputs + first_input + threadIdx.x) : nullptr);
     }
     if (made && threadIdx.x < outputs) coefficients()[threadIdx.x] = p.coefficients[place.volume * p.outputs + first_output + threadIdx.x];
     if (!some) return;
