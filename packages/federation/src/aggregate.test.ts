@@ -30,6 +30,17 @@ test('100 orders of arrival give the same bits', () => {
   expect([...seen]).toEqual([expected])
 })
 
+test.each([1, 2, 3, 4, 5, 7, 8, 9])('the sums of %i sites are those of adding one site after the other', (count) => {
+  const sites = Array.from({ length: count }, (_, i) => contribution(`site-${i}`, 3 * i + 1))
+  const total = sites.reduce((sum, { samples }) => sum + samples, 0)
+  const expected = sites[0]!.model.parameters.map((_, at) => {
+    let sum = 0
+    for (const { samples, model } of sites) sum += samples * model.parameters[at]!
+    return sum / total
+  })
+  expect(aggregate(LAYOUT, sites, 'pooled').parameters).toEqual(expected)
+})
+
 test('a site with three times the volumes has three times the weight', () => {
   const [a, b] = [contribution('a', 1), contribution('b', 3)]
   const { parameters } = aggregate(LAYOUT, [a, b], 'pooled')

@@ -38,7 +38,9 @@ export function weightedMean<T extends { samples: number }>(
   const total = contributions.reduce((sum, { samples }) => sum + samples, 0)
   if (!(total > 0)) throw new RangeError('a round without training volumes')
   const sums = new Float64Array(pick(contributions[0]!).length)
-  for (const contribution of contributions) addWeighted(sums, pick(contribution), contribution.samples)
+  const four = contributions.length - (contributions.length % 4)
+  for (let i = 0; i < four; i += 4) addFour(sums, contributions.slice(i, i + 4), pick)
+  for (const contribution of contributions.slice(four)) addWeighted(sums, pick(contribution), contribution.samples)
   for (let i = 0; i < sums.length; i++) sums[i]! /= total
   return sums
 }
@@ -46,6 +48,17 @@ export function weightedMean<T extends { samples: number }>(
 /** A function of its own: the compiler then knows what the arrays are, and makes no object of a number. */
 function addWeighted(sums: Float64Array, values: Float32Array, weight: number): void {
   for (let i = 0; i < sums.length; i++) sums[i]! += weight * values[i]!
+}
+
+/** The same of four, one after the other: with thousands, reading and writing the sums takes longer than adding to them. */
+function addFour<T extends { samples: number }>(
+  sums: Float64Array,
+  contributions: readonly T[],
+  pick: (contribution: T) => Float32Array,
+): void {
+  const [a, b, c, d] = contributions.map(pick) as [Float32Array, Float32Array, Float32Array, Float32Array]
+  const [wa, wb, wc, wd] = contributions.map(({ samples }) => samples) as [number, number, number, number]
+  for (let i = 0; i < sums.length; i++) sums[i] = sums[i]! + wa * a[i]! + wb * b[i]! + wc * c[i]! + wd * d[i]!
 }
 
 /**
