@@ -141,7 +141,7 @@ export async function measureManySites(sites: number): Promise<FederationFigure>
   const tell: FederationOptions['tell'] = ['round-started', 'update-applied']
   // Signs of life as seldom as thousands of sites in two processes need them: libzmq's and ours, and resends.
   const timing = {
-    ...{ heartbeatMs: 30_000, pingMs: 60_000, suspectMs: 300_000, leaseMs: 600_000 },
+    ...{ heartbeatMs: 80_000, pingMs: 60_000, suspectMs: 300_000, leaseMs: 600_000 },
     ...{ resendMs: 60_000, probeMs: 30_000 },
   }
   const options: FederationOptions = { sites, rounds, tell, timing, sitesPerProcess: Math.ceil(sites / 2) }

@@ -36,8 +36,11 @@ import { DEFAULT_TIMING, type Internals, UNHURRIED } from './timing.js'
 /** What unfinished messages may take: a real site's is the larger of a megabyte and four models. */
 const FLOOD_BYTES = 2 ** 29
 const FLOOD_BYTES_A_SITE = 2 ** 20
-/** libzmq looks through the timers of all connections when one of them answers its heartbeat: no more than 200 a second. */
-const HEARTBEAT_MS_A_SITE = 5
+/**
+ * libzmq looks through the timers of all connections when one of them answers its heartbeat: 1,000 are asked every 5 s, and so many
+ * more so much more seldom that the looking takes no more. (A site's own heartbeats keep its connection alive meanwhile.)
+ */
+const HEARTBEAT_MS_A_PAIR_OF_SITES = 5e-3
 const INVITE_TTL_SECONDS = 7 * 24 * 3600
 
 export interface CoordinatorOptions {
@@ -126,7 +129,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         study,
         admissions.sites.map(({ description }) => description),
       )
-    const heartbeatMs = Math.max(DEFAULT_TIMING.heartbeatMs, options.sites * HEARTBEAT_MS_A_SITE)
+    const heartbeatMs = Math.max(DEFAULT_TIMING.heartbeatMs, options.sites ** 2 * HEARTBEAT_MS_A_PAIR_OF_SITES)
     const timing = {
       ...{ ...DEFAULT_TIMING, heartbeatMs },
       ...(options.sitesTakeTurns ? UNHURRIED : {}),
