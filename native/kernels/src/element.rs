@@ -37,6 +37,15 @@ pub trait Element: Copy {
         Self::store(value, to);
     }
 
+    /// `put` of two registers' worth, one after the other.
+    /// # Safety
+    /// As `put`, for both.
+    #[inline(always)]
+    unsafe fn put_two<L: Lanes>(one: L, next: L, to: *mut Self, streamed: bool) {
+        Self::put(one, to, streamed);
+        Self::put(next, to.add(L::N), streamed);
+    }
+
     /// The activation of a value and its slope, as exactly as tensors show.
     #[inline(always)]
     fn activated<L: Lanes, A: Activation>(u: L) -> (L, L) {
@@ -45,14 +54,6 @@ pub trait Element: Copy {
         } else {
             A::value_and_slope(u)
         }
-    }
-
-    /// A value as it is after `store` and `load`.
-    /// # Safety
-    /// This machine has the lanes' features.
-    #[inline(always)]
-    unsafe fn rounded<L: Lanes>(value: L) -> L {
-        value
     }
 }
 
@@ -133,7 +134,7 @@ impl<M: Multiplier> Element for Bf16<M> {
         }
     }
     #[inline(always)]
-    unsafe fn rounded<L: Lanes>(value: L) -> L {
-        value.rounded_bf16()
+    unsafe fn put_two<L: Lanes>(one: L, next: L, to: *mut Self, streamed: bool) {
+        one.put_two_bf16(next, to.cast(), streamed);
     }
 }

@@ -55,13 +55,13 @@ pub trait Lanes: Copy {
             *to.add(i) = *low.add(i) & 0xffff | *high.add(i) & 0xffff_0000;
         }
     }
-    /// to[stride * i + r] = row r's i-th word, of four rows of sixteen.
+    /// to[stride * i + r] = row r's i-th word, of sixteen rows of sixteen.
     /// # Safety
     /// The memory is that large; as `enter`.
     #[inline(always)]
-    unsafe fn columns_of_four(rows: [*const u32; 4], to: *mut u32, stride: usize) {
+    unsafe fn transpose(rows: [*const u32; 16], to: *mut u32, stride: usize) {
         for i in 0..16 {
-            for r in 0..4 {
+            for r in 0..16 {
                 *to.add(stride * i + r) = *rows[r].add(i);
             }
         }
@@ -125,14 +125,18 @@ pub trait Lanes: Copy {
     unsafe fn stream_bf16(self, to: *mut u16) {
         self.store_bf16(to);
     }
-    /// A value as it is after `store_bf16` and `load_bf16`.
+    /// `store_bf16`, or `stream_bf16` if `streamed`, of self and then `next`.
     /// # Safety
-    /// As `enter`.
+    /// As `stream_bf16`, for both.
     #[inline(always)]
-    unsafe fn rounded_bf16(self) -> Self {
-        let mut halves = [0u16; MOST_LANES];
-        self.store_bf16(halves.as_mut_ptr());
-        Self::load_bf16(halves.as_ptr())
+    unsafe fn put_two_bf16(self, next: Self, to: *mut u16, streamed: bool) {
+        if streamed {
+            self.stream_bf16(to);
+            next.stream_bf16(to.add(Self::N));
+        } else {
+            self.store_bf16(to);
+            next.store_bf16(to.add(Self::N));
+        }
     }
 
     fn add(self, other: Self) -> Self;

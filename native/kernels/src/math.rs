@@ -18,10 +18,10 @@ pub fn exp<L: Lanes>(x: L) -> L {
     p.fma(f, L::splat(1.0)).times_power(n)
 }
 
-/// e^x within 4e-6 of it, 1 at 0 and without a step anywhere: where the result is rounded to bf16.
+/// 2^x within 4e-6 of it, 1 at 0 and without a step anywhere: where the result is rounded to bf16.
 #[inline(always)]
-pub fn exp_coarse<L: Lanes>(x: L) -> L {
-    let (f, n) = x.mul(L::splat(core::f32::consts::LOG2_E)).fraction_and_power();
+pub fn exp2_coarse<L: Lanes>(x: L) -> L {
+    let (f, n) = x.fraction_and_power();
     // 2^f for f in [0, 1] with the least relative error, exact at both ends.
     let p = L::splat(1.355_574e-2);
     let p = p.fma(f, L::splat(5.203_238e-2));
@@ -83,6 +83,15 @@ pub trait Activation: Copy {
     fn coarse<L: Lanes>(u: L) -> (L, L) {
         Self::value_and_slope(u)
     }
+    /// What `coarse_value` needs of a channel.
+    fn terms(scale: f32, shift: f32, factor: f32) -> [f32; 4] {
+        [scale, shift, factor, 0.0]
+    }
+    /// factor * value(scale * z + shift), as `coarse`.
+    #[inline(always)]
+    fn coarse_value<L: Lanes>(z: L, [scale, shift, factor, _]: [L; 4]) -> L {
+        Self::coarse(z.fma(scale, shift)).0.mul(factor)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -105,9 +114,21 @@ impl Activation for Elu {
     }
     #[inline(always)]
     fn coarse<L: Lanes>(u: L) -> (L, L) {
-        let zero = L::splat(0.0);
-        let slope = exp_coarse(u.min(zero));
-        (u.max(zero).add(slope.sub(L::splat(1.0))), slope)
+        // Where u is positive, whatever its exponential is.
+        let (positive, one) = (u.greater(L::splat(0.0)), L::splat(1.0));
+        let slope = exp2_coarse(u.mul(L::splat(core::f32::consts::LOG2_E)));
+        (positive.select(u, slope.sub(one)), positive.select(one, slope))
+    }
+    /// For powers of two instead of e.
+    fn terms(scale: f32, shift: f32, factor: f32) -> [f32; 4] {
+        let (log, ln) = (core::f32::consts::LOG2_E, core::f32::consts::LN_2);
+        [scale * log, shift * log, factor, factor * ln]
+    }
+    #[inline(always)]
+    fn coarse_value<L: Lanes>(z: L, [scale, shift, factor, positive]: [L; 4]) -> L {
+        let t = z.fma(scale, shift);
+        let negative = exp2_coarse(t).fma(factor, L::splat(0.0).sub(factor));
+        t.greater(L::splat(0.0)).select(t.mul(positive), negative)
     }
 }
 
@@ -161,11 +182,12 @@ mod tests {
         for i in -8600..=0 {
             let x = i as f32 / 100.0;
             let expected = f64::from(x).exp();
-            assert!((scalar(exp_coarse, x) / expected - 1.0).abs() < if x > -85.0 { 1e-5 } else { 1e-4 }, "exp_coarse({x})");
+            let coarse = scalar(|x| exp2_coarse(x.mul(Portable::splat(core::f32::consts::LOG2_E))), x);
+            assert!((coarse / expected - 1.0).abs() < if x > -85.0 { 1e-5 } else { 1e-4 }, "2^(log2 e * {x})");
         }
         for x in [0.0f32, -1e-3, -1e-2] {
             let expected = f64::from(x).exp_m1();
-            assert!((scalar(exp_coarse, x) - 1.0 - expected).abs() <= 1e-3 * expected.abs() + 1e-7, "exp_coarse({x}) - 1");
+            assert!((scalar(|x| Elu::coarse(x).0, x) - expected).abs() <= 1e-3 * expected.abs() + 1e-7, "elu({x})");
         }
         for i in 1..20000 {
             let x = 1.0 + i as f32 / 150.0;

@@ -159,7 +159,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         request.normalization == INSTANCE_NORM || (request.normalization == BATCH_NORM && request.mode == TRAIN)
     }
 
-    /// `keep`; sums (2, C) += the sums of the row (C, pitch) as the tensor holds it, and of its squares.
+    /// `keep`; sums (2, C) += the sums of the row (C, pitch) before it is rounded, and of its squares.
     unsafe fn keep_measured(&self, floats: *const f32, row: *mut E, sums: &mut [f64]) {
         let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
         for c in 0..channels {
@@ -169,7 +169,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
     }
 
-    /// Stores a channel of a row in a tensor; the sums of it as the tensor holds it, and of its squares.
+    /// Stores a channel of a row in a tensor; the sums of it before it is rounded, and of its squares.
     #[inline(never)]
     pub(crate) unsafe fn keep_channel(&self, floats: *const f32, to: *mut E) -> (f64, f64) {
         let (pitch, streamed) = (self.plan.pitch, self.plan.streams());
@@ -177,12 +177,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             #[inline(always)]
             move || {
                 let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
-                for x in (0..pitch).step_by(L::N) {
-                    let value = L::load(floats.add(x));
-                    E::put(value, to.add(x), streamed);
-                    let value = E::rounded(value);
-                    sum = sum.add(value);
-                    squares = value.fma(value, squares);
+                for x in (0..pitch).step_by(2 * L::N) {
+                    let (one, next) = (L::load(floats.add(x)), L::load(floats.add(x + L::N)));
+                    E::put_two(one, next, to.add(x), streamed);
+                    sum = sum.add(one).add(next);
+                    squares = next.fma(next, one.fma(one, squares));
                 }
                 (f64::from(sum.sum()), f64::from(squares.sum()))
             },
@@ -222,7 +221,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     }
                     let value = if x + L::N > width { first_lanes(results[t], width as f32 - x as f32) } else { results[t] };
                     E::put(value, rows[t].add(c * pitch + x), streamed);
-                    let value = E::rounded(value);
                     sum = sum.add(value);
                     squares = value.fma(value, squares);
                 }

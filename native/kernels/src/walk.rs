@@ -71,8 +71,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             #[inline(always)]
             || {
                 let streamed = self.plan.streams();
-                for x in (0..self.plan.channels() * self.plan.pitch).step_by(L::N) {
-                    E::put(L::load(floats.add(x)), row.add(x), streamed);
+                for x in (0..self.plan.channels() * self.plan.pitch).step_by(2 * L::N) {
+                    E::put_two(L::load(floats.add(x)), L::load(floats.add(x + L::N)), row.add(x), streamed);
                 }
             },
         )

@@ -60,6 +60,25 @@ unsafe fn through_bf16<L: Lanes>() -> [u32; 16] {
     to.map(f32::to_bits)
 }
 
+/// The values and then the values backwards, stored two registers at a time.
+unsafe fn in_twos<L: Lanes>(streamed: bool) -> Vec<u16> {
+    #[repr(align(64))]
+    struct Row([u16; 32]);
+    let from: [f32; 32] = std::array::from_fn(|i| f32::from_bits(BITS[if i < 16 { i } else { 31 - i }]));
+    let mut to = Row([0; 32]);
+    L::enter(
+        #[inline(always)]
+        || {
+            for at in (0..32).step_by(2 * L::N) {
+                let (one, next) = (L::load(from.as_ptr().add(at)), L::load(from.as_ptr().add(at + L::N)));
+                one.put_two_bf16(next, to.0.as_mut_ptr().add(at), streamed);
+            }
+        },
+    );
+    L::end_streams();
+    to.0.to_vec()
+}
+
 /// Dot products of pairs of every two of the values, as bits.
 unsafe fn dots<L: Lanes>() -> Vec<u32> {
     let mut results = Vec::new();
@@ -85,7 +104,7 @@ unsafe fn dots<L: Lanes>() -> Vec<u32> {
     results
 }
 
-/// Words that were slid, blended and made columns.
+/// Words that were slid, blended and transposed.
 unsafe fn words<L: Lanes>() -> Vec<u32> {
     let (row, other): ([u32; 16], [u32; 16]) = (BITS, std::array::from_fn(|i| 0x9e37_79b9_u32.wrapping_mul(i as u32 + 1)));
     let mut results = Vec::new();
@@ -102,8 +121,9 @@ unsafe fn words<L: Lanes>() -> Vec<u32> {
             let mut to = [7; 16];
             L::blend_halves(row.as_ptr(), other.as_ptr(), to.as_mut_ptr());
             results.extend(to);
-            let mut to = [7; 16 * 5];
-            L::columns_of_four([row.as_ptr(), other.as_ptr(), other.as_ptr(), row.as_ptr()], to.as_mut_ptr(), 5);
+            let rows: [[u32; 16]; 16] = core::array::from_fn(|r| core::array::from_fn(|i| (100 * r + i) as u32));
+            let mut to = [7; 16 * 17];
+            L::transpose(rows.each_ref().map(|row| row.as_ptr()), to.as_mut_ptr(), 17);
             results.extend(to);
         },
     );
@@ -143,6 +163,9 @@ unsafe fn agrees<L: Lanes>(name: &str) {
     );
     assert_eq!(table::<L>(|a, b| a.equal(b).select(a, b)), table::<Portable>(|a, b| a.equal(b).select(a, b)), "{name} equal");
     assert_eq!(through_bf16::<L>(), BITS.map(|bits| u32::from(narrow(f32::from_bits(bits))) << 16), "{name} bf16");
+    let narrowed = BITS.map(|bits| narrow(f32::from_bits(bits)));
+    let expected: Vec<u16> = narrowed.iter().chain(narrowed.iter().rev()).copied().collect();
+    assert_eq!((in_twos::<L>(false), in_twos::<L>(true)), (expected.clone(), expected), "{name} bf16 in twos");
     assert_eq!(dots::<L>(), dots::<Portable>(), "{name} dot and pair");
     assert_eq!(words::<L>(), words::<Portable>(), "{name} words");
     assert_eq!(powers::<L>(), (-500..500).map(|i| i as f32 / 16.0).collect::<Vec<_>>(), "{name} fraction and power");

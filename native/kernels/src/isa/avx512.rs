@@ -1,6 +1,7 @@
 //! Sixteen floats in a register of AVX-512.
 
 use crate::lanes::Lanes;
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 /// `BF16`: of a CPU that multiplies bf16 too (AVX512_BF16).
@@ -9,7 +10,7 @@ pub struct Registers<const BF16: bool>(__m512);
 pub type Avx512 = Registers<false>;
 pub type Avx512Bf16 = Registers<true>;
 
-/// Interleaves the lower and the upper half of a register of words' halves.
+/// Orders of the halves of a register's words: the lower and the upper half interleaved, and each of the first sixteen twice.
 static INTERLEAVE: [u16; 32] = {
     let mut order = [0; 32];
     let mut i = 0;
@@ -19,6 +20,32 @@ static INTERLEAVE: [u16; 32] = {
     }
     order
 };
+static TWICE: [u16; 32] = {
+    let mut order = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        order[i] = (i / 2) as u16;
+        i += 1;
+    }
+    order
+};
+
+/// Words whose upper halves are the first sixteen halves, the lower ones zero. One instruction, and not of the port that Intel's
+/// multiply-adds need most, where the intrinsic becomes two.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512f")]
+unsafe fn upper_halves(halves: __m512i) -> __m512i {
+    let upper;
+    asm!(
+        "vpermw {upper}{{{odd}}}{{z}}, {twice}, {halves}",
+        upper = lateout(zmm_reg) upper,
+        odd = in(kreg) 0xaaaa_aaaa_u32,
+        twice = in(zmm_reg) _mm512_loadu_si512(TWICE.as_ptr().cast()),
+        halves = in(zmm_reg) halves,
+        options(pure, nomem, nostack, preserves_flags)
+    );
+    upper
+}
 
 /// A mask as a register: all bits of a lane, or none.
 #[inline(always)]
@@ -89,7 +116,12 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     }
     #[inline(always)]
     unsafe fn load_bf16(from: *const u16) -> Self {
-        Self::widen(_mm256_loadu_si256(from.cast()))
+        let halves = _mm256_loadu_si256(from.cast());
+        if BF16 {
+            let upper = upper_halves(_mm512_castsi256_si512(halves));
+            return Self(_mm512_castsi512_ps(upper));
+        }
+        Self::widen(halves)
     }
     #[inline(always)]
     unsafe fn pair_bf16(self, upper: Self) -> Self {
@@ -129,8 +161,18 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
         _mm256_stream_si256(to.cast(), self.narrow());
     }
     #[inline(always)]
-    unsafe fn rounded_bf16(self) -> Self {
-        Self::widen(self.narrow())
+    unsafe fn put_two_bf16(self, next: Self, to: *mut u16, streamed: bool) {
+        if !BF16 {
+            let put = |value: Self, to| if streamed { value.stream_bf16(to) } else { value.store_bf16(to) };
+            put(self, to);
+            return put(next, to.add(16));
+        }
+        let halves: __m512i = core::mem::transmute(_mm512_cvtne2ps_pbh(next.0, self.0));
+        if streamed {
+            _mm512_stream_si512(to.cast(), halves);
+        } else {
+            _mm512_storeu_si512(to.cast(), halves);
+        }
     }
     #[inline(always)]
     unsafe fn slide(from: *const u32, to: *mut u32, by: isize, swap: bool) {
@@ -149,24 +191,24 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
         _mm512_storeu_si512(to.cast(), words);
     }
     #[inline(always)]
-    unsafe fn columns_of_four(rows: [*const u32; 4], to: *mut u32, stride: usize) {
-        let (a, b) = (_mm512_loadu_si512(rows[0].cast()), _mm512_loadu_si512(rows[1].cast()));
-        let (c, d) = (_mm512_loadu_si512(rows[2].cast()), _mm512_loadu_si512(rows[3].cast()));
-        let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-        let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-        // Quarter q of vector i is word 4 q + i of every row.
-        let quarters = [
-            _mm512_unpacklo_epi64(ab_low, cd_low),
-            _mm512_unpackhi_epi64(ab_low, cd_low),
-            _mm512_unpacklo_epi64(ab_high, cd_high),
-            _mm512_unpackhi_epi64(ab_high, cd_high),
-        ];
+    unsafe fn transpose(rows: [*const u32; 16], to: *mut u32, stride: usize) {
+        let mut v = rows.map(|row| _mm512_loadu_si512(row.cast()));
+        // Quarters of 4 x 4 words first, then the quarters among each other.
+        for i in (0..16).step_by(4) {
+            let (ab, cd) = (_mm512_unpacklo_epi32(v[i], v[i + 1]), _mm512_unpacklo_epi32(v[i + 2], v[i + 3]));
+            let (ef, gh) = (_mm512_unpackhi_epi32(v[i], v[i + 1]), _mm512_unpackhi_epi32(v[i + 2], v[i + 3]));
+            v[i] = _mm512_unpacklo_epi64(ab, cd);
+            v[i + 1] = _mm512_unpackhi_epi64(ab, cd);
+            v[i + 2] = _mm512_unpacklo_epi64(ef, gh);
+            v[i + 3] = _mm512_unpackhi_epi64(ef, gh);
+        }
         for i in 0..4 {
-            let words = quarters[i];
-            _mm_storeu_si128(to.add(stride * i).cast(), _mm512_extracti32x4_epi32::<0>(words));
-            _mm_storeu_si128(to.add(stride * (4 + i)).cast(), _mm512_extracti32x4_epi32::<1>(words));
-            _mm_storeu_si128(to.add(stride * (8 + i)).cast(), _mm512_extracti32x4_epi32::<2>(words));
-            _mm_storeu_si128(to.add(stride * (12 + i)).cast(), _mm512_extracti32x4_epi32::<3>(words));
+            let (a, b) = (_mm512_shuffle_i32x4::<0x88>(v[i], v[i + 4]), _mm512_shuffle_i32x4::<0xdd>(v[i], v[i + 4]));
+            let (c, d) = (_mm512_shuffle_i32x4::<0x88>(v[i + 8], v[i + 12]), _mm512_shuffle_i32x4::<0xdd>(v[i + 8], v[i + 12]));
+            _mm512_storeu_si512(to.add(stride * i).cast(), _mm512_shuffle_i32x4::<0x88>(a, c));
+            _mm512_storeu_si512(to.add(stride * (i + 4)).cast(), _mm512_shuffle_i32x4::<0x88>(b, d));
+            _mm512_storeu_si512(to.add(stride * (i + 8)).cast(), _mm512_shuffle_i32x4::<0xdd>(a, c));
+            _mm512_storeu_si512(to.add(stride * (i + 12)).cast(), _mm512_shuffle_i32x4::<0xdd>(b, d));
         }
     }
     #[inline(always)]

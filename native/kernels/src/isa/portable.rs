@@ -87,7 +87,7 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn exp2_integer(self) -> Self {
-        self.map(|a| f32::from_bits(((a as i32 + 127) as u32) << 23))
+        self.map(|a| f32::from_bits(((a as i32).wrapping_add(127) as u32) << 23))
     }
     #[inline(always)]
     fn split_exponent(self) -> (Self, Self) {

@@ -46,18 +46,21 @@ pub struct Layout {
     /// sets.
     pub word_pitch: usize,
     pub half_pitch: usize,
+    pub pair_pitch: usize,
     /// Tiles along k of a row, for the gradient by the weights.
     pub steps: usize,
     /// (4 planes, word_rows, word_pitch) words of two channels, as vectors of 16: those of a tensor's row, and `apart` more on
     /// either side.
     pub words: usize,
-    /// (4 planes, lines, channels, half_pitch) words of two vectors, half a row apart, and on either side as in `words`.
+    /// (4 planes, lines, channels, half_pitch) words of two vectors, half a row apart.
     pub halves: usize,
-    /// (lines of a run, steps * 16, ns * 16) words as those of `halves`, one of each channel.
+    /// (others, pair_pitch) words as those of `halves`, of a line, and on either side as in `words`.
+    pub pairs: usize,
+    /// (lines of a block, steps * 16, ns * 16) words: those, one of each channel at each of three places.
     pub woven: usize,
-    /// (3 kx, ms, ns) tiles of floats: sums of products, of one plane.
+    /// (3 kz, ms, ns) tiles of floats: sums of products, of one plane.
     pub sums: usize,
-    /// (3, 3 kx, ms, ns) tiles of doubles: those of all planes.
+    /// (3 kz, ms, ns) tiles of doubles: those of all planes.
     pub totals: usize,
     /// (2, ms * 16, pitch) floats: what two blocks give.
     pub results: usize,
@@ -77,8 +80,9 @@ impl Layout {
         };
         let (convolves, multiplies) = (direction == Direction::Forward || block > 0, direction == Direction::Backward);
         let apart = dilation.min(plan.width());
-        let pitch_of = |vectors: usize| ((vectors + 2 * apart) | 1) * EDGE;
-        let (word_pitch, half_pitch) = (pitch_of(pitch / EDGE), pitch_of(pitch / DEEP));
+        let pitch_of = |vectors: usize| (vectors | 1) * EDGE;
+        let (word_pitch, half_pitch) = (pitch_of(pitch / EDGE + 2 * apart), pitch_of(pitch / DEEP));
+        let pair_pitch = pitch_of(pitch / DEEP + 2 * apart);
         let shape = Block::new(channels, outputs);
         let steps = pitch / DEEP;
         let mut layout = Self {
@@ -92,9 +96,11 @@ impl Layout {
             apart,
             word_pitch,
             half_pitch,
+            pair_pitch,
             steps,
             words: 0,
             halves: 0,
+            pairs: 0,
             woven: 0,
             sums: 0,
             totals: 0,
@@ -105,7 +111,7 @@ impl Layout {
         let word_line = if convolves { 4 * slots(channels) * word_pitch } else { 0 };
         let half_line = if multiplies { 4 * channels * half_pitch } else { 0 };
         let woven_line = if multiplies { 4 * steps * EDGE * layout.across() } else { 0 };
-        let bytes_a_line = PLANES * (word_line + half_line) + woven_line;
+        let bytes_a_line = PLANES * (word_line + half_line);
         let lines_of_class = plan.height().div_ceil(dilation);
         layout.runs.most = (RUN_BYTES / bytes_a_line).clamp(LEAST_LINES, MOST_LINES).min(lines_of_class);
         // A run ends with a whole block, whether its lines are there or not.
@@ -120,12 +126,13 @@ impl Layout {
         let words = take(if convolves { 4 * PLANES * layout.word_rows() * word_pitch } else { 0 });
         // The last tile of A reads up to 16 rows beyond the ring.
         let halves = take((PLANES * layout.lines * half_line) + if multiplies { 4 * EDGE * half_pitch } else { 0 });
-        let woven = take(layout.lines * woven_line);
+        let pairs = take(if multiplies { 4 * others * pair_pitch } else { 0 });
+        let woven = take(layout.runs.block * woven_line);
         let sums = take(4 * TILE * sum_tiles);
-        let totals = take(3 * 8 * TILE * sum_tiles);
+        let totals = take(8 * TILE * sum_tiles);
         let results = take(if convolves { 2 * 4 * shape.ms * EDGE * pitch } else { 0 });
         let row = take(4 * pitch);
-        Self { words, halves, woven, sums, totals, results, row, size, ..layout }
+        Self { words, halves, pairs, woven, sums, totals, results, row, size, ..layout }
     }
 
     /// The largest of a plan's.
@@ -139,7 +146,7 @@ impl Layout {
         self.lines * slots(self.channels) + self.block.spare_rows()
     }
 
-    /// Words before vector 0 of a row of the ring.
+    /// Words before vector 0 of a row of `words` and of `pairs`.
     pub fn padding(&self) -> usize {
         self.apart * EDGE
     }
@@ -149,7 +156,7 @@ impl Layout {
         (3 * self.channels).div_ceil(EDGE)
     }
 
-    /// Words of a row of B of the gradient by the weights: the other channels of three planes, in whole tiles.
+    /// Words of a row of B of the gradient by the weights: the other channels at three places, in whole tiles.
     pub fn across(&self) -> usize {
         (3 * self.others).next_multiple_of(EDGE)
     }

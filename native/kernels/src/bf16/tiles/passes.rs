@@ -181,12 +181,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let woven = Woven::new(self.tile_memory(), &layout);
             let mut tiles = E::Tiles::begin();
             let accumulate = |tiles: &mut E::Tiles, done: Convolved| {
-                // The planes around the one before are complete.
-                if let Some(before) = done.link.checked_sub(1) {
-                    woven.accumulate(tiles, &ring, before, done.first..done.end);
-                    if done.end == lines {
-                        woven.conclude(before, item.first..item.end);
-                    }
+                woven.accumulate(tiles, &ring, (done.link, item.links), done.first..done.end);
+                if done.end == lines {
+                    woven.conclude();
                 }
             };
             if block == 0 {
@@ -196,7 +193,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     let each = 2 * channels + woven.steps();
                     let (line, step) = (step / each, step % each);
                     if step >= 2 * channels {
-                        return woven.put::<L>(done.link, done.first + line, step - 2 * channels, values);
+                        return woven.put::<L>(line, step - 2 * channels, values);
                     }
                     let (c, at) = (step / 2, step / 2 * pitch + step % 2 * (pitch / 2));
                     let (z, y) = (piece.z(done.link), piece.y(done.first + line));
@@ -229,11 +226,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     let source = Gradient::<E, false>::new(self, item, block);
                     self.convolve_item(&mut tiles, &piece, &layout, &ring, weights, steps, &source, &mut finish, accumulate);
                 }
-            }
-            // Two more meet the item's last plane: it, and the one behind.
-            for link in item.end - 1..(item.end + 1).min(item.links) {
-                woven.accumulate(&mut tiles, &ring, link, 0..lines);
-                woven.conclude(link, item.first..item.end);
             }
             tiles.end();
             woven.unweave(products);
@@ -275,9 +267,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     self.gradient_row(0, item.volume, piece.z(link), piece.y(line), c, to);
                     plan.clear_beyond(to);
                 }
-                (0..woven.steps()).for_each(|step| woven.put::<L>(link, line, step, values));
+                (0..woven.steps()).for_each(|step| woven.put::<L>(0, step, values));
+                after(tiles, Convolved { link, first: line, end: line + 1 });
             }
-            after(tiles, Convolved { link, first: 0, end: piece.lines() });
         }
     }
 

@@ -57,7 +57,7 @@ impl<'a> TileRing<'a> {
         let row = self.words(link, line).sub(padding);
         slice::from_raw_parts_mut(row, words * word_pitch).fill(0);
         if self.layout.multiplies {
-            slice::from_raw_parts_mut(self.halves(link, line).sub(padding), halves * half_pitch).fill(0);
+            slice::from_raw_parts_mut(self.halves(link, line), halves * half_pitch).fill(0);
         }
     }
 
@@ -72,7 +72,7 @@ impl<'a> TileRing<'a> {
     #[inline(always)]
     pub unsafe fn halves(&self, link: usize, line: usize) -> *mut u32 {
         let row = (link % PLANES * self.layout.lines + line) * self.layout.channels;
-        self.halves.add(row * self.layout.half_pitch + self.layout.padding())
+        self.halves.add(row * self.layout.half_pitch)
     }
 
     /// Steps that filling a plane takes.
@@ -164,22 +164,22 @@ impl<'a> TileRing<'a> {
         )
     }
 
-    /// Zeros beyond the width, and the vectors before and after a row (s vectors of sixteen, lane l of vector v being voxel v + s l):
+    /// Zeros beyond the width, and the vectors before and after a row of words (s vectors of sixteen, lane l of vector v being voxel v + s l):
     /// what lies there is what vectors of the row hold in other lanes, and zero beyond the row's ends.
     #[inline(never)]
     unsafe fn extend_slot<L: Lanes>(&self, at: Filling) {
         let (layout, line) = (self.layout, at.line + 1 - self.run.first);
-        let (vectors, half, apart) = (2 * layout.steps, layout.steps, layout.apart);
         if layout.convolves {
             let row = self.words(at.link, line).add(at.slot * layout.word_pitch);
             self.plan.clear_beyond(row.cast());
             L::enter(
                 #[inline(always)]
                 || {
+                    let vectors = 2 * layout.steps;
                     each_beside(
                         vectors,
                         vectors,
-                        apart,
+                        layout.apart,
                         #[inline(always)]
                         |v, turns, from| L::slide(row.add(from * EDGE), row.offset(v * EDGE as isize), turns, false),
                     );
@@ -187,36 +187,12 @@ impl<'a> TileRing<'a> {
             );
         }
         for c in 2 * at.slot..if layout.multiplies { (2 * at.slot + 2).min(layout.channels) } else { 0 } {
-            let row = self.halves(at.link, line).add(c * layout.half_pitch);
+            let halves = self.halves(at.link, line).add(c * layout.half_pitch).cast::<u16>();
+            let half = layout.steps * EDGE;
             // A place of the upper half of a row is an upper half.
             self.plan.places(self.plan.width()..self.plan.pitch, |_, place| {
-                let halves = row.cast::<u16>();
-                let upper = place >= half * EDGE;
-                *halves.add(2 * (place % (half * EDGE)) + usize::from(upper)) = 0;
+                *halves.add(2 * (place % half) + usize::from(place >= half)) = 0;
             });
-            L::enter(
-                #[inline(always)]
-                || {
-                    let (mut low, mut high) = ([0u32; EDGE], [0u32; EDGE]);
-                    each_beside(
-                        half,
-                        vectors,
-                        apart,
-                        #[inline(always)]
-                        |v, turns, from| {
-                            let to = row.offset(v * EDGE as isize);
-                            if from < half {
-                                return L::slide(row.add(from * EDGE), to, turns, false);
-                            }
-                            // What lies half a row further is the first half's, another lane on.
-                            let from = row.add((from - half) * EDGE);
-                            L::slide(from, low.as_mut_ptr(), turns, true);
-                            L::slide(from, high.as_mut_ptr(), turns + 1, true);
-                            L::blend_halves(low.as_ptr(), high.as_ptr(), to);
-                        },
-                    );
-                },
-            );
         }
     }
 }
@@ -224,7 +200,7 @@ impl<'a> TileRing<'a> {
 /// The vectors before and behind a row of `length` that neighbours so many vectors apart lie in: calls `each(v, turns, from)` for vector
 /// v = turns * vectors + from.
 #[inline(always)]
-fn each_beside(length: usize, vectors: usize, apart: usize, mut each: impl FnMut(isize, isize, usize)) {
+pub(super) fn each_beside(length: usize, vectors: usize, apart: usize, mut each: impl FnMut(isize, isize, usize)) {
     let count = length.min(apart);
     for first in [-(apart as isize), (length + apart - count) as isize] {
         let (mut turns, mut from) = (first.div_euclid(vectors as isize), first.rem_euclid(vectors as isize) as usize);

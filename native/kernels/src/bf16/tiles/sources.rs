@@ -1,6 +1,7 @@
 //! The rows that a ring is filled with, a few vectors at a time.
 
 use crate::coefficients::Coefficients;
+use crate::conv::MOST_CHANNELS;
 use crate::element::Element;
 use crate::items::Item;
 use crate::lanes::Lanes;
@@ -84,9 +85,10 @@ impl<E> Planes<E> {
 }
 
 /// The activated output of the block before `block`.
-pub struct Activated<'a, E, A> {
+pub struct Activated<E, A> {
     z: Planes<E>,
-    coefficients: &'a [Coefficients],
+    /// Of each channel.
+    terms: [[f32; 4]; MOST_CHANNELS],
     kind: PhantomData<A>,
 }
 
@@ -95,30 +97,31 @@ pub struct ActivatedRow<L, E, A> {
     from: *const E,
     /// Elements to the row that is read a plane later.
     ahead: usize,
-    scale: L,
-    shift: L,
-    factor: L,
+    terms: [L; 4],
     kind: PhantomData<A>,
 }
 
-impl<'a, E: Element, A: Activation> Activated<'a, E, A> {
+impl<E: Element, A: Activation> Activated<E, A> {
     /// # Safety
     /// As `Program::row`.
-    pub unsafe fn new<L: Lanes>(program: &'a Program<L, E, A>, item: &Item, block: usize) -> Self {
+    pub unsafe fn new<L: Lanes>(program: &Program<L, E, A>, item: &Item, block: usize) -> Self {
         let plan = program.plan;
         let z = Planes::new(program, plan.slot(block - 1), item, plan.dilation(block));
-        let first = program.coefficients_at(block - 1, item.volume, 0);
-        Self { z, coefficients: slice::from_raw_parts(first, plan.channels()), kind: PhantomData }
+        let mut terms = [[0.0; 4]; MOST_CHANNELS];
+        for (c, terms) in terms[..plan.channels()].iter_mut().enumerate() {
+            let &Coefficients { scale, shift, factor, .. } = program.coefficients(block - 1, item.volume, c);
+            *terms = A::terms(scale, shift, factor);
+        }
+        Self { z, terms, kind: PhantomData }
     }
 }
 
-impl<L: Lanes, E: Element, A: Activation> Source<L> for Activated<'_, E, A> {
+impl<L: Lanes, E: Element, A: Activation> Source<L> for Activated<E, A> {
     type Row = ActivatedRow<L, E, A>;
     #[inline(always)]
     unsafe fn row(&self, link: usize, y: usize, c: usize) -> Self::Row {
-        let &Coefficients { scale, shift, factor, .. } = self.coefficients.get_unchecked(c);
-        let [scale, shift, factor] = [L::splat(scale), L::splat(shift), L::splat(factor)];
-        ActivatedRow { from: self.z.row(link, y, c), ahead: self.z.plane, scale, shift, factor, kind: PhantomData }
+        let terms = self.terms.get_unchecked(c).map(L::splat);
+        ActivatedRow { from: self.z.row(link, y, c), ahead: self.z.plane, terms, kind: PhantomData }
     }
 }
 
@@ -126,7 +129,7 @@ impl<L: Lanes, E: Element, A: Activation> Row<L> for ActivatedRow<L, E, A> {
     #[inline(always)]
     unsafe fn at(&self, place: usize) -> L {
         L::prefetch(self.from.wrapping_add(place + self.ahead));
-        E::activated::<L, A>(E::load::<L>(self.from.add(place)).fma(self.scale, self.shift)).0.mul(self.factor)
+        A::coarse_value(E::load::<L>(self.from.add(place)), self.terms)
     }
 }
 

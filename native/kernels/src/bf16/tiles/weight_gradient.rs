@@ -1,10 +1,10 @@
 //! The gradient by a convolution's weights by tiles: a row of A is a channel of the ring, of three neighbouring lines; k runs along x,
-//! two vectors half a row apart; columns of B are the other channels, of three neighbouring planes. Plane p is in
-//! columns p % 3, so that a plane that comes takes the place of the one that has served.
+//! two vectors half a row apart; columns of B are the other channels at three neighbouring places along x. So one B meets three planes.
 
 use super::layout::Layout;
-use super::ring::TileRing;
+use super::ring::{each_beside, TileRing};
 use super::{Tiles, EDGE, TILE};
+use crate::conv::MOST_CHANNELS;
 use crate::lanes::Lanes;
 use core::ops::Range;
 use core::slice;
@@ -12,13 +12,18 @@ use core::slice;
 /// Vectors of a step of `put`, of each half of a row.
 const VECTORS: usize = 2;
 
-/// The other channels' rows, and the sums.
-#[derive(Clone, Copy)]
+/// Columns of B at most: whole tiles.
+const MOST_COLUMNS: usize = 3 * MOST_CHANNELS;
+
+/// The other channels' rows of a block of lines, and the sums.
 pub struct Woven<'a> {
     layout: &'a Layout,
+    pairs: *mut u32,
     words: *mut u32,
     sums: *mut f32,
     totals: *mut f64,
+    /// Where the words of a column of vector 0 lie in the pairs.
+    columns: [usize; MOST_COLUMNS],
 }
 
 impl<'a> Woven<'a> {
@@ -28,8 +33,12 @@ impl<'a> Woven<'a> {
     pub unsafe fn new(memory: *mut u8, layout: &'a Layout) -> Self {
         let at = |offset: usize| memory.add(offset);
         slice::from_raw_parts_mut(at(layout.sums), layout.results - layout.sums).fill(0);
-        let (words, sums, totals) = (at(layout.woven).cast(), at(layout.sums).cast(), at(layout.totals).cast());
-        Self { layout, words, sums, totals }
+        let mut columns = [0; MOST_COLUMNS];
+        for (column, at) in columns[..3 * layout.others].iter_mut().enumerate() {
+            *at = column % layout.others * layout.pair_pitch + column / layout.others * layout.padding();
+        }
+        let (pairs, words) = (at(layout.pairs).cast(), at(layout.woven).cast());
+        Self { layout, pairs, words, sums: at(layout.sums).cast(), totals: at(layout.totals).cast(), columns }
     }
 
     unsafe fn line(&self, line: usize) -> *mut u32 {
@@ -38,63 +47,110 @@ impl<'a> Woven<'a> {
 
     /// Steps that taking in a line takes.
     pub fn steps(&self) -> usize {
-        self.layout.steps.div_ceil(VECTORS)
+        1 + self.layout.steps.div_ceil(VECTORS)
     }
 
-    /// Takes in a line (others, pitch) of plane `link`, zero beyond the width. Line 0 is the run's first.
+    /// Takes in line `line` of a block of lines: (others, pitch), zero beyond the width.
     /// # Safety
-    /// As `new`; `rows` holds that line; `step` is below `steps`.
+    /// As `new`; `rows` holds that line; `step` is below `steps`, and comes in order.
+    pub unsafe fn put<L: Lanes>(&self, line: usize, step: usize, rows: *const f32) {
+        match step.checked_sub(1) {
+            None => self.pair::<L>(rows),
+            Some(step) => self.weave::<L>(line, step * VECTORS..((step + 1) * VECTORS).min(self.layout.steps)),
+        }
+    }
+
+    /// The line's pairs, and the vectors before and after them, as `TileRing` has those of words.
     #[inline(never)]
-    pub unsafe fn put<L: Lanes>(&self, link: usize, line: usize, step: usize, rows: *const f32) {
-        let (across, others, half) = (self.layout.across(), self.layout.others, self.layout.steps * EDGE);
-        let to = self.line(line).add(link % 3 * others);
-        let end = ((step + 1) * VECTORS).min(self.layout.steps);
+    unsafe fn pair<L: Lanes>(&self, rows: *const f32) {
+        let Layout { others, pair_pitch, steps, apart, .. } = *self.layout;
+        let half = steps * EDGE;
         L::enter(
             #[inline(always)]
-            move || {
-                for vector in step * VECTORS..end {
-                    let to = to.add(vector * EDGE * across);
-                    for first in (0..others).step_by(4) {
-                        let mut words = [[0u32; EDGE]; 4];
-                        let count = (others - first).min(4);
-                        for c in 0..count {
-                            let row = rows.add((first + c) * 2 * half + vector * EDGE);
-                            for x in (0..EDGE).step_by(L::N) {
-                                let pairs = L::load(row.add(x)).pair_bf16(L::load(row.add(half + x)));
-                                pairs.store(words[c].as_mut_ptr().add(x).cast());
+            || {
+                for c in 0..others {
+                    let (from, row) = (rows.add(c * 2 * half), self.pairs.add(c * pair_pitch + apart * EDGE));
+                    for x in (0..half).step_by(L::N) {
+                        L::load(from.add(x)).pair_bf16(L::load(from.add(half + x))).store(row.add(x).cast());
+                    }
+                    let (mut low, mut high) = ([0u32; EDGE], [0u32; EDGE]);
+                    each_beside(
+                        steps,
+                        2 * steps,
+                        apart,
+                        #[inline(always)]
+                        |v, turns, from| {
+                            let to = row.offset(v * EDGE as isize);
+                            if from < steps {
+                                return L::slide(row.add(from * EDGE), to, turns, false);
                             }
-                        }
-                        if count == 4 {
-                            let rows = [words[0].as_ptr(), words[1].as_ptr(), words[2].as_ptr(), words[3].as_ptr()];
-                            L::columns_of_four(rows, to.add(first), across);
-                            continue;
-                        }
-                        for c in 0..count {
-                            for i in 0..EDGE {
-                                *to.add(i * across + first + c) = words[c][i];
-                            }
-                        }
+                            // What lies half a row further is the first half's, another lane on.
+                            let from = row.add((from - steps) * EDGE);
+                            L::slide(from, low.as_mut_ptr(), turns, true);
+                            L::slide(from, high.as_mut_ptr(), turns + 1, true);
+                            L::blend_halves(low.as_ptr(), high.as_ptr(), to);
+                        },
+                    );
+                }
+            },
+        )
+    }
+
+    /// B of some of the line's vectors.
+    #[inline(never)]
+    unsafe fn weave<L: Lanes>(&self, line: usize, vectors: Range<usize>) {
+        let across = self.layout.across();
+        L::enter(
+            #[inline(always)]
+            || {
+                for vector in vectors {
+                    let to = self.line(line).add(vector * EDGE * across);
+                    for first in (0..across).step_by(EDGE) {
+                        let rows = core::array::from_fn(|i| self.pairs.add(self.columns[first + i] + vector * EDGE).cast_const());
+                        L::transpose(rows, to.add(first), across);
                     }
                 }
             },
         )
     }
 
-    /// Adds the products of lines of the ring's plane `link` with those of the planes around it.
+    /// Adds the products of `lines`, the block's, of plane `link` with those of the ring's planes around it, of a chain of `links`.
     /// # Safety
-    /// As `new`; the ring holds the plane.
+    /// As `new`; the ring holds the planes.
     #[inline(never)]
-    pub unsafe fn accumulate<T: Tiles>(&self, tiles: &mut T, ring: &TileRing, link: usize, lines: Range<usize>) {
+    pub unsafe fn accumulate<T: Tiles>(
+        &self,
+        tiles: &mut T,
+        ring: &TileRing,
+        (link, links): (usize, usize),
+        lines: Range<usize>,
+    ) {
         let layout = self.layout;
-        let (ms, ns) = (layout.sum_rows(), layout.across() / EDGE);
+        let (ms, ns, row, across) = (layout.sum_rows(), layout.across() / EDGE, 4 * layout.half_pitch, layout.across());
+        let (before, after) = (link > 0, link + 1 < links);
         for (m, n) in (0..ms * ns).map(|tile| (tile / ns, tile % ns)) {
-            let sum = |kx: usize| self.sums.add(((kx * ms + m) * ns + n) * TILE).cast::<u8>();
+            let sum = |kz: usize| self.sums.add(((kz * ms + m) * ns + n) * TILE).cast::<u8>();
             tiles.load::<0>(sum(0), 4 * EDGE);
             tiles.load::<1>(sum(1), 4 * EDGE);
             tiles.load::<2>(sum(2), 4 * EDGE);
-            for line in lines.clone() {
-                let from = ring.halves(link, line).add(m * EDGE * layout.half_pitch).sub(layout.padding());
-                multiply(tiles, from, layout, self.line(line).add(n * EDGE));
+            for (index, line) in lines.clone().enumerate() {
+                let b = self.line(index).add(n * EDGE);
+                let a = |plane: usize, step: usize| {
+                    ring.halves(plane, line).add(m * EDGE * layout.half_pitch + step * EDGE).cast::<u8>()
+                };
+                for step in 0..layout.steps {
+                    tiles.load::<3>(b.add(step * EDGE * across).cast(), 4 * across);
+                    if before {
+                        tiles.load::<4>(a(link - 1, step), row);
+                        tiles.dot::<0, 4, 3>();
+                    }
+                    tiles.load::<5>(a(link, step), row);
+                    tiles.dot::<1, 5, 3>();
+                    if after {
+                        tiles.load::<6>(a(link + 1, step), row);
+                        tiles.dot::<2, 6, 3>();
+                    }
+                }
             }
             tiles.store::<0>(sum(0), 4 * EDGE);
             tiles.store::<1>(sum(1), 4 * EDGE);
@@ -102,25 +158,17 @@ impl<'a> Woven<'a> {
         }
     }
 
-    /// totals += the sums, which are of plane `link`, by those around it that are among `planes`; clears the sums.
+    /// totals += the sums, which are of one plane; clears the sums.
     /// # Safety
     /// As `new`.
     #[inline(never)]
-    pub unsafe fn conclude(&self, link: usize, planes: Range<usize>) {
-        let (others, across) = (self.layout.others, self.layout.across());
-        let (rows, tiles) = (self.layout.sum_rows() * EDGE, across / EDGE);
-        let totals = self.totals.add(link % 3 * 3 * rows * across);
-        // Columns of other planes hold what an earlier item left.
-        for plane in (link.saturating_sub(1)..link + 2).filter(|plane| planes.contains(plane)) {
-            for (kx, row) in (0..3 * rows).map(|i| (i / rows, i % rows)) {
-                for column in plane % 3 * others..(plane % 3 + 1) * others {
-                    let tile = (kx * rows / EDGE + row / EDGE) * tiles + column / EDGE;
-                    let at = tile * TILE + row % EDGE * EDGE + column % EDGE;
-                    *totals.add(at) += f64::from(*self.sums.add(at));
-                }
-            }
+    pub unsafe fn conclude(&self) {
+        let count = 3 * self.layout.sum_rows() * EDGE * self.layout.across();
+        let sums = slice::from_raw_parts_mut(self.sums, count);
+        for (total, sum) in slice::from_raw_parts_mut(self.totals, count).iter_mut().zip(sums) {
+            *total += f64::from(*sum);
+            *sum = 0.0;
         }
-        slice::from_raw_parts_mut(self.sums, 3 * rows * across).fill(0.0);
     }
 
     /// products, columns (3 kz, 3 ky, channels, 3 kx, others), = the totals.
@@ -129,34 +177,14 @@ impl<'a> Woven<'a> {
     pub unsafe fn unweave(&self, products: &mut [f64]) {
         let Layout { channels, others, .. } = *self.layout;
         let (ms, ns) = (self.layout.sum_rows(), self.layout.across() / EDGE);
-        products.fill(0.0);
-        for (turn, plane) in (0..9).map(|i| (i / 3, i % 3)) {
-            // The ring's plane is `kz - 1` planes after that of these columns.
-            let kz = [1, 0, 2][(plane + 3 - turn) % 3];
-            for (ky, channel) in (0..3 * channels).map(|row| (row / channels, row % channels)) {
-                for (kx, other) in (0..3 * others).map(|i| (i / others, i % others)) {
-                    let (row, column) = (ky * channels + channel, plane * others + other);
-                    let tile = (turn * 3 + kx) * ms * ns + row / EDGE * ns + column / EDGE;
-                    let total = *self.totals.add(tile * TILE + row % EDGE * EDGE + column % EDGE);
-                    products[(((kz * 3 + ky) * channels + channel) * 3 + kx) * others + other] += total;
-                }
+        for (kz, row) in (0..9 * channels).map(|i| (i / (3 * channels), i % (3 * channels))) {
+            for (kx, other) in (0..3 * others).map(|i| (i / others, i % others)) {
+                // The ring's voxel is `kx - 1` places after that of these columns.
+                let column = (2 - kx) * others + other;
+                let tile = (kz * ms + row / EDGE) * ns + column / EDGE;
+                let total = *self.totals.add(tile * TILE + row % EDGE * EDGE + column % EDGE);
+                products[((kz * 3 * channels + row) * 3 + kx) * others + other] = total;
             }
         }
-    }
-}
-
-/// The sums of the three kx += 16 rows, shifted by kx times `Layout::padding`, times a line of B.
-#[inline(always)]
-unsafe fn multiply<T: Tiles>(tiles: &mut T, from: *const u32, layout: &Layout, b: *const u32) {
-    let (row, across) = (4 * layout.half_pitch, layout.across());
-    for step in 0..layout.steps {
-        tiles.load::<3>(b.add(step * EDGE * across).cast(), 4 * across);
-        let a = |kx: usize| from.add(step * EDGE + kx * layout.padding()).cast::<u8>();
-        tiles.load::<4>(a(0), row);
-        tiles.dot::<0, 4, 3>();
-        tiles.load::<5>(a(1), row);
-        tiles.dot::<1, 5, 3>();
-        tiles.load::<6>(a(2), row);
-        tiles.dot::<2, 6, 3>();
     }
 }
