@@ -36,8 +36,9 @@ export function drawSparkline(
   const columns = scale === null ? [] : resample(stretch(values, repeat), Math.max(0, Math.floor(width)))
   const levels = columns.map((value) => {
     if (value === null || scale === null) return null
-    const span = scale.high - scale.low
-    const part = span > 0 ? (value - scale.low) / span : 0.5
+    // Halves: two finite values may lie further apart than the largest number.
+    const span = scale.high / 2 - scale.low / 2
+    const part = span > 0 ? (value / 2 - scale.low / 2) / span : 0.5
     return Math.round(Math.min(1, Math.max(0, part)) * (height * steps - 1))
   })
   const lines: string[] = []
