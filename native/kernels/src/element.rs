@@ -127,11 +127,7 @@ impl<M: Multiplier> Element for Bf16<M> {
     }
     #[inline(always)]
     unsafe fn put<L: Lanes>(value: L, to: *mut Self, streamed: bool) {
-        if streamed {
-            value.stream_bf16(to.cast());
-        } else {
-            value.store_bf16(to.cast());
-        }
+        value.put_bf16(to.cast(), streamed);
     }
     #[inline(always)]
     unsafe fn put_two<L: Lanes>(one: L, next: L, to: *mut Self, streamed: bool) {

@@ -125,18 +125,24 @@ pub trait Lanes: Copy {
     unsafe fn stream_bf16(self, to: *mut u16) {
         self.store_bf16(to);
     }
-    /// `store_bf16`, or `stream_bf16` if `streamed`, of self and then `next`.
+    /// `store_bf16`, or `stream_bf16` if `streamed`.
+    /// # Safety
+    /// As `stream_bf16`.
+    #[inline(always)]
+    unsafe fn put_bf16(self, to: *mut u16, streamed: bool) {
+        if streamed {
+            self.stream_bf16(to);
+        } else {
+            self.store_bf16(to);
+        }
+    }
+    /// `put_bf16` of self and then of `next`.
     /// # Safety
     /// As `stream_bf16`, for both.
     #[inline(always)]
     unsafe fn put_two_bf16(self, next: Self, to: *mut u16, streamed: bool) {
-        if streamed {
-            self.stream_bf16(to);
-            next.stream_bf16(to.add(Self::N));
-        } else {
-            self.store_bf16(to);
-            next.store_bf16(to.add(Self::N));
-        }
+        self.put_bf16(to, streamed);
+        next.put_bf16(to.add(Self::N), streamed);
     }
 
     fn add(self, other: Self) -> Self;

@@ -163,9 +163,8 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     #[inline(always)]
     unsafe fn put_two_bf16(self, next: Self, to: *mut u16, streamed: bool) {
         if !BF16 {
-            let put = |value: Self, to| if streamed { value.stream_bf16(to) } else { value.store_bf16(to) };
-            put(self, to);
-            return put(next, to.add(16));
+            self.put_bf16(to, streamed);
+            return next.put_bf16(to.add(16), streamed);
         }
         let halves: __m512i = core::mem::transmute(_mm512_cvtne2ps_pbh(next.0, self.0));
         if streamed {
