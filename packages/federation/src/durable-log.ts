@@ -173,8 +173,7 @@ export class DurableLog {
   async #write(file: { handle: FileHandle; bytes: number }, bytes: Uint8Array, position: number): Promise<void> {
     const end = position + bytes.length
     const grown = Math.max(file.bytes, Math.ceil(end / this.#growthBytes) * this.#growthBytes)
-    const all = end > file.bytes ? Buffer.concat([bytes, Buffer.alloc(grown - end)]) : bytes
-    await writeAll(file.handle, all, position)
+    await writeAll(file.handle, end > file.bytes ? [bytes, ...zeros(grown - end)] : [bytes], position)
     file.bytes = grown
   }
 
@@ -197,9 +196,32 @@ export class DurableLog {
   }
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
-    done += bytesWritten
+const ZEROS = new Uint8Array(1 << 16)
+
+/** So many zeros, in pieces. */
+function zeros(bytes: number): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  for (let left = bytes; left > 0; left -= ZEROS.length) pieces.push(ZEROS.subarray(0, left))
+  return pieces
+}
+
+/** Parts that follow one another, in one write: each write waits for the disk. */
+async function writeAll(handle: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
+  let rest = parts.filter(({ length }) => length > 0)
+  for (let at = position; rest.length > 0; ) {
+    const { bytesWritten } = await handle.writev(rest, at)
+    at += bytesWritten
+    rest = withoutFirst(rest, bytesWritten)
   }
+}
+
+/** What is left of parts when so many bytes of them are written. */
+function withoutFirst(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes
+  const first = parts.findIndex(({ length }) => {
+    if (length > left) return true
+    left -= length
+    return false
+  })
+  return first < 0 ? [] : [parts[first]!.subarray(left), ...parts.slice(first + 1)]
 }

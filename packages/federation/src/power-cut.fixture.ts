@@ -260,10 +260,10 @@ export function watchedPromises(real: RealPromises): RealPromises {
         datasync: sync,
         writeFile: append,
         appendFile: append,
-        async write(data: Uint8Array, offset: number, length: number, position: number) {
+        async writev(parts: readonly Uint8Array[], position: number) {
           disk.operation()
-          const result = await handle.write(data, offset, length, position)
-          disk.write(node!, data.subarray(offset, offset + result.bytesWritten), position)
+          const result = await handle.writev(parts, position)
+          disk.write(node!, Buffer.concat(parts).subarray(0, result.bytesWritten), position)
           if (isSynchronous) {
             disk.operation() // the power may go while it is under way
             disk.sync(path, node)
