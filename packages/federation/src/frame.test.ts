@@ -2,6 +2,7 @@ import { modelSha256 } from '@meshfl/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
+  checkSignature,
   decodeModelBody,
   decodeSigned,
   decodeUnsigned,
@@ -47,6 +48,21 @@ test('a message of another login, sender or signer is refused', () => {
     { ...signer, signingPublic: Buffer.alloc(32) },
   ])
     expect(() => decodeSigned(frames, ['TASK'], other, LAYOUT)).toThrow('the signature is wrong')
+})
+
+test('a large body that comes a second time is right again, and one that differs in a byte from the last one is not', () => {
+  const sent = encodeSigned(author, task, [Buffer.alloc(9000, 3)])
+  const copy = (change?: number): Uint8Array[] => {
+    const frames = sent.map((frame) => Uint8Array.from(frame))
+    if (change !== undefined) frames[1]![change]! ^= 1
+    return frames
+  }
+  checkSignature(copy(), signer)
+  checkSignature(copy(), signer)
+  for (const at of [0, 4500, 8999]) {
+    expect(() => checkSignature(copy(at), signer)).toThrow('the signature is wrong')
+    checkSignature(copy(), signer)
+  }
 })
 
 test('a code is as good as a signature where the login has a key, and only that login’s', () => {
