@@ -114,6 +114,7 @@ export class CoordinatorRun {
       onJoined: (site, session, working) =>
         this.dispatch({ type: 'joined', site, session, working, share: this.#shareOf(site) }),
       onClosed: (session) => {
+        this.#messages.forget(session)
         this.#tasks.forget(session)
         this.dispatch({ type: 'disconnected', session })
       },
@@ -129,6 +130,7 @@ export class CoordinatorRun {
       gate,
       onRefused: (words) => this.#notices.refused(words),
       guard: (work) => this.guard(work),
+      relief: () => this.#messages.relief,
     })
     const send = gate.send.bind(gate)
     this.#tasks = new TaskMessages({ ...options, commits: this.#commits, send: gate.sendInTurn.bind(gate) })
@@ -139,6 +141,7 @@ export class CoordinatorRun {
       send,
       offer: (entry) => this.#updates.offer(entry),
       dispatch: (event) => this.dispatch(event),
+      guard: (work) => this.guard(work),
     })
     const desk = new SitesDesk({
       admissions,
@@ -218,6 +221,7 @@ export class CoordinatorRun {
   #close(): Promise<void> {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
+      this.#messages.close()
       this.#commits.close()
       this.#options.patience.close()
       await this.#socket.close()

@@ -19,6 +19,8 @@ interface CoordinatorSocketOptions {
   tell(event: Told): void
   onRefused(words: string): void
   guard(work: () => void): void
+  /** While too much that came in is still being checked: when it is not. */
+  relief(): Promise<void> | undefined
 }
 
 /** The coordinator's public socket; the bytes of every site are counted on their way. */
@@ -34,7 +36,7 @@ export class CoordinatorSocket {
 
   /** Binds it. @returns the endpoint */
   async open(bind: string, preferredPort: number | undefined): Promise<string> {
-    const { identity, admissions, layout, timing, gate, guard, onRefused } = this.#options
+    const { identity, admissions, layout, timing, gate, guard, onRefused, relief } = this.#options
     this.#transport = await openRouter({
       heartbeat: { intervalMs: timing.heartbeatMs, timeoutMs: timing.heartbeatTimeoutMs },
       bind,
@@ -47,6 +49,7 @@ export class CoordinatorSocket {
         if (site) this.#traffic.count(site, 'received', frames)
         guard(() => gate.receive(peer, frames))
       },
+      relief,
       // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
       // Once more through the sockets after the wait: where the process itself was held up, its timers come first.
       onUnreachable: (peer) => void setTimeout(() => setImmediate(() => guard(() => gate.drop(peer))), 50).unref(),

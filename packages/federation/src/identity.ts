@@ -105,6 +105,24 @@ export function verifySignature(signingPublic: Uint8Array, data: Uint8Array, sig
   }
 }
 
+/** The same beside other work, in a thread of libuv's pool: a check takes as long as all else that a message needs. */
+export async function verifySignatureLater(
+  signingPublic: Uint8Array,
+  data: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  if (signingPublic.length !== 32 || signature.length !== 64) return false
+  let key: KeyObject
+  try {
+    key = publicKeyObject(signingPublic)
+  } catch {
+    return false
+  }
+  return new Promise((resolve) => {
+    verifyEd25519(null, data, key, signature, (error, isRight) => resolve(error === null && isRight))
+  })
+}
+
 /** What people compare: the first 16 bytes of SHA-256 of the signing key, as `xxxx-xxxx-...`. */
 export function fingerprint(signingPublic: Uint8Array): string {
   const hex = createHash('sha256').update(signingPublic).digest('hex').slice(0, 32)

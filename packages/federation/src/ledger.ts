@@ -1,6 +1,6 @@
 import { canonicalJson, sha256 } from '@meshfl/core'
 import { z } from 'zod'
-import { type Identity, verifySignature } from './identity.js'
+import { type Identity, verifySignature, verifySignatureLater } from './identity.js'
 import { SiteNameSchema } from './messages.js'
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/)
@@ -64,6 +64,11 @@ export function signUpdate(identity: Identity, claim: UpdateClaim): string {
 
 export function verifyUpdate(signingPublic: Uint8Array, claim: UpdateClaim, signed: string): boolean {
   return verifySignature(signingPublic, claimBytes(claim), Buffer.from(signed, 'base64url'))
+}
+
+/** The same beside other work. */
+export function verifyUpdateLater(signingPublic: Uint8Array, claim: UpdateClaim, signed: string): Promise<boolean> {
+  return verifySignatureLater(signingPublic, claimBytes(claim), Buffer.from(signed, 'base64url'))
 }
 
 /** A round as a line of the ledger, signed by the coordinator. Same round, same line: no time is in it. */

@@ -3,20 +3,41 @@ import type { z } from 'zod'
 import type { ApprovedSite } from './admissions.js'
 import type { JournalEntry } from './coordinator-store.js'
 import { decodeJsonBody, decodeModelBody, decodeVectorBody, frameDigest, ProtocolError } from './frame.js'
-import { verifyUpdate } from './ledger.js'
+import { verifyUpdateLater } from './ledger.js'
 import { type Header, TrainMetricsSchema } from './messages.js'
 import { STRATEGIES } from './strategies/index.js'
 
+/** What an update is checked against. */
+interface UpdateContext {
+  run: string
+  admitted: ApprovedSite
+  study: Study
+  layout: ModelLayout
+}
+
 /**
  * A site's update from its RESULT: length, finite floats, and the signature over its hash that the ledger will keep.
- * @throws ProtocolError
+ * @throws ProtocolError at once, or when the signature is checked; rejects with nothing else
  */
 export function readUpdate(
   header: Header<'RESULT'>,
   bodies: readonly Uint8Array[],
-  { run, admitted, study, layout }: { run: string; admitted: ApprovedSite; study: Study; layout: ModelLayout },
+  context: UpdateContext,
+): Promise<JournalEntry> {
+  const entry = decodeUpdate(header, bodies, context)
+  return verifyUpdateLater(Buffer.from(entry.key, 'base64url'), entry, entry.signature).then((isRight) => {
+    if (!isRight) throw new ProtocolError('the update’s signature is wrong')
+    checkUpdate(entry, context)
+    return entry
+  })
+}
+
+function decodeUpdate(
+  header: Header<'RESULT'>,
+  bodies: readonly Uint8Array[],
+  { run, admitted, study, layout }: UpdateContext,
 ): JournalEntry {
-  const { site, signingKey: key, description } = admitted
+  const { site, signingKey: key } = admitted
   const { round, base, samples, vectorSha256, voxels, updateSignature: signature } = header
   if (signature === undefined) throw new ProtocolError('it has no signature')
   const model = decodeModelBody(layout, bodies[0]!)
@@ -25,13 +46,16 @@ export function readUpdate(
   const isVectorDue = STRATEGIES[study.federation.strategy].taskVector !== undefined
   if (isVectorDue !== (vectorSha256 !== undefined))
     throw new ProtocolError(`${study.federation.strategy} and an update ${isVectorDue ? 'without' : 'with'} a vector`)
-  const entry: JournalEntry = {
+  return {
     ...{ run, round, site, base, key, update, samples, signature, metrics, model },
     ...(voxels === undefined ? {} : { voxels }),
     ...(vectorSha256 === undefined ? {} : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256) }),
   }
-  if (!verifyUpdate(Buffer.from(key, 'base64url'), entry, signature))
-    throw new ProtocolError('the update’s signature is wrong')
+}
+
+/** Whether the site may send what it has signed. @throws ProtocolError */
+function checkUpdate({ samples, voxels, metrics }: JournalEntry, { admitted, study }: UpdateContext): void {
+  const { description } = admitted
   const isStep = study.federation.sync === 'step'
   if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')
   checkWeight('training volumes', samples, isStep ? study.recipe.batchSize : description.trainCases)
@@ -39,7 +63,6 @@ export function readUpdate(
     throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
   const [width, height, depth] = description.conform.shape
   if (metrics.voxels !== undefined) checkWeight('voxels', metrics.voxels, samples * width * height * depth)
-  return entry
 }
 
 /** Whoever approved a site approved its weight in the average too. @throws ProtocolError */

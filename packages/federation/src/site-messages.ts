@@ -7,6 +7,7 @@ import type { SiteMessage } from './gate.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import type { OperatorNotices } from './operator-notices.js'
 import { checkWeight, readScores, readUpdate } from './read-update.js'
+import { SessionOrder } from './session-order.js'
 
 type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
 
@@ -21,17 +22,43 @@ interface SiteMessagesOptions {
   /** Holds an update until the machine has decided about it. */
   offer(entry: JournalEntry): void
   dispatch(event: WithoutAt<CoordinatorEvent>): void
+  /** Runs what follows when an update's signature was checked. */
+  guard(work: () => void): void
 }
 
-/** What joined sites say, checked against the study and turned into events of the state machine. */
+/**
+ * What joined sites say, checked against the study and turned into events of the state machine: of each session in the order in which it
+ * came, though the signatures of updates are checked beside other work.
+ */
 export class SiteMessages {
   readonly #options: SiteMessagesOptions
+  readonly #order: SessionOrder
 
   constructor(options: SiteMessagesOptions) {
     this.#options = options
+    this.#order = new SessionOrder(options.guard)
   }
 
-  receive(site: string, session: string, { header, bodies }: Message<SiteMessage>): void {
+  receive(site: string, session: string, message: Message<SiteMessage>): void {
+    this.#order.run(session, () => this.#take(site, session, message))
+  }
+
+  /** A session has ended: what it sent and we have not checked yet counts no more. */
+  forget(session: string): void {
+    this.#order.forget(session)
+  }
+
+  /** Takes nothing more. */
+  close(): void {
+    this.#order.close()
+  }
+
+  /** While as many messages wait to be checked as should: when there are fewer. */
+  get relief(): Promise<void> | undefined {
+    return this.#order.relief
+  }
+
+  #take(site: string, session: string, { header, bodies }: Message<SiteMessage>): Promise<() => void> | undefined {
     const { dispatch, tell, send, notices } = this.#options
     switch (header.type) {
       case 'PING': {
@@ -43,8 +70,7 @@ export class SiteMessages {
         break
       }
       case 'RESULT':
-        this.#receiveResult(site, session, header, bodies)
-        break
+        return this.#receiveResult(site, session, header, bodies)
       case 'ERROR':
         notices.stack(Buffer.from(bodies[0]!).toString('utf8'), site)
         dispatch({ type: 'failed', site, session, reason: `${header.phase}: ${header.message}` })
@@ -54,20 +80,31 @@ export class SiteMessages {
         dispatch({ type: 'bye', site, session, reason: header.reason })
         break
     }
+    return undefined
   }
 
-  #receiveResult(site: string, session: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
-    const { round, base, purpose } = header
-    const { notices, send } = this.#options
+  #receiveResult(
+    site: string,
+    session: string,
+    header: Header<'RESULT'>,
+    bodies: readonly Uint8Array[],
+  ): Promise<() => void> | undefined {
     try {
-      if (purpose === 'evaluate') this.#receiveScores(site, session, header, bodies)
-      else this.#receiveUpdate(site, session, header, bodies)
+      if (header.purpose === 'train') return this.#receiveUpdate(site, session, header, bodies)
+      this.#receiveScores(site, session, header, bodies)
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      const reason = error.message.slice(0, 1000)
-      notices.refused(`${site}: its result of round ${round} was refused: ${reason}`, site)
-      send(session, { v: PROTOCOL_VERSION, type: 'ACK', purpose, round, base, status: 'rejected', reason })
+      this.#refuse(site, session, header, error)
     }
+    return undefined
+  }
+
+  /** @throws what is no fault of the site's */
+  #refuse(site: string, session: string, { purpose, round, base }: Header<'RESULT'>, error: unknown): void {
+    if (!(error instanceof ProtocolError)) throw error
+    const { notices, send } = this.#options
+    const reason = error.message.slice(0, 1000)
+    notices.refused(`${site}: its result of round ${round} was refused: ${reason}`, site)
+    send(session, { v: PROTOCOL_VERSION, type: 'ACK', purpose, round, base, status: 'rejected', reason })
   }
 
   #receiveScores(site: string, session: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
@@ -78,16 +115,21 @@ export class SiteMessages {
     dispatch({ type: 'evaluation', site, session, round, base, metrics: { ...scores, site, weight: samples } })
   }
 
-  #receiveUpdate(site: string, session: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
+  #receiveUpdate(
+    site: string,
+    session: string,
+    header: Header<'RESULT'>,
+    bodies: readonly Uint8Array[],
+  ): Promise<() => void> {
     const { layout, admissions, runId, study, offer, dispatch } = this.#options
-    const entry = readUpdate(header, bodies, {
-      run: runId,
-      admitted: admissions.siteOf(site)!,
-      study,
-      layout,
-    })
-    const { round, base, update, samples, metrics } = entry
-    offer(entry)
-    dispatch({ type: 'result', site, session, round, base, update, samples, metrics })
+    const context = { run: runId, admitted: admissions.siteOf(site)!, study, layout }
+    return readUpdate(header, bodies, context).then(
+      (entry) => () => {
+        const { round, base, update, samples, metrics } = entry
+        offer(entry)
+        dispatch({ type: 'result', site, session, round, base, update, samples, metrics })
+      },
+      (error) => () => this.#refuse(site, session, header, error),
+    )
   }
 }

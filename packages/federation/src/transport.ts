@@ -30,6 +30,8 @@ export interface RouterOptions {
   /** Whether a CURVE key may connect at all. */
   admits(curvePublic: Buffer): boolean
   onMessage(peer: string, frames: Uint8Array[]): void
+  /** Where no more should be read just now: when it should. Default: always. */
+  relief?(): Promise<void> | undefined
   onUnreachable(peer: string): void
   /** A connection was turned away because of its key. */
   onRefused(address: string): void

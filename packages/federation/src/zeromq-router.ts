@@ -56,9 +56,9 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     const receive = async (): Promise<void> => {
       for (;;) {
         try {
-          return await receiveEach(socket, ([peer, ...parts]) => {
+          const take = ([peer, ...parts]: Buffer[]): void =>
             options.onMessage(peer!.toString('hex'), unpackFrames(parts))
-          })
+          return await receiveEach(socket, take, options.relief)
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || !hangingUp) throw error
           await hangingUp // nothing can be read while the socket is unbound and bound again
