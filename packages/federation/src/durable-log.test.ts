@@ -109,6 +109,34 @@ test('a restart that a power cut tore leaves the log as it was before', async ()
   expect(await readBack()).toEqual(['one', 'two'])
 })
 
+test('a log that keeps the last gives what it held before it last began anew, and a torn restart takes none of it', async () => {
+  const openKeeping = () =>
+    DurableLog.open(path, { patience: new PatientWrites(SILENT), growthBytes: 1 << 16, keepsLast: true })
+  const { log, before: none } = await openKeeping()
+  expect(none).toEqual([])
+  await log.restart([text('one')])
+  await log.append(text('two'))
+  await log.restart([text('three')])
+  await log.append(text('four'))
+  await log.restart([text('five'), text('six')])
+  await log.close()
+  const whole = await openKeeping()
+  await whole.log.close()
+  expect([texts(whole.before), texts(whole.records)]).toEqual([
+    ['three', 'four'],
+    ['five', 'six'],
+  ])
+  const torn = readFileSync(`${path}.c`)
+  torn[64 + 56]! ^= 1 // in the second record
+  writeFileSync(`${path}.c`, torn)
+  const { log: last, records, before } = await openKeeping()
+  await last.close()
+  expect([texts(before), texts(records)]).toEqual([
+    ['one', 'two'],
+    ['three', 'four'],
+  ])
+})
+
 test('what a former use of a file left behind never follows what is written now', async () => {
   await write(['a1'], ['a2'], ['a3'])
   await write(['b1'])

@@ -21,7 +21,12 @@ export interface DurableLogOptions {
   patience: PatientWrites
   /** What a file begins with and grows by. */
   growthBytes: number
+  /** Whether `open` also gives what the log held before it last began anew: then it has a third file. */
+  keepsLast?: boolean
 }
+
+const NAMES = ['a', 'b', 'c'] as const
+type Name = (typeof NAMES)[number]
 
 interface Batch {
   /** Whether these records are all that the log holds from now on. */
@@ -32,7 +37,7 @@ interface Batch {
 
 /**
  * An append-only log of records that survives a power cut at any moment: what `append` has resolved for is there, in its order,
- * and of what it has not, a prefix. Two files: one is written, the other is where the log begins anew (`restart`), so that it
+ * and of what it has not, a prefix. Two files or three: one is written, the next is where the log begins anew (`restart`), so that it
  * does not grow for ever. What comes while a write is under way goes to the disk together, with one synchronous write; a block that was
  * synced is never written again before the next restart but one.
  */
@@ -40,10 +45,11 @@ export class DurableLog {
   readonly #path: string
   readonly #patience: PatientWrites
   readonly #growthBytes: number
+  readonly #names: readonly Name[]
   readonly #files = new Map<string, { handle: FileHandle; bytes: number }>()
   readonly #queue: Batch[] = []
   #writing: Promise<void> | undefined
-  #active: 'a' | 'b'
+  #active: Name
   #generation: bigint
   #chain: Buffer = Buffer.alloc(0)
   #position = 0
@@ -52,12 +58,14 @@ export class DurableLog {
   private constructor(
     path: string,
     { patience, growthBytes }: DurableLogOptions,
-    active: 'a' | 'b',
+    names: readonly Name[],
+    active: Name,
     generation: bigint,
   ) {
     this.#path = path
     this.#patience = patience
     this.#growthBytes = growthBytes
+    this.#names = names
     this.#active = active
     this.#generation = generation
   }
@@ -65,10 +73,15 @@ export class DurableLog {
   /**
    * Opens `<path>.a` and `<path>.b` and reads what they hold. Nothing is written before `restart`, which has to come first: it
    * is what makes a torn end harmless.
+   * @returns `before`: with `keepsLast`, the records that the log held before it last began anew
    */
-  static async open(path: string, options: DurableLogOptions): Promise<{ log: DurableLog; records: LogRecord[] }> {
+  static async open(
+    path: string,
+    options: DurableLogOptions,
+  ): Promise<{ log: DurableLog; records: LogRecord[]; before: LogRecord[] }> {
+    const names = options.keepsLast ? NAMES : NAMES.slice(0, 2)
     const found = []
-    for (const name of ['a', 'b'] as const) {
+    for (const name of names) {
       const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return new Uint8Array()
         throw error
@@ -77,9 +90,10 @@ export class DurableLog {
       if (segment) found.push({ name, ...segment })
     }
     found.sort((x, y) => (x.generation < y.generation ? 1 : -1))
-    const newest = found[0]
-    const log = new DurableLog(path, options, newest?.name ?? 'b', newest?.generation ?? 0n)
-    return { log, records: newest?.records ?? [] }
+    const [newest, last] = found
+    const log = new DurableLog(path, options, names, newest?.name ?? names.at(-1)!, newest?.generation ?? 0n)
+    const before = options.keepsLast && last?.generation === log.#generation - 1n ? last.records : []
+    return { log, records: newest?.records ?? [], before }
   }
 
   /** Bytes of the log in use. */
@@ -134,7 +148,7 @@ export class DurableLog {
   }
 
   async #writeSnapshot(records: readonly NewRecord[]): Promise<void> {
-    const name = this.#active === 'a' ? 'b' : 'a'
+    const name = this.#names[(this.#names.indexOf(this.#active) + 1) % this.#names.length]!
     const generation = this.#generation + 1n
     const { header, chain } = newChain(generation, records.length)
     const length = HEADER_BYTES + batchBytes(records, HEADER_BYTES)
@@ -161,7 +175,7 @@ export class DurableLog {
   }
 
   /** Bytes into a segment and onto the disk; where that fails, all of it again. */
-  async #store(name: 'a' | 'b', bytes: Uint8Array, position: number): Promise<void> {
+  async #store(name: Name, bytes: Uint8Array, position: number): Promise<void> {
     await this.#patience.run(`${this.#path}.${name}`, async () => {
       const file = this.#files.get(name) ?? (await this.#openFile(name))
       await this.#write(file, bytes, position)
@@ -177,7 +191,7 @@ export class DurableLog {
     file.bytes = grown
   }
 
-  async #openFile(name: 'a' | 'b'): Promise<{ handle: FileHandle; bytes: number }> {
+  async #openFile(name: Name): Promise<{ handle: FileHandle; bytes: number }> {
     const path = `${this.#path}.${name}`
     makeFolder(dirname(path))
     // A single site's update tells more of its scans than the average does.

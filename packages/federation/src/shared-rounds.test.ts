@@ -1,4 +1,4 @@
-import { mkdtempSync, truncateSync } from 'node:fs'
+import { mkdtempSync, readFileSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -37,6 +37,36 @@ test('a log that begins anew while sites write loses none of them', async () => 
     await Promise.all([0, 1, 2, 3, 4].map((site) => rounds.of(`${site}`).write(() => [of(site, round)])))
   await rounds.close()
   for (const site of [0, 1, 2, 3, 4]) expect((await read(path, `${site}`))?.equals(of(site, 12))).toBe(true)
+})
+
+test('what a site wrote long ago is found, however often the log began anew since, also when it was opened again meanwhile', async () => {
+  const path = newPath()
+  for (const start of [0, 20]) {
+    const rounds = await SharedRounds.open(path)
+    if (start === 0) await rounds.of('quiet').write(() => [Buffer.from('said once')])
+    // 8 MiB a round: the log begins anew every second one.
+    for (let round = start; round < start + 8; round++)
+      await Promise.all([0, 1].map((site) => rounds.of(`${site}`).write(() => [Buffer.alloc(4 << 20, round)])))
+    await rounds.close()
+    expect((await read(path, 'quiet'))?.toString()).toBe('said once')
+    expect((await read(path, '1'))?.equals(Buffer.alloc(4 << 20, start + 7))).toBe(true)
+  }
+})
+
+test('what was written before the log began anew and not again since is found', async () => {
+  const path = newPath()
+  const rounds = await SharedRounds.open(path)
+  const write = (site: string, fill: number) => rounds.of(site).write(() => [Buffer.alloc(6 << 20, fill)])
+  for (const site of ['a', 'b', 'c']) await write(site, 1)
+  await write('a', 2) // begins anew; b and c are in what was there before
+  await rounds.close()
+  expect(readFileSync(`${path}.b`).includes(Buffer.alloc(1 << 20, 1))).toBe(false)
+  for (const [site, fill] of [
+    ['a', 2],
+    ['b', 1],
+    ['c', 1],
+  ] as const)
+    expect((await read(path, site))?.equals(Buffer.alloc(6 << 20, fill))).toBe(true)
 })
 
 test('a torn end leaves every site what it kept before', async () => {

@@ -6,22 +6,32 @@ import type { SiteRounds } from './site-rounds.js'
 /** The kind of the record that lists the sites; what the i-th of them keeps is of kind `FIRST_SITE` + i. */
 const SITES = 1
 const FIRST_SITE = 2
-/** The log begins anew when it is larger than this, and than so many times what it would begin with. */
+/** The log begins anew when it is larger than this, and than the last rounds of all sites. */
 const LEAST_BYTES = 16 << 20
-const MOST_TIMES = 4
+
+/** What a site keeps: encoded when it is written, and again when it is written anew. */
+interface Kept {
+  kind: number
+  length: number
+  /** How often the log had begun anew when it was written. */
+  begun: number
+  encode(): readonly Uint8Array[]
+}
 
 /**
  * One log of the last rounds of many sites of one process: what they finish in one turn of the event loop goes to the disk with
- * one sync, where a file for each would take a sync for each.
+ * one sync, where a file for each would take a sync for each. What is read is the log and what it held before it last began anew: so it
+ * begins anew with what only the time before that holds, and where all sites write every round, that is nothing.
  */
 export class SharedRounds {
   readonly #log: DurableLog
   readonly #sites: string[]
-  /** What each site keeps: encoded when it is written, and again when the log begins anew. */
-  readonly #last = new Map<string, { kind: number; length: number; encode(): readonly Uint8Array[] }>()
+  readonly #last = new Map<string, Kept>()
   #lastBytes = 0
-  #isRestarting = false
+  #begun = 0
+  #isBeginning = false
 
+  /** @param records the older ones first */
   private constructor(log: DurableLog, records: readonly LogRecord[]) {
     this.#log = log
     const list = records.findLast(({ kind }) => kind === SITES)
@@ -30,12 +40,12 @@ export class SharedRounds {
       if (kind !== SITES) this.#keep(this.#sites[kind - FIRST_SITE]!, kind, bytes.length, () => [bytes])
   }
 
-  /** @param path the log is `<path>.a` and `<path>.b` */
+  /** @param path the log is `<path>.a`, `<path>.b` and `<path>.c` */
   static async open(path: string): Promise<SharedRounds> {
     const patience = new PatientWrites({ tell: () => undefined, retryMs: 1000 })
-    const { log, records } = await DurableLog.open(path, { patience, growthBytes: 1 << 22 })
-    const rounds = new SharedRounds(log, records)
-    await log.restart(rounds.#snapshot())
+    const { log, records, before } = await DurableLog.open(path, { patience, growthBytes: 1 << 22, keepsLast: true })
+    const rounds = new SharedRounds(log, [...before, ...records])
+    await log.restart(rounds.#snapshot([...rounds.#last.values()]))
     patience.begin()
     return rounds
   }
@@ -61,26 +71,33 @@ export class SharedRounds {
     const known = this.#last.get(site)?.kind
     const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, parts: encode() }
     const length = record.parts.reduce((sum, part) => sum + part.length, 0)
+    if (!this.#isBeginning && this.#log.bytes >= Math.max(LEAST_BYTES, this.#lastBytes)) this.#beginAnew()
     this.#keep(site, record.kind, length, encode)
-    if (this.#isRestarting || this.#log.bytes < Math.max(LEAST_BYTES, MOST_TIMES * this.#lastBytes)) {
-      // In one batch with the record; and the last of a batch is on the disk when all of it is.
-      if (known === undefined) void this.#log.append(this.#list()).catch(() => undefined)
-      return this.#log.append(record)
+    // In one batch with the record; and the last of a batch is on the disk when all of it is.
+    if (known === undefined) void this.#log.append(this.#list()).catch(() => undefined)
+    return this.#log.append(record)
+  }
+
+  /** What is added from here on comes after it, and is on the disk after it: whoever waits for that need not wait for this. */
+  #beginAnew(): void {
+    this.#isBeginning = true
+    const old = [...this.#last.values()].filter(({ begun }) => begun < this.#begun)
+    this.#begun += 1
+    for (const kept of old) kept.begun = this.#begun
+    const begins = this.#log.restart(this.#snapshot(old))
+    const ended = (): void => {
+      this.#isBeginning = false
     }
-    this.#isRestarting = true
-    return this.#log.restart(this.#snapshot()).finally(() => {
-      this.#isRestarting = false
-    })
+    begins.then(ended, ended)
   }
 
   #keep(site: string, kind: number, length: number, encode: () => readonly Uint8Array[]): void {
     this.#lastBytes += length - (this.#last.get(site)?.length ?? 0)
-    this.#last.set(site, { kind, length, encode })
+    this.#last.set(site, { kind, length, begun: this.#begun, encode })
   }
 
-  #snapshot(): NewRecord[] {
-    const last = [...this.#last.values()].map(({ kind, encode }) => ({ kind, parts: encode() }))
-    return [this.#list(), ...last]
+  #snapshot(kept: readonly Kept[]): NewRecord[] {
+    return [this.#list(), ...kept.map(({ kind, encode }) => ({ kind, parts: encode() }))]
   }
 
   #list(): NewRecord {
