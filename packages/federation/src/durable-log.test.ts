@@ -82,6 +82,18 @@ test('a log that begins anew forgets what came before, and grows beyond what was
   expect(await readBack()).toEqual(['new', 'newer'])
 })
 
+test('of many records that come at once the first are on the disk before the last are written', async () => {
+  const { log } = await open()
+  await log.restart([text('one')])
+  const large = Array.from({ length: 6 }, (_, i) => `${i}`.repeat(3 << 20))
+  const ends: number[] = []
+  await Promise.all(large.map((content) => log.append(text(content)).then(() => ends.push(log.bytes))))
+  await log.close()
+  expect(ends).toEqual([...ends].sort((a, b) => a - b))
+  expect(ends[0]).toBeLessThan(ends.at(-1)! / 1.5)
+  expect(await readBack()).toEqual(['one', ...large])
+})
+
 test('a log cut or spoiled at any byte gives a prefix of what was written, never anything else', async () => {
   await write(['one', 'two'], ['three'], ['four', 'five'])
   const whole = readFileSync(`${path}.a`)

@@ -10,6 +10,7 @@ import {
   type NewRecord,
   newChain,
   readSegment,
+  totalBytes,
 } from './log-segment.js'
 import type { PatientWrites } from './patient-writes.js'
 import { withScratch } from './scratch.js'
@@ -28,10 +29,14 @@ export interface DurableLogOptions {
 const NAMES = ['a', 'b', 'c'] as const
 type Name = (typeof NAMES)[number]
 
+/** A batch of so many bytes takes no more records: the first of thousands need not wait for the last. */
+const FULL_BATCH_BYTES = 8 << 20
+
 interface Batch {
   /** Whether these records are all that the log holds from now on. */
   isSnapshot: boolean
   records: NewRecord[]
+  bytes: number
   settle: { resolve(): void; reject(error: unknown): void }[]
 }
 
@@ -121,13 +126,15 @@ export class DurableLog {
 
   #add(records: NewRecord[], isSnapshot: boolean): Promise<void> {
     if (this.#isClosed) return Promise.reject(new TypeError('the log is closed'))
+    const bytes = records.reduce((sum, { parts }) => sum + totalBytes(parts), 0)
     return new Promise((resolve, reject) => {
       const last = this.#queue.at(-1)
-      if (last && !isSnapshot) {
+      if (last && !isSnapshot && last.bytes < FULL_BATCH_BYTES) {
         last.records.push(...records)
+        last.bytes += bytes
         last.settle.push({ resolve, reject })
       } else {
-        this.#queue.push({ isSnapshot, records, settle: [{ resolve, reject }] })
+        this.#queue.push({ isSnapshot, records, bytes, settle: [{ resolve, reject }] })
       }
       this.#writing ??= this.#writeQueue()
     })

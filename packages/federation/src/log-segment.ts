@@ -69,7 +69,7 @@ export function encodeRecords(records: readonly NewRecord[], chain: Buffer, batc
   return chain
 }
 
-function totalBytes(parts: readonly Uint8Array[]): number {
+export function totalBytes(parts: readonly Uint8Array[]): number {
   return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
