@@ -22,7 +22,10 @@ export interface DurableLogOptions {
   patience: PatientWrites
   /** What a file begins with and grows by. */
   growthBytes: number
-  /** Whether `open` also gives what the log held before it last began anew: then it has a third file. */
+  /**
+   * Whether `open` also gives what the log held before it last began anew. Whoever needs that adds it to the log before it begins anew
+   * again; only the first `restart` after `open` leaves it where it is, and goes to a third file.
+   */
   keepsLast?: boolean
 }
 
@@ -42,7 +45,7 @@ interface Batch {
 
 /**
  * An append-only log of records that survives a power cut at any moment: what `append` has resolved for is there, in its order,
- * and of what it has not, a prefix. Two files or three: one is written, the next is where the log begins anew (`restart`), so that it
+ * and of what it has not, a prefix. Two files: one is written, the other is where the log begins anew (`restart`), so that it
  * does not grow for ever. What comes while a write is under way goes to the disk together, with one synchronous write; a block that was
  * synced is never written again before the next restart but one.
  */
@@ -50,11 +53,12 @@ export class DurableLog {
   readonly #path: string
   readonly #patience: PatientWrites
   readonly #growthBytes: number
-  readonly #names: readonly Name[]
   readonly #files = new Map<string, { handle: FileHandle; bytes: number }>()
   readonly #queue: Batch[] = []
   #writing: Promise<void> | undefined
   #active: Name
+  /** Where it begins anew. */
+  #spare: Name
   #generation: bigint
   #chain: Buffer = Buffer.alloc(0)
   #position = 0
@@ -63,15 +67,15 @@ export class DurableLog {
   private constructor(
     path: string,
     { patience, growthBytes }: DurableLogOptions,
-    names: readonly Name[],
     active: Name,
+    spare: Name,
     generation: bigint,
   ) {
     this.#path = path
     this.#patience = patience
     this.#growthBytes = growthBytes
-    this.#names = names
     this.#active = active
+    this.#spare = spare
     this.#generation = generation
   }
 
@@ -84,9 +88,8 @@ export class DurableLog {
     path: string,
     options: DurableLogOptions,
   ): Promise<{ log: DurableLog; records: LogRecord[]; before: LogRecord[] }> {
-    const names = options.keepsLast ? NAMES : NAMES.slice(0, 2)
     const found = []
-    for (const name of names) {
+    for (const name of options.keepsLast ? NAMES : NAMES.slice(0, 2)) {
       const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return new Uint8Array()
         throw error
@@ -95,10 +98,13 @@ export class DurableLog {
       if (segment) found.push({ name, ...segment })
     }
     found.sort((x, y) => (x.generation < y.generation ? 1 : -1))
-    const [newest, last] = found
-    const log = new DurableLog(path, options, names, newest?.name ?? names.at(-1)!, newest?.generation ?? 0n)
-    const before = options.keepsLast && last?.generation === log.#generation - 1n ? last.records : []
-    return { log, records: newest?.records ?? [], before }
+    const [newest, second] = found
+    const active = newest?.name ?? 'b'
+    const generation = newest?.generation ?? 0n
+    const last = options.keepsLast && second?.generation === generation - 1n ? second : undefined
+    const spare = NAMES.find((name) => name !== active && name !== last?.name)!
+    const log = new DurableLog(path, options, active, spare, generation)
+    return { log, records: newest?.records ?? [], before: last?.records ?? [] }
   }
 
   /** Bytes of the log in use. */
@@ -155,7 +161,7 @@ export class DurableLog {
   }
 
   async #writeSnapshot(records: readonly NewRecord[]): Promise<void> {
-    const name = this.#names[(this.#names.indexOf(this.#active) + 1) % this.#names.length]!
+    const name = this.#spare
     const generation = this.#generation + 1n
     const { header, chain } = newChain(generation, records.length)
     const length = HEADER_BYTES + batchBytes(records, HEADER_BYTES)
@@ -165,6 +171,7 @@ export class DurableLog {
       await this.#store(name, bytes, 0)
       this.#chain = last
     })
+    this.#spare = this.#active
     this.#active = name
     this.#generation = generation
     this.#position = length

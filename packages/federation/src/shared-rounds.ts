@@ -18,10 +18,14 @@ interface Kept {
   encode(): readonly Uint8Array[]
 }
 
+function recordOf({ kind, encode }: Kept): NewRecord {
+  return { kind, parts: encode() }
+}
+
 /**
  * One log of the last rounds of many sites of one process: what they finish in one turn of the event loop goes to the disk with
  * one sync, where a file for each would take a sync for each. What is read is the log and what it held before it last began anew: so it
- * begins anew with what only the time before that holds, and where all sites write every round, that is nothing.
+ * has to be written again only what the time before that holds alone, and where all sites write every round, that is nothing.
  */
 export class SharedRounds {
   readonly #log: DurableLog
@@ -40,12 +44,12 @@ export class SharedRounds {
       if (kind !== SITES) this.#keep(this.#sites[kind - FIRST_SITE]!, kind, bytes.length, () => [bytes])
   }
 
-  /** @param path the log is `<path>.a`, `<path>.b` and `<path>.c` */
+  /** @param path the log is `<path>.a` and `<path>.b`, and `<path>.c` after a restart */
   static async open(path: string): Promise<SharedRounds> {
     const patience = new PatientWrites({ tell: () => undefined, retryMs: 1000 })
     const { log, records, before } = await DurableLog.open(path, { patience, growthBytes: 1 << 22, keepsLast: true })
     const rounds = new SharedRounds(log, [...before, ...records])
-    await log.restart(rounds.#snapshot([...rounds.#last.values()]))
+    await log.restart([rounds.#list(), ...[...rounds.#last.values()].map(recordOf)])
     patience.begin()
     return rounds
   }
@@ -71,33 +75,32 @@ export class SharedRounds {
     const known = this.#last.get(site)?.kind
     const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, parts: encode() }
     const length = record.parts.reduce((sum, part) => sum + part.length, 0)
-    if (!this.#isBeginning && this.#log.bytes >= Math.max(LEAST_BYTES, this.#lastBytes)) this.#beginAnew()
+    if (!this.#isBeginning && this.#log.bytes >= Math.max(LEAST_BYTES, this.#lastBytes))
+      this.#beginAnew().catch(() => undefined)
     this.#keep(site, record.kind, length, encode)
     // In one batch with the record; and the last of a batch is on the disk when all of it is.
     if (known === undefined) void this.#log.append(this.#list()).catch(() => undefined)
     return this.#log.append(record)
   }
 
-  /** What is added from here on comes after it, and is on the disk after it: whoever waits for that need not wait for this. */
-  #beginAnew(): void {
+  /** Fails only where the log is closed: then it ends as it is. */
+  async #beginAnew(): Promise<void> {
     this.#isBeginning = true
-    const old = [...this.#last.values()].filter(({ begun }) => begun < this.#begun)
-    this.#begun += 1
-    for (const kept of old) kept.begun = this.#begun
-    const begins = this.#log.restart(this.#snapshot(old))
-    const ended = (): void => {
+    try {
+      const old = [...this.#last.values()].filter(({ begun }) => begun < this.#begun)
+      const written = old.map((kept) => this.#log.append(recordOf(kept)))
+      for (const kept of old) kept.begun = this.#begun
+      await Promise.all(written)
+      this.#begun += 1
+      await this.#log.restart([this.#list()])
+    } finally {
       this.#isBeginning = false
     }
-    begins.then(ended, ended)
   }
 
   #keep(site: string, kind: number, length: number, encode: () => readonly Uint8Array[]): void {
     this.#lastBytes += length - (this.#last.get(site)?.length ?? 0)
     this.#last.set(site, { kind, length, begun: this.#begun, encode })
-  }
-
-  #snapshot(kept: readonly Kept[]): NewRecord[] {
-    return [this.#list(), ...kept.map(({ kind, encode }) => ({ kind, parts: encode() }))]
   }
 
   #list(): NewRecord {
