@@ -58,6 +58,8 @@ export interface CoordinatorRunOptions {
   /** An invite as sites are given it. */
   formatInvite(invite: IssuedInvite): string
   timing: Timing
+  /** See `Internals`. */
+  checkedAtOnce: number | undefined
   at(point: string): void
 }
 

@@ -207,6 +207,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       keptUpdates: study.federation.keepUpdates ? new KeptUpdates(folder, layout) : null,
       formatInvite: (invite) => format(invite),
       timing,
+      checkedAtOnce: internals.checkedAtOnce,
       at: internals.at ?? (() => undefined),
     })
     const preferredPort = store.lastPort()

@@ -65,7 +65,7 @@ async function startRound(
   { minSites = 2, study = {} }: { minSites?: number; study?: Record<string, unknown> } = {},
 ): Promise<RawSite> {
   loopback = new Loopback(2, study)
-  await loopback.start({ minSites })
+  await loopback.start({ minSites }, { checkedAtOnce: 0 })
   loopback.coordinator.pause()
   await approveAndStop(loopback, 'site-2')
   const site = await openRawSite(loopback, 'site-2')

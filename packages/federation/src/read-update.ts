@@ -3,7 +3,6 @@ import type { z } from 'zod'
 import type { ApprovedSite } from './admissions.js'
 import type { JournalEntry } from './coordinator-store.js'
 import { decodeJsonBody, decodeModelBody, decodeVectorBody, frameDigest, ProtocolError } from './frame.js'
-import { verifyUpdateLater } from './ledger.js'
 import { type Header, TrainMetricsSchema } from './messages.js'
 import { STRATEGIES } from './strategies/index.js'
 
@@ -16,23 +15,10 @@ interface UpdateContext {
 }
 
 /**
- * A site's update from its RESULT: length, finite floats, and the signature over its hash that the ledger will keep.
- * @throws ProtocolError at once, or when the signature is checked; rejects with nothing else
+ * A site's update from its RESULT: length and finite floats are checked, the signature over its hash that the ledger will keep is not.
+ * @throws ProtocolError
  */
-export function readUpdate(
-  header: Header<'RESULT'>,
-  bodies: readonly Uint8Array[],
-  context: UpdateContext,
-): Promise<JournalEntry> {
-  const entry = decodeUpdate(header, bodies, context)
-  return verifyUpdateLater(Buffer.from(entry.key, 'base64url'), entry, entry.signature).then((isRight) => {
-    if (!isRight) throw new ProtocolError('the update’s signature is wrong')
-    checkUpdate(entry, context)
-    return entry
-  })
-}
-
-function decodeUpdate(
+export function decodeUpdate(
   header: Header<'RESULT'>,
   bodies: readonly Uint8Array[],
   { run, admitted, study, layout }: UpdateContext,
@@ -53,8 +39,17 @@ function decodeUpdate(
   }
 }
 
-/** Whether the site may send what it has signed. @throws ProtocolError */
-function checkUpdate({ samples, voxels, metrics }: JournalEntry, { admitted, study }: UpdateContext): void {
+/**
+ * Whether the site has signed an update, and may send what it has signed.
+ * @param isSigned what the check of its signature has found
+ * @throws ProtocolError
+ */
+export function checkUpdate(
+  { samples, voxels, metrics }: JournalEntry,
+  isSigned: boolean,
+  { admitted, study }: UpdateContext,
+): void {
+  if (!isSigned) throw new ProtocolError('the update’s signature is wrong')
   const { description } = admitted
   const isStep = study.federation.sync === 'step'
   if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')

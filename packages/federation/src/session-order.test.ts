@@ -91,6 +91,7 @@ test('nothing more is read while 128 messages are held, whatever became of their
   for (let i = 0; i < 63; i++) now(`${i}`, 'behind it')
   expect(order.relief).toBeUndefined()
   now('63', 'behind it')
+  expect(order.isBusy).toBe(true)
   const relief = order.relief
   let isRelieved = false
   relief!.then(() => {
@@ -105,4 +106,5 @@ test('nothing more is read while 128 messages are held, whatever became of their
   order.close()
   for (const work of works) await work.end()
   expect(order.relief).toBeUndefined()
+  expect(order.isBusy).toBe(false)
 })

@@ -52,6 +52,11 @@ export class SessionOrder {
     this.#behind.clear()
   }
 
+  /** Whether anything is under way. */
+  get isBusy(): boolean {
+    return this.#held > 0
+  }
+
   /** While too many messages are held: when that is over. */
   get relief(): Promise<void> | undefined {
     if (this.#held < MOST_HELD) return undefined

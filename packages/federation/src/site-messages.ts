@@ -4,12 +4,16 @@ import type { CoordinatorEvent, Told } from './coordinator-state.js'
 import type { JournalEntry } from './coordinator-store.js'
 import { type Message, ProtocolError } from './frame.js'
 import type { SiteMessage } from './gate.js'
+import { verifyUpdate, verifyUpdateLater } from './ledger.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import type { OperatorNotices } from './operator-notices.js'
-import { checkWeight, readScores, readUpdate } from './read-update.js'
+import { checkUpdate, checkWeight, decodeUpdate, readScores } from './read-update.js'
 import { SessionOrder } from './session-order.js'
 
 type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
+
+/** So many signatures of a turn of the event loop are checked where they are: a few are done sooner than they are handed on. */
+const CHECKED_AT_ONCE = 8
 
 interface SiteMessagesOptions {
   runId: string
@@ -24,19 +28,24 @@ interface SiteMessagesOptions {
   dispatch(event: WithoutAt<CoordinatorEvent>): void
   /** Runs what follows when an update's signature was checked. */
   guard(work: () => void): void
+  /** Default: `CHECKED_AT_ONCE`. */
+  checkedAtOnce?: number | undefined
 }
 
 /**
  * What joined sites say, checked against the study and turned into events of the state machine: of each session in the order in which it
- * came, though the signatures of updates are checked beside other work.
+ * came, though the signatures of updates that come in numbers are checked beside other work.
  */
 export class SiteMessages {
   readonly #options: SiteMessagesOptions
   readonly #order: SessionOrder
+  readonly #mostAtOnce: number
+  #checkedAtOnce = 0
 
   constructor(options: SiteMessagesOptions) {
     this.#options = options
     this.#order = new SessionOrder(options.guard)
+    this.#mostAtOnce = options.checkedAtOnce ?? CHECKED_AT_ONCE
   }
 
   receive(site: string, session: string, message: Message<SiteMessage>): void {
@@ -120,16 +129,37 @@ export class SiteMessages {
     session: string,
     header: Header<'RESULT'>,
     bodies: readonly Uint8Array[],
-  ): Promise<() => void> {
+  ): Promise<() => void> | undefined {
     const { layout, admissions, runId, study, offer, dispatch } = this.#options
     const context = { run: runId, admitted: admissions.siteOf(site)!, study, layout }
-    return readUpdate(header, bodies, context).then(
-      (entry) => () => {
-        const { round, base, update, samples, metrics } = entry
-        offer(entry)
-        dispatch({ type: 'result', site, session, round, base, update, samples, metrics })
-      },
-      (error) => () => this.#refuse(site, session, header, error),
-    )
+    const entry = decodeUpdate(header, bodies, context)
+    const take = (isSigned: boolean): void => {
+      checkUpdate(entry, isSigned, context)
+      const { round, base, update, samples, metrics } = entry
+      offer(entry)
+      dispatch({ type: 'result', site, session, round, base, update, samples, metrics })
+    }
+    const key = Buffer.from(entry.key, 'base64url')
+    if (this.#isCheckedAtOnce()) {
+      take(verifyUpdate(key, entry, entry.signature))
+      return undefined
+    }
+    return verifyUpdateLater(key, entry, entry.signature).then((isSigned) => () => {
+      try {
+        take(isSigned)
+      } catch (error) {
+        this.#refuse(site, session, header, error)
+      }
+    })
+  }
+
+  #isCheckedAtOnce(): boolean {
+    if (this.#order.isBusy || this.#checkedAtOnce >= this.#mostAtOnce) return false
+    if (this.#checkedAtOnce === 0)
+      setImmediate(() => {
+        this.#checkedAtOnce = 0
+      })
+    this.#checkedAtOnce += 1
+    return true
   }
 }

@@ -56,5 +56,7 @@ export interface Internals {
   timing?: Partial<Timing>
   /** Memory that unfinished messages may take. */
   floodBytes?: number
+  /** Updates of a turn whose signatures are not checked beside other work. */
+  checkedAtOnce?: number
   at?(point: string): void
 }
