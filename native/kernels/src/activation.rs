@@ -1,10 +1,14 @@
 //! The way back through activation and normalisation, a row at a time.
 
 use crate::coefficients::Coefficients;
+use crate::conv::{by_groups, RowShape, TapRow};
 use crate::element::Element;
-use crate::lanes::Lanes;
+use crate::factor::Factor;
+use crate::fours::{for_each_plane, separate, MIXED, TOGETHER};
+use crate::lanes::{first_lanes, Lanes};
 use crate::math::Activation;
 use crate::run::Program;
+use core::slice;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// gradient (C, pitch), by a block's output -> by its normalised, scaled values, in the row `to` of a tensor; sums (2, C) += the sums of it, and of its
@@ -27,29 +31,120 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let from = self.row(plan.slot(block), volume, z, y);
         // Beyond the width nothing counts.
         self.clear_tail(gradient);
-        for c in 0..plan.channels() {
-            let (k, at) = (self.coefficients(block, volume, c), c * plan.pitch);
-            let values = if values.is_null() { None } else { Some(values.add(at)) };
-            let (sum, product) = through_activation::<L, E, A>(
-                gradient.add(at),
-                to.add(at),
-                plan.streams(),
-                values,
-                from.add(at),
-                plan.pitch,
-                k,
-                ahead,
-            );
-            sums[c] += f64::from(sum);
-            sums[plan.channels() + c] += f64::from(product);
-        }
+        L::enter(
+            #[inline(always)]
+            || {
+                for c in 0..plan.channels() {
+                    let (k, at) = (self.coefficients(block, volume, c), c * plan.pitch);
+                    let values = if values.is_null() { None } else { Some(values.add(at)) };
+                    let (gradient, to, from) = (gradient.add(at), to.add(at), from.add(at));
+                    let (sum, product) =
+                        through_activation::<L, E, A>(gradient, to, plan.streams(), values, from, plan.pitch, k, ahead);
+                    sums[c] += f64::from(sum);
+                    sums[plan.channels() + c] += f64::from(product);
+                }
+            },
+        )
+    }
+
+    /// `through_activation` of the rows of a line of four planes as their vectors are made: convolved from tap rows, then back through the
+    /// block whose volume's rows are `from`, to the rows `to`; both null where the line has fewer planes. values (4, C, pitch) = the block's output, zero
+    /// beyond the width.
+    #[inline(never)]
+    pub(crate) unsafe fn convolve_through_activation<T: Factor>(
+        &self,
+        mixed: [&[TapRow<T>]; MIXED],
+        weights: *const f32,
+        shape: &RowShape,
+        block: usize,
+        volume: usize,
+        from: [*const E; TOGETHER],
+        to: [*mut E; TOGETHER],
+        values: *mut f32,
+        sums: &mut [f64],
+        ahead: usize,
+    ) {
+        let plan = self.plan;
+        let (channels, pitch, width, streamed) = (plan.channels(), plan.pitch, plan.width(), plan.streams());
+        let coefficients = self.coefficients_at(block, volume, 0);
+        // (C, 2) vectors.
+        let vectors = self.rows_at(|rows| rows.spare);
+        slice::from_raw_parts_mut(vectors, 2 * channels * L::N).fill(0.0);
+        by_groups::<L, T, MIXED>(
+            mixed,
+            weights,
+            shape,
+            #[inline(always)]
+            |c, x, [one, next]| {
+                let (at, place) = (vectors.add(2 * c * L::N), c * pitch + x);
+                let mut way = Way::new(&*coefficients.add(c), L::load(at), L::load(at.add(L::N)));
+                let (one, next) = (separate(one), separate(next));
+                for_each_plane!(t => {
+                    if !to[t].is_null() {
+                        let from = from[t].add(place);
+                        L::prefetch(from.wrapping_add(ahead));
+                        if E::IS_FLOAT {
+                            L::prefetch(from.wrapping_add(ahead + L::N));
+                        }
+                        let [z, next_z] = E::load_two::<L>(from);
+                        let (mut g, mut next_g) = (one[t], next[t]);
+                        if x + 2 * L::N > width {
+                            g = first_lanes(g, width as f32 - x as f32);
+                            next_g = first_lanes(next_g, width as f32 - (x + L::N) as f32);
+                        }
+                        let ((g, mut value), (next_g, mut next_value)) = (way.back::<E, A>(z, g), way.back::<E, A>(next_z, next_g));
+                        if x + 2 * L::N > width {
+                            value = first_lanes(value, width as f32 - x as f32);
+                            next_value = first_lanes(next_value, width as f32 - (x + L::N) as f32);
+                        }
+                        let values = values.add(t * channels * pitch + place);
+                        value.store(values);
+                        next_value.store(values.add(L::N));
+                        E::put_two(g, next_g, to[t].add(place), streamed);
+                    }
+                });
+                way.sum.store(at);
+                way.product.store(at.add(L::N));
+            },
+        );
+        self.add_sums(vectors, sums);
+    }
+}
+
+/// A channel's way back through activation and normalisation, and the sums that it gives.
+#[derive(Clone, Copy)]
+struct Way<L> {
+    scale: L,
+    shift: L,
+    factor: L,
+    inverse: L,
+    center: L,
+    sum: L,
+    product: L,
+}
+
+impl<L: Lanes> Way<L> {
+    #[inline(always)]
+    fn new(k: &Coefficients, sum: L, product: L) -> Self {
+        let [scale, shift, factor] = [L::splat(k.scale), L::splat(k.shift), L::splat(k.factor)];
+        Self { scale, shift, factor, inverse: L::splat(k.inverse), center: L::splat(k.center), sum, product }
+    }
+
+    /// From a gradient by the block's output at z: that by the normalised, scaled values, and the block's output.
+    #[inline(always)]
+    fn back<E: Element, A: Activation>(&mut self, z: L, gradient: L) -> (L, L) {
+        let (value, slope) = E::activated::<L, A>(z.fma(self.scale, self.shift));
+        let g = gradient.mul(slope.mul(self.factor));
+        self.sum = self.sum.add(g);
+        self.product = g.fma(z.fma(self.inverse, self.center), self.product);
+        (g, value.mul(self.factor))
     }
 }
 
 /// As the method, of `pitch` values of one channel; gives the two sums.
 /// # Safety
-/// Rows hold that many, a multiple of the lanes.
-#[inline(never)]
+/// Rows hold that many, a multiple of the lanes; as `Lanes::enter`.
+#[inline(always)]
 pub(crate) unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
     gradient: *const f32,
     to: *mut E,
@@ -60,27 +155,16 @@ pub(crate) unsafe fn through_activation<L: Lanes, E: Element, A: Activation>(
     k: &Coefficients,
     ahead: usize,
 ) -> (f32, f32) {
-    L::enter(
-        #[inline(always)]
-        || {
-            let (scale, shift, factor) = (L::splat(k.scale), L::splat(k.shift), L::splat(k.factor));
-            let (inverse, center) = (L::splat(k.inverse), L::splat(k.center));
-            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-            for x in (0..pitch).step_by(L::N) {
-                L::prefetch(from.wrapping_add(x + ahead));
-                let z = E::load::<L>(from.add(x));
-                let (value, slope) = E::activated::<L, A>(z.fma(scale, shift));
-                if let Some(values) = values {
-                    value.mul(factor).store(values.add(x));
-                }
-                let g = L::load(gradient.add(x)).mul(slope.mul(factor));
-                E::put(g, to.add(x), streamed);
-                sum = sum.add(g);
-                product = g.fma(z.fma(inverse, center), product);
-            }
-            (sum.sum(), product.sum())
-        },
-    )
+    let mut way = Way::<L>::new(k, L::splat(0.0), L::splat(0.0));
+    for x in (0..pitch).step_by(L::N) {
+        L::prefetch(from.wrapping_add(x + ahead));
+        let (g, value) = way.back::<E, A>(E::load(from.add(x)), L::load(gradient.add(x)));
+        if let Some(values) = values {
+            value.store(values.add(x));
+        }
+        E::put(g, to.add(x), streamed);
+    }
+    (way.sum.sum(), way.product.sum())
 }
 
 /// to = gradient by z: from `slope`, the gradient by the normalised, scaled values. The rows `ahead` elements further will be read

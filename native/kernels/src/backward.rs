@@ -3,7 +3,6 @@
 //! input; against the input's own rows, the gradient by the weights.
 
 use crate::activation::through_normalisation;
-use crate::bf16::pairs;
 use crate::conv::RowShape;
 use crate::element::{Element, Products};
 use crate::fours::{mix_gradients, unmix, MIXED, TOGETHER};
@@ -12,26 +11,29 @@ use crate::lanes::Lanes;
 use crate::line::Line;
 use crate::math::Activation;
 use crate::run::Program;
-use crate::weight_gradient::{accumulate_row, flush, weave};
+use crate::weight_gradient::{accumulate_rows, flush, weave};
 use core::slice;
 
 /// Lines whose products are added in single precision before they join the double-precision sums.
-const LINES_A_FLUSH: usize = 32;
+pub(crate) const LINES_A_FLUSH: usize = 32;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// From the gradient by a block's normalised values: that by its convolution's weights, and that by the normalised values of the
     /// block before.
     pub(crate) unsafe fn backward(&self, block: usize) -> Option<()> {
-        match E::PRODUCTS {
-            Products::Floats => (),
-            Products::Dots => return self.backward_by_dots(block),
+        let dots = match E::PRODUCTS {
+            Products::Floats => false,
+            Products::Dots => true,
             Products::Tiles => return self.backward_by_tiles(block),
-        }
+        };
         if block == 0 {
-            return self.first_weights();
+            return if dots { self.first_weights_by_dots() } else { self.first_weights() };
         }
         if self.plan.settles(block) {
             self.settle(block)?;
+        }
+        if dots {
+            return self.backward_by_dots(block);
         }
         let plan = self.plan;
         let (channels, length) = (plan.channels(), plan.channels() * plan.pitch);
@@ -44,7 +46,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let (products, sums) = self.cleared_sums(index, columns, 2 * channels);
             let source = |link, y, c, to| {
                 let z = item.residue + link * plan.dilation(block);
-                self.gradient_row(block, item.volume, z, y, c, to)
+                self.gradient_row(block, item.volume, z, y, c, plan.ahead(block), to)
             };
             let mut lines = 0;
             self.convolve(block, &item, weights, &shape, source, |line, to| {
@@ -61,7 +63,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             });
             self.flush(products);
         };
-        let items = self.items(plan.dilation(block));
+        let items = plan.items(block);
         self.pass(items, work, || {
             self.conclude_weights(block, items, &shape, true);
             self.conclude_normalisation(block - 1, items, columns);
@@ -79,13 +81,13 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let work = |index: usize| {
             let item: Item = item(plan.depth(), plan.dilation(0), index);
             let (products, _) = self.cleared_sums(index, columns, 0);
-            let source = |link, y, c, to| self.read_input(0, &item, link, y, c, to);
+            let source = |link, y, c, to| self.read_input(0, &item, link, y, c, 0, to);
             let mut lines = 0;
             self.walk(0, &item, 1, source, |line| {
                 for (i, z) in line.planes() {
                     let to = plain.add(i * channels * pitch);
                     for c in 0..channels {
-                        self.gradient_row(0, item.volume, z, line.y, c, to.add(c * pitch));
+                        self.gradient_row(0, item.volume, z, line.y, c, plan.ahead(0), to.add(c * pitch));
                     }
                     self.clear_tail(to);
                 }
@@ -97,7 +99,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             });
             self.flush(products);
         };
-        let items = self.items(plan.dilation(0));
+        let items = plan.items(0);
         self.pass(items, work, || self.conclude_weights(0, items, &shape, false))
     }
 
@@ -123,7 +125,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.pass(self.items(1), work, || ())
     }
 
-    /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`.
+    /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`. The rows `ahead` elements
+    /// further will be read soon.
     #[inline(always)]
     pub(crate) unsafe fn gradient_row(
         &self,
@@ -132,6 +135,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         z: usize,
         y: usize,
         c: usize,
+        ahead: usize,
         to: *mut f32,
     ) -> *const f32 {
         let plan = self.plan;
@@ -140,13 +144,13 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             return self.read_floats(row, to);
         }
         let slope = self.row(plan.gradient_slot(block), volume, z, y).add(c * plan.pitch);
-        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c), plan.ahead(block));
+        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c), ahead);
         to
     }
 
     /// An item's sums of products, and `more` others, all zero; as are the thread's vectors.
     #[allow(clippy::mut_from_ref)]
-    unsafe fn cleared_sums(&self, index: usize, columns: usize, more: usize) -> (&mut [f64], &mut [f64]) {
+    pub(crate) unsafe fn cleared_sums(&self, index: usize, columns: usize, more: usize) -> (&mut [f64], &mut [f64]) {
         let partial = &mut self.partial(index)[..columns + more];
         partial.fill(0.0);
         slice::from_raw_parts_mut(self.thread_memory(self.plan.thread.sums), columns * L::N).fill(0.0);
@@ -167,7 +171,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 #[inline(always)]
                 |rows| rows,
             );
-            return accumulate_row::<L, f32>(line.all_rows(), woven, vectors, shape);
+            return accumulate_rows::<L, f32, 1>([line.all_rows()], [woven], vectors, shape);
         }
         let count = line.planes().count();
         slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
@@ -180,11 +184,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             |rows| mix_gradients(rows),
         );
         for plane in 0..MIXED {
-            accumulate_row::<L, f32>(line.rows(plane), woven.add(plane * length), vectors, shape);
+            accumulate_rows::<L, f32, 1>([line.rows(plane)], [woven.add(plane * length)], vectors, shape);
         }
     }
 
-    unsafe fn flush(&self, products: &mut [f64]) {
+    pub(crate) unsafe fn flush(&self, products: &mut [f64]) {
         flush::<L>(self.thread_memory(self.plan.thread.sums), products.as_mut_ptr(), products.len());
     }
 
@@ -192,16 +196,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// carries gradients back.
     pub(crate) unsafe fn conclude_weights(&self, block: usize, items: usize, s: &RowShape, mirrored: bool) {
         let gradients = self.gradients().add(self.plan.parameters_of(block));
+        self.add_up(items, 9 * s.planes * s.inputs * s.outputs);
+        let sums = self.partial(0);
         for input in 0..s.inputs {
             for tap in 0..27 {
                 // Columns are (planes, 3, Ci, 3, Co), weights (Co, Ci, 3, 3, 3).
                 let (kz, ky, kx) = (tap / 9, tap / 3 % 3, tap % 3);
                 for output in 0..s.outputs {
-                    let column =
-                        |plane: usize| self.total(items, (((plane * 3 + ky) * s.inputs + input) * 3 + kx) * s.outputs + output);
+                    let column = |plane: usize| sums[(((plane * 3 + ky) * s.inputs + input) * 3 + kx) * s.outputs + output];
                     let gradient = match s.planes {
                         3 => column(kz),
-                        pairs::MIXED => pairs::unmix(kz, column),
                         _ => unmix(kz, column),
                     };
                     let at = if mirrored {

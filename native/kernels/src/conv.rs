@@ -1,5 +1,6 @@
 //! The 3x3x3 convolution of a row, and its weights in the order in which it reads them.
 
+use crate::factor::Factor;
 use crate::fours::{separate, MIXED, TOGETHER};
 use crate::lanes::Lanes;
 use core::mem::MaybeUninit;
@@ -8,6 +9,9 @@ use core::mem::MaybeUninit;
 pub const MOST_TOGETHER: usize = 5;
 
 pub const MOST_CHANNELS: usize = 64;
+
+/// Taps of a tap row.
+pub const MOST_TAPS: usize = 3 * MOST_CHANNELS;
 
 /// Calls `each(first, count)` for groups of at most `MOST_TOGETHER` channels, as even as can be.
 #[inline(always)]
@@ -60,13 +64,15 @@ pub struct TapRow<T = f32> {
     pub index: usize,
 }
 
+#[derive(Clone, Copy)]
 pub struct RowShape {
-    /// Planes of the packed weights: 3 or 6.
+    /// Planes of the packed weights: 3, or the mixed ones.
     pub planes: usize,
     pub inputs: usize,
     pub outputs: usize,
     pub dilation: usize,
-    /// Floats from one input channel to the next.
+    /// Of tap rows, from one input channel to the next, or from one slot to the next: in floats or in words of two bf16; of what the gradient
+    /// by the weights reads, in floats or in bf16.
     pub input_pitch: usize,
     /// Floats of a row, a multiple of two vectors; from one output channel to the next.
     pub pitch: usize,
@@ -76,13 +82,16 @@ pub struct RowShape {
 /// # Safety
 /// Tap rows hold `inputs` rows of pitch + 2 * dilation readable floats; `to` holds outputs * pitch.
 #[inline(never)]
-pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *mut f32, s: &RowShape) {
-    by_groups::<L, 1>(
+pub unsafe fn convolve_row<L: Lanes, T: Factor>(rows: &[TapRow<T>], weights: *const f32, to: *mut f32, s: &RowShape) {
+    by_groups::<L, T, 1>(
         [rows],
         weights,
         s,
         #[inline(always)]
-        |c, x, [sum]| sum.store(to.add(c * s.pitch + x)),
+        |c, x, [[one], [next]]| {
+            one.store(to.add(c * s.pitch + x));
+            next.store(to.add(c * s.pitch + x + L::N));
+        },
     );
 }
 
@@ -90,64 +99,54 @@ pub unsafe fn convolve_row<L: Lanes>(rows: &[TapRow], weights: *const f32, to: *
 /// # Safety
 /// As `convolve_row`, for every row.
 #[inline(never)]
-pub unsafe fn convolve_four<L: Lanes>(rows: [&[TapRow]; MIXED], weights: *const f32, to: [*mut f32; TOGETHER], s: &RowShape) {
-    each_four::<L>(
+pub unsafe fn convolve_four<L: Lanes, T: Factor>(
+    rows: [&[TapRow<T>]; MIXED],
+    weights: *const f32,
+    to: [*mut f32; TOGETHER],
+    s: &RowShape,
+) {
+    by_groups::<L, T, MIXED>(
         rows,
         weights,
         s,
         #[inline(always)]
-        |c, x, results| {
+        |c, x, [one, next]| {
+            let (one, next) = (separate(one), separate(next));
             for t in 0..TOGETHER {
-                results[t].store(to[t].add(c * s.pitch + x));
+                one[t].store(to[t].add(c * s.pitch + x));
+                next[t].store(to[t].add(c * s.pitch + x + L::N));
             }
         },
     );
 }
 
-/// As `convolve_four`, but calls `each(c, x, results)` with every vector of the four planes instead of storing it. What `each` does is inlined, and
-/// so begins while the products of the next vectors are on their way.
+/// Every group of output channels: `each(c, x, sums)` gets two vectors of the sums over each of M lists of tap rows. What `each` does is
+/// inlined, and so begins while the products of the next vectors are on their way.
 /// # Safety
-/// As `convolve_row`.
+/// Tap rows as in `convolve_row`.
 #[inline(always)]
-pub unsafe fn each_four<L: Lanes>(
-    rows: [&[TapRow]; MIXED],
+pub unsafe fn by_groups<L: Lanes, T: Factor, const M: usize>(
+    rows: [&[TapRow<T>]; M],
     weights: *const f32,
     s: &RowShape,
-    mut each: impl FnMut(usize, usize, [L; TOGETHER]),
-) {
-    by_groups::<L, MIXED>(
-        rows,
-        weights,
-        s,
-        #[inline(always)]
-        |c, x, sums| each(c, x, separate(sums)),
-    );
-}
-
-/// Every group of output channels: `each(c, x, sums)` gets a vector of the sums over each of M lists of tap rows.
-#[inline(always)]
-unsafe fn by_groups<L: Lanes, const M: usize>(
-    rows: [&[TapRow]; M],
-    weights: *const f32,
-    s: &RowShape,
-    mut each: impl FnMut(usize, usize, [L; M]),
+    mut each: impl FnMut(usize, usize, [[L; M]; 2]),
 ) {
     L::enter(
         #[inline(always)]
         || {
-            let mut taps = [0; 3 * MOST_CHANNELS];
-            let taps = tap_offsets(&mut taps, s);
+            let mut taps = [0; MOST_TAPS];
+            let taps = T::tap_offsets(&mut taps, s);
             channel_groups(
                 s.outputs,
                 #[inline(always)]
                 |first, count| {
-                    let weights = weights.add(9 * s.planes * s.inputs * first);
+                    let weights = weights.add(3 * s.planes * taps.len() * first);
                     match count {
-                        1 => convolve_group::<L, M, 1>(rows, weights, taps, s.pitch, first, &mut each),
-                        2 => convolve_group::<L, M, 2>(rows, weights, taps, s.pitch, first, &mut each),
-                        3 => convolve_group::<L, M, 3>(rows, weights, taps, s.pitch, first, &mut each),
-                        4 => convolve_group::<L, M, 4>(rows, weights, taps, s.pitch, first, &mut each),
-                        _ => convolve_group::<L, M, 5>(rows, weights, taps, s.pitch, first, &mut each),
+                        1 => convolve_group::<L, T, M, 1>(rows, weights, taps, s.pitch, first, &mut each),
+                        2 => convolve_group::<L, T, M, 2>(rows, weights, taps, s.pitch, first, &mut each),
+                        3 => convolve_group::<L, T, M, 3>(rows, weights, taps, s.pitch, first, &mut each),
+                        4 => convolve_group::<L, T, M, 4>(rows, weights, taps, s.pitch, first, &mut each),
+                        _ => convolve_group::<L, T, M, 5>(rows, weights, taps, s.pitch, first, &mut each),
                     }
                 },
             );
@@ -155,32 +154,22 @@ unsafe fn by_groups<L: Lanes, const M: usize>(
     )
 }
 
-/// The offsets of a row's taps, (inputs, 3), in the first 3 * inputs of `to`.
 #[inline(always)]
-fn tap_offsets<'a>(to: &'a mut [usize; 3 * MOST_CHANNELS], s: &RowShape) -> &'a [usize] {
-    let taps = &mut to[..3 * s.inputs];
-    for (index, tap) in taps.iter_mut().enumerate() {
-        *tap = index / 3 * s.input_pitch + index % 3 * s.dilation;
-    }
-    taps
-}
-
-#[inline(always)]
-unsafe fn convolve_group<L: Lanes, const M: usize, const C: usize>(
-    rows: [&[TapRow]; M],
+unsafe fn convolve_group<L: Lanes, T: Factor, const M: usize, const C: usize>(
+    rows: [&[TapRow<T>]; M],
     weights: *const f32,
     taps: &[usize],
     pitch: usize,
     first: usize,
-    each: &mut impl FnMut(usize, usize, [L; M]),
+    each: &mut impl FnMut(usize, usize, [[L; M]; 2]),
 ) {
     let mut x = 0;
     while L::REGISTERS > 16 && x + 4 * L::N <= pitch {
-        convolve_vectors::<L, M, C, 4>(rows, weights, taps, x, first, each);
+        convolve_vectors::<L, T, M, C, 4>(rows, weights, taps, x, first, each);
         x += 4 * L::N;
     }
     while x < pitch {
-        convolve_vectors::<L, M, C, 2>(rows, weights, taps, x, first, each);
+        convolve_vectors::<L, T, M, C, 2>(rows, weights, taps, x, first, each);
         x += 2 * L::N;
     }
 }
@@ -188,25 +177,26 @@ unsafe fn convolve_group<L: Lanes, const M: usize, const C: usize>(
 /// V vectors of C output channels. The sums of one list of tap rows fill the registers, so they wait in the first-level cache for
 /// the others.
 #[inline(always)]
-unsafe fn convolve_vectors<L: Lanes, const M: usize, const C: usize, const V: usize>(
-    rows: [&[TapRow]; M],
+unsafe fn convolve_vectors<L: Lanes, T: Factor, const M: usize, const C: usize, const V: usize>(
+    rows: [&[TapRow<T>]; M],
     weights: *const f32,
     taps: &[usize],
     x: usize,
     first: usize,
-    each: &mut impl FnMut(usize, usize, [L; M]),
+    each: &mut impl FnMut(usize, usize, [[L; M]; 2]),
 ) {
     let mut waiting = [MaybeUninit::<[[L; V]; C]>::uninit(); M];
     for plane in 0..M {
         let mut sums = [[L::splat(0.0); V]; C];
-        add_rows::<L, C, V>(&mut sums, rows[plane], taps, weights, x);
+        add_rows::<L, T, C, V>(&mut sums, rows[plane], taps, weights, x);
         waiting[plane].write(sums);
     }
     for c in 0..C {
-        for v in 0..V {
-            let mut sums = [L::splat(0.0); M];
+        for v in (0..V).step_by(2) {
+            let mut sums = [[L::splat(0.0); M]; 2];
             for plane in 0..M {
-                sums[plane] = (*waiting[plane].as_ptr())[c][v];
+                let of = &(*waiting[plane].as_ptr())[c];
+                (sums[0][plane], sums[1][plane]) = (of[v], of[v + 1]);
             }
             each(first + c, x + v * L::N, sums);
         }
@@ -216,25 +206,29 @@ unsafe fn convolve_vectors<L: Lanes, const M: usize, const C: usize, const V: us
 /// sums += the products of V vectors of each tap row with its weights. A tap an iteration, not unrolled: accumulators, inputs and
 /// a weight just fit the registers.
 #[inline(always)]
-unsafe fn add_rows<L: Lanes, const C: usize, const V: usize>(
+unsafe fn add_rows<L: Lanes, T: Factor, const C: usize, const V: usize>(
     sums: &mut [[L; V]; C],
-    rows: &[TapRow],
+    rows: &[TapRow<T>],
     taps: &[usize],
     weights: *const f32,
     x: usize,
 ) {
     for row in rows {
         let mut w = weights.add(row.index * taps.len() * C);
-        let from = row.from.add(x);
+        let from = row.from.cast::<f32>().add(x);
         for &tap in taps {
-            multiply::<L, C, V>(sums, from.add(tap), w);
+            multiply::<L, T, C, V>(sums, from.add(tap), w);
             w = w.add(C);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn multiply<L: Lanes, const C: usize, const V: usize>(sums: &mut [[L; V]; C], from: *const f32, weights: *const f32) {
+unsafe fn multiply<L: Lanes, T: Factor, const C: usize, const V: usize>(
+    sums: &mut [[L; V]; C],
+    from: *const f32,
+    weights: *const f32,
+) {
     let mut inputs = [L::splat(0.0); V];
     for v in 0..V {
         inputs[v] = L::load(from.add(v * L::N));
@@ -242,7 +236,7 @@ unsafe fn multiply<L: Lanes, const C: usize, const V: usize>(sums: &mut [[L; V];
     for c in 0..C {
         let w = L::splat(*weights.add(c));
         for v in 0..V {
-            sums[c][v] = inputs[v].fma(w, sums[c][v]);
+            sums[c][v] = T::product(inputs[v], w, sums[c][v]);
         }
     }
 }

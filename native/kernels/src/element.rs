@@ -26,6 +26,13 @@ pub trait Element: Copy {
     /// # Safety
     /// `from` points to a register's worth of readable elements; no alignment is needed.
     unsafe fn load<L: Lanes>(from: *const Self) -> L;
+    /// `load` of two registers' worth.
+    /// # Safety
+    /// As `load`, for both.
+    #[inline(always)]
+    unsafe fn load_two<L: Lanes>(from: *const Self) -> [L; 2] {
+        [Self::load(from), Self::load(from.add(L::N))]
+    }
     /// # Safety
     /// `to` points to a register's worth of writable elements; no alignment is needed.
     unsafe fn store<L: Lanes>(value: L, to: *mut Self);
@@ -49,7 +56,7 @@ pub trait Element: Copy {
     /// The activation of a value and its slope, as exactly as tensors show.
     #[inline(always)]
     fn activated<L: Lanes, A: Activation>(u: L) -> (L, L) {
-        if Self::PRODUCTS == Products::Tiles {
+        if Self::PRODUCTS != Products::Floats {
             A::coarse(u)
         } else {
             A::value_and_slope(u)
@@ -120,6 +127,10 @@ impl<M: Multiplier> Element for Bf16<M> {
     #[inline(always)]
     unsafe fn load<L: Lanes>(from: *const Self) -> L {
         L::load_bf16(from.cast())
+    }
+    #[inline(always)]
+    unsafe fn load_two<L: Lanes>(from: *const Self) -> [L; 2] {
+        L::load_two_bf16(from.cast())
     }
     #[inline(always)]
     unsafe fn store<L: Lanes>(value: L, to: *mut Self) {

@@ -12,6 +12,30 @@ pub const TOGETHER: usize = 4;
 /// Mixed planes that they take.
 pub const MIXED: usize = 6;
 
+/// `$body` for each of the planes that are computed together, written out: a loop would not be unrolled, and what it indexes with `$t` would go
+/// through memory.
+macro_rules! for_each_plane {
+    ($t:ident => $body:block) => {{
+        {
+            let $t = 0;
+            $body
+        }
+        {
+            let $t = 1;
+            $body
+        }
+        {
+            let $t = 2;
+            $body
+        }
+        {
+            let $t = 3;
+            $body
+        }
+    }};
+}
+pub(crate) use for_each_plane;
+
 const A: f32 = 0.75;
 const B: f32 = 1.5;
 const A2: f32 = A * A;
@@ -53,6 +77,24 @@ pub fn unmix(kz: usize, u: impl Fn(usize) -> f64) -> f64 {
     (0..MIXED).map(|plane| share(plane, kz) * u(plane)).sum()
 }
 
+/// The mixed planes of six.
+#[inline(always)]
+pub fn mix<L: Lanes>([d0, d1, d2, d3, d4, d5]: [L; MIXED]) -> [L; MIXED] {
+    let (a, b) = (L::splat(A), L::splat(B));
+    let (minus_a2, minus_b2) = (L::splat(-A2), L::splat(-B2));
+    let (product, minus_sum) = (L::splat(A2 * B2), L::splat(-A2 - B2));
+    let (even_a, odd_a) = (d2.fma(minus_b2, d4), d1.fma(minus_b2, d3).mul(a));
+    let (even_b, odd_b) = (d2.fma(minus_a2, d4), d1.fma(minus_a2, d3).mul(b));
+    [
+        d0.fma(product, d2.fma(minus_sum, d4)),
+        even_a.add(odd_a),
+        even_a.sub(odd_a),
+        even_b.add(odd_b),
+        even_b.sub(odd_b),
+        d1.fma(product, d3.fma(minus_sum, d5)),
+    ]
+}
+
 /// mixed[0..6] of one row, from d0 and d1, which are kept, and d2 to d5, of which the last two take their place.
 /// # Safety
 /// Every row holds `pitch` floats, a multiple of the lanes.
@@ -61,9 +103,6 @@ pub unsafe fn mix_inputs<L: Lanes>(kept: [*mut f32; 2], new: [*const f32; TOGETH
     L::enter(
         #[inline(always)]
         || {
-            let (a, b) = (L::splat(A), L::splat(B));
-            let (minus_a2, minus_b2) = (L::splat(-A2), L::splat(-B2));
-            let (product, minus_sum) = (L::splat(A2 * B2), L::splat(-A2 - B2));
             let mut x = 0;
             while x < pitch {
                 let (d0, d1) = (L::load(kept[0].add(x)), L::load(kept[1].add(x)));
@@ -71,14 +110,10 @@ pub unsafe fn mix_inputs<L: Lanes>(kept: [*mut f32; 2], new: [*const f32; TOGETH
                 let (d4, d5) = (L::load(new[2].add(x)), L::load(new[3].add(x)));
                 d4.store(kept[0].add(x));
                 d5.store(kept[1].add(x));
-                d0.fma(product, d2.fma(minus_sum, d4)).store(mixed[0].add(x));
-                let (even, odd) = (d2.fma(minus_b2, d4), d1.fma(minus_b2, d3).mul(a));
-                even.add(odd).store(mixed[1].add(x));
-                even.sub(odd).store(mixed[2].add(x));
-                let (even, odd) = (d2.fma(minus_a2, d4), d1.fma(minus_a2, d3).mul(b));
-                even.add(odd).store(mixed[3].add(x));
-                even.sub(odd).store(mixed[4].add(x));
-                d1.fma(product, d3.fma(minus_sum, d5)).store(mixed[5].add(x));
+                let values = mix([d0, d1, d2, d3, d4, d5]);
+                for plane in 0..MIXED {
+                    values[plane].store(mixed[plane].add(x));
+                }
                 x += L::N;
             }
         },

@@ -62,6 +62,7 @@ impl Classes {
 }
 
 /// Chains, cut into items of so many links.
+#[derive(Clone, Copy)]
 pub struct Cut {
     pub depth: usize,
     pub dilation: usize,

@@ -80,6 +80,30 @@ pub trait Lanes: Copy {
         }
         Self::load(low.as_ptr())
     }
+    /// A register of bf16, rounded by `bf16::narrow`: those of self, then those of `next`.
+    /// # Safety
+    /// As `enter`.
+    #[inline(always)]
+    unsafe fn narrow_two(self, next: Self) -> Self {
+        let mut halves = [0u16; 2 * MOST_LANES];
+        self.store_bf16(halves.as_mut_ptr());
+        next.store_bf16(halves.as_mut_ptr().add(Self::N));
+        Self::load(halves.as_ptr().cast())
+    }
+    /// Of two registers of bf16 two of words: a bf16 of self below, that of `upper` above; the first half's words, then the second's.
+    /// # Safety
+    /// As `enter`.
+    #[inline(always)]
+    unsafe fn interleave_bf16(self, upper: Self) -> [Self; 2] {
+        let (mut low, mut high) = ([0u16; 2 * MOST_LANES], [0u16; 2 * MOST_LANES]);
+        self.store(low.as_mut_ptr().cast());
+        upper.store(high.as_mut_ptr().cast());
+        let mut words = [0u32; 2 * MOST_LANES];
+        for ((word, low), high) in words.iter_mut().zip(low).zip(high) {
+            *word = u32::from(high) << 16 | u32::from(low);
+        }
+        [Self::load(words.as_ptr().cast()), Self::load(words.as_ptr().add(Self::N).cast())]
+    }
     /// sum + the products of the bf16 in words of self and `other`: `bf16::dot` of each lane.
     /// # Safety
     /// As `enter`.
@@ -105,6 +129,13 @@ pub trait Lanes: Copy {
             *value = widen(from.add(i).read());
         }
         Self::load(values.as_ptr())
+    }
+    /// As `load_bf16`, of the first N and of the next.
+    /// # Safety
+    /// As `load_bf16`, for both.
+    #[inline(always)]
+    unsafe fn load_two_bf16(from: *const u16) -> [Self; 2] {
+        [Self::load_bf16(from), Self::load_bf16(from.add(Self::N))]
     }
     /// As `store`, rounded by `bf16::narrow`.
     /// # Safety
@@ -184,4 +215,11 @@ pub trait Lanes: Copy {
     fn sum(self) -> f32;
 
     fn sqrt64(value: f64) -> f64;
+}
+
+/// The lanes whose numbers are less than `count`; the others zero.
+#[inline(always)]
+pub(crate) unsafe fn first_lanes<L: Lanes>(value: L, count: f32) -> L {
+    static NUMBERS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+    L::splat(count).greater(L::load(NUMBERS.as_ptr())).select(value, L::splat(0.0))
 }

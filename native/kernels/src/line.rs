@@ -1,10 +1,10 @@
-//! A line of a plane's output rows, or of four planes', and the rows that it is made of.
+//! A line of a plane's output rows, or of two or four planes', and the rows that it is made of.
 
 use crate::conv::TapRow;
 use crate::fours::MIXED;
-use crate::ring::Ring;
 
-pub struct Line {
+#[derive(Clone, Copy)]
+pub struct Line<T = f32> {
     /// z of the first plane.
     z: usize,
     /// From one plane to the next.
@@ -14,41 +14,54 @@ pub struct Line {
     pub y: usize,
     /// Whether the rows are of mixed planes.
     pub mixed: bool,
-    rows: [TapRow; 3 * MIXED],
+    rows: [TapRow<T>; 3 * MIXED],
     length: usize,
     /// Rows of each plane; the same for all.
     each: usize,
 }
 
-impl Line {
+impl<T: Copy> Line<T> {
     #[inline(always)]
     pub fn new(z: usize, dilation: usize, count: usize, y: usize, mixed: bool) -> Self {
         let none = TapRow { from: core::ptr::null(), index: 0 };
         Self { z, dilation, count, y, mixed, rows: [none; 3 * MIXED], length: 0, each: 0 }
     }
 
-    /// Adds the rows of one of the ring's planes that the line meets; `index`: that plane among the weights'.
-    /// # Safety
-    /// The ring holds them.
+    /// Adds the rows of a plane that the line meets: its neighbour before it, itself, its neighbour after it, those that are there; `index`:
+    /// that plane among the weights'.
     #[inline(always)]
-    pub unsafe fn push(&mut self, ring: &Ring, plane: usize, index: usize, height: usize) {
+    pub fn push(&mut self, index: usize, rows: [Option<*const T>; 3]) {
         let before = self.length;
-        for ky in 0..3 {
-            let y = (self.y + ky * ring.dilation).wrapping_sub(ring.dilation);
-            if y < height {
-                self.rows[self.length] = TapRow { from: ring.taps(plane, y), index: index * 3 + ky };
+        for (ky, row) in rows.into_iter().enumerate() {
+            if let Some(from) = row {
+                self.rows[self.length] = TapRow { from, index: index * 3 + ky };
                 self.length += 1;
             }
         }
         self.each = self.length - before;
     }
 
-    pub fn all_rows(&self) -> &[TapRow] {
+    /// The same line, its rows `offset` further.
+    pub fn further(&self, offset: usize) -> Self {
+        let mut line = *self;
+        for row in &mut line.rows[..line.length] {
+            row.from = row.from.wrapping_add(offset);
+        }
+        line
+    }
+
+    /// Whether the rows of both meet the same weights.
+    pub fn has_taps_of(&self, other: &Self) -> bool {
+        let taps = |line: &'_ Self| line.rows.map(|row| row.index);
+        self.length == other.length && taps(self)[..self.length] == taps(other)[..self.length]
+    }
+
+    pub fn all_rows(&self) -> &[TapRow<T>] {
         &self.rows[..self.length]
     }
 
     /// The rows of the plane that was added as number `plane`.
-    pub fn rows(&self, plane: usize) -> &[TapRow] {
+    pub fn rows(&self, plane: usize) -> &[TapRow<T>] {
         &self.rows[plane * self.each..(plane + 1) * self.each]
     }
 

@@ -1,15 +1,16 @@
 //! What is asked for, and where everything lies in one stretch of memory.
 
-use crate::bf16::pairs::in_pairs;
-use crate::bf16::ring::scratch_floats;
+use crate::bf16::ring::ring_floats;
 use crate::bf16::tiles::block::Block;
 use crate::bf16::tiles::layout::{Direction, Layout, DEEP};
 use crate::bf16::tiles::passes::pieces;
 use crate::element::{Element, Products};
 use crate::fours::{in_fours, MIXED, TOGETHER};
-use crate::items::items_per_volume;
+use crate::items::{items_per_volume, Cut};
 use crate::lanes::Lanes;
+use crate::pieces::Pieces;
 use crate::request::{Request, BATCH_NORM, EVALUATE, FORWARD, TRAIN};
+use crate::runs::Runs;
 
 /// The regions of the memory, in bytes from its start; their order is part of the host's interface.
 #[repr(usize)]
@@ -55,8 +56,6 @@ pub struct ThreadMemory {
     pub rows: u64,
     /// Four rows of a tensor, before they are stored in it.
     pub floats: u64,
-    /// Where rows are made before they are narrowed into a ring of bf16.
-    pub narrowing: u64,
     /// What `crate::bf16::tiles::layout` lays out.
     pub tiles: u64,
     pub sums: u64,
@@ -93,6 +92,10 @@ pub fn ring_pitch(pitch: usize, dilation: usize) -> usize {
 /// Lines of a mixed plane in a ring: a line of the output and its two neighbours.
 pub const MIXED_LINES: usize = 3;
 
+/// Lines of a plane that the passes by dot products go through together: what is kept of two planes for the next four stays in the second-level
+/// cache.
+const LINES_A_RUN: usize = 48;
+
 /// Where a convolution's rows lie in `ThreadMemory::rows`, in floats.
 #[derive(Clone, Copy)]
 pub struct Rows {
@@ -122,7 +125,7 @@ impl Plan {
     pub const EMPTY: Self = Self {
         request: Request::EMPTY,
         at: [0; REGIONS],
-        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, narrowing: 0, tiles: 0, sums: 0, counts: 0, size: 0 },
+        thread: ThreadMemory { ring: 0, rows: 0, floats: 0, tiles: 0, sums: 0, counts: 0, size: 0 },
         pitch: 0,
         partial: 0,
         element: 4,
@@ -159,7 +162,6 @@ impl Plan {
         // Of a convolution: the rows that become a line of mixed planes, a row that is not there, and what `Rows` lists.
         let own_rows = Rows::new(p.channels(), 1).end as u64;
         let (tiles, words) = if tiled { (Layout::most_bytes(p), p.most_tile_words()) } else { (0, 0) };
-        let narrowing = if E::PRODUCTS == Products::Dots { scratch_floats(pitch, wide) } else { 0 };
         let mut at = 0;
         let mut take = |bytes: u64| {
             let offset = at;
@@ -169,12 +171,11 @@ impl Plan {
         let ring = take(if tiled { 0 } else { 4 * (ring as u64 + 2 * wide as u64) });
         let rows = take(4 * pitch as u64 * (channels + 2 * classes + 4).max(own_rows));
         let floats = take(4 * TOGETHER as u64 * pitch as u64 * channels);
-        let narrowing = take(4 * narrowing as u64);
         let tiles = take(tiles as u64);
         let sums = take(if train && !tiled { 4 * L::N as u64 * 54 * channels * channels } else { 0 });
         let counts = take(if scored { 8 * (256 + classes * classes) } else { 0 });
         let size = take(0) + 192;
-        plan.thread = ThreadMemory { ring, rows, floats, narrowing, tiles, sums, counts, size };
+        plan.thread = ThreadMemory { ring, rows, floats, tiles, sums, counts, size };
 
         let outputs = (0..plan.blocks()).map(|block| plan.slot(block) + 1).max().unwrap_or(0);
         plan.partial = partial as usize;
@@ -215,6 +216,12 @@ impl Plan {
     /// Floats from a row of a tensor to the next that a convolution reads.
     pub fn ahead(&self, block: usize) -> usize {
         self.dilation(block) * self.channels() * self.pitch
+    }
+
+    /// As `ahead`, from the last of so many lines of a run to the first one in the next four planes.
+    pub fn ahead_of_run(&self, block: usize, lines: usize) -> usize {
+        let (dilation, row) = (self.dilation(block), self.channels() * self.pitch);
+        (TOGETHER * dilation * self.height()).saturating_sub((lines - 1) * dilation) * row
     }
 
     /// Bytes of the regions that the host fills in or reads out, in their order.
@@ -277,11 +284,7 @@ impl Plan {
     }
     /// Whether a block's convolutions are done in fours of planes.
     pub fn in_fours(&self, block: usize) -> bool {
-        self.products == Products::Floats && in_fours(self.depth(), self.dilation(block))
-    }
-    /// Whether they are done in pairs of planes.
-    pub fn in_pairs(&self, block: usize) -> bool {
-        self.products == Products::Dots && in_pairs(self.depth(), self.dilation(block))
+        self.products != Products::Tiles && in_fours(self.depth(), self.dilation(block))
     }
     /// Words of a block's weights by tiles.
     fn most_tile_words(&self) -> usize {
@@ -289,14 +292,25 @@ impl Plan {
         (0..self.blocks()).map(words).max().unwrap_or(0)
     }
     /// Items of the passes over a block.
-    fn items(&self, block: usize) -> usize {
-        if self.products == Products::Tiles {
-            return pieces(self, block, Direction::Forward).max(pieces(self, block, Direction::Backward));
+    pub fn items(&self, block: usize) -> usize {
+        match self.products {
+            Products::Floats => self.volumes() * items_per_volume(self.depth(), self.dilation(block)),
+            Products::Dots => self.volumes() * self.pieces(block).count(),
+            Products::Tiles => pieces(self, block, Direction::Forward).max(pieces(self, block, Direction::Backward)),
         }
-        self.volumes() * items_per_volume(self.depth(), self.dilation(block))
+    }
+    /// How the passes over a block by dot products are cut.
+    pub fn pieces(&self, block: usize) -> Pieces {
+        let (depth, height, dilation) = (self.depth(), self.height(), self.dilation(block));
+        let links = (depth / 4).next_multiple_of(TOGETHER).clamp(8, 64);
+        Pieces { chains: Cut { depth, dilation, links }, runs: Runs { height, dilation, block: 1, most: LINES_A_RUN } }
     }
     fn ring_floats(&self, block: usize, pitch: usize) -> usize {
-        let (height, padded) = (self.height(), ring_pitch(pitch, self.dilation(block)));
+        let (height, dilation) = (self.height(), self.dilation(block));
+        if self.products == Products::Dots {
+            return ring_floats(self.channels(), height.min(LINES_A_RUN + 2), pitch, dilation, self.in_fours(block));
+        }
+        let padded = ring_pitch(pitch, dilation);
         let rows = match self.weight_planes(block) {
             3 => 3 * height * padded,
             mixed => mixed * MIXED_LINES * padded + 2 * height * pitch,
@@ -307,8 +321,6 @@ impl Plan {
     pub fn weight_planes(&self, block: usize) -> usize {
         if self.in_fours(block) {
             MIXED
-        } else if self.in_pairs(block) {
-            crate::bf16::pairs::MIXED
         } else {
             3
         }

@@ -36,8 +36,23 @@ impl Ring {
     /// # Safety
     /// The ring's memory is as `Plan` lays it out.
     #[inline(always)]
-    pub unsafe fn taps(&self, plane: usize, y: usize) -> *const f32 {
+    unsafe fn taps(&self, plane: usize, y: usize) -> *const f32 {
         self.voxels(plane, y, 0).sub(self.dilation)
+    }
+
+    /// The rows y - dilation, y and y + dilation of a plane, those that are there.
+    /// # Safety
+    /// As `taps`.
+    #[inline(always)]
+    pub unsafe fn neighbours(&self, plane: usize, y: usize) -> [Option<*const f32>; 3] {
+        let mut rows = [None; 3];
+        for ky in 0..3 {
+            let y = (y + ky * self.dilation).wrapping_sub(self.dilation);
+            if y < self.height {
+                rows[ky] = Some(self.taps(plane, y));
+            }
+        }
+        rows
     }
 
     /// Voxel 0 of a row.
@@ -65,7 +80,8 @@ impl Ring {
     /// # Safety
     /// As `fill`.
     pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
-        keep_plane(self.kept(plane, 0, 0), [self.height, self.channels, self.row], self.width, link, write);
+        let size = [self.height, self.channels, self.row];
+        keep_plane(self.kept(plane, 0, 0), size, |y, c, to| read_row(link, y, c, to, self.width, self.row, &write));
     }
 
     /// Fills a plane whose padding is zero: `write(y, c, to)` writes a row, and may write on to the end of its last vector.
@@ -111,20 +127,18 @@ impl Ring {
     }
 }
 
-/// kept (H, C, row) = a plane, or zero.
+/// kept (lines, C, row) = what `read(line, c, to)` gives: written to `to`, or where it lies.
 /// # Safety
 /// As `read_row`.
 pub unsafe fn keep_plane(
     kept: *mut f32,
-    [height, channels, row]: [usize; 3],
-    width: usize,
-    link: Option<usize>,
-    write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
+    [lines, channels, row]: [usize; 3],
+    read: impl Fn(usize, usize, *mut f32) -> *const f32,
 ) {
-    for y in 0..height {
+    for line in 0..lines {
         for c in 0..channels {
-            let to = kept.add((y * channels + c) * row);
-            let from = read_row(link, y, c, to, width, row, &write);
+            let to = kept.add((line * channels + c) * row);
+            let from = read(line, c, to);
             if from != to.cast_const() {
                 core::ptr::copy_nonoverlapping(from, to, row);
             }

@@ -1,13 +1,15 @@
 //! The program that every thread of a team runs: forward, then loss and backward, one pass over the volume after the other.
 
 use crate::bf16;
+use crate::bf16::sources::{Activated, Image};
 use crate::bf16::tiles::block::Block;
 use crate::coefficients::Coefficients;
-use crate::conv::{each_four, pack, RowShape, TapRow};
+use crate::conv::{by_groups, pack, RowShape, TapRow};
 use crate::element::{Element, Products};
-use crate::fours::{MIXED, TOGETHER};
+use crate::factor::Factor;
+use crate::fours::{for_each_plane, separate, MIXED, TOGETHER};
 use crate::items::{item, items_per_volume};
-use crate::lanes::Lanes;
+use crate::lanes::{first_lanes, Lanes};
 use crate::line::Line;
 use crate::math::{Activation, Elu, Gelu, Relu};
 use crate::plan::*;
@@ -76,9 +78,13 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
         let truth = self.at(Region::Truth).cast_const();
         let count = |plane: usize| {
-            let counts = self.counts(self.thread);
-            for &label in slice::from_raw_parts(truth.add(plane * size), size) {
-                counts[usize::from(label)] += 1;
+            // Four tables in turn: labels that follow each other are mostly the same, and each count would wait for the one before.
+            let mut tables = [[0u64; 256]; 4];
+            for (i, &label) in slice::from_raw_parts(truth.add(plane * size), size).iter().enumerate() {
+                tables[i % 4][usize::from(label)] += 1;
+            }
+            for (label, count) in self.counts(self.thread)[..256].iter_mut().enumerate() {
+                *count += tables.iter().map(|table| table[label]).sum::<u64>();
             }
         };
         self.pass(rows, count, || {
@@ -117,35 +123,47 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let measured = first && self.measures();
         let channels = plan.channels();
         let shape = self.shape(block, plan.inputs(block), channels);
-        let weights = self.packed(block, false);
+        let (weights, pieces) = (self.packed(block, false), plan.pieces(block));
         let work = |index: usize| {
-            let item = item(plan.depth(), plan.dilation(block), index);
             let partial = self.partial(index);
             partial[..2 * channels].fill(0.0);
-            let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            if E::PRODUCTS == Products::Floats && plan.in_fours(block) && !cfg!(target_arch = "wasm32") {
-                self.walk(block, &item, shape.inputs, source, |line| {
-                    let mut rows = [core::ptr::null_mut(); TOGETHER];
-                    for (i, z) in line.planes() {
-                        rows[i] = self.row(plan.slot(block), item.volume, z, line.y);
-                    }
-                    self.convolve_and_keep(line, weights, &shape, rows, measured.then_some(&mut *partial));
-                });
-                return L::end_streams();
-            }
-            self.convolve(block, &item, weights, &shape, source, |line, to| {
-                for (i, z) in line.planes() {
-                    let row = self.row(plan.slot(block), item.volume, z, line.y);
-                    self.clear_tail(to[i]);
-                    if measured {
-                        self.keep_measured(to[i], row, partial);
+            let mut partial = measured.then_some(partial);
+            if E::PRODUCTS == Products::Dots {
+                let piece = pieces.piece(index);
+                let (volume, ring) = (piece.item.volume, self.dot_ring(block, &piece, shape.inputs, false));
+                let each = |line: &Line<u16>| {
+                    let (rows, sums) = (self.tensor_rows(block, volume, line), partial.as_deref_mut());
+                    if line.mixed {
+                        let mixed = core::array::from_fn(|plane| line.rows(plane));
+                        self.convolve_and_keep(mixed, weights, &shape, rows, sums);
                     } else {
-                        self.keep(to[i], row);
+                        let floats = self.convolve_dots(line, weights, &shape);
+                        self.keep_rows(floats, rows, sums);
                     }
+                };
+                if block == 0 {
+                    let image = Image::new(self, &piece.item, self.thread_memory(plan.thread.rows), TOGETHER);
+                    self.walk_dots(block, &ring, &piece, &image, each);
+                } else {
+                    self.walk_dots(block, &ring, &piece, &Activated::new(self, &piece.item, block), each);
                 }
-            });
+            } else {
+                let item = item(plan.depth(), plan.dilation(block), index);
+                let source = |link, y, c, to| self.read_input(block, &item, link, y, c, plan.ahead(block), to);
+                self.walk(block, &item, shape.inputs, source, |line| {
+                    let (rows, sums) = (self.tensor_rows(block, item.volume, line), partial.as_deref_mut());
+                    if line.mixed && !cfg!(target_arch = "wasm32") {
+                        let mixed = core::array::from_fn(|plane| line.rows(plane));
+                        self.convolve_and_keep(mixed, weights, &shape, rows, sums);
+                    } else {
+                        let floats = self.convolve_line(line, weights, &shape);
+                        self.keep_rows(floats, rows, sums);
+                    }
+                });
+            }
+            L::end_streams();
         };
-        let items = self.items(plan.dilation(block));
+        let items = plan.items(block);
         self.pass(items, work, || {
             if measured {
                 self.set_measured_coefficients(block, items);
@@ -159,13 +177,29 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         request.normalization == INSTANCE_NORM || (request.normalization == BATCH_NORM && request.mode == TRAIN)
     }
 
-    /// `keep`; sums (2, C) += the sums of the row (C, pitch) before it is rounded, and of its squares.
-    unsafe fn keep_measured(&self, floats: *const f32, row: *mut E, sums: &mut [f64]) {
+    /// The rows of a line in the tensor of a block's output; null where the line has fewer planes.
+    unsafe fn tensor_rows<T: Copy>(&self, block: usize, volume: usize, line: &Line<T>) -> [*mut E; TOGETHER] {
+        let mut rows = [core::ptr::null_mut(); TOGETHER];
+        for (i, z) in line.planes() {
+            rows[i] = self.row(self.plan.slot(block), volume, z, line.y);
+        }
+        rows
+    }
+
+    /// Stores rows (C, pitch) in those of a tensor that are not null; sums (2, C) += the sums of them before they are rounded, and of their squares.
+    unsafe fn keep_rows(&self, floats: [*mut f32; TOGETHER], rows: [*mut E; TOGETHER], mut sums: Option<&mut [f64]>) {
         let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
-        for c in 0..channels {
-            let (sum, squares) = self.keep_channel(floats.add(c * pitch), row.add(c * pitch));
-            sums[c] += sum;
-            sums[channels + c] += squares;
+        for i in (0..TOGETHER).filter(|&i| !rows[i].is_null()) {
+            self.clear_tail(floats[i]);
+            let Some(sums) = &mut sums else {
+                self.keep(floats[i], rows[i]);
+                continue;
+            };
+            for c in 0..channels {
+                let (sum, squares) = self.keep_channel(floats[i].add(c * pitch), rows[i].add(c * pitch));
+                sums[c] += sum;
+                sums[channels + c] += squares;
+            }
         }
     }
 
@@ -189,11 +223,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 
     /// The rows of a line of four planes, straight to those of a tensor that are not null, zero beyond the width; sums (2, C) += as in
-    /// `keep_measured`.
+    /// `keep_rows`.
     #[inline(never)]
-    unsafe fn convolve_and_keep(
+    unsafe fn convolve_and_keep<T: Factor>(
         &self,
-        line: &Line,
+        mixed: [&[TapRow<T>]; MIXED],
         weights: *const f32,
         shape: &RowShape,
         rows: [*mut E; TOGETHER],
@@ -201,29 +235,32 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     ) {
         let (channels, pitch, width, streamed) = (self.plan.channels(), self.plan.pitch, self.plan.width(), self.plan.streams());
         // (C, 2) vectors.
-        let vectors = self.rows_at(|rows| rows.woven);
+        let vectors = self.rows_at(|rows| rows.spare);
         if sums.is_some() {
             slice::from_raw_parts_mut(vectors, 2 * channels * L::N).fill(0.0);
         }
         let measured = sums.is_some();
-        let mixed: [&[TapRow]; MIXED] = core::array::from_fn(|plane| line.rows(plane));
-        each_four::<L>(
+        by_groups::<L, T, MIXED>(
             mixed,
             weights,
             shape,
             #[inline(always)]
-            |c, x, results| {
+            |c, x, [one, next]| {
                 let at = vectors.add(2 * c * L::N);
                 let (mut sum, mut squares) = (L::load(at), L::load(at.add(L::N)));
-                for t in 0..TOGETHER {
-                    if rows[t].is_null() {
-                        continue;
+                let (mut one, mut next) = (separate(one), separate(next));
+                // Written out, so that the results stay in registers.
+                for_each_plane!(t => {
+                    if !rows[t].is_null() {
+                        if x + 2 * L::N > width {
+                            one[t] = first_lanes(one[t], width as f32 - x as f32);
+                            next[t] = first_lanes(next[t], width as f32 - (x + L::N) as f32);
+                        }
+                        E::put_two(one[t], next[t], rows[t].add(c * pitch + x), streamed);
+                        sum = sum.add(one[t]).add(next[t]);
+                        squares = next[t].fma(next[t], one[t].fma(one[t], squares));
                     }
-                    let value = if x + L::N > width { first_lanes(results[t], width as f32 - x as f32) } else { results[t] };
-                    E::put(value, rows[t].add(c * pitch + x), streamed);
-                    sum = sum.add(value);
-                    squares = value.fma(value, squares);
-                }
+                });
                 if measured {
                     sum.store(at);
                     squares.store(at.add(L::N));
@@ -235,7 +272,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
     }
 
-    unsafe fn add_sums(&self, vectors: *const f32, sums: &mut [f64]) {
+    /// sums (2, C) += those of vectors (C, 2).
+    pub(crate) unsafe fn add_sums(&self, vectors: *const f32, sums: &mut [f64]) {
         L::enter(
             #[inline(always)]
             || {
@@ -335,6 +373,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         (0..items).map(|item| self.partial(item)[index]).sum()
     }
 
+    /// The first sums of item 0 += those of all other items, in their order, an item after the other: they lie side by side.
+    pub(crate) unsafe fn add_up(&self, items: usize, count: usize) {
+        let totals = self.partial(0);
+        for item in 1..items {
+            for (total, sum) in totals[..count].iter_mut().zip(&*self.partial(item)) {
+                *total += sum;
+            }
+        }
+    }
+
     pub(crate) unsafe fn thread_memory(&self, offset: u64) -> *mut f32 {
         self.memory_of(self.thread, offset).cast()
     }
@@ -356,11 +404,4 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let tensor = self.at(Region::Tensors).add(slot * plan.tensor_bytes() as usize);
         tensor.cast::<E>().add(row * plan.channels() * plan.pitch)
     }
-}
-
-/// The lanes whose numbers are less than `count`; the others zero.
-#[inline(always)]
-unsafe fn first_lanes<L: Lanes>(value: L, count: f32) -> L {
-    static NUMBERS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-    L::splat(count).greater(L::load(NUMBERS.as_ptr())).select(value, L::splat(0.0))
 }

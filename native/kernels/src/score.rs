@@ -11,6 +11,9 @@ use crate::ring::activate_row;
 use crate::run::Program;
 use core::slice;
 
+/// Classes whose pairs are counted in tables on the stack.
+const FEW_CLASSES: usize = 8;
+
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// The head over the last block: labels and logits, or the score, and when training the gradient down to the last
     /// block's normalised values.
@@ -34,6 +37,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             if mode != FORWARD {
                 partial[..by_weights + by_biases + 1 + 2 * channels].fill(0.0);
             }
+            // As where labels are counted, in four tables in turn.
+            let (few, mut tables) = (classes <= FEW_CLASSES, [[0u64; FEW_CLASSES * FEW_CLASSES]; 4]);
             let inputs = self.thread_memory(plan.thread.rows);
             let logits = inputs.add(channels * pitch);
             let slopes = logits.add(classes * pitch);
@@ -70,7 +75,12 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     plan.places(0..width, |x, place| {
                         let label = *labels.add(x);
                         *truth.add(place) = f32::from(label);
-                        counts[usize::from(label) * classes + *best.add(place) as usize] += 1;
+                        let pair = usize::from(label) * classes + *best.add(place) as usize;
+                        if few {
+                            tables[x % 4][pair] += 1;
+                        } else {
+                            counts[pair] += 1;
+                        }
                     });
                     plan.clear_beyond(truth);
                     head.loss::<L>(&loss, logits, largest, truth, losses, slopes, mode == TRAIN);
@@ -97,6 +107,11 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                             channels * pitch,
                         );
                     }
+                }
+            }
+            if mode != FORWARD && few {
+                for (pair, count) in self.counts(self.thread)[256..].iter_mut().enumerate() {
+                    *count += tables.iter().map(|table| table[pair]).sum::<u64>();
                 }
             }
             if mode == TRAIN {

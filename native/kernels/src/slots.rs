@@ -1,6 +1,5 @@
 //! Which tensor holds what, and when: outputs that are kept, outputs that are computed again, gradients.
 
-use crate::element::Products;
 use crate::plan::Plan;
 use crate::request::TRAIN;
 
@@ -40,15 +39,14 @@ impl Plan {
     /// Whether the gradient by the output of a block's convolution takes that output's place before the block is gone through, in a
     /// pass of its own. So it is for the last block: then there is a tensor free for the gradient that comes out. Where outputs
     /// are computed again to save memory, it is so for all: a second tensor would be missing. Tensors of bf16 are small, and
-    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor, but for those that
-    /// `crate::bf16::backward` goes through, which settles all whatever the plan.
+    /// rounding the gradient once more would make the result depend on the plan: they have that second tensor.
     pub fn settles(&self, block: usize) -> bool {
         block > 0 && (block + 1 == self.blocks() || self.shares_gradient())
     }
 
     /// Whether one tensor serves for the gradients by all blocks.
     fn shares_gradient(&self) -> bool {
-        self.products == Products::Dots || (!self.keeps_all() && self.element == size_of::<f32>())
+        !self.keeps_all() && self.element == size_of::<f32>()
     }
 
     /// Tensors for gradients, beside those for outputs.

@@ -1,7 +1,7 @@
 //! A convolution's way through an item: plane by plane, or by fours of planes.
 
 use crate::conv::{convolve_four, convolve_row, RowShape};
-use crate::element::{Element, Products};
+use crate::element::Element;
 use crate::fours::{separate_rows, MIXED, TOGETHER};
 use crate::items::Item;
 use crate::lanes::Lanes;
@@ -22,14 +22,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
         mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
     ) {
-        match E::PRODUCTS {
-            Products::Floats => self.walk(block, item, shape.inputs, source, |line| {
-                let to = self.convolve_line(line, weights, shape);
-                finish(line, to);
-            }),
-            Products::Dots => self.convolve_by_dots(block, item, weights, shape, source, finish),
-            Products::Tiles => unreachable!("crate::bf16::tiles::passes has its own walk"),
-        }
+        self.walk(block, item, shape.inputs, source, |line| {
+            let to = self.convolve_line(line, weights, shape);
+            finish(line, to);
+        });
         L::end_streams();
     }
 
@@ -41,16 +37,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             to[i] = self.floats(i);
         }
         if line.mixed && !cfg!(target_arch = "wasm32") {
-            convolve_four::<L>(core::array::from_fn(|plane| line.rows(plane)), weights, to, shape);
+            convolve_four::<L, f32>(core::array::from_fn(|plane| line.rows(plane)), weights, to, shape);
         } else if line.mixed {
             // V8 compiles one list of rows well, not six of them in a function.
             let (results, length) = (self.rows_at(|rows| rows.woven), shape.outputs * shape.pitch);
             for plane in 0..MIXED {
-                convolve_row::<L>(line.rows(plane), weights, results.add(plane * length), shape);
+                convolve_row::<L, f32>(line.rows(plane), weights, results.add(plane * length), shape);
             }
             separate_rows::<L>(results, to, length);
         } else {
-            convolve_row::<L>(line.all_rows(), weights, to[0], shape);
+            convolve_row::<L, f32>(line.all_rows(), weights, to[0], shape);
         }
         to
     }
@@ -139,7 +135,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 for kz in 0..3 {
                     let link = (j + kz).wrapping_sub(1);
                     if link < item.links {
-                        line.push(&ring, link % 3, kz, height);
+                        line.push(kz, ring.neighbours(link % 3, y));
                     }
                 }
                 each(&line);
@@ -178,7 +174,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     let count = (item.end - j).min(TOGETHER);
                     let mut line = Line::new(item.residue + j * dilation, dilation, count, y, true);
                     for plane in 0..MIXED {
-                        line.push(&ring, plane, plane, height);
+                        line.push(plane, ring.neighbours(plane, y));
                     }
                     each(&line);
                 }
@@ -186,7 +182,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
     }
 
-    /// A row of what a block reads: the image, or the activated output of the block before.
+    /// A row of what a block reads: the image, or the activated output of the block before, of which the row `ahead` elements further will be
+    /// read soon.
     #[inline(always)]
     pub(crate) unsafe fn read_input(
         &self,
@@ -195,6 +192,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         link: usize,
         y: usize,
         c: usize,
+        ahead: usize,
         to: *mut f32,
     ) -> *const f32 {
         let plan = self.plan;
@@ -202,7 +200,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         if block > 0 {
             let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
             let k = self.coefficients(block - 1, item.volume, c);
-            activate_row::<L, E, A>(from, to, plan.pitch, k, plan.ahead(block));
+            activate_row::<L, E, A>(from, to, plan.pitch, k, ahead);
             return to;
         }
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;

@@ -2,57 +2,20 @@
 //! or both of bf16.
 
 use crate::conv::{channel_groups, RowShape, TapRow};
+use crate::factor::Factor;
 use crate::lanes::Lanes;
 
-/// What rows hold.
-pub trait Factor: Copy {
-    /// How many a vector holds.
-    fn count<L: Lanes>() -> usize;
-    /// # Safety
-    /// `from` holds as many.
-    unsafe fn load<L: Lanes>(from: *const Self) -> L;
-    /// sum + a * b; of bf16, that of two neighbours a lane.
-    /// # Safety
-    /// As `Lanes::dot_bf16`.
-    unsafe fn product<L: Lanes>(a: L, b: L, sum: L) -> L;
-}
-
-impl Factor for f32 {
-    #[inline(always)]
-    fn count<L: Lanes>() -> usize {
-        L::N
-    }
-    #[inline(always)]
-    unsafe fn load<L: Lanes>(from: *const f32) -> L {
-        L::load(from)
-    }
-    #[inline(always)]
-    unsafe fn product<L: Lanes>(a: L, b: L, sum: L) -> L {
-        a.fma(b, sum)
-    }
-}
-
-/// bf16.
-impl Factor for u16 {
-    #[inline(always)]
-    fn count<L: Lanes>() -> usize {
-        2 * L::N
-    }
-    #[inline(always)]
-    unsafe fn load<L: Lanes>(from: *const u16) -> L {
-        L::load(from.cast())
-    }
-    #[inline(always)]
-    unsafe fn product<L: Lanes>(a: L, b: L, sum: L) -> L {
-        a.dot_bf16(b, sum)
-    }
-}
-
-/// sums (9 * planes * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows.
+/// sums (9 * planes * Ci columns, Co) of vectors += for every column (tap row, input, kx) and output the products of their rows, over some
+/// lines with the same taps: sums are loaded and stored once for all of them.
 /// # Safety
-/// Tap rows as in `convolve_row`; `woven` holds what `weave` makes of the outputs, `sums` 9 * planes * inputs * outputs vectors.
+/// Tap rows as in `convolve_row`; each `woven` holds what `weave` makes of the outputs, `sums` 9 * planes * inputs * outputs vectors.
 #[inline(never)]
-pub unsafe fn accumulate_row<L: Lanes, T: Factor>(rows: &[TapRow<T>], woven: *const T, sums: *mut f32, s: &RowShape) {
+pub unsafe fn accumulate_rows<L: Lanes, T: Factor, const LINES: usize>(
+    rows: [&[TapRow<T>]; LINES],
+    woven: [*const T; LINES],
+    sums: *mut f32,
+    s: &RowShape,
+) {
     L::enter(
         #[inline(always)]
         || {
@@ -60,13 +23,16 @@ pub unsafe fn accumulate_row<L: Lanes, T: Factor>(rows: &[TapRow<T>], woven: *co
                 s.outputs,
                 #[inline(always)]
                 |first, count| {
-                    let (woven, sums) = (woven.add(first * s.pitch), sums.add(first * L::N));
+                    let (mut woven, sums) = (woven, sums.add(first * L::N));
+                    for woven in &mut woven {
+                        *woven = woven.add(first * s.pitch);
+                    }
                     match count {
-                        1 => accumulate_group::<L, T, 1>(rows, woven, sums, s),
-                        2 => accumulate_group::<L, T, 2>(rows, woven, sums, s),
-                        3 => accumulate_group::<L, T, 3>(rows, woven, sums, s),
-                        4 => accumulate_group::<L, T, 4>(rows, woven, sums, s),
-                        _ => accumulate_group::<L, T, 5>(rows, woven, sums, s),
+                        1 => accumulate_group::<L, T, LINES, 1>(rows, woven, sums, s),
+                        2 => accumulate_group::<L, T, LINES, 2>(rows, woven, sums, s),
+                        3 => accumulate_group::<L, T, LINES, 3>(rows, woven, sums, s),
+                        4 => accumulate_group::<L, T, LINES, 4>(rows, woven, sums, s),
+                        _ => accumulate_group::<L, T, LINES, 5>(rows, woven, sums, s),
                     }
                 },
             );
@@ -116,59 +82,70 @@ const MOST_COLUMNS: usize = 5;
 
 /// Columns in pairs, or fives where there are registers, so that a load of the outputs serves as many products.
 #[inline(always)]
-unsafe fn accumulate_group<L: Lanes, T: Factor, const C: usize>(
-    rows: &[TapRow<T>],
-    woven: *const T,
+unsafe fn accumulate_group<L: Lanes, T: Factor, const LINES: usize, const C: usize>(
+    rows: [&[TapRow<T>]; LINES],
+    woven: [*const T; LINES],
     sums: *mut f32,
     s: &RowShape,
 ) {
-    let (mut from, mut to) = ([core::ptr::null(); MOST_COLUMNS], [core::ptr::null_mut(); MOST_COLUMNS]);
+    let mut from = [[core::ptr::null(); MOST_COLUMNS]; LINES];
+    let mut to = [core::ptr::null_mut(); MOST_COLUMNS];
     let most = if L::REGISTERS > 16 { MOST_COLUMNS } else { 2 };
     let mut count = 0;
-    for row in rows {
-        let mut sums = sums.add(row.index * s.inputs * 3 * s.outputs * L::N);
+    for r in 0..rows[0].len() {
+        let mut sums = sums.add(rows[0][r].index * s.inputs * 3 * s.outputs * L::N);
         for input in 0..s.inputs {
             for kx in 0..3 {
-                from[count] = row.from.add(input * s.input_pitch + kx * s.dilation);
+                for line in 0..LINES {
+                    from[line][count] = rows[line][r].from.add(input * s.input_pitch + kx * s.dilation);
+                }
                 to[count] = sums;
                 sums = sums.add(s.outputs * L::N);
                 count += 1;
                 if count == most {
-                    some_products::<L, T, C>(from, woven, to, count, s.pitch);
+                    some_products::<L, T, LINES, C>(from, woven, to, count, s.pitch);
                     count = 0;
                 }
             }
         }
     }
-    some_products::<L, T, C>(from, woven, to, count, s.pitch);
+    some_products::<L, T, LINES, C>(from, woven, to, count, s.pitch);
 }
 
 /// `products` of so many columns.
 #[inline(always)]
-unsafe fn some_products<L: Lanes, T: Factor, const C: usize>(
-    from: [*const T; MOST_COLUMNS],
-    woven: *const T,
+unsafe fn some_products<L: Lanes, T: Factor, const LINES: usize, const C: usize>(
+    from: [[*const T; MOST_COLUMNS]; LINES],
+    woven: [*const T; LINES],
     to: [*mut f32; MOST_COLUMNS],
     count: usize,
     pitch: usize,
 ) {
     let mut k = 0;
     if L::REGISTERS > 16 && count == MOST_COLUMNS {
-        return products::<L, T, C, MOST_COLUMNS>(from, woven, to, pitch);
+        return products::<L, T, LINES, C, MOST_COLUMNS>(from, woven, to, pitch);
     }
     while k + 2 <= count {
-        products::<L, T, C, 2>([from[k], from[k + 1]], woven, [to[k], to[k + 1]], pitch);
+        let mut two = [[core::ptr::null(); 2]; LINES];
+        for line in 0..LINES {
+            two[line] = [from[line][k], from[line][k + 1]];
+        }
+        products::<L, T, LINES, C, 2>(two, woven, [to[k], to[k + 1]], pitch);
         k += 2;
     }
     if k < count {
-        products::<L, T, C, 1>([from[k]], woven, [to[k]], pitch);
+        let mut one = [[core::ptr::null(); 1]; LINES];
+        for line in 0..LINES {
+            one[line] = [from[line][k]];
+        }
+        products::<L, T, LINES, C, 1>(one, woven, [to[k]], pitch);
     }
 }
 
 #[inline(always)]
-unsafe fn products<L: Lanes, T: Factor, const C: usize, const COLUMNS: usize>(
-    mut from: [*const T; COLUMNS],
-    mut woven: *const T,
+unsafe fn products<L: Lanes, T: Factor, const LINES: usize, const C: usize, const COLUMNS: usize>(
+    from: [[*const T; COLUMNS]; LINES],
+    woven: [*const T; LINES],
     to: [*mut f32; COLUMNS],
     pitch: usize,
 ) {
@@ -179,21 +156,24 @@ unsafe fn products<L: Lanes, T: Factor, const C: usize, const COLUMNS: usize>(
             sums[k][c] = L::load(to[k].add(c * L::N));
         }
     }
-    for _ in 0..pitch / T::count::<L>() {
-        let mut inputs = [L::splat(0.0); COLUMNS];
-        for k in 0..COLUMNS {
-            inputs[k] = T::load::<L>(from[k]);
-        }
-        for c in 0..C {
-            let g = T::load::<L>(woven.add(c * T::count::<L>()));
+    for line in 0..LINES {
+        let (mut from, mut woven) = (from[line], woven[line]);
+        for _ in 0..pitch / T::count::<L>() {
+            let mut inputs = [L::splat(0.0); COLUMNS];
             for k in 0..COLUMNS {
-                sums[k][c] = T::product(inputs[k], g, sums[k][c]);
+                inputs[k] = T::load::<L>(from[k]);
             }
+            for c in 0..C {
+                let g = T::load::<L>(woven.add(c * T::count::<L>()));
+                for k in 0..COLUMNS {
+                    sums[k][c] = T::product(inputs[k], g, sums[k][c]);
+                }
+            }
+            for from in &mut from {
+                *from = from.add(T::count::<L>());
+            }
+            woven = woven.add(C * T::count::<L>());
         }
-        for from in &mut from {
-            *from = from.add(T::count::<L>());
-        }
-        woven = woven.add(C * T::count::<L>());
     }
     for k in 0..COLUMNS {
         for c in 0..C {

@@ -1,134 +1,171 @@
-//! The way back through a block where bf16 are multiplied: two passes, because the gradient by the weights reads other rings than
-//! convolutions do.
+//! The way back through a block where bf16 are multiplied: as `crate::backward`, the gradient's rows in both layouts of the ring.
 
-use crate::activation::through_normalisation;
-use crate::bf16::pairs::mix_gradients;
-use crate::bf16::ring::Layout;
-use crate::bf16::walk::DotTaps;
+use crate::backward::LINES_A_FLUSH;
+use crate::bf16::ring::DotRing;
+use crate::bf16::sources::{Gradient, Image};
 use crate::bf16::weight_gradient::weave;
-use crate::conv::{RowShape, TapRow};
+use crate::conv::RowShape;
 use crate::element::Element;
-use crate::items::{item, Item};
+use crate::fours::{mix_gradients, MIXED, TOGETHER};
 use crate::lanes::Lanes;
+use crate::line::Line;
 use crate::math::Activation;
 use crate::run::Program;
-use crate::weight_gradient::{accumulate_row, flush};
+use crate::weight_gradient::accumulate_rows;
 use core::slice;
 
-/// Rows whose products are added in single precision before they join the double-precision sums.
-const ROWS_A_FLUSH: usize = 8;
-
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
-    /// As `backward`. The gradient by the output of the block's convolution takes that output's place.
+    /// As `backward`, of a block that has one before it.
     pub(crate) unsafe fn backward_by_dots(&self, block: usize) -> Option<()> {
-        self.weights_by_dots(block)?;
-        if block == 0 {
-            return Some(());
-        }
         let plan = self.plan;
-        let channels = plan.channels();
+        let (channels, length) = (plan.channels(), plan.channels() * plan.pitch);
         let shape = self.shape(block, channels, channels);
+        let columns = 9 * shape.planes * channels * channels;
         let weights = self.packed(block, true);
+        let plain = self.rows_at(|rows| rows.plain);
+        let pieces = plan.pieces(block);
         let work = |index: usize| {
-            let item = item(plan.depth(), plan.dilation(block), index);
-            let sums = &mut self.partial(index)[..2 * channels];
-            sums.fill(0.0);
-            let source = |link: usize, y: usize, c: usize, to: *mut f32| {
-                let z = item.residue + link * plan.dilation(block);
-                self.read_floats(self.row(plan.slot(block), item.volume, z, y).add(c * plan.pitch), to)
+            let piece = pieces.piece(index);
+            let (volume, ring) = (piece.item.volume, self.dot_ring(block, &piece, channels, true));
+            let (products, sums) = self.cleared_sums(index, columns, 2 * channels);
+            let last = piece.y(piece.lines() - 1);
+            let (mut lines, mut waiting) = (0, None);
+            let each = |line: &Line<u16>| {
+                let ahead = if line.y == last { plan.ahead_of_run(block, piece.lines()) } else { plan.ahead(block) };
+                if line.mixed {
+                    let (mut from, mut to) = ([core::ptr::null(); TOGETHER], [core::ptr::null_mut(); TOGETHER]);
+                    for (i, z) in line.planes() {
+                        from[i] = self.row(plan.slot(block - 1), volume, z, line.y).cast_const();
+                        to[i] = self.row(plan.gradient_slot(block - 1), volume, z, line.y);
+                    }
+                    let mixed = core::array::from_fn(|plane| line.rows(plane));
+                    self.convolve_through_activation(mixed, weights, &shape, block - 1, volume, from, to, plain, sums, ahead);
+                } else {
+                    let to = self.convolve_dots(line, weights, &shape);
+                    for (i, z) in line.planes() {
+                        let (values, row) = (plain.add(i * length), self.row(plan.gradient_slot(block - 1), volume, z, line.y));
+                        self.through_activation(to[i], row, values, block - 1, volume, z, line.y, sums, ahead);
+                        self.clear_tail(values);
+                    }
+                }
+                self.accumulate_dots(line, line.y == last, &mut waiting, &ring, &shape);
+                lines += 1;
+                if lines % LINES_A_FLUSH == 0 {
+                    self.flush(products);
+                }
             };
-            self.convolve(block, &item, weights, &shape, source, |line, from| {
+            if plan.settles(block) {
+                self.walk_dots(block, &ring, &piece, &Gradient::<E, true>::new(self, &piece.item, block), each);
+            } else {
+                self.walk_dots(block, &ring, &piece, &Gradient::<E, false>::new(self, &piece.item, block), each);
+            }
+            self.flush(products);
+            L::end_streams();
+        };
+        let items = plan.items(block);
+        self.pass(items, work, || {
+            self.conclude_weights(block, items, &shape, true);
+            self.conclude_normalisation(block - 1, items, columns);
+        })
+    }
+
+    /// As `first_weights`.
+    pub(crate) unsafe fn first_weights_by_dots(&self) -> Option<()> {
+        let plan = self.plan;
+        let (channels, pitch) = (plan.channels(), plan.pitch);
+        let shape = self.shape(0, 1, channels);
+        let columns = 9 * shape.planes * channels;
+        let plain = self.rows_at(|rows| rows.plain);
+        let pieces = plan.pieces(0);
+        let work = |index: usize| {
+            let piece = pieces.piece(index);
+            let (volume, ring) = (piece.item.volume, self.dot_ring(0, &piece, 1, true));
+            let (products, _) = self.cleared_sums(index, columns, 0);
+            let image = Image::new(self, &piece.item, self.thread_memory(plan.thread.rows), TOGETHER);
+            let last = piece.y(piece.lines() - 1);
+            let (mut lines, mut waiting) = (0, None);
+            self.walk_dots(0, &ring, &piece, &image, |line| {
                 for (i, z) in line.planes() {
-                    let row = self.row(plan.gradient_slot(block - 1), item.volume, z, line.y);
-                    let values = core::ptr::null_mut();
-                    self.through_activation(from[i], row, values, block - 1, item.volume, z, line.y, sums, plan.ahead(block));
+                    let to = plain.add(i * channels * pitch);
+                    for c in 0..channels {
+                        self.gradient_row(0, volume, z, line.y, c, plan.ahead(0), to.add(c * pitch));
+                    }
+                    self.clear_tail(to);
+                }
+                self.accumulate_dots(line, line.y == last, &mut waiting, &ring, &shape);
+                lines += 1;
+                if lines % LINES_A_FLUSH == 0 {
+                    self.flush(products);
                 }
             });
+            self.flush(products);
         };
-        let items = self.items(plan.dilation(block));
-        self.pass(items, work, || self.conclude_normalisation(block - 1, items, 0))
+        let items = plan.items(0);
+        self.pass(items, work, || self.conclude_weights(0, items, &shape, false))
     }
 
-    unsafe fn weights_by_dots(&self, block: usize) -> Option<()> {
-        let plan = self.plan;
-        let (channels, inputs) = (plan.channels(), plan.inputs(block));
-        let shape = self.shape(block, inputs, channels);
-        let columns = 9 * shape.planes * inputs * channels;
-        let vectors = self.thread_memory(plan.thread.sums);
-        let work = |index: usize| {
-            let item = item(plan.depth(), plan.dilation(block), index);
-            let products = &mut self.partial(index)[..columns];
-            products.fill(0.0);
-            slice::from_raw_parts_mut(vectors, columns * L::N).fill(0.0);
-            let mut flush_all = || flush::<L>(vectors, products.as_mut_ptr(), columns);
-            let mut rows_since = 0;
-            let after = || {
-                rows_since = (rows_since + 1) % ROWS_A_FLUSH;
-                if rows_since == 0 {
-                    flush_all();
-                }
-            };
-            let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
-            self.accumulate_by_dots(block, &item, &shape, source, after);
-            flush_all();
-        };
-        let items = self.items(plan.dilation(block));
-        self.pass(items, work, || self.conclude_weights(block, items, &shape, false))
-    }
-
-    unsafe fn accumulate_by_dots(
+    /// As `accumulate`, two lines at a time: `waiting` is the first of them until the second comes, or until the run's last, which does not
+    /// wait.
+    unsafe fn accumulate_dots(
         &self,
-        block: usize,
-        item: &Item,
+        line: &Line<u16>,
+        last: bool,
+        waiting: &mut Option<Line<u16>>,
+        ring: &DotRing,
         shape: &RowShape,
-        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut after: impl FnMut(),
     ) {
+        let plain = self.rows_at(|rows| rows.plain);
         let length = shape.outputs * shape.pitch;
-        let vectors = self.thread_memory(self.plan.thread.sums);
-        let (mixed, woven) = (self.rows_at(|rows| rows.plain), self.rows_at(|rows| rows.woven).cast::<u16>());
-        let accumulate = |rows: &[TapRow<u16>], gradient: *const f32| {
-            weave::<L>(gradient, woven, shape.outputs, shape.pitch);
-            accumulate_row::<L, u16>(rows, woven, vectors, shape);
-        };
-        self.over_dots(block, item, Layout::Planar, shape.inputs, source, |taps| {
-            match taps {
-                DotTaps::Row(z, y, rows) => {
-                    accumulate(rows, self.settled_row(block, item, z, y, 0));
-                }
-                DotTaps::Pair(z, next, y, [first, sum, difference, second]) => {
-                    let a = self.settled_row(block, item, z, y, 0);
-                    let b = next.map(|z| self.settled_row(block, item, z, y, 1));
-                    let (mut added, mut taken) = (a, a);
-                    if let Some(b) = b {
-                        mix_gradients::<L>(a, b, mixed, mixed.add(length), length);
-                        (added, taken) = (mixed.cast_const(), mixed.add(length).cast_const());
-                    }
-                    accumulate(first, a);
-                    accumulate(sum, added);
-                    accumulate(difference, taken);
-                    if let Some(b) = b {
-                        accumulate(second, b);
-                    }
-                }
+        let woven = [0, MIXED * length].map(|at| self.rows_at(|rows| rows.woven).cast::<u16>().add(at));
+        let (line, to) = (line.further(ring.planar_offset()), woven[usize::from(waiting.is_some())]);
+        if line.mixed {
+            let count = line.planes().count();
+            slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
+            weave::<L, TOGETHER, MIXED>(
+                plain,
+                to,
+                shape.outputs,
+                shape.pitch,
+                #[inline(always)]
+                |rows| mix_gradients(rows),
+            );
+        } else {
+            weave::<L, 1, 1>(
+                plain,
+                to,
+                shape.outputs,
+                shape.pitch,
+                #[inline(always)]
+                |rows| rows,
+            );
+        }
+        let shape = &RowShape { input_pitch: ring.planar_pitch(), ..*shape };
+        match waiting.take() {
+            Some(first) if first.has_taps_of(&line) => self.add_products([&first, &line], woven, shape),
+            Some(first) => {
+                self.add_products([&first], [woven[0]], shape);
+                self.add_products([&line], [woven[1]], shape);
             }
-            after();
-        });
+            None if last => self.add_products([&line], [woven[0]], shape),
+            None => *waiting = Some(line),
+        }
     }
 
-    /// The floats of a row (C, pitch) of the gradient by the output of a block's convolution, zero beyond the width; stored in that
-    /// output's place.
-    unsafe fn settled_row(&self, block: usize, item: &Item, z: usize, y: usize, which: usize) -> *const f32 {
-        let plan = self.plan;
-        let row = self.row(plan.slot(block), item.volume, z, y);
-        let slope = self.row(plan.gradient_slot(block), item.volume, z, y);
-        let to = self.floats(which);
-        for c in 0..plan.channels() {
-            let (k, at) = (self.coefficients(block, item.volume, c), c * plan.pitch);
-            through_normalisation::<L, E>(slope.add(at), row.add(at), to.add(at), plan.pitch, k, plan.ahead(block));
+    /// Adds the products of lines' tap rows with their woven rows to the thread's vectors.
+    unsafe fn add_products<const LINES: usize>(&self, lines: [&Line<u16>; LINES], woven: [*mut u16; LINES], shape: &RowShape) {
+        let vectors = self.thread_memory(self.plan.thread.sums);
+        if !lines[0].mixed {
+            return accumulate_rows::<L, u16, LINES>(
+                lines.map(Line::all_rows),
+                woven.map(<*mut u16>::cast_const),
+                vectors,
+                shape,
+            );
         }
-        self.clear_tail(to);
-        self.keep(to, row);
-        to
+        for plane in 0..MIXED {
+            let at = plane * shape.outputs * shape.pitch;
+            let woven = woven.map(|woven| woven.add(at).cast_const());
+            accumulate_rows::<L, u16, LINES>(lines.map(|line| line.rows(plane)), woven, vectors, shape);
+        }
     }
 }

@@ -2,13 +2,11 @@
 
 pub(crate) mod backward;
 pub(crate) mod conv;
-pub(crate) mod pairs;
 pub(crate) mod ring;
+pub(crate) mod sources;
 pub mod tiles;
 pub(crate) mod walk;
 pub(crate) mod weight_gradient;
-
-use crate::lanes::Lanes;
 
 /// The nearest bf16, the even one of two; subnormal numbers become zero, as in the instructions that convert. Not a number stays so.
 #[inline(always)]
@@ -49,19 +47,6 @@ pub fn flushed(value: f32) -> f32 {
         return f32::from_bits(value.to_bits() & 0x8000_0000);
     }
     value
-}
-
-/// to = the floats as bf16. `length` is a multiple of the lanes.
-#[inline(always)]
-pub(crate) unsafe fn narrow_row<L: Lanes>(from: *const f32, to: *mut u16, length: usize) {
-    L::enter(
-        #[inline(always)]
-        || {
-            for x in (0..length).step_by(L::N) {
-                L::load(from.add(x)).store_bf16(to.add(x));
-            }
-        },
-    )
 }
 
 #[cfg(test)]

@@ -1,242 +1,404 @@
 //! The planes that a convolution by dot products reads, in bf16: as `crate::ring`, with rows laid out for what multiplies them.
 
-use crate::bf16::narrow_row;
-use crate::bf16::pairs::{mix, mix_inputs};
-use crate::lanes::Lanes;
-use crate::plan::{ring_padding, ring_pitch, Plan, MIXED_LINES};
-use crate::ring::{keep_plane, read_row};
+use crate::bf16::sources::{Row, Source};
+use crate::fours::{mix, MIXED, TOGETHER};
+use crate::lanes::{first_lanes, Lanes};
+use crate::pieces::Piece;
+use crate::plan::{ring_padding, ring_pitch, Plan};
 use core::slice;
 
-/// How channels lie in a ring's rows. A slot is a row of `pitch` words (two bf16) or, planar, of `pitch` bf16.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Layout {
-    /// Words of two channels: (c, c + 1) at x. The last of an odd number is its own partner: (c at x, c at x + dilation).
-    Paired,
-    Planar,
+/// Words of two channels: (c, c + 1) at x. The last of an odd number is its own partner: (c at x, c at x + dilation).
+fn pairs(channels: usize) -> usize {
+    channels.div_ceil(2)
 }
 
-/// Slots of a row of `channels`.
-pub fn slots(layout: Layout, channels: usize) -> usize {
-    match layout {
-        Layout::Paired => channels.div_ceil(2),
-        Layout::Planar => channels,
+/// Zeros on both sides of a planar row, in bf16: whole cache lines.
+fn planar_padding(dilation: usize) -> usize {
+    dilation.next_multiple_of(32)
+}
+
+/// bf16 from one planar row to the next: an odd number of cache lines.
+fn planar_pitch(row: usize, dilation: usize) -> usize {
+    ((row + 2 * planar_padding(dilation)).div_ceil(32) | 1) * 32
+}
+
+/// bf16 of a line: rows of pairs, and planar ones.
+fn line_length(channels: usize, row: usize, dilation: usize) -> usize {
+    2 * pairs(channels) * ring_pitch(row, dilation) + channels * planar_pitch(row, dilation)
+}
+
+/// Floats of a thread's ring for runs that reach so many lines: three planes, or the mixed ones with those that are kept for the next four.
+pub fn ring_floats(channels: usize, lines: usize, row: usize, dilation: usize, mixed: bool) -> usize {
+    let line = line_length(channels, row, dilation).div_ceil(2);
+    if mixed {
+        MIXED * MIXED_LINES * line + KEPT * lines * channels * row
+    } else {
+        3 * lines * line
     }
 }
 
-/// Rows of a ring's scratch before the padded one.
-const PADDED: usize = 6;
+/// Lines of a mixed plane: a line of the output, its two neighbours, and the one before, whose products with others wait.
+const MIXED_LINES: usize = 4;
 
-/// Floats that filling a ring takes: two rows of two channels, or of one with its four mixed rows, then a row with padding on both
-/// sides.
-pub fn scratch_floats(pitch: usize, dilation: usize) -> usize {
-    (PADDED + 1) * pitch + 3 * ring_padding(dilation) + 32
-}
+/// Planes that a four leaves for the next.
+const KEPT: usize = 2;
 
-/// A thread's ring: planes (lines, slots, pitch); in pairs of planes, as there, two kept planes (H, C, row) of floats follow.
+/// A thread's ring: planes (lines, line), a line being rows (pairs, pitch) of words and, where the gradient by the weights reads them too,
+/// planar rows (C, planar pitch) of bf16; the last of an odd number of channels always has one. A piece's lines are numbered from the first that its run reaches. In fours of planes, as in
+/// `crate::ring`, two kept planes (reached, C, row) of floats follow.
 #[derive(Clone, Copy)]
 pub struct DotRing {
     start: *mut u16,
-    scratch: *mut f32,
-    layout: Layout,
+    planar: bool,
     channels: usize,
-    height: usize,
     width: usize,
     dilation: usize,
-    /// Words, or planar bf16, from one slot to the next.
-    pub pitch: usize,
+    /// Words from one row of pairs to the next.
+    pitch: usize,
     row: usize,
+    /// Lines of a plane.
     lines: usize,
+    /// y of line 0.
+    y: usize,
+    /// Lines that the run reaches, and which of them is its first.
+    pub reached: usize,
+    pub first: usize,
+    /// A plane of the chain.
+    any_link: usize,
 }
 
 impl DotRing {
-    pub fn new(start: *mut f32, scratch: *mut f32, layout: Layout, channels: usize, plan: &Plan, block: usize) -> Self {
-        let (height, row, dilation) = (plan.height(), plan.pitch, plan.dilation(block));
-        let lines = if plan.in_pairs(block) { MIXED_LINES } else { height };
-        let pitch = ring_pitch(row, dilation);
-        Self { start: start.cast(), scratch, layout, channels, height, width: plan.width(), dilation, pitch, row, lines }
-    }
-
-    fn word(&self) -> usize {
-        if self.layout == Layout::Paired {
-            2
-        } else {
-            1
+    pub fn new(start: *mut f32, planar: bool, channels: usize, plan: &Plan, block: usize, piece: &Piece) -> Self {
+        let (row, dilation, run) = (plan.pitch, plan.dilation(block), &piece.run);
+        let first = run.first.min(1);
+        let reached = first + piece.lines() + usize::from(run.end < run.lines);
+        Self {
+            start: start.cast(),
+            planar,
+            channels,
+            width: plan.width(),
+            dilation,
+            pitch: ring_pitch(row, dilation),
+            row,
+            lines: if plan.in_fours(block) { MIXED_LINES } else { reached },
+            y: run.residue + (run.first - first) * dilation,
+            reached,
+            first,
+            any_link: piece.item.first,
         }
     }
 
+    /// bf16 from one planar row to the next.
+    pub fn planar_pitch(&self) -> usize {
+        planar_pitch(self.row, self.dilation)
+    }
+
+    /// From a row of `neighbours` to the same line's planar rows: channel 0, `dilation` voxels before voxel 0.
+    pub fn planar_offset(&self) -> usize {
+        let voxels = 2 * pairs(self.channels) * self.pitch + planar_padding(self.dilation);
+        voxels - self.dilation - 2 * (ring_padding(self.dilation) - self.dilation)
+    }
+
+    fn line(&self) -> usize {
+        line_length(self.channels, self.row, self.dilation)
+    }
+
     fn plane(&self) -> usize {
-        self.lines * slots(self.layout, self.channels) * self.pitch * self.word()
+        self.lines * self.line()
     }
 
-    /// Voxel 0 of a row's slot.
-    unsafe fn voxels(&self, plane: usize, y: usize, slot: usize) -> *mut u16 {
-        let line = if self.lines == self.height { y } else { y / self.dilation % self.lines };
-        let row = line * slots(self.layout, self.channels) + slot;
-        self.start.add(plane * self.plane() + (row * self.pitch + ring_padding(self.dilation)) * self.word())
+    unsafe fn line_at(&self, plane: usize, line: usize) -> *mut u16 {
+        self.start.add(plane * self.plane() + line % self.lines * self.line())
     }
 
-    /// Row y of a plane: slot 0, `dilation` voxels before voxel 0.
+    /// Voxel 0 of a row of pairs.
+    unsafe fn words(&self, plane: usize, line: usize, pair: usize) -> *mut u16 {
+        self.line_at(plane, line).add(2 * (pair * self.pitch + ring_padding(self.dilation)))
+    }
+
+    /// Voxel 0 of a planar row.
+    unsafe fn voxels(&self, plane: usize, line: usize, c: usize) -> *mut u16 {
+        let rows = self.line_at(plane, line).add(2 * pairs(self.channels) * self.pitch);
+        rows.add(c * self.planar_pitch() + planar_padding(self.dilation))
+    }
+
+    /// The line before a plane's line, that line and the one after it, those that are reached: pair 0, `dilation` words before voxel 0.
     /// # Safety
     /// The ring's memory is as `Plan` lays it out.
-    pub unsafe fn taps(&self, plane: usize, y: usize) -> *const u16 {
-        self.voxels(plane, y, 0).sub(self.dilation * self.word())
+    pub unsafe fn neighbours(&self, plane: usize, line: usize) -> [Option<*const u16>; 3] {
+        let mut rows = [None; 3];
+        for ky in 0..3 {
+            let line = (line + ky).wrapping_sub(1);
+            if line < self.reached {
+                rows[ky] = Some(self.words(plane, line, 0).sub(2 * self.dilation).cast_const());
+            }
+        }
+        rows
     }
 
     /// Sets the first planes to zero.
     /// # Safety
-    /// As `taps`.
+    /// As `neighbours`.
     pub unsafe fn clear(&self, planes: usize) {
         slice::from_raw_parts_mut(self.start, planes * self.plane()).fill(0);
-        let padded = self.row + 3 * ring_padding(self.dilation) + 32;
-        slice::from_raw_parts_mut(self.scratch.add(PADDED * self.row), padded).fill(0.0);
     }
 
-    unsafe fn kept(&self, plane: usize, y: usize, c: usize) -> *mut f32 {
-        let kept = self.start.add(4 * self.plane()).cast::<f32>();
-        kept.add(((plane * self.height + y) * self.channels + c) * self.row)
+    unsafe fn kept(&self, plane: usize, line: usize, c: usize) -> *mut f32 {
+        let kept = self.start.add(MIXED * self.plane()).cast::<f32>();
+        kept.add(((plane * self.reached + line) * self.channels + c) * self.row)
+    }
+
+    fn y(&self, line: usize) -> usize {
+        self.y + line * self.dilation
+    }
+
+    /// The rows of a channel that a line is mixed of.
+    #[inline(always)]
+    unsafe fn channel<L: Lanes, S: Source<L>>(
+        &self,
+        line: usize,
+        c: usize,
+        new: [Option<usize>; TOGETHER],
+        source: &S,
+        ahead: usize,
+    ) -> Channel<S::Row> {
+        let mut limits = [0; TOGETHER];
+        // A row that is not there: another one, of which nothing counts.
+        let there = new[0].or(new[1]).unwrap_or(self.any_link);
+        let mut rows = [source.row(new[0].unwrap_or(there), self.y(line), c, ahead); TOGETHER];
+        for (i, link) in new.into_iter().enumerate() {
+            if let Some(link) = link {
+                rows[i] = source.row(link, self.y(line), c, ahead);
+                limits[i] = self.width;
+            }
+        }
+        Channel { kept: [self.kept(0, line, c), self.kept(1, line, c)], new: rows, limits }
     }
 
     /// Fills a kept plane; one that is not there is zero.
     /// # Safety
     /// As `fill_line`.
-    pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
-        keep_plane(self.kept(plane, 0, 0), [self.height, self.channels, self.row], self.width, link, write);
+    #[inline(never)]
+    pub unsafe fn keep<L: Lanes, S: Source<L>>(&self, plane: usize, link: Option<usize>, source: &S) {
+        let Some(link) = link else {
+            slice::from_raw_parts_mut(self.kept(plane, 0, 0), self.reached * self.channels * self.row).fill(0.0);
+            return;
+        };
+        L::enter(
+            #[inline(always)]
+            || {
+                for line in 0..self.reached {
+                    for c in 0..self.channels {
+                        let (row, to) = (source.row(link, self.y(line), c, 0), self.kept(plane, line, c));
+                        for x in (0..self.row).step_by(L::N) {
+                            limited(row.at(x), x, self.width).store(to.add(x));
+                        }
+                    }
+                }
+            },
+        )
     }
 
-    /// Line y of planes 0 to 3 = the mixed planes of a pair, from the kept planes and two new ones, which take their place; a plane
-    /// that is not there is zero.
+    /// A line of planes 0 to 5 = the mixed planes of a four, from the kept planes and four new ones, of which the last two take their place;
+    /// a plane that is not there is zero. What is `ahead` elements further in a tensor will be read soon.
     /// # Safety
-    /// The ring's memory is as `Plan` lays it out; `write` gives rows as in `crate::walk`.
+    /// The ring's memory is as `Plan` lays it out; the source has the lines.
     #[inline(never)]
-    pub unsafe fn fill_line<L: Lanes>(
+    pub unsafe fn fill_line<L: Lanes, S: Source<L>>(
         &self,
-        y: usize,
-        new: [Option<usize>; 2],
-        write: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
+        line: usize,
+        new: [Option<usize>; TOGETHER],
+        source: &S,
+        ahead: usize,
     ) {
-        self.each_slot(|slot, first, count| {
-            let row = |i: usize| self.scratch.add(i * self.row);
-            let read = |c: usize, to: usize| {
-                let new = core::array::from_fn(|i| read_row(new[i], y, c, row(to + i), self.width, self.row, &write));
-                Channel { kept: [self.kept(0, y, c), self.kept(1, y, c)], new }
-            };
-            let one = read(first, 0);
-            let to: [*mut u16; 4] = core::array::from_fn(|plane| self.voxels(plane, y, slot));
-            if self.layout == Layout::Planar {
-                mix_planar::<L>(one, to, self.row);
-            } else if count == 2 {
-                mix_paired::<L>(one, read(first + 1, 2), to.map(|to| to.cast()), self.row);
-            } else {
-                let mixed: [*mut f32; 4] = core::array::from_fn(|plane| row(2 + plane));
-                mix_inputs::<L>(one.kept, one.new, mixed, self.row);
-                for plane in 0..4 {
-                    self.put::<L>(mixed[plane], None, to[plane]);
+        L::enter(
+            #[inline(always)]
+            || {
+                for pair in 0..pairs(self.channels) {
+                    let c = 2 * pair;
+                    let (one, to) = (self.channel::<L, S>(line, c, new, source, ahead), self.rows(0, line, c));
+                    if c + 1 == self.channels {
+                        narrow_alone::<L, MIXED>(
+                            #[inline(always)]
+                            |x| one.mix::<L>(x),
+                            to,
+                            self.row,
+                        );
+                        for plane in 0..MIXED {
+                            self.pair_alone::<L>(plane, line);
+                        }
+                        continue;
+                    }
+                    let other = self.channel::<L, S>(line, c + 1, new, source, ahead);
+                    let (one, other) = (
+                        #[inline(always)]
+                        |x| one.mix::<L>(x),
+                        #[inline(always)]
+                        |x| other.mix::<L>(x),
+                    );
+                    if self.planar {
+                        narrow_pair::<L, MIXED, true>(one, other, to, self.row);
+                    } else {
+                        narrow_pair::<L, MIXED, false>(one, other, to, self.row);
+                    }
                 }
-            }
-        });
+            },
+        )
     }
 
     /// Fills a plane.
     /// # Safety
     /// As `fill_line`.
     #[inline(never)]
-    pub unsafe fn fill<L: Lanes>(&self, plane: usize, link: usize, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
-        for y in 0..self.height {
-            self.each_slot(|slot, first, count| {
-                let read = |c: usize, to: *mut f32| read_row(Some(link), y, c, to, self.width, self.row, &write);
-                let one = read(first, self.scratch);
-                let other = (count == 2).then(|| read(first + 1, self.scratch.add(self.row)));
-                self.put::<L>(one, other, self.voxels(plane, y, slot));
-            });
+    pub unsafe fn fill<L: Lanes, S: Source<L>>(&self, plane: usize, link: usize, source: &S) {
+        L::enter(
+            #[inline(always)]
+            || {
+                for line in 0..self.reached {
+                    for pair in 0..pairs(self.channels) {
+                        let c = 2 * pair;
+                        let (one, to) = (source.row(link, self.y(line), c, 0), self.rows(plane, line, c));
+                        let (one,) = (
+                            #[inline(always)]
+                            |x| [[limited(one.at(x), x, self.width)], [limited(one.at(x + L::N), x + L::N, self.width)]],
+                        );
+                        if c + 1 == self.channels {
+                            narrow_alone::<L, 1>(one, to, self.row);
+                            self.pair_alone::<L>(plane, line);
+                            continue;
+                        }
+                        let other = source.row(link, self.y(line), c + 1, 0);
+                        narrow_pair::<L, 1, true>(
+                            one,
+                            #[inline(always)]
+                            |x| [[limited(other.at(x), x, self.width)], [limited(other.at(x + L::N), x + L::N, self.width)]],
+                            to,
+                            self.row,
+                        );
+                    }
+                }
+            },
+        )
+    }
+
+    unsafe fn rows(&self, plane: usize, line: usize, c: usize) -> Rows {
+        Rows {
+            words: self.words(plane, line, c / 2),
+            voxels: self.voxels(plane, line, c),
+            planar_pitch: self.planar_pitch(),
+            to_next: self.plane(),
         }
     }
 
-    /// Every slot with its first channel and how many it holds.
+    /// The words of a channel that is its own partner, from its planar row.
     #[inline(always)]
-    unsafe fn each_slot(&self, mut each: impl FnMut(usize, usize, usize)) {
-        for slot in 0..slots(self.layout, self.channels) {
-            match self.layout {
-                Layout::Paired => each(slot, 2 * slot, (self.channels - 2 * slot).min(2)),
-                Layout::Planar => each(slot, slot, 1),
-            }
-        }
-    }
-
-    /// A slot's row from its channels' floats.
-    #[inline(always)]
-    unsafe fn put<L: Lanes>(&self, one: *const f32, other: Option<*const f32>, to: *mut u16) {
-        match (self.layout, other) {
-            (Layout::Planar, _) => narrow_row::<L>(one, to, self.row),
-            (Layout::Paired, Some(other)) => pair_row::<L>(one, other, to.cast(), self.row),
-            (Layout::Paired, None) => {
-                let padding = ring_padding(self.dilation);
-                let padded = self.scratch.add(PADDED * self.row);
-                core::ptr::copy_nonoverlapping(one, padded.add(padding), self.row);
-                // From the first voxel that a tap reads; beyond the row all is zero.
-                let length = (padding + self.row).next_multiple_of(L::N).min(self.pitch / L::N * L::N);
-                pair_row::<L>(padded, padded.add(self.dilation), to.cast::<f32>().sub(padding), length);
-            }
+    unsafe fn pair_alone<L: Lanes>(&self, plane: usize, line: usize) {
+        // From the first voxel that a tap reads; beyond the row all is zero.
+        let padding = ring_padding(self.dilation);
+        let last = self.channels - 1;
+        let (from, to) = (self.voxels(plane, line, last), self.words(plane, line, last / 2).cast::<f32>());
+        let mut x = -(padding as isize);
+        while x < self.row as isize {
+            let (at_x, further) = (L::load(from.offset(x).cast()), L::load(from.offset(x + self.dilation as isize).cast()));
+            let [words, next] = at_x.interleave_bf16(further);
+            words.store(to.offset(x));
+            next.store(to.offset(x + L::N as isize));
+            x += 2 * L::N as isize;
         }
     }
 }
 
-/// to = words of the bf16 (one, other). `length` is a multiple of the lanes.
-#[inline(always)]
-unsafe fn pair_row<L: Lanes>(one: *const f32, other: *const f32, to: *mut f32, length: usize) {
-    L::enter(
-        #[inline(always)]
-        || {
-            for x in (0..length).step_by(L::N) {
-                L::load(one.add(x)).pair_bf16(L::load(other.add(x))).store(to.add(x));
-            }
-        },
-    )
-}
-
-/// A row of a channel in the two kept planes and in the two new ones, which take their place.
+/// A row of a channel in the two kept planes and in the four new ones, of which the last two take their place.
 #[derive(Clone, Copy)]
-struct Channel {
-    kept: [*mut f32; 2],
-    new: [*const f32; 2],
+struct Channel<R> {
+    kept: [*mut f32; KEPT],
+    new: [R; TOGETHER],
+    /// How many voxels of each new row count; beyond them it is zero.
+    limits: [usize; TOGETHER],
 }
 
-impl Channel {
+impl<R> Channel<R> {
     #[inline(always)]
-    unsafe fn mix<L: Lanes>(&self, x: usize) -> [L; 4] {
-        let (d2, d3) = (L::load(self.new[0].add(x)), L::load(self.new[1].add(x)));
-        let mixed = mix(L::load(self.kept[0].add(x)), L::load(self.kept[1].add(x)), d2, d3);
-        d2.store(self.kept[0].add(x));
-        d3.store(self.kept[1].add(x));
-        mixed
+    unsafe fn mix<L: Lanes>(&self, x: usize) -> [[L; MIXED]; 2]
+    where
+        R: Row<L>,
+    {
+        let mut d = [[L::splat(0.0); MIXED]; 2];
+        for i in 0..TOGETHER {
+            let [one, next] = self.new[i].two(x);
+            d[0][KEPT + i] = limited(one, x, self.limits[i]);
+            d[1][KEPT + i] = limited(next, x + L::N, self.limits[i]);
+        }
+        for v in 0..2 {
+            for i in 0..KEPT {
+                let kept = self.kept[i].add(x + v * L::N);
+                d[v][i] = L::load(kept);
+                d[v][TOGETHER + i].store(kept);
+            }
+        }
+        [mix(d[0]), mix(d[1])]
     }
 }
 
+/// A vector from x on of a row of which `limit` voxels count.
 #[inline(always)]
-unsafe fn mix_planar<L: Lanes>(channel: Channel, to: [*mut u16; 4], length: usize) {
-    L::enter(
-        #[inline(always)]
-        || {
-            for x in (0..length).step_by(L::N) {
-                let mixed = channel.mix::<L>(x);
-                for plane in 0..4 {
-                    mixed[plane].store_bf16(to[plane].add(x));
-                }
-            }
-        },
-    )
+unsafe fn limited<L: Lanes>(value: L, x: usize, limit: usize) -> L {
+    if x + L::N > limit {
+        return first_lanes(value, limit as f32 - x as f32);
+    }
+    value
 }
 
+/// Rows of a channel and of the next in a plane, and how far it is to the next plane's.
+#[derive(Clone, Copy)]
+struct Rows {
+    words: *mut u16,
+    voxels: *mut u16,
+    planar_pitch: usize,
+    to_next: usize,
+}
+
+/// The rows of two channels in M planes, from the two vectors of each that `one(x)` and `other(x)` give; `PLANAR`: theirs too.
 #[inline(always)]
-unsafe fn mix_paired<L: Lanes>(one: Channel, other: Channel, to: [*mut f32; 4], length: usize) {
-    L::enter(
-        #[inline(always)]
-        || {
-            for x in (0..length).step_by(L::N) {
-                let (one, other) = (one.mix::<L>(x), other.mix::<L>(x));
-                for plane in 0..4 {
-                    one[plane].pair_bf16(other[plane]).store(to[plane].add(x));
-                }
+unsafe fn narrow_pair<L: Lanes, const M: usize, const PLANAR: bool>(
+    one: impl Fn(usize) -> [[L; M]; 2],
+    other: impl Fn(usize) -> [[L; M]; 2],
+    to: Rows,
+    length: usize,
+) {
+    for x in (0..length).step_by(2 * L::N) {
+        let (a, b) = (narrowed(&one, x), narrowed(&other, x));
+        for plane in 0..M {
+            let words = to.words.add(plane * to.to_next).cast::<f32>().add(x);
+            let [first, second] = a[plane].interleave_bf16(b[plane]);
+            first.store(words);
+            second.store(words.add(L::N));
+            if PLANAR {
+                let voxels = to.voxels.add(plane * to.to_next + x);
+                a[plane].store(voxels.cast());
+                b[plane].store(voxels.add(to.planar_pitch).cast());
             }
-        },
-    )
+        }
+    }
+}
+
+/// The planar rows of a channel in M planes.
+#[inline(always)]
+unsafe fn narrow_alone<L: Lanes, const M: usize>(one: impl Fn(usize) -> [[L; M]; 2], to: Rows, length: usize) {
+    for x in (0..length).step_by(2 * L::N) {
+        let values = narrowed(&one, x);
+        for plane in 0..M {
+            values[plane].store(to.voxels.add(plane * to.to_next + x).cast());
+        }
+    }
+}
+
+/// Two vectors of each plane as one of bf16.
+#[inline(always)]
+unsafe fn narrowed<L: Lanes, const M: usize>(of: &impl Fn(usize) -> [[L; M]; 2], x: usize) -> [L; M] {
+    let [mut values, next] = of(x);
+    for plane in 0..M {
+        values[plane] = values[plane].narrow_two(next[plane]);
+    }
+    values
 }

@@ -1,119 +1,110 @@
 //! A convolution's way through an item where bf16 are multiplied: as `crate::walk`, over rings of bf16.
 
-use crate::bf16::conv::{convolve_pair, convolve_row};
-use crate::bf16::ring::{DotRing, Layout};
-use crate::conv::{RowShape, TapRow};
+use crate::bf16::ring::DotRing;
+use crate::bf16::sources::Source;
+use crate::conv::{convolve_four, convolve_row, RowShape};
 use crate::element::Element;
-use crate::fours::TOGETHER;
-use crate::items::Item;
+use crate::fours::{MIXED, TOGETHER};
 use crate::lanes::Lanes;
 use crate::line::Line;
 use crate::math::Activation;
+use crate::pieces::Piece;
 use crate::run::Program;
 
-/// An output row's place, and the tap rows that make it.
-pub enum DotTaps<'a> {
-    /// z and y.
-    Row(usize, usize, &'a [TapRow<u16>]),
-    /// z, that of the pair's other plane unless the chain has ended, y; the tap rows of each mixed plane.
-    Pair(usize, Option<usize>, usize, [&'a [TapRow<u16>]; 4]),
-}
-
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
-    /// As `convolve`, by dot products.
-    pub(crate) unsafe fn convolve_by_dots(
-        &self,
-        block: usize,
-        item: &Item,
-        weights: *const f32,
-        shape: &RowShape,
-        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut finish: impl FnMut(&Line, [*mut f32; TOGETHER]),
-    ) {
-        let to = core::array::from_fn(|i| self.floats(i));
-        self.over_dots(block, item, Layout::Paired, shape.inputs, source, |taps| match taps {
-            DotTaps::Row(z, y, rows) => {
-                convolve_row::<L>(rows, weights, to[0], shape);
-                finish(&Line::new(z, shape.dilation, 1, y, false), to);
-            }
-            DotTaps::Pair(z, next, y, rows) => {
-                convolve_pair::<L>(rows, weights, to[0], to[1], shape);
-                finish(&Line::new(z, shape.dilation, if next.is_some() { 2 } else { 1 }, y, false), to);
-            }
-        })
+    /// The thread's ring for a piece of a block's convolution; `planar`: for the gradient by the weights too.
+    pub(crate) unsafe fn dot_ring(&self, block: usize, piece: &Piece, inputs: usize, planar: bool) -> DotRing {
+        let thread = &self.plan.thread;
+        DotRing::new(self.thread_memory(thread.ring), planar, inputs, self.plan, block, piece)
     }
 
-    /// Walks an item. `source` as in `over_planes`.
-    pub(crate) unsafe fn over_dots(
+    /// As `convolve_line`.
+    pub(crate) unsafe fn convolve_dots(&self, line: &Line<u16>, weights: *const f32, s: &RowShape) -> [*mut f32; TOGETHER] {
+        let spare = self.rows_at(|rows| rows.spare);
+        let mut to = [spare; TOGETHER];
+        for (i, _) in line.planes() {
+            to[i] = self.floats(i);
+        }
+        if line.mixed {
+            convolve_four::<L, u16>(core::array::from_fn(|plane| line.rows(plane)), weights, to, s);
+        } else {
+            convolve_row::<L, u16>(line.all_rows(), weights, to[0], s);
+        }
+        to
+    }
+
+    /// Walks a piece by lines of a plane or of four.
+    pub(crate) unsafe fn walk_dots(
         &self,
         block: usize,
-        item: &Item,
-        layout: Layout,
-        inputs: usize,
-        source: impl Fn(usize, usize, usize, *mut f32) -> *const f32,
-        mut each: impl FnMut(DotTaps),
+        ring: &DotRing,
+        piece: &Piece,
+        source: &impl Source<L>,
+        each: impl FnMut(&Line<u16>),
     ) {
-        let plan = self.plan;
-        let (height, dilation) = (plan.height(), plan.dilation(block));
-        let (start, scratch) = (self.thread_memory(plan.thread.ring), self.thread_memory(plan.thread.narrowing));
-        let ring = DotRing::new(start, scratch, layout, inputs, plan, block);
-        let nothing = TapRow { from: start.cast(), index: 0 };
-        if !plan.in_pairs(block) {
-            ring.clear(3);
-            let mut filled = item.first.saturating_sub(1);
-            for j in item.first..item.end {
-                while filled < (j + 2).min(item.links) {
-                    ring.fill::<L>(filled % 3, filled, &source);
-                    filled += 1;
-                }
-                if self.team.cancelled() {
-                    return;
-                }
-                for y in 0..height {
-                    let (mut rows, mut count) = ([nothing; 9], 0);
-                    for index in 0..9 {
-                        let link = (j + index / 3).wrapping_sub(1);
-                        let line = (y + index % 3 * dilation).wrapping_sub(dilation);
-                        if link < item.links && line < height {
-                            rows[count] = TapRow { from: ring.taps(link % 3, line), index };
-                            count += 1;
-                        }
-                    }
-                    each(DotTaps::Row(item.residue + j * dilation, y, &rows[..count]));
-                }
-            }
-            return;
+        if self.plan.in_fours(block) {
+            self.over_dot_fours(block, ring, piece, source, each);
+        } else {
+            self.over_dot_planes(ring, piece, source, each);
         }
-        ring.clear(4);
-        ring.keep(0, item.first.checked_sub(1), &source);
-        ring.keep(1, Some(item.first), &source);
-        for j in (item.first..item.end).step_by(2) {
-            let there = |link: usize| (link < item.links).then_some(link);
-            let new = [there(j + 1), there(j + 2)];
+    }
+
+    unsafe fn over_dot_planes(&self, ring: &DotRing, piece: &Piece, source: &impl Source<L>, mut each: impl FnMut(&Line<u16>)) {
+        let item = &piece.item;
+        ring.clear(3);
+        let mut filled = item.first.saturating_sub(1);
+        for j in item.first..item.end {
+            while filled < (j + 2).min(item.links) {
+                ring.fill::<L, _>(filled % 3, filled, source);
+                filled += 1;
+            }
             if self.team.cancelled() {
                 return;
             }
-            let z = item.residue + j * dilation;
-            let next = there(j + 1).map(|_| z + dilation);
-            for residue in 0..dilation.min(height) {
-                let mut filled = residue;
-                for y in (residue..height).step_by(dilation) {
-                    while filled < (y + dilation + 1).min(height) {
-                        ring.fill_line::<L>(filled, new, &source);
-                        filled += dilation;
+            for i in 0..piece.lines() {
+                let mut line = Line::new(piece.z(j), piece.dilation, 1, piece.y(i), false);
+                for kz in 0..3 {
+                    let link = (j + kz).wrapping_sub(1);
+                    if link < item.links {
+                        line.push(kz, ring.neighbours(link % 3, ring.first + i));
                     }
-                    let (mut rows, mut count) = ([[nothing; 3]; 4], 0);
-                    for ky in 0..3 {
-                        let line = (y + ky * dilation).wrapping_sub(dilation);
-                        if line < height {
-                            for (plane, rows) in rows.iter_mut().enumerate() {
-                                rows[count] = TapRow { from: ring.taps(plane, line), index: plane * 3 + ky };
-                            }
-                            count += 1;
-                        }
-                    }
-                    each(DotTaps::Pair(z, next, y, core::array::from_fn(|plane| &rows[plane][..count])));
                 }
+                each(&line);
+            }
+        }
+    }
+
+    unsafe fn over_dot_fours(
+        &self,
+        block: usize,
+        ring: &DotRing,
+        piece: &Piece,
+        source: &impl Source<L>,
+        mut each: impl FnMut(&Line<u16>),
+    ) {
+        let (plan, item) = (self.plan, &piece.item);
+        ring.clear(MIXED);
+        ring.keep::<L, _>(0, item.first.checked_sub(1), source);
+        ring.keep::<L, _>(1, Some(item.first), source);
+        for j in (item.first..item.end).step_by(TOGETHER) {
+            let new = core::array::from_fn(|i| (j + 1 + i < item.links).then_some(j + 1 + i));
+            let count = (item.end - j).min(TOGETHER);
+            if self.team.cancelled() {
+                return;
+            }
+            let mut filled = 0;
+            for i in 0..piece.lines() {
+                while filled < (ring.first + i + 2).min(ring.reached) {
+                    let last = filled + 1 == ring.reached;
+                    let ahead = if last { plan.ahead_of_run(block, ring.reached) } else { plan.ahead(block) };
+                    ring.fill_line::<L, _>(filled, new, source, ahead);
+                    filled += 1;
+                }
+                let mut line = Line::new(piece.z(j), piece.dilation, count, piece.y(i), true);
+                for plane in 0..MIXED {
+                    line.push(plane, ring.neighbours(plane, ring.first + i));
+                }
+                each(&line);
             }
         }
     }

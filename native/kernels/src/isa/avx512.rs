@@ -10,8 +10,9 @@ pub struct Registers<const BF16: bool>(__m512);
 pub type Avx512 = Registers<false>;
 pub type Avx512Bf16 = Registers<true>;
 
-/// Orders of the halves of a register's words: the lower and the upper half interleaved, and each of the first sixteen twice.
-static INTERLEAVE: [u16; 32] = {
+/// Orders of halves: the lower and the upper ones of a register interleaved; two registers interleaved, the first sixteen words and the
+/// others; each of a register's first sixteen, and of the others, twice.
+static PAIRS: [u16; 32] = {
     let mut order = [0; 32];
     let mut i = 0;
     while i < 32 {
@@ -20,27 +21,36 @@ static INTERLEAVE: [u16; 32] = {
     }
     order
 };
-static TWICE: [u16; 32] = {
-    let mut order = [0; 32];
+static INTERLEAVE: [[u16; 32]; 2] = {
+    let mut order = [[0; 32]; 2];
     let mut i = 0;
-    while i < 32 {
-        order[i] = (i / 2) as u16;
+    while i < 64 {
+        order[i / 32][i % 32] = (i / 2 + i % 2 * 32) as u16;
+        i += 1;
+    }
+    order
+};
+static TWICE: [[u16; 32]; 2] = {
+    let mut order = [[0; 32]; 2];
+    let mut i = 0;
+    while i < 64 {
+        order[i / 32][i % 32] = (i / 2) as u16;
         i += 1;
     }
     order
 };
 
-/// Words whose upper halves are the first sixteen halves, the lower ones zero. One instruction, and not of the port that Intel's
+/// Words whose upper halves are sixteen of the halves, as `twice` orders them, the lower ones zero. One instruction, and not of the port that Intel's
 /// multiply-adds need most, where the intrinsic becomes two.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512f")]
-unsafe fn upper_halves(halves: __m512i) -> __m512i {
+unsafe fn upper_halves(halves: __m512i, twice: &[u16; 32]) -> __m512i {
     let upper;
     asm!(
         "vpermw {upper}{{{odd}}}{{z}}, {twice}, {halves}",
         upper = lateout(zmm_reg) upper,
         odd = in(kreg) 0xaaaa_aaaa_u32,
-        twice = in(zmm_reg) _mm512_loadu_si512(TWICE.as_ptr().cast()),
+        twice = in(zmm_reg) _mm512_loadu_si512(twice.as_ptr().cast()),
         halves = in(zmm_reg) halves,
         options(pure, nomem, nostack, preserves_flags)
     );
@@ -118,24 +128,43 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     unsafe fn load_bf16(from: *const u16) -> Self {
         let halves = _mm256_loadu_si256(from.cast());
         if BF16 {
-            let upper = upper_halves(_mm512_castsi256_si512(halves));
+            let upper = upper_halves(_mm512_castsi256_si512(halves), &TWICE[0]);
             return Self(_mm512_castsi512_ps(upper));
         }
         Self::widen(halves)
     }
     #[inline(always)]
-    unsafe fn pair_bf16(self, upper: Self) -> Self {
-        if BF16 {
-            let halves: __m512i = core::mem::transmute(_mm512_cvtne2ps_pbh(upper.0, self.0));
-            let order = _mm512_loadu_si512(INTERLEAVE.as_ptr().cast());
-            return Self(_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves)));
+    unsafe fn load_two_bf16(from: *const u16) -> [Self; 2] {
+        if !BF16 {
+            return [Self::load_bf16(from), Self::load_bf16(from.add(16))];
         }
-        let (mut low, mut high) = ([0u16; 16], [0u16; 16]);
-        self.store_bf16(low.as_mut_ptr());
-        upper.store_bf16(high.as_mut_ptr());
-        let low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(low.as_ptr().cast()));
-        let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(high.as_ptr().cast())));
-        Self(_mm512_castsi512_ps(_mm512_or_si512(low, high)))
+        let halves = _mm512_loadu_si512(from.cast());
+        let (one, next) = (upper_halves(halves, &TWICE[0]), upper_halves(halves, &TWICE[1]));
+        [Self(_mm512_castsi512_ps(one)), Self(_mm512_castsi512_ps(next))]
+    }
+    #[inline(always)]
+    unsafe fn pair_bf16(self, upper: Self) -> Self {
+        let halves = _mm512_castps_si512(self.narrow_two(upper).0);
+        let order = _mm512_loadu_si512(PAIRS.as_ptr().cast());
+        Self(_mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves)))
+    }
+    #[inline(always)]
+    unsafe fn narrow_two(self, next: Self) -> Self {
+        if BF16 {
+            return core::mem::transmute::<__m512bh, Self>(_mm512_cvtne2ps_pbh(next.0, self.0));
+        }
+        let halves = _mm512_castsi256_si512(self.narrow());
+        Self(_mm512_castsi512_ps(_mm512_inserti64x4::<1>(halves, next.narrow())))
+    }
+    #[inline(always)]
+    unsafe fn interleave_bf16(self, upper: Self) -> [Self; 2] {
+        let (low, high) = (_mm512_castps_si512(self.0), _mm512_castps_si512(upper.0));
+        let mut words = [self; 2];
+        for half in 0..2 {
+            let order = _mm512_loadu_si512(INTERLEAVE[half].as_ptr().cast());
+            words[half] = Self(_mm512_castsi512_ps(_mm512_permutex2var_epi16(low, order, high)));
+        }
+        words
     }
     #[inline(always)]
     unsafe fn dot_bf16(self, other: Self, sum: Self) -> Self {
@@ -166,11 +195,11 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
             self.put_bf16(to, streamed);
             return next.put_bf16(to.add(16), streamed);
         }
-        let halves: __m512i = core::mem::transmute(_mm512_cvtne2ps_pbh(next.0, self.0));
+        let halves = self.narrow_two(next);
         if streamed {
-            _mm512_stream_si512(to.cast(), halves);
+            halves.stream(to.cast());
         } else {
-            _mm512_storeu_si512(to.cast(), halves);
+            halves.store(to.cast());
         }
     }
     #[inline(always)]

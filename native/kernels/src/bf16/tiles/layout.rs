@@ -1,10 +1,10 @@
 //! Where a thread keeps what a pass by tiles works with.
 
 use super::block::{slots, Block};
-use super::runs::Runs;
 use super::{EDGE, TILE};
 use crate::plan::Plan;
 use crate::request::TRAIN;
+use crate::runs::Runs;
 
 /// Planes of the ring: three that are read, and one that is filled meanwhile.
 pub const PLANES: usize = 4;

@@ -9,8 +9,6 @@ pub(crate) mod layout;
 pub(crate) mod meanwhile;
 pub(crate) mod passes;
 pub(crate) mod ring;
-pub(crate) mod runs;
-pub(crate) mod sources;
 pub(crate) mod weight_gradient;
 
 use crate::bf16::{flushed, multiply_add, narrow};

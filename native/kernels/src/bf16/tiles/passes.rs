@@ -4,57 +4,27 @@ use super::convolve::{convolve, pauses};
 use super::layout::{Direction, Layout};
 use super::meanwhile::Share;
 use super::ring::TileRing;
-use super::runs::Run;
-use super::sources::{Activated, Gradient, Image, Source};
 use super::weight_gradient::Woven;
 use super::{Tiles, EDGE};
-use crate::activation;
+use crate::activation::through_activation;
+use crate::bf16::sources::{Activated, Gradient, Image, Source};
 use crate::element::Element;
-use crate::items::{Cut, Item};
+use crate::items::Cut;
 use crate::lanes::Lanes;
 use crate::math::Activation;
+use crate::pieces::{Piece, Pieces};
 use crate::plan::Plan;
 use crate::run::Program;
-use core::cell::Cell;
-
-/// Work of a pass: a few planes of a chain, and a run of their lines.
-struct Piece {
-    item: Item,
-    run: Run,
-    dilation: usize,
-}
-
-/// Pieces of all volumes, those of a volume one after the other.
-pub fn pieces(plan: &Plan, block: usize, direction: Direction) -> usize {
-    plan.volumes() * cut(plan, plan.dilation(block)).items() * Layout::new(plan, block, direction).runs.count()
-}
 
 /// Chains are cut into few pieces, as planes are cut too.
-fn cut(plan: &Plan, dilation: usize) -> Cut {
-    Cut { depth: plan.depth(), dilation, links: (plan.depth() / 4).clamp(8, 64) }
+fn cut(plan: &Plan, layout: &Layout) -> Pieces {
+    let chains = Cut { depth: plan.depth(), dilation: layout.runs.dilation, links: (plan.depth() / 4).clamp(8, 64) };
+    Pieces { chains, runs: layout.runs }
 }
 
-impl Piece {
-    fn new(plan: &Plan, layout: &Layout, index: usize) -> Self {
-        let (runs, dilation) = (layout.runs.count(), layout.runs.dilation);
-        Self { item: cut(plan, dilation).item(index / runs), run: layout.runs.run(index % runs), dilation }
-    }
-
-    /// z of a plane, y of a line.
-    fn z(&self, link: usize) -> usize {
-        self.item.residue + link * self.dilation
-    }
-    fn y(&self, line: usize) -> usize {
-        self.run.residue + (self.run.first + line) * self.dilation
-    }
-
-    /// Lines, and planes that one of the item's is convolved with.
-    fn lines(&self) -> usize {
-        self.run.end - self.run.first
-    }
-    fn taps(&self, link: usize) -> usize {
-        (link + 2).min(self.item.links) - link.saturating_sub(1)
-    }
+/// Pieces of all volumes.
+pub fn pieces(plan: &Plan, block: usize, direction: Direction) -> usize {
+    plan.volumes() * cut(plan, &Layout::new(plan, block, direction)).count()
 }
 
 /// A block of lines that was convolved.
@@ -74,7 +44,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let (channels, pitch, weights) = (plan.channels(), plan.pitch, self.packed(block, false));
         let measured = first && self.measures();
         let work = |index: usize| {
-            let piece = Piece::new(plan, &layout, index);
+            let piece = cut(plan, &layout).piece(index);
             let sums = &mut self.partial(index)[..2 * channels];
             sums.fill(0.0);
             let ring = TileRing::new(self.tile_memory(), &layout, &piece.run, plan);
@@ -173,7 +143,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         let columns = 27 * layout.channels * layout.others;
         let values = self.floats(0);
         let work = |index: usize| {
-            let piece = Piece::new(plan, &layout, index);
+            let piece = cut(plan, &layout).piece(index);
             let (item, lines) = (&piece.item, piece.lines());
             let (products, sums) = self.partial(index)[..columns + 2 * channels].split_at_mut(columns);
             sums.fill(0.0);
@@ -202,15 +172,13 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         // Beyond the width nothing counts.
                         plan.clear_beyond(rows.add(c * pitch));
                     }
-                    let (sum, product) = activation::through_activation::<L, E, A>(
-                        rows.add(at),
-                        self.row(plan.gradient_slot(block - 1), item.volume, z, y).add(at),
-                        plan.streams(),
-                        Some(values.add(at)),
-                        self.row(plan.slot(block - 1), item.volume, z, y).add(at),
-                        pitch / 2,
-                        self.coefficients(block - 1, item.volume, c),
-                        self.ahead_by_tiles(block),
+                    let to = self.row(plan.gradient_slot(block - 1), item.volume, z, y).add(at);
+                    let from = self.row(plan.slot(block - 1), item.volume, z, y).add(at);
+                    let (k, ahead) = (self.coefficients(block - 1, item.volume, c), self.ahead_by_tiles(block));
+                    let (gradient, values_at, streamed) = (rows.add(at), Some(values.add(at)), plan.streams());
+                    let (sum, product) = L::enter(
+                        #[inline(always)]
+                        || through_activation::<L, E, A>(gradient, to, streamed, values_at, from, pitch / 2, k, ahead),
                     );
                     sums[c] += f64::from(sum);
                     sums[channels + c] += f64::from(product);
@@ -264,7 +232,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             for line in 0..piece.lines() {
                 for c in 0..plan.channels() {
                     let to = values.add(c * plan.pitch);
-                    self.gradient_row(0, item.volume, piece.z(link), piece.y(line), c, to);
+                    self.gradient_row(0, item.volume, piece.z(link), piece.y(line), c, self.plan.ahead(0), to);
                     plan.clear_beyond(to);
                 }
                 (0..woven.steps()).for_each(|step| woven.put::<L>(0, step, values));
@@ -284,7 +252,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 
     unsafe fn image<'b>(&'b self, piece: &'b Piece, layout: &Layout) -> Image<'b, L, E, A> {
-        let row = self.tile_memory().add(layout.row).cast::<f32>();
-        Image { program: self, item: &piece.item, row, held: Cell::new(None) }
+        Image::new(self, &piece.item, self.tile_memory().add(layout.row).cast(), 1)
     }
 }

@@ -2,11 +2,11 @@
 
 use super::block::slots;
 use super::layout::{Layout, PLANES};
-use super::runs::Run;
-use super::sources::{Row, Source};
 use super::EDGE;
+use crate::bf16::sources::{Row, Source};
 use crate::lanes::Lanes;
 use crate::plan::Plan;
+use crate::runs::Run;
 use core::ops::Range;
 use core::slice;
 
@@ -139,10 +139,12 @@ impl<'a> TileRing<'a> {
         let words = self.words(at.link, line).add(at.slot * layout.word_pitch).cast::<f32>();
         let halves = self.halves(at.link, line).add(c * layout.half_pitch).cast::<f32>();
         let (half, half_pitch) = (layout.steps * EDGE, layout.half_pitch);
+        // The next plane of the chain.
+        let ahead = layout.runs.dilation * self.plan.height() * self.plan.channels() * self.plan.pitch;
         L::enter(
             #[inline(always)]
             move || {
-                let (one, other) = (source.row(at.link, y, c), source.row(at.link, y, c + usize::from(PAIR)));
+                let (one, other) = (source.row(at.link, y, c, ahead), source.row(at.link, y, c + usize::from(PAIR), ahead));
                 for x in (vectors.start * EDGE..vectors.end * EDGE).step_by(L::N) {
                     let (a, b) = (one.at(x), one.at(x + half));
                     let (mut p, mut q) = (L::splat(0.0), L::splat(0.0));

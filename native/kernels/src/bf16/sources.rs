@@ -3,6 +3,7 @@
 use crate::coefficients::Coefficients;
 use crate::conv::MOST_CHANNELS;
 use crate::element::Element;
+use crate::fours::TOGETHER;
 use crate::items::Item;
 use crate::lanes::Lanes;
 use crate::math::Activation;
@@ -13,10 +14,10 @@ use core::slice;
 
 pub trait Source<L> {
     type Row: Row<L>;
-    /// A channel of line y of a plane.
+    /// A channel of line y of a plane; what is `ahead` elements further in a tensor will be read soon.
     /// # Safety
     /// There is such a line; as `Lanes::enter`.
-    unsafe fn row(&self, link: usize, y: usize, c: usize) -> Self::Row;
+    unsafe fn row(&self, link: usize, y: usize, c: usize, ahead: usize) -> Self::Row;
 }
 
 pub trait Row<L>: Copy {
@@ -24,16 +25,34 @@ pub trait Row<L>: Copy {
     /// # Safety
     /// The row holds them; as `Lanes::enter`.
     unsafe fn at(&self, place: usize) -> L;
+    /// Two registers' worth.
+    /// # Safety
+    /// As `at`, for both.
+    #[inline(always)]
+    unsafe fn two(&self, place: usize) -> [L; 2]
+    where
+        L: Lanes,
+    {
+        [self.at(place), self.at(place + L::N)]
+    }
 }
 
 /// The image.
 pub struct Image<'a, L, E, A> {
-    pub program: &'a Program<'a, L, E, A>,
-    pub item: &'a Item,
-    /// Holds a row.
-    pub row: *mut f32,
-    /// The row that it holds.
-    pub held: Cell<Option<(usize, usize)>>,
+    program: &'a Program<'a, L, E, A>,
+    item: &'a Item,
+    /// Hold a row each.
+    rows: *mut f32,
+    count: usize,
+    /// The rows that they hold.
+    held: [Cell<Option<(usize, usize)>>; TOGETHER],
+}
+
+impl<'a, L, E, A> Image<'a, L, E, A> {
+    /// `rows`: room for rows of `count` planes that are read at once, at most `TOGETHER`.
+    pub fn new(program: &'a Program<'a, L, E, A>, item: &'a Item, rows: *mut f32, count: usize) -> Self {
+        Self { program, item, rows, count, held: [const { Cell::new(None) }; TOGETHER] }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -42,11 +61,13 @@ pub struct Floats(*const f32);
 impl<L: Lanes, E: Element, A: Activation> Source<L> for Image<'_, L, E, A> {
     type Row = Floats;
     #[inline(always)]
-    unsafe fn row(&self, link: usize, y: usize, c: usize) -> Floats {
-        if self.held.replace(Some((link, y))) != Some((link, y)) {
-            self.program.read_input(0, self.item, link, y, c, self.row);
+    unsafe fn row(&self, link: usize, y: usize, c: usize, _: usize) -> Floats {
+        let which = link % self.count;
+        let row = self.rows.add(which * self.program.plan.pitch);
+        if self.held[which].replace(Some((link, y))) != Some((link, y)) {
+            self.program.read_input(0, self.item, link, y, c, 0, row);
         }
-        Floats(self.row)
+        Floats(row)
     }
 }
 
@@ -95,7 +116,6 @@ pub struct Activated<E, A> {
 #[derive(Clone, Copy)]
 pub struct ActivatedRow<L, E, A> {
     from: *const E,
-    /// Elements to the row that is read a plane later.
     ahead: usize,
     terms: [L; 4],
     kind: PhantomData<A>,
@@ -119,9 +139,9 @@ impl<E: Element, A: Activation> Activated<E, A> {
 impl<L: Lanes, E: Element, A: Activation> Source<L> for Activated<E, A> {
     type Row = ActivatedRow<L, E, A>;
     #[inline(always)]
-    unsafe fn row(&self, link: usize, y: usize, c: usize) -> Self::Row {
+    unsafe fn row(&self, link: usize, y: usize, c: usize, ahead: usize) -> Self::Row {
         let terms = self.terms.get_unchecked(c).map(L::splat);
-        ActivatedRow { from: self.z.row(link, y, c), ahead: self.z.plane, terms, kind: PhantomData }
+        ActivatedRow { from: self.z.row(link, y, c), ahead, terms, kind: PhantomData }
     }
 }
 
@@ -130,6 +150,12 @@ impl<L: Lanes, E: Element, A: Activation> Row<L> for ActivatedRow<L, E, A> {
     unsafe fn at(&self, place: usize) -> L {
         L::prefetch(self.from.wrapping_add(place + self.ahead));
         A::coarse_value(E::load::<L>(self.from.add(place)), self.terms)
+    }
+    #[inline(always)]
+    unsafe fn two(&self, place: usize) -> [L; 2] {
+        L::prefetch(self.from.wrapping_add(place + self.ahead));
+        let [one, next] = E::load_two::<L>(self.from.add(place));
+        [A::coarse_value(one, self.terms), A::coarse_value(next, self.terms)]
     }
 }
 
@@ -166,11 +192,11 @@ impl<'a, E: Element, const SETTLED: bool> Gradient<'a, E, SETTLED> {
 impl<L: Lanes, E: Element, const SETTLED: bool> Source<L> for Gradient<'_, E, SETTLED> {
     type Row = GradientRow<L, E, SETTLED>;
     #[inline(always)]
-    unsafe fn row(&self, link: usize, y: usize, c: usize) -> Self::Row {
+    unsafe fn row(&self, link: usize, y: usize, c: usize, ahead: usize) -> Self::Row {
         let &Coefficients { by_slope, by_z, constant, .. } = self.coefficients.get_unchecked(c);
         let [by_slope, by_z, constant] = [L::splat(by_slope), L::splat(by_z), L::splat(constant)];
         let (z, slope) = (self.z.row(link, y, c), self.slope.row(link, y, c));
-        GradientRow { z, slope, ahead: self.z.plane, by_slope, by_z, constant }
+        GradientRow { z, slope, ahead, by_slope, by_z, constant }
     }
 }
 
@@ -184,5 +210,16 @@ impl<L: Lanes, E: Element, const SETTLED: bool> Row<L> for GradientRow<L, E, SET
         }
         L::prefetch(self.slope.wrapping_add(place + self.ahead));
         E::load::<L>(self.slope.add(place)).fma(self.by_slope, z.fma(self.by_z, self.constant))
+    }
+    #[inline(always)]
+    unsafe fn two(&self, place: usize) -> [L; 2] {
+        L::prefetch(self.z.wrapping_add(place + self.ahead));
+        let z = E::load_two::<L>(self.z.add(place));
+        if SETTLED {
+            return z;
+        }
+        L::prefetch(self.slope.wrapping_add(place + self.ahead));
+        let [one, next] = E::load_two::<L>(self.slope.add(place));
+        [one.fma(self.by_slope, z[0].fma(self.by_z, self.constant)), next.fma(self.by_slope, z[1].fma(self.by_z, self.constant))]
     }
 }
