@@ -1,10 +1,10 @@
 //! The way back through activation and normalisation, a row at a time.
 
 use crate::coefficients::Coefficients;
-use crate::conv::{by_groups, RowShape, TapRow};
+use crate::conv::{by_groups, channel_groups, RowShape, TapRow, MOST_CHANNELS};
 use crate::element::Element;
 use crate::factor::Factor;
-use crate::fours::{for_each_plane, separate, MIXED, TOGETHER};
+use crate::fours::{for_each_plane, mix_gradients, separate, MIXED, TOGETHER};
 use crate::lanes::{first_lanes, Lanes};
 use crate::math::Activation;
 use crate::run::Program;
@@ -48,8 +48,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     }
 
     /// `through_activation` of the rows of a line of four planes as their vectors are made: convolved from tap rows, then back through the
-    /// block whose volume's rows are `from`, to the rows `to`; both null where the line has fewer planes. values (4, C, pitch) = the block's output, zero
-    /// beyond the width.
+    /// block whose volume's rows are `from`, to the rows `to`; both null where the line has fewer planes. woven = the block's output, mixed and
+    /// woven as `bf16::weight_gradient::weave` does it, zero beyond the width.
     #[inline(never)]
     pub(crate) unsafe fn convolve_through_activation<T: Factor>(
         &self,
@@ -60,7 +60,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         volume: usize,
         from: [*const E; TOGETHER],
         to: [*mut E; TOGETHER],
-        values: *mut f32,
+        woven: *mut u16,
         sums: &mut [f64],
         ahead: usize,
     ) {
@@ -70,6 +70,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         // (C, 2) vectors.
         let vectors = self.rows_at(|rows| rows.spare);
         slice::from_raw_parts_mut(vectors, 2 * channels * L::N).fill(0.0);
+        // Of each channel's group: its first channel, and how many it has.
+        let mut groups = [(0, 0); MOST_CHANNELS];
+        channel_groups(channels, |first, count| groups[first..first + count].fill((first, count)));
         by_groups::<L, T, MIXED>(
             mixed,
             weights,
@@ -79,6 +82,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 let (at, place) = (vectors.add(2 * c * L::N), c * pitch + x);
                 let mut way = Way::new(&*coefficients.add(c), L::load(at), L::load(at.add(L::N)));
                 let (one, next) = (separate(one), separate(next));
+                let mut values = [[L::splat(0.0); TOGETHER]; 2];
                 for_each_plane!(t => {
                     if !to[t].is_null() {
                         let from = from[t].add(place);
@@ -97,12 +101,16 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                             value = first_lanes(value, width as f32 - x as f32);
                             next_value = first_lanes(next_value, width as f32 - (x + L::N) as f32);
                         }
-                        let values = values.add(t * channels * pitch + place);
-                        value.store(values);
-                        next_value.store(values.add(L::N));
+                        (values[0][t], values[1][t]) = (value, next_value);
                         E::put_two(g, next_g, to[t].add(place), streamed);
                     }
                 });
+                let (first, count) = groups[c];
+                let to = woven.add(first * pitch + x * count + (c - first) * 2 * L::N);
+                let (mixed, next) = (mix_gradients(values[0]), mix_gradients(values[1]));
+                for m in 0..MIXED {
+                    mixed[m].put_two_bf16(next[m], to.add(m * channels * pitch), false);
+                }
                 way.sum.store(at);
                 way.product.store(at.add(L::N));
             },

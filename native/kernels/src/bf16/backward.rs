@@ -31,7 +31,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let last = piece.y(piece.lines() - 1);
             let (mut lines, mut waiting) = (0, None);
             let each = |line: &Line<u16>| {
-                let ahead = if line.y == last { plan.ahead_of_run(block, piece.lines()) } else { plan.ahead(block) };
+                let is_last = line.y == last;
+                let ahead = if is_last { plan.ahead_of_run(block, piece.lines()) } else { plan.ahead(block) };
                 if line.mixed {
                     let (mut from, mut to) = ([core::ptr::null(); TOGETHER], [core::ptr::null_mut(); TOGETHER]);
                     for (i, z) in line.planes() {
@@ -39,7 +40,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         to[i] = self.row(plan.gradient_slot(block - 1), volume, z, line.y);
                     }
                     let mixed = core::array::from_fn(|plane| line.rows(plane));
-                    self.convolve_through_activation(mixed, weights, &shape, block - 1, volume, from, to, plain, sums, ahead);
+                    let woven = self.woven(&shape, waiting.is_some());
+                    self.convolve_through_activation(mixed, weights, &shape, block - 1, volume, from, to, woven, sums, ahead);
                 } else {
                     let to = self.convolve_dots(line, weights, &shape);
                     for (i, z) in line.planes() {
@@ -47,8 +49,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                         self.through_activation(to[i], row, values, block - 1, volume, z, line.y, sums, ahead);
                         self.clear_tail(values);
                     }
+                    self.weave_line(line, &shape, waiting.is_some());
                 }
-                self.accumulate_dots(line, line.y == last, &mut waiting, &ring, &shape);
+                self.accumulate_dots(line, is_last, &mut waiting, &ring, &shape);
                 lines += 1;
                 if lines % LINES_A_FLUSH == 0 {
                     self.flush(products);
@@ -92,6 +95,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     }
                     self.clear_tail(to);
                 }
+                self.weave_line(line, &shape, waiting.is_some());
                 self.accumulate_dots(line, line.y == last, &mut waiting, &ring, &shape);
                 lines += 1;
                 if lines % LINES_A_FLUSH == 0 {
@@ -104,26 +108,22 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.pass(items, work, || self.conclude_weights(0, items, &shape, false))
     }
 
-    /// As `accumulate`, two lines at a time: `waiting` is the first of them until the second comes, or until the run's last, which does not
-    /// wait.
-    unsafe fn accumulate_dots(
-        &self,
-        line: &Line<u16>,
-        last: bool,
-        waiting: &mut Option<Line<u16>>,
-        ring: &DotRing,
-        shape: &RowShape,
-    ) {
-        let plain = self.rows_at(|rows| rows.plain);
+    /// Where a line's rows are woven; the second of two lines beside the first.
+    unsafe fn woven(&self, shape: &RowShape, is_second: bool) -> *mut u16 {
+        let line = MIXED * shape.outputs * shape.pitch;
+        self.rows_at(|rows| rows.woven).cast::<u16>().add(usize::from(is_second) * line)
+    }
+
+    /// Weaves a line's rows in `Rows::plain`.
+    unsafe fn weave_line(&self, line: &Line<u16>, shape: &RowShape, is_second: bool) {
+        let (plain, woven) = (self.rows_at(|rows| rows.plain), self.woven(shape, is_second));
         let length = shape.outputs * shape.pitch;
-        let woven = [0, MIXED * length].map(|at| self.rows_at(|rows| rows.woven).cast::<u16>().add(at));
-        let (line, to) = (line.further(ring.planar_offset()), woven[usize::from(waiting.is_some())]);
         if line.mixed {
             let count = line.planes().count();
             slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
             weave::<L, TOGETHER, MIXED>(
                 plain,
-                to,
+                woven,
                 shape.outputs,
                 shape.pitch,
                 #[inline(always)]
@@ -132,13 +132,27 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         } else {
             weave::<L, 1, 1>(
                 plain,
-                to,
+                woven,
                 shape.outputs,
                 shape.pitch,
                 #[inline(always)]
                 |rows| rows,
             );
         }
+    }
+
+    /// As `accumulate` of a line that is woven, two lines at a time: `waiting` is the first of them until the second comes, or until the run's last,
+    /// which does not wait.
+    unsafe fn accumulate_dots(
+        &self,
+        line: &Line<u16>,
+        is_last: bool,
+        waiting: &mut Option<Line<u16>>,
+        ring: &DotRing,
+        shape: &RowShape,
+    ) {
+        let woven = [self.woven(shape, false), self.woven(shape, true)];
+        let line = line.further(ring.planar_offset());
         let shape = &RowShape { input_pitch: ring.planar_pitch(), ..*shape };
         match waiting.take() {
             Some(first) if first.has_taps_of(&line) => self.add_products([&first, &line], woven, shape),
@@ -146,7 +160,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 self.add_products([&first], [woven[0]], shape);
                 self.add_products([&line], [woven[1]], shape);
             }
-            None if last => self.add_products([&line], [woven[0]], shape),
+            None if is_last => self.add_products([&line], [woven[0]], shape),
             None => *waiting = Some(line),
         }
     }
