@@ -199,7 +199,8 @@ export class Loopback {
   }
 
   ledgerLines(): string[] {
-    return readFileSync(join(this.run, 'ledger.jsonl'), 'utf8').trim().split('\n')
+    const text = readFileSync(join(this.run, 'ledger.jsonl'), 'utf8').trim()
+    return text === '' ? [] : text.split('\n')
   }
 
   /** Ends the coordinator and every site. */
