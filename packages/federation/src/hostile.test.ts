@@ -5,7 +5,7 @@ import { curveKeyPair, Dealer } from 'zeromq'
 import { createIdentity, loadIdentity } from './identity.js'
 import { formatInvite, type Invite, inviteAddress, parseInvite } from './invite.js'
 import { verifyLedger } from './ledger.js'
-import { Loopback, randomModel, until } from './loopback.fixture.js'
+import { Loopback, randomModel, undisturbedRun, until } from './loopback.fixture.js'
 import { type Header, PROTOCOL_VERSION } from './messages.js'
 import { admitRawSite, copyOf, RawSite } from './raw-site.fixture.js'
 import { encodeZ85 } from './z85.js'
@@ -16,12 +16,7 @@ let loopback: Loopback
 const raws: RawSite[] = []
 
 beforeAll(async () => {
-  const reference = new Loopback(2)
-  const coordinator = await reference.start()
-  reference.join('site-1')
-  reference.join('site-2')
-  hash = (await coordinator.finished).parametersSha256
-  await reference.close()
+  hash = (await undisturbedRun()).parametersSha256
 })
 
 afterEach(async () => {

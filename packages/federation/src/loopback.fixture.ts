@@ -218,6 +218,17 @@ export class Loopback {
   }
 }
 
+/** What a run of two sites ends with, and what was told, where nothing gets in its way. */
+export async function undisturbedRun(): Promise<{ parametersSha256: string; events: MeshflEvent[] }> {
+  const reference = new Loopback(2)
+  const coordinator = await reference.start()
+  reference.join('site-1')
+  reference.join('site-2')
+  const { parametersSha256 } = await coordinator.finished
+  await reference.close()
+  return { parametersSha256, events: reference.events }
+}
+
 export function isState(site: string, state: string): (event: MeshflEvent) => boolean {
   return (event) => event.type === 'site-state' && event.site === site && event.state === state
 }

@@ -2,7 +2,7 @@ import type { ModelState } from '@meshfl/core'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { administerSites } from './administer-sites.js'
 import { readLedger, verifyLedger } from './ledger.js'
-import { createFakeTrainer, isState, Loopback, until } from './loopback.fixture.js'
+import { createFakeTrainer, isState, Loopback, undisturbedRun, until } from './loopback.fixture.js'
 import type { Header } from './messages.js'
 import { approveAndStop, openRawSite, type RawSite } from './raw-site.fixture.js'
 
@@ -29,13 +29,9 @@ let loopback: Loopback
 let raw: RawSite | undefined
 
 beforeAll(async () => {
-  const reference = new Loopback(2)
-  const coordinator = await reference.start()
-  reference.join('site-1')
-  reference.join('site-2')
-  hash = (await coordinator.finished).parametersSha256
-  firstHash = modelOfRound1(reference)
-  await reference.close()
+  const { parametersSha256, events } = await undisturbedRun()
+  hash = parametersSha256
+  firstHash = modelOfRound1(events)
 })
 
 afterEach(async () => {
@@ -66,8 +62,8 @@ async function startRound(
 ): Promise<RawSite> {
   loopback = new Loopback(2, study)
   await loopback.start({ minSites }, { checkedAtOnce: 0 })
-  loopback.coordinator.pause()
   await approveAndStop(loopback, 'site-2')
+  loopback.coordinator.pause()
   const site = await openRawSite(loopback, 'site-2')
   raw = site
   site.work(1)
@@ -82,6 +78,21 @@ async function startRound(
   return site
 }
 
+/** Starts a round and waits until the true update of site-2 is being checked. `open` lets the check end. */
+async function trueUpdateBeingChecked(
+  options?: Parameters<typeof startRound>[1],
+  copies = 1,
+): Promise<{ site: RawSite; open(): void }> {
+  let open!: () => void
+  const site = await startRound(async (task, model) => {
+    const { header, bodies } = await trueResult(site, task, model)
+    open = holdChecks()
+    for (let i = 0; i < copies; i++) site.send(header, bodies)
+  }, options)
+  await beingChecked(1)
+  return { site, open }
+}
+
 /** What site-2's trainer makes of its first task, as it is sent. */
 async function trueResult(site: RawSite, task: Header<'TASK'>, model: ModelState) {
   const signal = new AbortController().signal
@@ -90,7 +101,7 @@ async function trueResult(site: RawSite, task: Header<'TASK'>, model: ModelState
   return { ...outcome, ...site.result(task, outcome.model, outcome.samples) }
 }
 
-function modelOfRound1({ events }: Loopback): string {
+function modelOfRound1(events: Loopback['events']): string {
   const [applied] = events.filter((event) => event.type === 'update-applied')
   return applied!.parametersSha256
 }
@@ -117,40 +128,25 @@ test('a forged update is refused while others are being checked, and the true on
   expect(loopback.logs('warn')).toEqual([])
   open()
   await loopback.coordinator.finished
-  expect(modelOfRound1(loopback)).toBe(firstHash)
+  expect(modelOfRound1(loopback.events)).toBe(firstHash)
   expect(loopback.logs('warn')).toContainEqual(expect.stringMatching(/site-2: .* the update’s signature is wrong/))
   expectLedger([BOTH, BOTH, BOTH])
 })
 
 test('an update that comes again while it is being checked counts once, and is acknowledged when it is on the disk', async () => {
-  let open!: () => void
-  const site = await startRound(async (task, model) => {
-    const { header, bodies } = await trueResult(site, task, model)
-    open = holdChecks()
-    for (let i = 0; i < 5; i++) site.send(header, bodies)
-  })
-  await beingChecked(1)
+  const { site, open } = await trueUpdateBeingChecked({}, 5)
   await new Promise((resolve) => setTimeout(resolve, 200)) // longer than an acceptance waits
   expect(site.of('ACK')).toEqual([])
   open()
   await loopback.coordinator.finished
-  expect(modelOfRound1(loopback)).toBe(firstHash)
+  expect(modelOfRound1(loopback.events)).toBe(firstHash)
   expectLedger([BOTH, BOTH, BOTH])
   const trained = loopback.events.filter((event) => event.type === 'site-trained' && event.round === 1)
   expect(trained).toHaveLength(2)
 })
 
 test('an update that is being checked when its site is revoked does not count', async () => {
-  let open!: () => void
-  const site = await startRound(
-    async (task, model) => {
-      const { header, bodies } = await trueResult(site, task, model)
-      open = holdChecks()
-      site.send(header, bodies)
-    },
-    { minSites: 1 },
-  )
-  await beingChecked(1)
+  const { site, open } = await trueUpdateBeingChecked({ minSites: 1 })
   await administerSites(loopback.run, { action: 'revoke', site: 'site-2' })
   open()
   await loopback.coordinator.finished
@@ -160,16 +156,10 @@ test('an update that is being checked when its site is revoked does not count', 
 })
 
 test('an update that is being checked when its round is closed comes too late', async () => {
-  let open!: () => void
-  const site = await startRound(
-    async (task, model) => {
-      const { header, bodies } = await trueResult(site, task, model)
-      open = holdChecks()
-      site.send(header, bodies)
-    },
-    { minSites: 1, study: { rounds: 1, federation: { roundDeadlineSeconds: 0.3 } } },
-  )
-  await beingChecked(1)
+  const { site, open } = await trueUpdateBeingChecked({
+    minSites: 1,
+    study: { rounds: 1, federation: { roundDeadlineSeconds: 0.3 } },
+  })
   await until(() => loopback.events.some(({ type }) => type === 'update-applied'))
   open()
   await until(() => site.of('ACK').some(({ purpose }) => purpose === 'train'))
@@ -179,13 +169,7 @@ test('an update that is being checked when its round is closed comes too late', 
 })
 
 test('an update that is being checked when its connection ends does not count before it comes again', async () => {
-  let open!: () => void
-  const site = await startRound(async (task, model) => {
-    const { header, bodies } = await trueResult(site, task, model)
-    open = holdChecks()
-    site.send(header, bodies)
-  })
-  await beingChecked(1)
+  const { site, open } = await trueUpdateBeingChecked()
   await site.close()
   await until(() => loopback.events.some(isState('site-2', 'suspect')))
   open()
@@ -198,13 +182,7 @@ test('an update that is being checked when its connection ends does not count be
 })
 
 test('an update that is being checked when the coordinator stops is not kept, and counts when it comes again', async () => {
-  let open!: () => void
-  const site = await startRound(async (task, model) => {
-    const { header, bodies } = await trueResult(site, task, model)
-    open = holdChecks()
-    site.send(header, bodies)
-  })
-  await beingChecked(1)
+  const { site, open } = await trueUpdateBeingChecked()
   await loopback.coordinator.stop()
   open()
   await new Promise((resolve) => setTimeout(resolve, 50))
