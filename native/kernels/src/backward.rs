@@ -15,7 +15,7 @@ use crate::weight_gradient::{accumulate_rows, flush, weave};
 use core::slice;
 
 /// Lines whose products are added in single precision before they join the double-precision sums.
-pub(crate) const LINES_A_FLUSH: usize = 32;
+const LINES_A_FLUSH: usize = 32;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// From the gradient by a block's normalised values: that by its convolution's weights, and that by the normalised values of the
@@ -46,7 +46,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let (products, sums) = self.cleared_sums(index, columns, 2 * channels);
             let source = |link, y, c, to| {
                 let z = item.residue + link * plan.dilation(block);
-                self.gradient_row(block, item.volume, z, y, c, plan.ahead(block), to)
+                self.gradient_row(block, item.volume, z, y, c, to)
             };
             let mut lines = 0;
             self.convolve(block, &item, weights, &shape, source, |line, to| {
@@ -56,10 +56,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     self.clear_tail(values);
                 }
                 self.accumulate(line, &shape);
-                lines += 1;
-                if lines % LINES_A_FLUSH == 0 {
-                    self.flush(products);
-                }
+                self.count_line(&mut lines, products);
             });
             self.flush(products);
         };
@@ -74,28 +71,18 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// gradient.
     unsafe fn first_weights(&self) -> Option<()> {
         let plan = self.plan;
-        let (channels, pitch) = (plan.channels(), plan.pitch);
+        let channels = plan.channels();
         let shape = self.shape(0, 1, channels);
         let columns = 9 * shape.planes * channels;
-        let plain = self.rows_at(|rows| rows.plain);
         let work = |index: usize| {
             let item: Item = item(plan.depth(), plan.dilation(0), index);
             let (products, _) = self.cleared_sums(index, columns, 0);
-            let source = |link, y, c, to| self.read_input(0, &item, link, y, c, 0, to);
+            let source = |link, y, c, to| self.read_input(0, &item, link, y, c, to);
             let mut lines = 0;
             self.walk(0, &item, 1, source, |line| {
-                for (i, z) in line.planes() {
-                    let to = plain.add(i * channels * pitch);
-                    for c in 0..channels {
-                        self.gradient_row(0, item.volume, z, line.y, c, plan.ahead(0), to.add(c * pitch));
-                    }
-                    self.clear_tail(to);
-                }
+                self.gradient_rows(0, item.volume, line);
                 self.accumulate(line, &shape);
-                lines += 1;
-                if lines % LINES_A_FLUSH == 0 {
-                    self.flush(products);
-                }
+                self.count_line(&mut lines, products);
             });
             self.flush(products);
         };
@@ -125,8 +112,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.pass(self.items(1), work, || ())
     }
 
-    /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`. The rows `ahead` elements
-    /// further will be read soon.
+    /// A channel of a row of the gradient by the output of a block's convolution: where it lies, or written to `to`.
     #[inline(always)]
     pub(crate) unsafe fn gradient_row(
         &self,
@@ -135,7 +121,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         z: usize,
         y: usize,
         c: usize,
-        ahead: usize,
         to: *mut f32,
     ) -> *const f32 {
         let plan = self.plan;
@@ -144,7 +129,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             return self.read_floats(row, to);
         }
         let slope = self.row(plan.gradient_slot(block), volume, z, y).add(c * plan.pitch);
-        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c), ahead);
+        through_normalisation::<L, E>(slope, row, to, plan.pitch, self.coefficients(block, volume, c), plan.ahead(block));
         to
     }
 
@@ -155,6 +140,34 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         partial.fill(0.0);
         slice::from_raw_parts_mut(self.thread_memory(self.plan.thread.sums), columns * L::N).fill(0.0);
         partial.split_at_mut(columns)
+    }
+
+    /// The rows of a line of the gradient by the output of a block's convolution, in `Rows::plain`.
+    pub(crate) unsafe fn gradient_rows<T: Copy>(&self, block: usize, volume: usize, line: &Line<T>) {
+        let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
+        for (i, z) in line.planes() {
+            let to = self.rows_at(|rows| rows.plain).add(i * channels * pitch);
+            for c in 0..channels {
+                self.gradient_row(block, volume, z, line.y, c, to.add(c * pitch));
+            }
+            self.clear_tail(to);
+        }
+    }
+
+    /// `Rows::plain`, zero where a line has fewer than four planes.
+    pub(crate) unsafe fn plain_rows<T: Copy>(&self, line: &Line<T>) -> *const f32 {
+        let (plain, length) = (self.rows_at(|rows| rows.plain), self.plan.channels() * self.plan.pitch);
+        let count = line.planes().count();
+        slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
+        plain
+    }
+
+    /// Counts a line whose products were added, and flushes the thread's vectors now and then.
+    pub(crate) unsafe fn count_line(&self, lines: &mut usize, products: &mut [f64]) {
+        *lines += 1;
+        if lines.is_multiple_of(LINES_A_FLUSH) {
+            self.flush(products);
+        }
     }
 
     /// Adds the products of a line's tap rows with the rows in `Rows::plain` to the thread's vectors.
@@ -173,10 +186,8 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             );
             return accumulate_rows::<L, f32, 1>([line.all_rows()], [woven], vectors, shape);
         }
-        let count = line.planes().count();
-        slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
         weave::<L, TOGETHER, MIXED>(
-            plain,
+            self.plain_rows(line),
             woven,
             shape.outputs,
             shape.pitch,

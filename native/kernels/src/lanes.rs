@@ -217,9 +217,13 @@ pub trait Lanes: Copy {
     fn sqrt64(value: f64) -> f64;
 }
 
-/// The lanes whose numbers are less than `count`; the others zero.
+/// A vector from x on of a row of which `limit` places count, zero beyond them.
 #[inline(always)]
-pub(crate) unsafe fn first_lanes<L: Lanes>(value: L, count: f32) -> L {
+pub(crate) unsafe fn within<L: Lanes>(value: L, x: usize, limit: usize) -> L {
     static NUMBERS: [f32; 16] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
-    L::splat(count).greater(L::load(NUMBERS.as_ptr())).select(value, L::splat(0.0))
+    if x + L::N <= limit {
+        return value;
+    }
+    let count = L::splat(limit as f32 - x as f32);
+    count.greater(L::load(NUMBERS.as_ptr())).select(value, L::splat(0.0))
 }

@@ -23,6 +23,7 @@ mod fours;
 mod head;
 pub mod isa;
 mod items;
+mod keep;
 pub mod lanes;
 mod line;
 mod math;

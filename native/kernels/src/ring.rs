@@ -80,8 +80,15 @@ impl Ring {
     /// # Safety
     /// As `fill`.
     pub unsafe fn keep(&self, plane: usize, link: Option<usize>, write: impl Fn(usize, usize, usize, *mut f32) -> *const f32) {
-        let size = [self.height, self.channels, self.row];
-        keep_plane(self.kept(plane, 0, 0), size, |y, c, to| read_row(link, y, c, to, self.width, self.row, &write));
+        for y in 0..self.height {
+            for c in 0..self.channels {
+                let to = self.kept(plane, y, c);
+                let from = read_row(link, y, c, to, self.width, self.row, &write);
+                if from != to.cast_const() {
+                    core::ptr::copy_nonoverlapping(from, to, self.row);
+                }
+            }
+        }
     }
 
     /// Fills a plane whose padding is zero: `write(y, c, to)` writes a row, and may write on to the end of its last vector.
@@ -127,30 +134,11 @@ impl Ring {
     }
 }
 
-/// kept (lines, C, row) = what `read(line, c, to)` gives: written to `to`, or where it lies.
-/// # Safety
-/// As `read_row`.
-pub unsafe fn keep_plane(
-    kept: *mut f32,
-    [lines, channels, row]: [usize; 3],
-    read: impl Fn(usize, usize, *mut f32) -> *const f32,
-) {
-    for line in 0..lines {
-        for c in 0..channels {
-            let to = kept.add((line * channels + c) * row);
-            let from = read(line, c, to);
-            if from != to.cast_const() {
-                core::ptr::copy_nonoverlapping(from, to, row);
-            }
-        }
-    }
-}
-
 /// A row of a plane, zero beyond the width; all zero where there is no such plane. Written to `to`, or where it lies.
 /// # Safety
 /// `to` holds `row` floats; `write` gives rows as `source` in `crate::walk`.
 #[inline(always)]
-pub unsafe fn read_row(
+unsafe fn read_row(
     link: Option<usize>,
     y: usize,
     c: usize,

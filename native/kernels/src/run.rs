@@ -4,12 +4,11 @@ use crate::bf16;
 use crate::bf16::sources::{Activated, Image};
 use crate::bf16::tiles::block::Block;
 use crate::coefficients::Coefficients;
-use crate::conv::{by_groups, pack, RowShape, TapRow};
+use crate::conv::{pack, RowShape};
 use crate::element::{Element, Products};
-use crate::factor::Factor;
-use crate::fours::{for_each_plane, separate, MIXED, TOGETHER};
+use crate::fours::TOGETHER;
 use crate::items::{item, items_per_volume};
-use crate::lanes::{first_lanes, Lanes};
+use crate::lanes::Lanes;
 use crate::line::Line;
 use crate::math::{Activation, Elu, Gelu, Relu};
 use crate::plan::*;
@@ -149,7 +148,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                 }
             } else {
                 let item = item(plan.depth(), plan.dilation(block), index);
-                let source = |link, y, c, to| self.read_input(block, &item, link, y, c, plan.ahead(block), to);
+                let source = |link, y, c, to| self.read_input(block, &item, link, y, c, to);
                 self.walk(block, &item, shape.inputs, source, |line| {
                     let (rows, sums) = (self.tensor_rows(block, item.volume, line), partial.as_deref_mut());
                     if line.mixed && !cfg!(target_arch = "wasm32") {
@@ -175,116 +174,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     pub(crate) fn measures(&self) -> bool {
         let request = &self.plan.request;
         request.normalization == INSTANCE_NORM || (request.normalization == BATCH_NORM && request.mode == TRAIN)
-    }
-
-    /// The rows of a line in the tensor of a block's output; null where the line has fewer planes.
-    unsafe fn tensor_rows<T: Copy>(&self, block: usize, volume: usize, line: &Line<T>) -> [*mut E; TOGETHER] {
-        let mut rows = [core::ptr::null_mut(); TOGETHER];
-        for (i, z) in line.planes() {
-            rows[i] = self.row(self.plan.slot(block), volume, z, line.y);
-        }
-        rows
-    }
-
-    /// Stores rows (C, pitch) in those of a tensor that are not null; sums (2, C) += the sums of them before they are rounded, and of their squares.
-    unsafe fn keep_rows(&self, floats: [*mut f32; TOGETHER], rows: [*mut E; TOGETHER], mut sums: Option<&mut [f64]>) {
-        let (channels, pitch) = (self.plan.channels(), self.plan.pitch);
-        for i in (0..TOGETHER).filter(|&i| !rows[i].is_null()) {
-            self.clear_tail(floats[i]);
-            let Some(sums) = &mut sums else {
-                self.keep(floats[i], rows[i]);
-                continue;
-            };
-            for c in 0..channels {
-                let (sum, squares) = self.keep_channel(floats[i].add(c * pitch), rows[i].add(c * pitch));
-                sums[c] += sum;
-                sums[channels + c] += squares;
-            }
-        }
-    }
-
-    /// Stores a channel of a row in a tensor; the sums of it before it is rounded, and of its squares.
-    #[inline(never)]
-    pub(crate) unsafe fn keep_channel(&self, floats: *const f32, to: *mut E) -> (f64, f64) {
-        let (pitch, streamed) = (self.plan.pitch, self.plan.streams());
-        L::enter(
-            #[inline(always)]
-            move || {
-                let (mut sum, mut squares) = (L::splat(0.0), L::splat(0.0));
-                for x in (0..pitch).step_by(2 * L::N) {
-                    let (one, next) = (L::load(floats.add(x)), L::load(floats.add(x + L::N)));
-                    E::put_two(one, next, to.add(x), streamed);
-                    sum = sum.add(one).add(next);
-                    squares = next.fma(next, one.fma(one, squares));
-                }
-                (f64::from(sum.sum()), f64::from(squares.sum()))
-            },
-        )
-    }
-
-    /// The rows of a line of four planes, straight to those of a tensor that are not null, zero beyond the width; sums (2, C) += as in
-    /// `keep_rows`.
-    #[inline(never)]
-    unsafe fn convolve_and_keep<T: Factor>(
-        &self,
-        mixed: [&[TapRow<T>]; MIXED],
-        weights: *const f32,
-        shape: &RowShape,
-        rows: [*mut E; TOGETHER],
-        sums: Option<&mut [f64]>,
-    ) {
-        let (channels, pitch, width, streamed) = (self.plan.channels(), self.plan.pitch, self.plan.width(), self.plan.streams());
-        // (C, 2) vectors.
-        let vectors = self.rows_at(|rows| rows.spare);
-        if sums.is_some() {
-            slice::from_raw_parts_mut(vectors, 2 * channels * L::N).fill(0.0);
-        }
-        let measured = sums.is_some();
-        by_groups::<L, T, MIXED>(
-            mixed,
-            weights,
-            shape,
-            #[inline(always)]
-            |c, x, [one, next]| {
-                let at = vectors.add(2 * c * L::N);
-                let (mut sum, mut squares) = (L::load(at), L::load(at.add(L::N)));
-                let (mut one, mut next) = (separate(one), separate(next));
-                // Written out, so that the results stay in registers.
-                for_each_plane!(t => {
-                    if !rows[t].is_null() {
-                        if x + 2 * L::N > width {
-                            one[t] = first_lanes(one[t], width as f32 - x as f32);
-                            next[t] = first_lanes(next[t], width as f32 - (x + L::N) as f32);
-                        }
-                        E::put_two(one[t], next[t], rows[t].add(c * pitch + x), streamed);
-                        sum = sum.add(one[t]).add(next[t]);
-                        squares = next[t].fma(next[t], one[t].fma(one[t], squares));
-                    }
-                });
-                if measured {
-                    sum.store(at);
-                    squares.store(at.add(L::N));
-                }
-            },
-        );
-        if let Some(sums) = sums {
-            self.add_sums(vectors, sums);
-        }
-    }
-
-    /// sums (2, C) += those of vectors (C, 2).
-    pub(crate) unsafe fn add_sums(&self, vectors: *const f32, sums: &mut [f64]) {
-        L::enter(
-            #[inline(always)]
-            || {
-                let channels = self.plan.channels();
-                for c in 0..channels {
-                    let at = vectors.add(2 * c * L::N);
-                    sums[c] += f64::from(L::load(at).sum());
-                    sums[channels + c] += f64::from(L::load(at.add(L::N)).sum());
-                }
-            },
-        )
     }
 
     /// Sets a row (C, pitch) to zero beyond the width.

@@ -60,20 +60,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         self.thread_memory(self.plan.thread.floats).add(which * self.plan.channels() * self.plan.pitch)
     }
 
-    /// Stores a row (C, pitch) in a tensor.
-    #[inline(never)]
-    pub(crate) unsafe fn keep(&self, floats: *const f32, row: *mut E) {
-        L::enter(
-            #[inline(always)]
-            || {
-                let streamed = self.plan.streams();
-                for x in (0..self.plan.channels() * self.plan.pitch).step_by(2 * L::N) {
-                    E::put_two(L::load(floats.add(x)), L::load(floats.add(x + L::N)), row.add(x), streamed);
-                }
-            },
-        )
-    }
-
     /// A channel of a tensor's row as floats: where it lies, or written to `to`.
     #[inline(always)]
     pub(crate) unsafe fn read_floats(&self, row: *const E, to: *mut f32) -> *const f32 {
@@ -182,8 +168,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         }
     }
 
-    /// A row of what a block reads: the image, or the activated output of the block before, of which the row `ahead` elements further will be
-    /// read soon.
+    /// A row of what a block reads: the image, or the activated output of the block before.
     #[inline(always)]
     pub(crate) unsafe fn read_input(
         &self,
@@ -192,7 +177,6 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         link: usize,
         y: usize,
         c: usize,
-        ahead: usize,
         to: *mut f32,
     ) -> *const f32 {
         let plan = self.plan;
@@ -200,7 +184,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
         if block > 0 {
             let from = self.row(plan.slot(block - 1), item.volume, z, y).add(c * plan.pitch);
             let k = self.coefficients(block - 1, item.volume, c);
-            activate_row::<L, E, A>(from, to, plan.pitch, k, ahead);
+            activate_row::<L, E, A>(from, to, plan.pitch, k, plan.ahead(block));
             return to;
         }
         let first = ((item.volume * plan.depth() + z) * plan.height() + y) * width;

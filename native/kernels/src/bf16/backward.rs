@@ -1,6 +1,5 @@
 //! The way back through a block where bf16 are multiplied: as `crate::backward`, the gradient's rows in both layouts of the ring.
 
-use crate::backward::LINES_A_FLUSH;
 use crate::bf16::ring::DotRing;
 use crate::bf16::sources::{Gradient, Image};
 use crate::bf16::weight_gradient::weave;
@@ -12,7 +11,6 @@ use crate::line::Line;
 use crate::math::Activation;
 use crate::run::Program;
 use crate::weight_gradient::accumulate_rows;
-use core::slice;
 
 impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// As `backward`, of a block that has one before it.
@@ -52,10 +50,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
                     self.weave_line(line, &shape, waiting.is_some());
                 }
                 self.accumulate_dots(line, is_last, &mut waiting, &ring, &shape);
-                lines += 1;
-                if lines % LINES_A_FLUSH == 0 {
-                    self.flush(products);
-                }
+                self.count_line(&mut lines, products);
             };
             if plan.settles(block) {
                 self.walk_dots(block, &ring, &piece, &Gradient::<E, true>::new(self, &piece.item, block), each);
@@ -75,10 +70,9 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
     /// As `first_weights`.
     pub(crate) unsafe fn first_weights_by_dots(&self) -> Option<()> {
         let plan = self.plan;
-        let (channels, pitch) = (plan.channels(), plan.pitch);
+        let channels = plan.channels();
         let shape = self.shape(0, 1, channels);
         let columns = 9 * shape.planes * channels;
-        let plain = self.rows_at(|rows| rows.plain);
         let pieces = plan.pieces(0);
         let work = |index: usize| {
             let piece = pieces.piece(index);
@@ -88,19 +82,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             let last = piece.y(piece.lines() - 1);
             let (mut lines, mut waiting) = (0, None);
             self.walk_dots(0, &ring, &piece, &image, |line| {
-                for (i, z) in line.planes() {
-                    let to = plain.add(i * channels * pitch);
-                    for c in 0..channels {
-                        self.gradient_row(0, volume, z, line.y, c, plan.ahead(0), to.add(c * pitch));
-                    }
-                    self.clear_tail(to);
-                }
+                self.gradient_rows(0, volume, line);
                 self.weave_line(line, &shape, waiting.is_some());
                 self.accumulate_dots(line, line.y == last, &mut waiting, &ring, &shape);
-                lines += 1;
-                if lines % LINES_A_FLUSH == 0 {
-                    self.flush(products);
-                }
+                self.count_line(&mut lines, products);
             });
             self.flush(products);
         };
@@ -116,13 +101,10 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
 
     /// Weaves a line's rows in `Rows::plain`.
     unsafe fn weave_line(&self, line: &Line<u16>, shape: &RowShape, is_second: bool) {
-        let (plain, woven) = (self.rows_at(|rows| rows.plain), self.woven(shape, is_second));
-        let length = shape.outputs * shape.pitch;
+        let woven = self.woven(shape, is_second);
         if line.mixed {
-            let count = line.planes().count();
-            slice::from_raw_parts_mut(plain.add(count * length), (TOGETHER - count) * length).fill(0.0);
             weave::<L, TOGETHER, MIXED>(
-                plain,
+                self.plain_rows(line),
                 woven,
                 shape.outputs,
                 shape.pitch,
@@ -131,7 +113,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             );
         } else {
             weave::<L, 1, 1>(
-                plain,
+                self.rows_at(|rows| rows.plain),
                 woven,
                 shape.outputs,
                 shape.pitch,

@@ -1,5 +1,6 @@
 //! bf16: the upper half of a float. Tensors hold it, and where a CPU multiplies it, convolutions are made of it; sums are floats.
 
+pub(crate) mod activation;
 pub(crate) mod backward;
 pub(crate) mod conv;
 pub(crate) mod ring;

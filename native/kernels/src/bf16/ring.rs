@@ -2,7 +2,7 @@
 
 use crate::bf16::sources::{Row, Source};
 use crate::fours::{mix, MIXED, TOGETHER};
-use crate::lanes::{first_lanes, Lanes};
+use crate::lanes::{within, Lanes};
 use crate::pieces::Piece;
 use crate::plan::{ring_padding, ring_pitch, Plan};
 use core::slice;
@@ -163,9 +163,8 @@ impl DotRing {
         ahead: usize,
     ) -> Channel<S::Row> {
         let mut limits = [0; TOGETHER];
-        // A row that is not there: another one, of which nothing counts.
-        let there = new[0].or(new[1]).unwrap_or(self.any_link);
-        let mut rows = [source.row(new[0].unwrap_or(there), self.y(line), c, ahead); TOGETHER];
+        // In place of a row that is not there another one, of which nothing counts.
+        let mut rows = [source.row(new[0].unwrap_or(self.any_link), self.y(line), c, ahead); TOGETHER];
         for (i, link) in new.into_iter().enumerate() {
             if let Some(link) = link {
                 rows[i] = source.row(link, self.y(line), c, ahead);
@@ -191,7 +190,7 @@ impl DotRing {
                     for c in 0..self.channels {
                         let (row, to) = (source.row(link, self.y(line), c, 0), self.kept(plane, line, c));
                         for x in (0..self.row).step_by(L::N) {
-                            limited(row.at(x), x, self.width).store(to.add(x));
+                            within(row.at(x), x, self.width).store(to.add(x));
                         }
                     }
                 }
@@ -260,7 +259,7 @@ impl DotRing {
                         let (one, to) = (source.row(link, self.y(line), c, 0), self.rows(plane, line, c));
                         let (one,) = (
                             #[inline(always)]
-                            |x| [[limited(one.at(x), x, self.width)], [limited(one.at(x + L::N), x + L::N, self.width)]],
+                            |x| [[within(one.at(x), x, self.width)], [within(one.at(x + L::N), x + L::N, self.width)]],
                         );
                         if c + 1 == self.channels {
                             narrow_alone::<L, 1>(one, to, self.row);
@@ -271,7 +270,7 @@ impl DotRing {
                         narrow_pair::<L, 1, true>(
                             one,
                             #[inline(always)]
-                            |x| [[limited(other.at(x), x, self.width)], [limited(other.at(x + L::N), x + L::N, self.width)]],
+                            |x| [[within(other.at(x), x, self.width)], [within(other.at(x + L::N), x + L::N, self.width)]],
                             to,
                             self.row,
                         );
@@ -326,8 +325,8 @@ impl<R> Channel<R> {
         let mut d = [[L::splat(0.0); MIXED]; 2];
         for i in 0..TOGETHER {
             let [one, next] = self.new[i].two(x);
-            d[0][KEPT + i] = limited(one, x, self.limits[i]);
-            d[1][KEPT + i] = limited(next, x + L::N, self.limits[i]);
+            d[0][KEPT + i] = within(one, x, self.limits[i]);
+            d[1][KEPT + i] = within(next, x + L::N, self.limits[i]);
         }
         for v in 0..2 {
             for i in 0..KEPT {
@@ -338,15 +337,6 @@ impl<R> Channel<R> {
         }
         [mix(d[0]), mix(d[1])]
     }
-}
-
-/// A vector from x on of a row of which `limit` voxels count.
-#[inline(always)]
-unsafe fn limited<L: Lanes>(value: L, x: usize, limit: usize) -> L {
-    if x + L::N > limit {
-        return first_lanes(value, limit as f32 - x as f32);
-    }
-    value
 }
 
 /// Rows of a channel and of the next in a plane, and how far it is to the next plane's.

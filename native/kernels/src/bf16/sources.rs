@@ -65,7 +65,7 @@ impl<L: Lanes, E: Element, A: Activation> Source<L> for Image<'_, L, E, A> {
         let which = link % self.count;
         let row = self.rows.add(which * self.program.plan.pitch);
         if self.held[which].replace(Some((link, y))) != Some((link, y)) {
-            self.program.read_input(0, self.item, link, y, c, 0, row);
+            self.program.read_input(0, self.item, link, y, c, row);
         }
         Floats(row)
     }

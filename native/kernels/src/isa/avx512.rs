@@ -10,47 +10,34 @@ pub struct Registers<const BF16: bool>(__m512);
 pub type Avx512 = Registers<false>;
 pub type Avx512Bf16 = Registers<true>;
 
-/// Orders of halves: the lower and the upper ones of a register interleaved; two registers interleaved, the first sixteen words and the
-/// others; each of a register's first sixteen, and of the others, twice.
-static PAIRS: [u16; 32] = {
-    let mut order = [0; 32];
+/// An order of halves: i and i + `apart` in turn.
+const fn in_turn<const N: usize>(apart: usize) -> [u16; N] {
+    let mut order = [0; N];
     let mut i = 0;
-    while i < 32 {
-        order[i] = (i / 2 + i % 2 * 16) as u16;
+    while i < N {
+        order[i] = (i / 2 + i % 2 * apart) as u16;
         i += 1;
     }
     order
-};
-static INTERLEAVE: [[u16; 32]; 2] = {
-    let mut order = [[0; 32]; 2];
-    let mut i = 0;
-    while i < 64 {
-        order[i / 32][i % 32] = (i / 2 + i % 2 * 32) as u16;
-        i += 1;
-    }
-    order
-};
-static TWICE: [[u16; 32]; 2] = {
-    let mut order = [[0; 32]; 2];
-    let mut i = 0;
-    while i < 64 {
-        order[i / 32][i % 32] = (i / 2) as u16;
-        i += 1;
-    }
-    order
-};
+}
+/// The lower and the upper halves of a register interleaved.
+static PAIRS: [u16; 32] = in_turn(16);
+/// Two registers interleaved, for the words of their lower and of their upper halves.
+static INTERLEAVE: [u16; 64] = in_turn(32);
+/// Each of a register's first sixteen halves twice, and each of the others.
+static TWICE: [u16; 64] = in_turn(0);
 
-/// Words whose upper halves are sixteen of the halves, as `twice` orders them, the lower ones zero. One instruction, and not of the port that Intel's
+/// Words whose upper halves are sixteen of the halves, as the 32 of `twice` order them, the lower ones zero. One instruction, and not of the port that Intel's
 /// multiply-adds need most, where the intrinsic becomes two.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512f")]
-unsafe fn upper_halves(halves: __m512i, twice: &[u16; 32]) -> __m512i {
+unsafe fn upper_halves(halves: __m512i, twice: *const u16) -> __m512i {
     let upper;
     asm!(
         "vpermw {upper}{{{odd}}}{{z}}, {twice}, {halves}",
         upper = lateout(zmm_reg) upper,
         odd = in(kreg) 0xaaaa_aaaa_u32,
-        twice = in(zmm_reg) _mm512_loadu_si512(twice.as_ptr().cast()),
+        twice = in(zmm_reg) _mm512_loadu_si512(twice.cast()),
         halves = in(zmm_reg) halves,
         options(pure, nomem, nostack, preserves_flags)
     );
@@ -128,7 +115,7 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
     unsafe fn load_bf16(from: *const u16) -> Self {
         let halves = _mm256_loadu_si256(from.cast());
         if BF16 {
-            let upper = upper_halves(_mm512_castsi256_si512(halves), &TWICE[0]);
+            let upper = upper_halves(_mm512_castsi256_si512(halves), TWICE.as_ptr());
             return Self(_mm512_castsi512_ps(upper));
         }
         Self::widen(halves)
@@ -139,7 +126,7 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
             return [Self::load_bf16(from), Self::load_bf16(from.add(16))];
         }
         let halves = _mm512_loadu_si512(from.cast());
-        let (one, next) = (upper_halves(halves, &TWICE[0]), upper_halves(halves, &TWICE[1]));
+        let (one, next) = (upper_halves(halves, TWICE.as_ptr()), upper_halves(halves, TWICE.as_ptr().add(32)));
         [Self(_mm512_castsi512_ps(one)), Self(_mm512_castsi512_ps(next))]
     }
     #[inline(always)]
@@ -161,7 +148,7 @@ impl<const BF16: bool> Lanes for Registers<BF16> {
         let (low, high) = (_mm512_castps_si512(self.0), _mm512_castps_si512(upper.0));
         let mut words = [self; 2];
         for half in 0..2 {
-            let order = _mm512_loadu_si512(INTERLEAVE[half].as_ptr().cast());
+            let order = _mm512_loadu_si512(INTERLEAVE.as_ptr().add(32 * half).cast());
             words[half] = Self(_mm512_castsi512_ps(_mm512_permutex2var_epi16(low, order, high)));
         }
         words

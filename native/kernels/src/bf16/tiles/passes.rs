@@ -232,7 +232,7 @@ impl<'a, L: Lanes, E: Element, A: Activation> Program<'a, L, E, A> {
             for line in 0..piece.lines() {
                 for c in 0..plan.channels() {
                     let to = values.add(c * plan.pitch);
-                    self.gradient_row(0, item.volume, piece.z(link), piece.y(line), c, self.plan.ahead(0), to);
+                    self.gradient_row(0, item.volume, piece.z(link), piece.y(line), c, to);
                     plan.clear_beyond(to);
                 }
                 (0..woven.steps()).for_each(|step| woven.put::<L>(0, step, values));
