@@ -16,6 +16,8 @@ export function dialAs(
     // Its type says string; it takes bytes.
     ...(routingId ? { routingId: routingId as unknown as string } : {}),
   })
+  // What happens before it is asked for is not kept: a handshake may be over before the caller listens.
+  void dealer.events
   dealer.connect(inviteAddress(invite))
   return dealer
 }

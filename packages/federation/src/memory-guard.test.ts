@@ -48,8 +48,9 @@ test('a message that does not end takes bounded memory, and the run goes on', { 
     const { Dealer } = (await import(${JSON.stringify(zeromq)})).default
     const dealer = new Dealer({ linger: 0, curvePublicKey: ${JSON.stringify(encodeZ85(keys.curvePublic))},
       curveSecretKey: ${JSON.stringify(encodeZ85(keys.curveSecret))}, curveServerKey: ${JSON.stringify(encodeZ85(invite.curvePublic))} })
+    const entered = new Promise((resolve) => dealer.events.on('handshake', resolve))
     dealer.connect(${JSON.stringify(inviteAddress({ ...invite, secret }))})
-    await new Promise((resolve) => dealer.events.on('handshake', resolve))
+    await entered
     const part = Buffer.alloc(1 << 19)
     await dealer.send(Array.from({ length: 6000 }, () => part))
     setInterval(() => undefined, 1000)`
