@@ -140,27 +140,29 @@ export class LossyDisk {
 }
 
 /** The file's bytes with those pending pages that are kept. */
-function apply(node: FileNode, isKept: () => boolean): Buffer {
-  let bytes = node.durable
-  const grow = (size: number): void => {
-    if (size > bytes.length) bytes = Buffer.concat([bytes, Buffer.alloc(size - bytes.length)])
-  }
-  for (const { position, data } of node.pending) {
+function apply({ durable, pending }: FileNode, isKept: () => boolean): Buffer {
+  const ends = pending.map(({ position, data }) => position + (data?.length ?? 0))
+  const bytes = Buffer.alloc(Math.max(durable.length, ...ends))
+  durable.copy(bytes)
+  let size = durable.length
+  for (const { position, data } of pending) {
     if (data === null) {
-      if (isKept()) bytes = bytes.subarray(0, position)
+      if (isKept() && position < size) {
+        bytes.fill(0, position)
+        size = position
+      }
       continue
     }
     for (let at = 0; at < data.length; ) {
       const length = Math.min(data.length - at, PAGE - ((position + at) % PAGE))
       if (isKept()) {
-        grow(position + at + length)
-        bytes = Buffer.from(bytes)
         data.copy(bytes, position + at, at, at + length)
+        size = Math.max(size, position + at + length)
       }
       at += length
     }
   }
-  return bytes
+  return bytes.subarray(0, size)
 }
 
 function readFolder(path: string): FolderNode {

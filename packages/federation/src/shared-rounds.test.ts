@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { SharedRounds } from './shared-rounds.js'
 
+const options = { leastBytes: 1 << 20 }
+
 function newPath(): string {
   return join(mkdtempSync(join(tmpdir(), 'meshfl-rounds-')), 'rounds')
 }
 
 async function read(path: string, site: string): Promise<Buffer | undefined> {
-  const rounds = await SharedRounds.open(path)
+  const rounds = await SharedRounds.open(path, options)
   const bytes = await rounds.of(site).read()
   await rounds.close()
   return bytes && Buffer.from(bytes)
@@ -17,7 +19,7 @@ async function read(path: string, site: string): Promise<Buffer | undefined> {
 
 test('each site finds its own last round again', async () => {
   const path = newPath()
-  const rounds = await SharedRounds.open(path)
+  const rounds = await SharedRounds.open(path, options)
   const of = (site: string, round: number) => Buffer.from(`${site} ${round}`)
   for (const round of [1, 2]) {
     const sites = ['b', 'a', 'ü'].slice(0, round + 1)
@@ -30,9 +32,9 @@ test('each site finds its own last round again', async () => {
 
 test('a log that begins anew while sites write loses none of them', async () => {
   const path = newPath()
-  const rounds = await SharedRounds.open(path)
-  const of = (site: number, round: number) => Buffer.alloc(1 << 20, 16 * site + round)
-  // 5 sites of 1 MiB: the log begins anew after some 20 records.
+  const rounds = await SharedRounds.open(path, options)
+  const of = (site: number, round: number) => Buffer.alloc(1 << 16, 16 * site + round)
+  // 5 sites of 64 KiB: the log begins anew after some 20 records.
   for (let round = 1; round <= 12; round++)
     await Promise.all([0, 1, 2, 3, 4].map((site) => rounds.of(`${site}`).write(() => [of(site, round)])))
   await rounds.close()
@@ -42,36 +44,36 @@ test('a log that begins anew while sites write loses none of them', async () => 
 test('what a site wrote long ago is found, however often the log began anew since, also when it was opened again meanwhile', async () => {
   const path = newPath()
   for (const start of [0, 20]) {
-    const rounds = await SharedRounds.open(path)
+    const rounds = await SharedRounds.open(path, options)
     if (start === 0) await rounds.of('quiet').write(() => [Buffer.from('said once')])
-    // 8 MiB a round: the log begins anew every second one.
+    // 512 KiB a round: the log begins anew every second one.
     for (let round = start; round < start + 8; round++)
-      await Promise.all([0, 1].map((site) => rounds.of(`${site}`).write(() => [Buffer.alloc(4 << 20, round)])))
+      await Promise.all([0, 1].map((site) => rounds.of(`${site}`).write(() => [Buffer.alloc(4 << 16, round)])))
     await rounds.close()
     expect((await read(path, 'quiet'))?.toString()).toBe('said once')
-    expect((await read(path, '1'))?.equals(Buffer.alloc(4 << 20, start + 7))).toBe(true)
+    expect((await read(path, '1'))?.equals(Buffer.alloc(4 << 16, start + 7))).toBe(true)
   }
 })
 
 test('what was written before the log began anew and not again since is found', async () => {
   const path = newPath()
-  const rounds = await SharedRounds.open(path)
-  const write = (site: string, fill: number) => rounds.of(site).write(() => [Buffer.alloc(6 << 20, fill)])
+  const rounds = await SharedRounds.open(path, options)
+  const write = (site: string, fill: number) => rounds.of(site).write(() => [Buffer.alloc(6 << 16, fill)])
   for (const site of ['a', 'b', 'c']) await write(site, 1)
   await write('a', 2) // begins anew; b and c are in what was there before
   await rounds.close()
-  expect(readFileSync(`${path}.b`).includes(Buffer.alloc(1 << 20, 1))).toBe(false)
+  expect(readFileSync(`${path}.b`).includes(Buffer.alloc(1 << 16, 1))).toBe(false)
   for (const [site, fill] of [
     ['a', 2],
     ['b', 1],
     ['c', 1],
   ] as const)
-    expect((await read(path, site))?.equals(Buffer.alloc(6 << 20, fill))).toBe(true)
+    expect((await read(path, site))?.equals(Buffer.alloc(6 << 16, fill))).toBe(true)
 })
 
 test('a torn end leaves every site what it kept before', async () => {
   const path = newPath()
-  const rounds = await SharedRounds.open(path)
+  const rounds = await SharedRounds.open(path, options)
   await rounds.of('a').write(() => [Buffer.from('first')])
   await rounds.of('b').write(() => [Buffer.from('other')])
   await rounds.of('a').write(() => [Buffer.alloc(9000, 1)])

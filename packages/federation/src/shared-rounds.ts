@@ -6,8 +6,14 @@ import type { SiteRounds } from './site-rounds.js'
 /** The kind of the record that lists the sites; what the i-th of them keeps is of kind `FIRST_SITE` + i. */
 const SITES = 1
 const FIRST_SITE = 2
-/** The log begins anew when it is larger than this, and than the last rounds of all sites. */
+/** Unless it is said otherwise, the log grows to this before it begins anew. */
 const LEAST_BYTES = 16 << 20
+const GROWTH_BYTES = 4 << 20
+
+export interface SharedRoundsOptions {
+  /** The log begins anew when it is larger than this, and than the last rounds of all sites. */
+  leastBytes?: number
+}
 
 /** What a site keeps: encoded when it is written, and again when it is written anew. */
 interface Kept {
@@ -29,6 +35,7 @@ function recordOf({ kind, encode }: Kept): NewRecord {
  */
 export class SharedRounds {
   readonly #log: DurableLog
+  readonly #leastBytes: number
   readonly #sites: string[]
   readonly #last = new Map<string, Kept>()
   #lastBytes = 0
@@ -36,8 +43,9 @@ export class SharedRounds {
   #isBeginning = false
 
   /** @param records the older ones first */
-  private constructor(log: DurableLog, records: readonly LogRecord[]) {
+  private constructor(log: DurableLog, records: readonly LogRecord[], leastBytes: number) {
     this.#log = log
+    this.#leastBytes = leastBytes
     const list = records.findLast(({ kind }) => kind === SITES)
     this.#sites = list ? (JSON.parse(Buffer.from(list.bytes).toString('utf8')) as string[]) : []
     for (const { kind, bytes } of records)
@@ -45,11 +53,17 @@ export class SharedRounds {
   }
 
   /** @param path the log is `<path>.a` and `<path>.b`, and `<path>.c` after a restart */
-  static async open(path: string): Promise<SharedRounds> {
+  static async open(path: string, { leastBytes = LEAST_BYTES }: SharedRoundsOptions = {}): Promise<SharedRounds> {
     const patience = new PatientWrites({ tell: () => undefined, retryMs: 1000 })
-    const { log, records, before } = await DurableLog.open(path, { patience, growthBytes: 1 << 22, keepsLast: true })
-    const rounds = new SharedRounds(log, [...before, ...records])
-    await log.restart([rounds.#list(), ...[...rounds.#last.values()].map(recordOf)])
+    const growthBytes = Math.min(GROWTH_BYTES, leastBytes)
+    const { log, records, before } = await DurableLog.open(path, { patience, growthBytes, keepsLast: true })
+    const rounds = new SharedRounds(log, [...before, ...records], leastBytes)
+    try {
+      await log.restart([rounds.#list(), ...[...rounds.#last.values()].map(recordOf)])
+    } catch (error) {
+      await log.close()
+      throw error
+    }
     patience.begin()
     return rounds
   }
@@ -75,7 +89,7 @@ export class SharedRounds {
     const known = this.#last.get(site)?.kind
     const record = { kind: known ?? FIRST_SITE + this.#sites.push(site) - 1, parts: encode() }
     const length = record.parts.reduce((sum, part) => sum + part.length, 0)
-    if (!this.#isBeginning && this.#log.bytes >= Math.max(LEAST_BYTES, this.#lastBytes))
+    if (!this.#isBeginning && this.#log.bytes >= Math.max(this.#leastBytes, this.#lastBytes))
       this.#beginAnew().catch(() => undefined)
     this.#keep(site, record.kind, length, encode)
     // In one batch with the record; and the last of a batch is on the disk when all of it is.
@@ -83,14 +97,13 @@ export class SharedRounds {
     return this.#log.append(record)
   }
 
-  /** Fails only where the log is closed: then it ends as it is. */
+  /** Where it fails, the log goes on as it is, and begins anew later. */
   async #beginAnew(): Promise<void> {
     this.#isBeginning = true
     try {
       const old = [...this.#last.values()].filter(({ begun }) => begun < this.#begun)
-      const written = old.map((kept) => this.#log.append(recordOf(kept)))
+      await Promise.all(old.map((kept) => this.#log.append(recordOf(kept))))
       for (const kept of old) kept.begun = this.#begun
-      await Promise.all(written)
       this.#begun += 1
       await this.#log.restart([this.#list()])
     } finally {
