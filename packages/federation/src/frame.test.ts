@@ -137,6 +137,26 @@ test('whatever bytes come in, the decoder reads them or refuses them as a Protoc
   )
 })
 
+test('a type without words is refused as a ProtocolError, signed or not', () => {
+  const header = { v: 1, type: { toString: 0, valueOf: 0 } } as unknown as Header
+  expect(() => decodeUnsigned(encodeUnsigned(header), 'HELLO')).toThrow(ProtocolError)
+  expect(() => decodeSigned(encodeSigned(author, header), types, signer, LAYOUT)).toThrow('of type object is not due')
+})
+
+test('whatever a reason holds, it fits its header and comes back', () => {
+  const odd = fc.constantFrom('\u0000', '\u001b', '\ud800', '\udc00', '€', '😀', '"', '\\', '\u2028', 'a')
+  const words = fc.string({ unit: odd, maxLength: 3000, size: 'max' })
+  fc.assert(
+    fc.property(words, (reason) => {
+      const frames = encodeSigned(author, { v: 1, type: 'DENY', code: 'FEDERATION_DENIED', reason })
+      const read = decodeSigned(frames, ['DENY'], signer).header.reason
+      expect(read).toHaveLength(Math.min(reason.length, 1000))
+      expect(read).not.toMatch(/[\p{Cc}\p{Cs}]/u)
+    }),
+    { numRuns: 200 },
+  )
+})
+
 test('a greeting with a key that the schema does not name is refused, a signed message keeps what it knows', () => {
   expect(() => decodeUnsigned(encodeUnsigned({ v: 1, type: 'WHO', more: 1 } as never), 'WHO')).toThrow(/more/)
   const frames = encodeSigned(author, { v: 1, type: 'PONG', more: 1 } as never)

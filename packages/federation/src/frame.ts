@@ -2,7 +2,15 @@ import { hash } from 'node:crypto'
 import { bytesOf, type ModelLayout, type ModelState, sha256 } from '@meshfl/core'
 import { z } from 'zod'
 import { type Identity, verifySignature } from './identity.js'
-import { BODIES, HEADERS, type Header, MAX_JSON_BYTES, MAX_TEXT_BYTES, type MessageType } from './messages.js'
+import {
+  BODIES,
+  HEADERS,
+  type Header,
+  MAX_JSON_BYTES,
+  MAX_TEXT_BYTES,
+  MAX_WORDS,
+  type MessageType,
+} from './messages.js'
 import { CODE_BYTES, codeOf, isCode } from './session-key.js'
 import { findNotFinite, floatsOf, floatView } from './vector-tensor.js'
 
@@ -107,10 +115,24 @@ function shortened<T extends { base: string }>(work: T): T {
   }
 }
 
+/** What somebody sent where a word or a number is due, for a message to a person: an object may have no words. */
+export function nameOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : typeof value
+}
+
+/** A reason that names what somebody sent still fits a header: as JSON, a control character or half of a pair takes six bytes. */
+function plain(words: string): string {
+  return String(words)
+    .slice(0, MAX_WORDS)
+    .replace(/[\p{Cc}\p{Cs}]/gu, ' ')
+}
+
 function encodeHeader(header: Header): Buffer {
   let short: object = header
   if ('base' in header) short = shortened(header)
   else if ('working' in header && header.working) short = { ...header, working: shortened(header.working) }
+  if ('reason' in header && header.reason !== undefined) short = { ...short, reason: plain(header.reason) }
+  if ('message' in header) short = { ...short, message: plain(header.message) }
   const bytes = Buffer.from(JSON.stringify(short))
   if (bytes.length > MAX_HEADER_BYTES) throw new RangeError(`a ${header.type} header of ${bytes.length} bytes`)
   return bytes
@@ -209,7 +231,7 @@ function decode<T extends MessageType>(
   const value = parseHeader(frames)
   const type = types.find((item) => item === value.type)
   if (type === undefined)
-    throw new ProtocolError(`a message of type ${String(value.type).slice(0, 32)} is not due here`)
+    throw new ProtocolError(`a message of type ${nameOf(value.type).slice(0, 32)} is not due here`)
   const schema: z.ZodType = strict ? HEADERS[type].strict() : HEADERS[type]
   const parsed = schema.safeParse(value)
   if (!parsed.success) throw new ProtocolError(`the header of ${type}: ${z.prettifyError(parsed.error).slice(0, 300)}`)

@@ -12,6 +12,7 @@ import {
   encodeSigned,
   encodeUnsigned,
   type Message,
+  nameOf,
   ProtocolError,
   peekType,
   type Signer,
@@ -128,7 +129,7 @@ export class Gate {
     return { identity: this.#options.identity, sender: 'coordinator', session, key }
   }
 
-  /** Forgets a connection. */
+  /** Forgets a connection, and what came on it and was not come to. */
   drop(peer: string): void {
     const session = this.#sessions.get(peer)
     if (!session) return
@@ -154,9 +155,14 @@ export class Gate {
       }
       this.#inSession(session, frames, type)
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      const who = session?.stage === 'joined' ? session.site : 'an unknown peer'
-      this.#options.onRefused(`a message of ${who} was refused: ${error.message}`, session?.site || undefined)
+      const isJoined = session?.stage === 'joined'
+      // Whatever a stranger's message breaks in us, the run goes on.
+      if (isJoined && !(error instanceof ProtocolError)) throw error
+      const who = isJoined ? session.site : 'an unknown peer'
+      this.#options.onRefused(
+        `a message of ${who} was refused: ${(error as Error).message}`,
+        session?.site || undefined,
+      )
     }
   }
 
@@ -186,7 +192,7 @@ export class Gate {
 
   #hello(peer: string, frames: readonly Uint8Array[], version: unknown): void {
     if (version !== PROTOCOL_VERSION) {
-      const reason = `the site speaks MFP/${String(version).slice(0, 8)}, the coordinator MFP/${PROTOCOL_VERSION}: use the same version of meshfl`
+      const reason = `the site speaks MFP/${nameOf(version).slice(0, 8)}, the coordinator MFP/${PROTOCOL_VERSION}: use the same version of meshfl`
       const header: Header = { v: PROTOCOL_VERSION, type: 'DENY', code: 'FEDERATION_VERSION', reason }
       const transcript = transcriptHash(frames[0]!, new Uint8Array())
       this.#options.send(peer, encodeSigned(this.#author(transcript), header))
@@ -271,6 +277,10 @@ export class Gate {
       return
     }
     const invite = session.purpose === 'enrol' ? admissions.invite(session.invite) : undefined
+    if (session.purpose === 'enrol' && !invite) {
+      this.#deny(session, { code: 'INVITE_USED', reason: 'a newer invite replaced it' })
+      return
+    }
     const known = admissions.knownSite(signingKey, invite)?.description
     const refusal =
       admissions.refuse(description, signingKey, study, invite) ??
@@ -347,7 +357,7 @@ export class Gate {
   }
 
   #deny(session: Session, { code, reason }: Refusal): void {
-    this.send(session.peer, { v: PROTOCOL_VERSION, type: 'DENY', code, reason: reason.slice(0, 1000) })
+    this.send(session.peer, { v: PROTOCOL_VERSION, type: 'DENY', code, reason })
     this.#options.onRefused(`a login was refused: ${reason}`, session.site || undefined)
     this.drop(session.peer)
   }

@@ -13,7 +13,9 @@ const base = key.transform((text) => Buffer.from(text, 'base64url').toString('he
 const signature = z.string().regex(/^[A-Za-z0-9_-]{86}$/) // 64 bytes, base64url
 const count = z.int().min(0).max(0xffff_ffff)
 const round = count
-const words = z.string().max(1000)
+/** Letters of a reason. */
+export const MAX_WORDS = 1000
+const words = z.string().max(MAX_WORDS)
 const purpose = z.enum(['train', 'evaluate'])
 const voxels = z.int().min(1).max(4096)
 

@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { MeshflError } from '@meshfl/core'
-import { MAX_TEXT_BYTES } from './messages.js'
+import { MAX_TEXT_BYTES, MAX_WORDS } from './messages.js'
 
 const QUOTED_PATH = /(["'`])[^"'`\n]*[\\/][^"'`\n]*\1/g
 const PATH = /(?:[A-Za-z]:)?[^\s"'`()]*[\\/][^\s"'`()]+/g
@@ -31,5 +31,5 @@ function describe(error: unknown): string {
     .slice(0, 4000)
     .replace(QUOTED_PATH, '…')
     .replace(PATH, '…')
-  return `${name === undefined || name === 'Error' ? '' : `${name}: `}${words}`.slice(0, 1000)
+  return `${name === undefined || name === 'Error' ? '' : `${name}: `}${words}`.slice(0, MAX_WORDS)
 }

@@ -6,6 +6,7 @@ import {
   encodeSigned,
   encodeUnsigned,
   type Message,
+  nameOf,
   ProtocolError,
   peekType,
   transcriptHash,
@@ -293,7 +294,7 @@ export class SiteLink {
     if (version === PROTOCOL_VERSION) return false
     const { signingPublic } = this.#options.invite
     checkSignature(frames, { signingPublic, sender: 'coordinator', session: this.#transcript })
-    const theirs = String(version).slice(0, 8)
+    const theirs = nameOf(version).slice(0, 8)
     this.#fail('FEDERATION_VERSION', `the coordinator speaks MFP/${theirs}, this site MFP/${PROTOCOL_VERSION}`, {
       hint: 'use the version of meshfl that the coordinator uses',
     })

@@ -40,6 +40,7 @@ function oddValue(random: Random): unknown {
     () => ({ purpose: 'train', round: random.uint32(), base: '0'.repeat(64) }),
     () => '../../../etc/passwd',
     () => '__proto__',
+    () => ({ toString: 0, valueOf: 0 }),
   ])()
 }
 
@@ -111,6 +112,16 @@ export const MUTATIONS: Record<string, Mutation> = {
       meant.header,
       meant.bodies.length === 0 ? [body] : meant.bodies.map((old, i) => (i === at ? body : old)),
     )
+  },
+  'a description of what no dataset has, signed'(meant, sign, random) {
+    if (meant.header.type !== 'JOIN') return sign(meant.header, [])
+    const description = JSON.parse(Buffer.from(meant.bodies[0]!).toString()) as Record<string, unknown>
+    const letter = pick(random, ['\u0001', '\ud800', '€', '"'])
+    description.classNames = Array.from({ length: random.integer(129) }, () => letter.repeat(random.integer(65)))
+    description.classes = 1 + random.integer(4)
+    description.engine = letter.repeat(random.integer(201))
+    description.labelMap = letter.repeat(random.integer(201))
+    return sign(meant.header, [Buffer.from(JSON.stringify(description))])
   },
   'a header nested deeply': (meant, sign, random) => {
     const depth = random.integer(2500)
