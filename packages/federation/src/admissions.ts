@@ -87,6 +87,7 @@ export class Admissions {
   #byKey = new Map<string, ApprovedSite>()
   #curveKeys = new Set<string>()
   #users = new Map<string, KeyOwner>()
+  #revokedKeys = new Set<string>()
   #revokedInvites = new Set<string>()
 
   private constructor(folder: string, patience: PatientWrites | undefined) {
@@ -204,8 +205,9 @@ export class Admissions {
     return { code: 'FEDERATION_REFUSED', reason: `the coordinator does not know the key ${mark}` }
   }
 
-  /** Why an invite does not hold for this key, if so. */
+  /** Why an invite does not hold for this key, if so; for keys that were revoked none does. */
   refuseInvite(invite: IssuedInvite, signingKey: string, now: Date): Refusal | undefined {
+    if (this.#revokedKeys.has(signingKey)) return this.refuseKey(signingKey)
     const user = this.#users.get(invite.keys.id)
     if (user) {
       if (user.signingKey === signingKey) return this.siteOfKey(signingKey) ? undefined : this.refuseKey(signingKey)
@@ -303,6 +305,7 @@ export class Admissions {
   #change(sites: ApprovedSite[], revoked: RevokedKeys[]): void {
     this.#sites = [...sites].sort((a, b) => (a.site < b.site ? -1 : 1))
     this.#revoked = revoked
+    this.#revokedKeys = new Set(revoked.map(({ signingKey }) => signingKey))
     this.#revokedInvites = new Set(revoked.map(({ invite }) => invite))
     this.#byName = new Map()
     this.#byLowerCase = new Map()

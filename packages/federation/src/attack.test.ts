@@ -1,12 +1,13 @@
-import { chmodSync, statSync } from 'node:fs'
+import { chmodSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MeshflError, sha256, studySha256 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
+import { administerSites } from './administer-sites.js'
 import { Admissions } from './admissions.js'
 import { Gate } from './gate.js'
 import { createIdentity, loadIdentity } from './identity.js'
 import { formatInvite } from './invite.js'
-import { describeFake, LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
+import { describeFake, isState, LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
 import { type Header, PROTOCOL_VERSION } from './messages.js'
 import { admitRawSite, type RawSite } from './raw-site.fixture.js'
 import { openRouter } from './zeromq-router.js'
@@ -184,6 +185,61 @@ test('a second key that comes with an invite while its owner is being asked abou
   expect(asked).toBe(1)
   decide(true)
   await first.finished
+})
+
+test('keys that were revoked do not come again, whatever the invite', async () => {
+  loopback = new Loopback(2)
+  await loopback.start({ minSites: 1 })
+  const site = loopback.join('site-1')
+  await until(() => loopback.events.some(isState('site-1', 'online')))
+  loopback.coordinator.pause()
+  site.stop()
+  await site.finished.catch(() => undefined)
+  await administerSites(loopback.run, { action: 'revoke', site: 'site-1' })
+  // The same keys, in a folder that knows of no membership.
+  rmSync(join(loopback.siteFolder('site-1'), 'keys', 'membership.json'))
+  const { invites } = await administerSites(loopback.run, { action: 'invite', count: 1, expiresSeconds: 3600 })
+  loopback.invites.set('site-1', invites[0]!.invite)
+  await expect(loopback.join('site-1').finished).rejects.toMatchObject({ code: 'SITE_REVOKED' })
+})
+
+test('a site whose invite is replaced before it says who it is is told so, and the run goes on', async () => {
+  loopback = new Loopback(1)
+  await loopback.start()
+  const site = loopback.join('site-1', { delayMs: 60_000 })
+  await until(() => loopback.events.some(isState('site-1', 'online')))
+  const rotate = { action: 'rotate', site: 'site-1', expiresSeconds: 3600 } as const
+  const first = await administerSites(loopback.run, rotate)
+  await expect(site.finished).rejects.toMatchObject({ code: 'SITE_KEYS_REPLACED' })
+  loopback.invites.set('site-1', first.invites[0]!.invite)
+  let isDescribing = false
+  let describe!: () => void
+  const isAsked = new Promise<void>((resolve) => {
+    describe = resolve
+  })
+  const late = loopback.join('site-1', {
+    async describe() {
+      isDescribing = true
+      await isAsked
+      return describeFake('site-1')
+    },
+  })
+  await until(() => isDescribing)
+  const second = await administerSites(loopback.run, rotate)
+  describe()
+  await expect(late.finished).rejects.toMatchObject({ code: 'INVITE_USED' })
+  loopback.invites.set('site-1', second.invites[0]!.invite)
+  await Promise.all([loopback.join('site-1').finished, loopback.coordinator.finished])
+})
+
+test('scores that no classes of the study could take are refused unread', async () => {
+  const { raw, task } = await withTask()
+  const { header, bodies } = raw.result(task, randomModel('odd'), 3)
+  const perClass = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`class ${i}`, 'x']))
+  const scores = { loss: 1, dice: { perClass, foregroundDice: 1 }, seconds: 1 }
+  raw.send(header, [bodies[0]!, Buffer.from(JSON.stringify(scores))])
+  await until(() => raw.of('ACK').length > 0)
+  expect(raw.of('ACK')[0]!.reason).toMatch(/^scores of \d+ bytes, more than \d+$/)
 })
 
 test('a site whose dataset has grown since it was admitted is told so when it logs in', async () => {

@@ -7,7 +7,7 @@ import { finish } from './progress-clock.js'
 
 /** A site's update of the round in progress, or of another, or a second one. */
 export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type: 'result' }>): void {
-  const { site, session, round, base, update, samples, metrics } = event
+  const { site, session, offer, round, base, update, samples, metrics } = event
   const record = draft.state.sites.get(site)
   if (record?.session !== session) return
   const ack = (status: Header<'ACK'>['status'], reason?: string): void => {
@@ -60,7 +60,7 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
     return
   }
   draft.state.members.add(site)
-  draft.state.results.set(site, { update, samples, metrics, durable: false })
+  draft.state.results.set(site, { offer, update, samples, metrics, durable: false })
   draft.change(site, { progress: finish(record.progress, 'train', draft.at, 1000 * metrics.seconds) })
   draft.effects.push({ type: 'journal', site, round, update })
 }

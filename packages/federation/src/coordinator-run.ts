@@ -130,6 +130,7 @@ export class CoordinatorRun {
     this.#socket = new CoordinatorSocket({
       ...options,
       gate,
+      gone: (peer) => this.#messages.end(peer, () => gate.drop(peer)),
       onRefused: (words) => this.#notices.refused(words),
       guard: (work) => this.guard(work),
       relief: () => this.#messages.relief,

@@ -15,7 +15,9 @@ interface CoordinatorSocketOptions {
   layout: ModelLayout
   timing: Timing
   /** Takes what comes in. */
-  gate: Pick<Gate, 'receive' | 'drop' | 'siteOf' | 'peers'>
+  gate: Pick<Gate, 'receive' | 'siteOf' | 'peers'>
+  /** A peer cannot be sent to any more, and all that it said has been read. */
+  gone(peer: string): void
   tell(event: Told): void
   onRefused(words: string): void
   guard(work: () => void): void
@@ -36,7 +38,16 @@ export class CoordinatorSocket {
 
   /** Binds it. @returns the endpoint */
   async open(bind: string, preferredPort: number | undefined): Promise<string> {
-    const { identity, admissions, layout, timing, gate, guard, onRefused, relief } = this.#options
+    const { identity, admissions, layout, timing, gate, gone, guard, onRefused, relief } = this.#options
+    // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
+    // Once more through the sockets after the wait: where the process itself was held up, its timers come first.
+    const whenRead = (work: () => void): void => {
+      setTimeout(() => {
+        const waiting = relief()
+        if (waiting) void waiting.then(() => whenRead(work))
+        else setImmediate(() => guard(work))
+      }, 50).unref()
+    }
     this.#transport = await openRouter({
       heartbeat: { intervalMs: timing.heartbeatMs, timeoutMs: timing.heartbeatTimeoutMs },
       bind,
@@ -50,9 +61,7 @@ export class CoordinatorSocket {
         guard(() => gate.receive(peer, frames))
       },
       relief,
-      // What a peer said last (BYE, ERROR) may still wait to be read when it cannot be sent to any more.
-      // Once more through the sockets after the wait: where the process itself was held up, its timers come first.
-      onUnreachable: (peer) => void setTimeout(() => setImmediate(() => guard(() => gate.drop(peer))), 50).unref(),
+      onUnreachable: (peer) => whenRead(() => gone(peer)),
       onRefused: (address) =>
         guard(() => onRefused(`a connection from ${address} with an unknown key was turned away`)),
       maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),

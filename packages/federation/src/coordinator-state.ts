@@ -44,6 +44,8 @@ export interface SiteRecord {
 
 /** A site's accepted update of the round in progress. */
 export interface Result {
+  /** The number by which the shell was offered it; absent where it was in the journal at the start. */
+  readonly offer?: number
   readonly update: string
   readonly samples: number
   readonly metrics: TrainMetrics
@@ -113,6 +115,8 @@ export type CoordinatorEvent = { at: number } & (
       type: 'result'
       site: string
       session: string
+      /** The number by which the shell holds it. */
+      offer: number
       round: number
       base: string
       update: string

@@ -248,11 +248,12 @@ export class CoordinatorStore {
     return commits.length === 0 ? null : { commits, journal }
   }
 
-  /** An update that was acknowledged; null where it is not what its signature covers: its site is asked again. */
+  /** An update that was acknowledged; null where it is none, or not what its signature covers: its site is asked again. */
   #readEntry(bytes: Uint8Array): JournalEntry | null {
     const { tensors, metadata } = decodeSafetensors(bytes, 'an update')
     const model = readModelTensor(this.#layout, tensors)
-    const entry = JournalEntrySchema.parse(JSON.parse(metadata.result ?? ''))
+    const { data: entry } = JournalEntrySchema.safeParse(JSON.parse(metadata.result ?? ''))
+    if (!entry) return null
     const data = tensors.find(({ name }) => name === VECTOR)?.data
     if ((data && sha256(data)) !== entry.vectorSha256) return null
     const isRight =

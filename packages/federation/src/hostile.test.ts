@@ -5,7 +5,7 @@ import { curveKeyPair, Dealer } from 'zeromq'
 import { createIdentity, loadIdentity } from './identity.js'
 import { formatInvite, type Invite, inviteAddress, parseInvite } from './invite.js'
 import { verifyLedger } from './ledger.js'
-import { Loopback, randomModel, undisturbedRun, until } from './loopback.fixture.js'
+import { describeFake, Loopback, randomModel, undisturbedRun, until } from './loopback.fixture.js'
 import { type Header, PROTOCOL_VERSION } from './messages.js'
 import { admitRawSite, copyOf, RawSite } from './raw-site.fixture.js'
 import { encodeZ85 } from './z85.js'
@@ -174,6 +174,54 @@ test('a site that speaks another version is told so in words', async () => {
     reason: expect.stringMatching(/speaks MFP\/2, the coordinator MFP\/1/),
   })
 })
+
+test('a greeting whose version is no word or number is denied, and the run goes on', async () => {
+  const { raw } = await withRawSite()
+  raw.sendRaw([Buffer.from('{"type":"HELLO","v":{"toString":0,"valueOf":0}}'), new Uint8Array()])
+  await until(() => raw.of('DENY').length > 0)
+  expect(raw.of('DENY')[0]!.reason).toMatch(/the site speaks MFP\/object, the coordinator MFP\/1/)
+  raw.hello()
+  raw.work(1)
+  loopback.join('site-1')
+  expect((await loopback.coordinator.finished).rounds).toBe(3)
+})
+
+test('a site whose words are all control characters is turned away in words', async () => {
+  loopback = new Loopback(1)
+  await loopback.start()
+  const classNames = describeFake('site-1').classNames.map(() => '\u0001'.repeat(64))
+  const odd = Array.from({ length: 20 }, () => '\u0001'.repeat(64))
+  const describe = async () => describeFake('site-1', { classNames: [...classNames, ...odd] })
+  await expect(loopback.join('site-1', { describe }).finished).rejects.toMatchObject({ code: 'FEDERATION_DENIED' })
+  await Promise.all([loopback.join('site-1').finished, loopback.coordinator.finished])
+})
+
+test.each(['round', 'samples'] as const)(
+  'an update whose %s was refused does not take the place of the same one that was taken',
+  async (spoiled) => {
+    const { raw } = await withRawSite()
+    const other = loopback.join('site-1', { delayMs: 60_000 })
+    await until(() => raw.of('TASK').length > 0)
+    const task = raw.of('TASK')[0]!
+    const update = randomModel('good')
+    const wrong = spoiled === 'samples' ? raw.result(task, update, 0) : raw.result({ ...task, round: 3 }, update, 3)
+    const right = raw.result(task, update, 3)
+    raw.send(wrong.header, wrong.bodies)
+    raw.send(right.header, right.bodies)
+    await until(() => raw.of('ACK').length === 2)
+    expect(raw.of('ACK').map(({ status }) => status)).toEqual(['rejected', 'accepted'])
+    await raw.close()
+    other.stop()
+    await other.finished.catch(() => undefined)
+    await loopback.coordinator.stop()
+    await loopback.start()
+    const sites = ['site-1', 'site-2'].map((site) => loopback.join(site))
+    await Promise.all([loopback.coordinator.finished, ...sites.map(({ finished }) => finished)])
+    // It was in the journal: nobody was asked for it again.
+    expect(loopback.trainers.get('site-2')!.begun).toEqual([2, 3])
+    expect(verifyLedger(loopback.ledgerLines(), loopback.coordinator.signingPublic)).toEqual({ ok: true, rounds: 3 })
+  },
+)
 
 test('an unknown key does not get past the handshake', async () => {
   loopback = new Loopback(1)

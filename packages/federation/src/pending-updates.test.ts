@@ -3,7 +3,7 @@ import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { administerSites } from './administer-sites.js'
 import { readLedger, verifyLedger } from './ledger.js'
 import { createFakeTrainer, isState, Loopback, undisturbedRun, until } from './loopback.fixture.js'
-import type { Header } from './messages.js'
+import { type Header, PROTOCOL_VERSION } from './messages.js'
 import { approveAndStop, openRawSite, type RawSite } from './raw-site.fixture.js'
 
 const door = vi.hoisted(() => ({ checks: 0, opens: Promise.resolve() }))
@@ -168,17 +168,29 @@ test('an update that is being checked when its round is closed comes too late', 
   expectLedger([['site-1']])
 })
 
-test('an update that is being checked when its connection ends does not count before it comes again', async () => {
+test('an update that is being checked when its connection ends counts, though its site learns of it at its next login', async () => {
   const { site, open } = await trueUpdateBeingChecked()
   await site.close()
-  await until(() => loopback.events.some(isState('site-2', 'suspect')))
+  await new Promise((resolve) => setTimeout(resolve, 200)) // longer than it takes to find the connection gone
   open()
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  expect(loopback.events.some((event) => event.type === 'site-trained' && event.site === 'site-2')).toBe(false)
+  await until(() => loopback.events.some(({ type }) => type === 'update-applied'))
+  expect(modelOfRound1(loopback.events)).toBe(firstHash)
   loopback.join('site-2')
-  const { parametersSha256 } = await loopback.coordinator.finished
-  expect(parametersSha256).toBe(hash)
+  await loopback.coordinator.finished
+  expect(loopback.trainers.get('site-2')!.begun).toEqual([2, 3])
   expectLedger([BOTH, BOTH, BOTH])
+})
+
+test('what a site says last behind an update that is being checked is heard, though its connection ends', async () => {
+  const { site, open } = await trueUpdateBeingChecked()
+  const error = { v: PROTOCOL_VERSION, type: 'ERROR', phase: 'evaluation', message: 'it broke' } as const
+  site.send(error, [Buffer.from('Error: it broke')])
+  await site.close()
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(loopback.events.some(isState('site-2', 'failed'))).toBe(false)
+  open()
+  await until(() => loopback.events.some(isState('site-2', 'failed')))
+  expect(loopback.logs('error')).toContainEqual('Error: it broke')
 })
 
 test('an update that is being checked when the coordinator stops is not kept, and counts when it comes again', async () => {

@@ -6,26 +6,28 @@ import type { UpdateSlabs } from './update-slabs.js'
 export class RoundUpdates {
   readonly #slabs: Pick<UpdateSlabs, 'keep'>
   readonly #taken: Map<string, JournalEntry>
-  /** Those that came in this turn. */
-  readonly #offered: JournalEntry[] = []
+  /** Those that came in this turn, by number. */
+  readonly #offered = new Map<number, JournalEntry>()
+  #offers = 0
 
   constructor(journal: readonly JournalEntry[], slabs: Pick<UpdateSlabs, 'keep'>) {
     this.#slabs = slabs
     this.#taken = new Map(journal.map((entry) => [entry.site, entry]))
   }
 
-  /** Holds an update until the machine has decided about it. */
-  offer(entry: JournalEntry): void {
-    this.#offered.push(entry)
+  /** Holds an update until the machine has decided about it. @returns its number */
+  offer(entry: JournalEntry): number {
+    this.#offers += 1
+    this.#offered.set(this.#offers, entry)
+    return this.#offers
   }
 
-  /** Keeps what the machine took: an update that it refused must not take the place of one that it took. */
+  /** Keeps what the machine took, by number: one that it refused may have the same bytes, and another signature, round or weight. */
   settle(results: CoordinatorState['results']): void {
-    for (const entry of this.#offered.splice(0)) {
-      const { site, update } = entry
-      if (results.get(site)?.update === update && !this.#taken.has(site))
-        this.#taken.set(site, { ...entry, model: this.#slabs.keep(entry.model) })
-    }
+    for (const [offer, entry] of this.#offered)
+      if (results.get(entry.site)?.offer === offer)
+        this.#taken.set(entry.site, { ...entry, model: this.#slabs.keep(entry.model) })
+    this.#offered.clear()
   }
 
   of(site: string): JournalEntry | undefined {

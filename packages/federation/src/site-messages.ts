@@ -24,7 +24,7 @@ interface SiteMessagesOptions {
   tell(event: Told): void
   send(session: string, header: Header): void
   /** Holds an update until the machine has decided about it. */
-  offer(entry: JournalEntry): void
+  offer(entry: JournalEntry): number
   dispatch(event: WithoutAt<CoordinatorEvent>): void
   /** Runs what follows when an update's signature was checked. */
   guard(work: () => void): void
@@ -50,6 +50,14 @@ export class SiteMessages {
 
   receive(site: string, session: string, message: Message<SiteMessage>): void {
     this.#order.run(session, () => this.#take(site, session, message))
+  }
+
+  /** A session ends by itself: once what it sent has been checked. */
+  end(session: string, then: () => void): void {
+    this.#order.run(session, () => {
+      then()
+      return undefined
+    })
   }
 
   /** A session has ended: what it sent and we have not checked yet counts no more. */
@@ -111,7 +119,7 @@ export class SiteMessages {
   #refuse(site: string, session: string, { purpose, round, base }: Header<'RESULT'>, error: unknown): void {
     if (!(error instanceof ProtocolError)) throw error
     const { notices, send } = this.#options
-    const reason = error.message.slice(0, 1000)
+    const reason = error.message
     notices.refused(`${site}: its result of round ${round} was refused: ${reason}`, site)
     send(session, { v: PROTOCOL_VERSION, type: 'ACK', purpose, round, base, status: 'rejected', reason })
   }
@@ -136,8 +144,7 @@ export class SiteMessages {
     const take = (isSigned: boolean): void => {
       checkUpdate(entry, isSigned, context)
       const { round, base, update, samples, metrics } = entry
-      offer(entry)
-      dispatch({ type: 'result', site, session, round, base, update, samples, metrics })
+      dispatch({ type: 'result', site, session, offer: offer(entry), round, base, update, samples, metrics })
     }
     const key = Buffer.from(entry.key, 'base64url')
     if (this.#isCheckedAtOnce()) {
