@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError, type ModelLayout, type SiteDescription, type StepOptimizer, type Study } from '@meshfl/core'
 import { Acknowledgements } from './acknowledgements.js'
 import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissions.js'
@@ -221,12 +222,14 @@ export class CoordinatorRun {
     await this.#close()
   }
 
-  #close(): Promise<void> {
+  /** @param farewellMs how long what was said last has until the connections end */
+  #close(farewellMs = 0): Promise<void> {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
       this.#messages.close()
       this.#commits.close()
       this.#options.patience.close()
+      if (farewellMs > 0) await sleep(farewellMs)
       await this.#socket.close()
       while (this.#pending.size > 0) await Promise.all(this.#pending)
       await this.#commits.settled()
@@ -288,7 +291,7 @@ export class CoordinatorRun {
         const { round } = placeIn(this.#state, this.#state.round)
         this.#socket.tellTrafficOf(round) // what the comparison and the final model took is part of the run's sum
         const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
-        this.#close().then(() => this.#resolve(result), this.#reject)
+        this.#close(this.#options.timing.farewellMs).then(() => this.#resolve(result), this.#reject)
         break
       }
     }

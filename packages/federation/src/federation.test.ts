@@ -33,6 +33,17 @@ test('two sites and a coordinator finish all rounds and hold the same model', as
   expect(types).toContain('traffic')
 })
 
+test('the answer to the last goodbye reaches its site, every time', async () => {
+  for (let run = 0; run < 8; run++) {
+    loopback = new Loopback(2, { rounds: 1 })
+    const coordinator = await loopback.start()
+    // Without an answer it would wait for a minute.
+    const join = (site: string) => loopback.join(site, {}, { timing: { goodbyeMs: 60_000 } }).finished
+    await Promise.all([coordinator.finished, join('site-1'), join('site-22')])
+    await loopback.close()
+  }
+})
+
 test('the best round is the one with the highest mean over all sites’ validation cases, the last one included', async () => {
   loopback = new Loopback(2)
   const coordinator = await loopback.start()

@@ -19,6 +19,8 @@ export interface Timing {
   controlMs: number
   /** How long a site that has the end of its run waits for the answer to its goodbye. */
   goodbyeMs: number
+  /** How long the coordinator leaves its socket open at the end: libzmq drops what a site has received and not read yet when its connection ends. */
+  farewellMs: number
   /** See `Heartbeat`. */
   heartbeatMs: number
   heartbeatTimeoutMs: number
@@ -37,6 +39,7 @@ export const DEFAULT_TIMING: Timing = {
   probeMs: 500,
   controlMs: 200,
   goodbyeMs: 2000,
+  farewellMs: 100,
   heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
   heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
   writeRetryMs: 1000,
