@@ -1,7 +1,7 @@
 import { underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
 import type { CoordinatorEvent, Result } from './coordinator-state.js'
-import { exchangeName, placeIn } from './coordinator-steps.js'
+import { exchangeName, hasShare, placeIn } from './coordinator-steps.js'
 import type { Header } from './messages.js'
 import { finish } from './progress-clock.js'
 
@@ -53,6 +53,10 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
   }
   if (phase !== 'training' && phase !== 'gathering') {
     reject('no update is due')
+    return
+  }
+  if (!hasShare(draft.state, site)) {
+    reject('it has no batches left in this round')
     return
   }
   if (samples < 1) {

@@ -1,6 +1,6 @@
 import { isStagnant, type SiteState } from '@meshfl/core'
 import type { CoordinatorState, LeftOut, Told } from './coordinator-state.js'
-import { hasShare, placeIn } from './coordinator-steps.js'
+import { hasShare, isPassedOver, placeIn } from './coordinator-steps.js'
 import { drawOrder, fewestUpdates, sampleSize } from './sampling.js'
 
 function isScoring(phase: CoordinatorState['phase']): boolean {
@@ -48,6 +48,7 @@ export function reachableSites({ sites }: CoordinatorState): string[] {
 export function quorum(state: CoordinatorState): number {
   const { config, sites } = state
   if (config.sync === 'step') {
+    if (isPassedOver(state)) return 0
     const due = [...sites.keys()].filter((site) => hasShare(state, site)).length
     return Math.max(1, Math.min(config.minSites, due))
   }
