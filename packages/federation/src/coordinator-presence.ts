@@ -2,7 +2,7 @@ import type { Draft } from './coordinator-draft.js'
 import { sendTask } from './coordinator-rounds.js'
 import type { SiteStep } from './coordinator-state.js'
 import { hasShare } from './coordinator-steps.js'
-import { busyState, isPending, purposeOf } from './coordinator-view.js'
+import { busyState, isDrawn, isPending, purposeOf } from './coordinator-view.js'
 import type { Work } from './messages.js'
 import { advance, newProgress, type Progress, patienceMs } from './progress-clock.js'
 
@@ -32,8 +32,8 @@ export function joined(draft: Draft, site: string, session: string, working: Wor
   // Whoever already works on this round stays in it; a newcomer waits for the next one, unless there are too few.
   const isAtWork =
     working?.purpose === 'train' && working.round === round + 1 && working.base === base && hasShare(draft.state, site)
-  if (phase === 'evaluating' || phase === 'comparing' || (phase === 'training' && isAtWork))
-    draft.state.members.add(site)
+  const isBack = phase === 'training' && isAtWork && isDrawn(draft.state, site)
+  if (phase === 'evaluating' || phase === 'comparing' || isBack) draft.state.members.add(site)
   if (!isPending(draft.state, site)) {
     draft.show(site, phase === 'gathering' ? 'online' : 'waiting')
     return

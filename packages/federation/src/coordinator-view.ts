@@ -65,6 +65,15 @@ export function roundMembers(state: CoordinatorState): Set<string> {
   return new Set([...drawn.slice(0, sampleSize(federation, sites.size)), ...results.keys()])
 }
 
+/**
+ * Whether a site is one of those that train in the round in progress, or, while that gathers its sites, will be: after a restart
+ * those that were drawn before are drawn again, and come with what they have made. A site that was lost stays drawn.
+ */
+export function isDrawn(state: CoordinatorState, site: string): boolean {
+  if (!state.config.sampling) return true
+  return (state.phase === 'training' ? state.members : roundMembers(state)).has(site)
+}
+
 /** Why a site that was not drawn is not in a round. */
 export const NOT_SAMPLED = 'not sampled'
 
