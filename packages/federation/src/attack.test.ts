@@ -7,9 +7,9 @@ import { Admissions } from './admissions.js'
 import { Gate } from './gate.js'
 import { createIdentity, loadIdentity } from './identity.js'
 import { formatInvite } from './invite.js'
-import { describeFake, isState, LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
+import { describeFake, isState, LAYOUT, Loopback, randomModel, TINY_OPTIMIZER, until } from './loopback.fixture.js'
 import { type Header, PROTOCOL_VERSION } from './messages.js'
-import { admitRawSite, type RawSite } from './raw-site.fixture.js'
+import { admitRawSite, approveAndStop, openRawSite, type RawSite } from './raw-site.fixture.js'
 import { openRouter } from './zeromq-router.js'
 
 let loopback: Loopback
@@ -38,6 +38,31 @@ test('a site weighs no more than it was admitted with', async () => {
     reason: 'it counts 4000000000 training volumes, the site was admitted with 20',
   })
 })
+
+test.each([
+  [1, 4, 'it counts 4 training volumes, the site was admitted with 1'],
+  [20, 5, 'it counts 5 training volumes, a batch has 4'],
+])(
+  'with a step an exchange a site of %i volumes that counts %i in a batch of four is refused',
+  async (trainCases, samples, reason) => {
+    loopback = new Loopback(2, { recipe: { batchSize: 4 }, federation: { sync: 'step' } })
+    await loopback.start({ stepOptimizer: TINY_OPTIMIZER })
+    const describe = async () => describeFake('site-2', { trainCases })
+    await approveAndStop(loopback, 'site-2', { describe })
+    const raw = await openRawSite(loopback, 'site-2', {
+      header: { v: PROTOCOL_VERSION, type: 'JOIN', working: null },
+      body: await describe(),
+    })
+    raws.push(raw)
+    loopback.join('site-1')
+    await until(() => raw.of('TASK').length > 0)
+    const { header, bodies } = raw.result(raw.of('TASK')[0]!, randomModel('heavy'), samples, { voxels: 1000 })
+    const metrics = { ...JSON.parse(Buffer.from(bodies[1]!).toString()), voxels: 1000 }
+    raw.send({ ...header, voxels: 1000 }, [bodies[0]!, Buffer.from(JSON.stringify(metrics))])
+    await until(() => raw.of('ACK').length > 0)
+    expect(raw.of('ACK')[0]).toMatchObject({ status: 'rejected', reason })
+  },
+)
 
 test.each([
   ['classes that the study does not have', { perClass: { '\u001b[2Jbrain': 1 }, foregroundDice: 0.5 }],

@@ -1,7 +1,8 @@
 import { underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
 import type { CoordinatorEvent, Result } from './coordinator-state.js'
-import { exchangeName, placeIn } from './coordinator-steps.js'
+import { exchangeName, hasShare, placeIn } from './coordinator-steps.js'
+import { isDrawn } from './coordinator-view.js'
 import type { Header } from './messages.js'
 import { finish } from './progress-clock.js'
 
@@ -53,6 +54,15 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
   }
   if (phase !== 'training' && phase !== 'gathering') {
     reject('no update is due')
+    return
+  }
+  if (!isDrawn(draft.state, site)) {
+    // No fault of the site's: it may have been given the task in place of one that was lost, before a restart.
+    ack('stale', `the site is not drawn for ${exchangeName(draft.state)}`)
+    return
+  }
+  if (!hasShare(draft.state, site)) {
+    reject('it has no batches left in this round')
     return
   }
   if (samples < 1) {

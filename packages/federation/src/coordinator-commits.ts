@@ -18,7 +18,7 @@ import type { Identity } from './identity.js'
 import { populationOf } from './kept-updates.js'
 import { NO_PREVIOUS, writeLedgerLine } from './ledger.js'
 import type { PatientWrites } from './patient-writes.js'
-import { combineSteps } from './step-update.js'
+import { takeStep } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
 import { findNotFinite } from './vector-tensor.js'
@@ -199,11 +199,11 @@ export class Commits {
 
   #step(round: number, steps: number, entries: readonly JournalEntry[]): RoundOutput {
     const { layout, study, stepOptimizer } = this.#options
-    const update = combineSteps(
-      layout,
-      entries.map((entry) => ({ ...entry, voxels: entry.metrics.voxels! })),
-    )
-    return stepOptimizer!.step(this.#model, update, this.#state, round - 1, study.rounds * steps)
+    return takeStep({
+      ...{ layout, optimizer: stepOptimizer!, begun: { model: this.#model, state: this.#state } },
+      contributions: entries.map((entry) => ({ ...entry, voxels: entry.metrics.voxels! })),
+      ...{ position: round - 1, total: study.rounds * steps },
+    })
   }
 
   #combineRound(entries: readonly JournalEntry[]): RoundOutput {

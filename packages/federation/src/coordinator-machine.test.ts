@@ -2,17 +2,12 @@ import type { MeshflEvent } from '@meshfl/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { coordinatorStep } from './coordinator-machine.js'
-import {
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  type CoordinatorState,
-  startState,
-} from './coordinator-state.js'
+import type { CoordinatorEffect, CoordinatorEvent, CoordinatorState } from './coordinator-state.js'
 import { DICE } from './loopback.fixture.js'
+import { joined, metrics, result, run, startMachine } from './machine.fixture.js'
 
 const SITES = ['a', 'b', 'c']
 const BASES = ['base-0', 'base-1', 'base-2', 'base-3', 'base-4']
-const metrics = { loss: 1, dice: DICE, seconds: 1 }
 
 interface Change {
   minSites?: number
@@ -26,29 +21,21 @@ interface Change {
 function start(change: Change = {}): CoordinatorState {
   const round = change.round ?? 0
   const final = change.haveHeard !== undefined
-  return startState({
-    config: {
-      rounds: 4,
+  return startMachine(
+    {
       minSites: change.minSites ?? 2,
       deadlineMs: change.deadlineMs ?? null,
-      targetDice: null,
       crossSite: change.crossSite,
-      suspectMs: 150,
-      leaseMs: 600,
-      resendMs: 20,
-      progress: { leastMs: 1000, firstMs: 20_000 },
     },
-    round,
-    base: BASES[round]!,
-    best: null,
-    recorded: final,
-    final,
-    trained: null,
-    sites: round === 0 ? [] : SITES,
-    results: new Map(),
-    at: 0,
-    haveHeard: new Set(change.haveHeard),
-  })
+    {
+      round,
+      base: BASES[round]!,
+      recorded: final,
+      final,
+      sites: round === 0 ? [] : SITES,
+      haveHeard: new Set(change.haveHeard),
+    },
+  )
 }
 
 const site = fc.constantFrom(...SITES)
@@ -214,29 +201,6 @@ test('with every message possibly lost or doubled, all rounds still end, each si
     ),
     { numRuns: 40 },
   )
-})
-
-function run(state: CoordinatorState, ...events: Record<string, unknown>[]): [CoordinatorState, CoordinatorEffect[]] {
-  const all: CoordinatorEffect[] = []
-  let current = state
-  for (const event of events) {
-    const step = coordinatorStep(current, { at: 0, ...event } as CoordinatorEvent)
-    current = step.state
-    all.push(...step.effects)
-  }
-  return [current, all]
-}
-
-const joined = (name: string) => ({ type: 'joined', site: name, session: `session of ${name}`, working: null })
-const result = (name: string) => ({
-  type: 'result',
-  site: name,
-  session: `session of ${name}`,
-  round: 1,
-  base: 'base-0',
-  update: `update of ${name}`,
-  samples: 1,
-  metrics,
 })
 
 test('a result is acknowledged when it is on disk, not before', () => {

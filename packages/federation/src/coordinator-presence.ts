@@ -1,7 +1,8 @@
 import type { Draft } from './coordinator-draft.js'
 import { sendTask } from './coordinator-rounds.js'
 import type { SiteStep } from './coordinator-state.js'
-import { busyState, isPending, purposeOf } from './coordinator-view.js'
+import { hasShare } from './coordinator-steps.js'
+import { busyState, isDrawn, isPending, purposeOf } from './coordinator-view.js'
 import type { Work } from './messages.js'
 import { advance, newProgress, type Progress, patienceMs } from './progress-clock.js'
 
@@ -29,9 +30,10 @@ export function joined(draft: Draft, site: string, session: string, working: Wor
   if (isStalled) return
   draft.reach(site, 'online')
   // Whoever already works on this round stays in it; a newcomer waits for the next one, unless there are too few.
-  const isAtWork = working?.purpose === 'train' && working.round === round + 1 && working.base === base
-  if (phase === 'evaluating' || phase === 'comparing' || (phase === 'training' && isAtWork))
-    draft.state.members.add(site)
+  const isAtWork =
+    working?.purpose === 'train' && working.round === round + 1 && working.base === base && hasShare(draft.state, site)
+  const isBack = phase === 'training' && isAtWork && isDrawn(draft.state, site)
+  if (phase === 'evaluating' || phase === 'comparing' || isBack) draft.state.members.add(site)
   if (!isPending(draft.state, site)) {
     draft.show(site, phase === 'gathering' ? 'online' : 'waiting')
     return
@@ -98,6 +100,7 @@ export function revoked(draft: Draft, site: string): void {
   if (record.session) draft.effects.push({ type: 'drop', session: record.session })
   draft.reach(site, 'left', 'revoked')
   draft.state.sites.delete(site)
+  draft.state.shares.delete(site)
   draft.state.members.delete(site)
   draft.state.evaluations.delete(site)
   if (draft.state.phase !== 'committing') draft.state.results.delete(site)

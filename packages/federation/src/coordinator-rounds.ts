@@ -76,9 +76,12 @@ export function committed(draft: Draft, result: string): void {
     draft.state.members.clear()
     return
   }
+  // Only a step that was passed over has none.
+  if (draft.state.results.size === 0)
+    draft.log('warn', `no site had batches for the last of the ${steps} steps of round ${shown}`)
   for (const [site, { cases, loss, dice, seconds, update }] of draft.state.siteSteps ?? [])
     draft.tell({ type: 'site-trained', site, round: shown, loss, dice, samples: cases, seconds, updateSha256: update })
-  const sites = [...draft.state.results.keys()].sort()
+  const sites = [...(draft.state.siteSteps ?? draft.state.results).keys()].sort()
   draft.tell({
     type: 'update-applied',
     round: shown,

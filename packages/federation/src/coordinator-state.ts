@@ -181,6 +181,7 @@ export type CoordinatorEffect =
       /** Exchanges in a round. */
       steps: number
       base: string
+      /** None in a step that is passed over. */
       sites: string[]
       leftOut: LeftOut[]
       trained: Summary

@@ -4,6 +4,10 @@ import type { CoordinatorState } from './coordinator-state.js'
  * Where an exchange of tasks and results stands among the rounds. Where weights are exchanged, an exchange is a round. With
  * `sync: step` each step is one, and a round has as many as the site with the most batches; a site whose batches are through
  * sits out the rest of the round.
+ *
+ * Where the learning rate stands follows from the steps of a round, so they stay as they were fixed when the first one began. When the
+ * site with the most is revoked after that, the steps that nobody else has are passed over: committed without an update, so that
+ * they change nothing, and log, ledger and restart know no other kind of round.
  */
 export interface StepPlace {
   readonly round: number
@@ -33,6 +37,16 @@ export function exchangeName(state: CoordinatorState): string {
 export function hasShare(state: CoordinatorState, site: string): boolean {
   if (state.config.sync !== 'step') return true
   return (state.shares.get(site) ?? 0) >= placeIn(state, state.round + 1).step
+}
+
+/**
+ * Whether the exchange in progress is a step that nobody has volumes for. A site that is lost counts: it may come back, or be
+ * revoked. With too few sites it is too early to say: one that takes the place of another may have some.
+ */
+export function isPassedOver(state: CoordinatorState): boolean {
+  const { config, sites, round } = state
+  if (config.sync !== 'step' || placeIn(state, round + 1).step === 1 || sites.size < config.minSites) return false
+  return ![...sites.keys()].some((site) => hasShare(state, site))
 }
 
 /** Steps of a round: those of the site that has the most. */

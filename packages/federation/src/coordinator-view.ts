@@ -1,6 +1,6 @@
 import { isStagnant, type SiteState } from '@meshfl/core'
 import type { CoordinatorState, LeftOut, Told } from './coordinator-state.js'
-import { hasShare, placeIn } from './coordinator-steps.js'
+import { hasShare, isPassedOver, placeIn } from './coordinator-steps.js'
 import { drawOrder, fewestUpdates, sampleSize } from './sampling.js'
 
 function isScoring(phase: CoordinatorState['phase']): boolean {
@@ -48,6 +48,7 @@ export function reachableSites({ sites }: CoordinatorState): string[] {
 export function quorum(state: CoordinatorState): number {
   const { config, sites } = state
   if (config.sync === 'step') {
+    if (isPassedOver(state)) return 0
     const due = [...sites.keys()].filter((site) => hasShare(state, site)).length
     return Math.max(1, Math.min(config.minSites, due))
   }
@@ -62,6 +63,15 @@ export function roundMembers(state: CoordinatorState): Set<string> {
   const { seed, federation } = config.sampling
   const drawn = drawOrder(seed, round + 1, [...sites.keys()]).filter((site) => there.has(site))
   return new Set([...drawn.slice(0, sampleSize(federation, sites.size)), ...results.keys()])
+}
+
+/**
+ * Whether a site is one of those that train in the round in progress, or, while that gathers its sites, will be: after a restart
+ * those that were drawn before are drawn again, and come with what they have made. A site that was lost stays drawn.
+ */
+export function isDrawn(state: CoordinatorState, site: string): boolean {
+  if (!state.config.sampling) return true
+  return (state.phase === 'training' ? state.members : roundMembers(state)).has(site)
 }
 
 /** Why a site that was not drawn is not in a round. */

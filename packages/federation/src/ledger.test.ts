@@ -73,6 +73,19 @@ test('a site’s update that it did not sign is found, though the coordinator di
   expect(verifyLedger([line], coordinator.signingPublic).problem).toMatch(/the signature of a is wrong/)
 })
 
+test('a step that no site had a batch for is right where it changes nothing, and only there', () => {
+  const base = hash('model 0')
+  const line = (result: string): string =>
+    writeLedgerLine(coordinator, {
+      ...{ run: hash('run'), round: 1, base, result, steps: 2, sites: [], leftOut: [], previous: NO_PREVIOUS },
+    })
+  expect(verifyLedger([line(base)], coordinator.signingPublic)).toEqual({ ok: true, rounds: 1 })
+  expect(verifyLedger([line(hash('model 1'))], coordinator.signingPublic)).toMatchObject({
+    ok: false,
+    problem: 'line 1: it has another model and no update',
+  })
+})
+
 test('another coordinator’s key does not verify it', () => {
   expect(verifyLedger(makeLedger(1), createIdentity().signingPublic).ok).toBe(false)
 })

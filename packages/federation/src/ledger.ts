@@ -15,6 +15,7 @@ const LedgerEntrySchema = z.strictObject({
   result: hash,
   /** With `sync: step`: steps of a round; `round` then counts steps. */
   steps: z.int().min(1).optional(),
+  /** Empty in a step that was passed over: it changes nothing. */
   sites: z.array(
     z.strictObject({
       site: SiteNameSchema,
@@ -120,6 +121,7 @@ export function verifyLedger(lines: readonly string[], coordinatorPublicKey: Uin
     if (entry.round !== rounds + 1) return problem(`round ${entry.round} where ${rounds + 1} is due`)
     if (last && (entry.base !== last.result || entry.run !== last.run))
       return problem('its base is not the result of the round before')
+    if (entry.sites.length === 0 && entry.result !== entry.base) return problem('it has another model and no update')
     for (const one of entry.sites) {
       const claim = { ...one, run: entry.run, round: entry.round, base: entry.base }
       if (!verifyUpdate(Buffer.from(one.key, 'base64url'), claim, one.signature))

@@ -53,7 +53,10 @@ export function checkUpdate(
   const { description } = admitted
   const isStep = study.federation.sync === 'step'
   if (isStep !== (metrics.voxels !== undefined)) throw new ProtocolError('it is of another sync than the study')
-  checkWeight('training volumes', samples, isStep ? study.recipe.batchSize : description.trainCases)
+  checkWeight('training volumes', samples, description.trainCases)
+  const { batchSize } = study.recipe
+  if (isStep && samples > batchSize)
+    throw new ProtocolError(`it counts ${samples} training volumes, a batch has ${batchSize}`)
   if (voxels !== undefined && voxels !== metrics.voxels)
     throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
   const [width, height, depth] = description.conform.shape

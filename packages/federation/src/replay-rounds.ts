@@ -1,10 +1,10 @@
-import { type ModelState, modelSha256 } from '@meshfl/core'
+import { modelSha256 } from '@meshfl/core'
 import { type Contribution, sortedBySite } from './aggregate.js'
 import type { AuditOptions } from './audit.js'
 import { encodeVectorBody } from './frame.js'
 import { KeptUpdates } from './kept-updates.js'
 import type { LedgerEntry } from './ledger.js'
-import { combineSteps } from './step-update.js'
+import { takeStep } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
 
@@ -16,19 +16,13 @@ export interface Replay {
   note?: string
 }
 
-/** What a round or a step began with. */
-interface Begun {
-  model: ModelState
-  state: Uint8Array | null
-}
-
 /** Computes the rounds, or with `sync: step` the steps, again from the updates that were kept, as far as they go. */
 export async function replayRounds(options: AuditOptions, entries: readonly LedgerEntry[]): Promise<Replay> {
   const { folder, study, layout } = options
   const { strategy, keepUpdates, sync } = study.federation
   if (!keepUpdates) return { rounds: 0 }
   const kept = new KeptUpdates(folder, layout)
-  let begun: Begun = { model: options.initialModel, state: null }
+  let begun: RoundOutput = { model: options.initialModel, state: null }
   for (const entry of entries) {
     const rounds = entry.round - 1
     const name = sync === 'step' ? 'step' : 'round'
@@ -43,7 +37,7 @@ export async function replayRounds(options: AuditOptions, entries: readonly Ledg
     }
     const output =
       sync === 'step'
-        ? takeStep(options, entry, contributions, begun)
+        ? repeatStep(options, entry, contributions, begun)
         : combineRound(options, contributions, updates.population, begun)
     if (modelSha256(output.model) !== entry.result) {
       const who = sync === 'step' ? 'the optimiser' : strategy
@@ -74,7 +68,7 @@ function combineRound(
   { study, layout }: AuditOptions,
   contributions: readonly Contribution[],
   population: number,
-  { model, state }: Begun,
+  { model, state }: RoundOutput,
 ): RoundOutput {
   const { strategy, strategyOptions, batchNorm } = study.federation
   return STRATEGIES[strategy].combine({
@@ -90,16 +84,16 @@ function whyNoStep({ stepOptimizer }: AuditOptions, { round, steps, sites }: Led
   return silent && `${silent.site} did not sign its voxels of step ${round}: it ran an earlier version`
 }
 
-function takeStep(
+function repeatStep(
   { study, layout, stepOptimizer }: AuditOptions,
   { round, steps, sites }: LedgerEntry,
   contributions: readonly Contribution[],
-  { model, state }: Begun,
+  begun: RoundOutput,
 ): RoundOutput {
   const voxels = new Map(sites.map((entry) => [entry.site, entry.voxels!]))
-  const update = combineSteps(
-    layout,
-    contributions.map((contribution) => ({ ...contribution, voxels: voxels.get(contribution.site)! })),
-  )
-  return stepOptimizer!.step(model, update, state, round - 1, study.rounds * steps!)
+  return takeStep({
+    ...{ layout, optimizer: stepOptimizer!, begun },
+    contributions: contributions.map((contribution) => ({ ...contribution, voxels: voxels.get(contribution.site)! })),
+    ...{ position: round - 1, total: study.rounds * steps! },
+  })
 }

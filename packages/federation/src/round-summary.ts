@@ -35,6 +35,7 @@ export function summarize(sites: readonly SiteMetrics[]): Summary {
 /** The mean of two summaries, each weighted by its cases: of a round's steps so far and the next one. */
 export function joinSummaries(before: Summary | null, next: Summary): Summary {
   if (!before) return next
+  if (next.cases === 0) return before
   const parts = [before, next].map(({ cases, loss, dice }, i) => ({ site: `${i}`, weight: cases, loss, dice }))
   return summarize(parts)
 }

@@ -3,8 +3,10 @@ import { join } from 'node:path'
 import { FederationSchema } from '@meshfl/core'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
+import type { CoordinatorState } from './coordinator-state.js'
 import { type LedgerEntry, verifyLedger } from './ledger.js'
 import { Loopback } from './loopback.fixture.js'
+import { joined, result, startMachine, run as step } from './machine.fixture.js'
 import { drawOrder, fewestUpdates, sampleSize } from './sampling.js'
 
 let loopback: Loopback | undefined
@@ -81,6 +83,74 @@ test('a coordinator that dies in a sampled round goes on with the same sites', a
   const second = await loopback.start()
   const [result] = await Promise.all([second.finished, ...sites])
   expect(result.parametersSha256).toBe(undisturbed.at(-1)!.result)
+})
+
+/** Of the draw of round 1 with seed 1: the site that trains, and the one that does when that one is away. */
+const [DRAWN, SECOND] = drawOrder(1, 1, NAMES) as [string, string]
+const OTHERS = NAMES.filter((name) => name !== DRAWN)
+const sampled = { minSites: 1, sampling: { seed: 1, federation: FederationSchema.parse({ sampleCount: 1 }) } }
+const atWork = (name: string, session = `session of ${name}`) => ({
+  ...{ ...joined(name), session, working: { purpose: 'train', round: 1, base: 'base-0' } },
+})
+
+/** Round 1 of four sites, one of which trains. */
+function beginRound(): CoordinatorState {
+  const [state] = step(startMachine(sampled, { sites: NAMES }), ...[DRAWN, ...OTHERS].map(joined))
+  expect([...state.members]).toEqual([DRAWN])
+  return state
+}
+
+test('the update of a site that was not drawn does not count, and harms nothing', () => {
+  const [state, effects] = step(beginRound(), ...OTHERS.map((name) => result(name)))
+  expect(effects).toEqual(
+    OTHERS.map((name) => ({
+      type: 'ack',
+      session: `session of ${name}`,
+      ...{ purpose: 'train', round: 1, base: 'base-0', status: 'stale', reason: 'the site is not drawn for round 1' },
+    })),
+  )
+  const [, later] = step(state, result(DRAWN))
+  expect(later).toContainEqual(expect.objectContaining({ type: 'commit', sites: [DRAWN] }))
+})
+
+test('a site that was not drawn does not come into a round by saying that it is at work on it', () => {
+  const [state, effects] = step(beginRound(), atWork(SECOND, 'new'))
+  expect([...state.members]).toEqual([DRAWN])
+  expect(effects.some(({ type }) => type === 'task')).toBe(false)
+})
+
+test('while a round gathers its sites, as after a restart, the updates of those that it will draw count and no others', () => {
+  const gathering = startMachine({ ...sampled, minSites: 4 }, { sites: NAMES })
+  const [, refused] = step(gathering, atWork(SECOND), result(SECOND))
+  expect(refused).toContainEqual(expect.objectContaining({ type: 'ack', status: 'stale' }))
+  expect(refused.some(({ type }) => type === 'journal')).toBe(false)
+  const [state, taken] = step(gathering, atWork(DRAWN), result(DRAWN))
+  expect(taken).toContainEqual(expect.objectContaining({ type: 'journal', site: DRAWN }))
+  const [, effects] = step(state, ...OTHERS.map(joined))
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'commit', sites: [DRAWN] }))
+})
+
+test('a drawn site that was lost and replaced still counts when it comes back in time, beside those that came in for it', () => {
+  const lost = { type: 'failed', site: DRAWN, session: `session of ${DRAWN}`, reason: 'disk' }
+  const [replaced, tasks] = step(beginRound(), lost)
+  expect(tasks).toContainEqual(expect.objectContaining({ type: 'task', session: `session of ${SECOND}`, round: 1 }))
+  const [state, effects] = step(replaced, atWork(DRAWN), result(DRAWN))
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'journal', site: DRAWN }))
+  const [, later] = step(state, ...OTHERS.map((name) => result(name)))
+  expect(later).toContainEqual(expect.objectContaining({ type: 'commit', sites: NAMES }))
+})
+
+test('what a replacement had made before a restart counts when the drawn site is lost again: nothing is trained twice', () => {
+  // After the restart nobody is known to be lost, so the first of the draw is drawn again.
+  const restarted = startMachine(sampled, { sites: NAMES })
+  const [state, early] = step(restarted, atWork(SECOND), result(SECOND))
+  expect([...state.members]).toEqual([DRAWN])
+  expect(early).toContainEqual(expect.objectContaining({ type: 'ack', status: 'stale' }))
+  const beats = { type: 'heard', site: SECOND, session: `session of ${SECOND}`, working: null, at: 650 }
+  const [, tasks] = step(state, beats, { type: 'tick', at: 650 }, { type: 'tick', at: 660 })
+  expect(tasks).toContainEqual(expect.objectContaining({ type: 'task', session: `session of ${SECOND}`, round: 1 }))
+  const [, effects] = step(state, beats, { type: 'tick', at: 660 }, { ...result(SECOND), at: 661 })
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'commit', sites: [SECOND] }))
 })
 
 test('a run ends when the mean validation Dice has not risen for the patience, and says so after a restart too', async () => {

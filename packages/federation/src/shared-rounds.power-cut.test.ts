@@ -32,7 +32,8 @@ class Writes {
   /** That each site finds what it was sure of or something newer, whole. What it finds it is sure of now. */
   async check(rounds: SharedRounds): Promise<void> {
     for (const site of SITES) {
-      const found = await rounds.of(site).read()
+      const bytes = await rounds.of(site).read()
+      const found = bytes && Buffer.from(bytes)
       const sure = this.#sure.get(site) ?? 0
       if (found === undefined) expect(sure, site).toBe(0)
       else {

@@ -1,6 +1,9 @@
 import type { EventOf } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
-import { describeFake, Loopback, TINY_OPTIMIZER } from './loopback.fixture.js'
+import { administerSites } from './administer-sites.js'
+import { auditRun } from './audit.js'
+import { readLedger } from './ledger.js'
+import { describeFake, isState, LAYOUT, Loopback, randomModel, TINY_OPTIMIZER, until } from './loopback.fixture.js'
 
 const open: Loopback[] = []
 afterEach(() => Promise.all(open.splice(0).map((loopback) => loopback.close())))
@@ -57,6 +60,38 @@ test('of a round whose first steps another process saw nothing is said, and of t
   const second = await loopback.start({ stepOptimizer: TINY_OPTIMIZER })
   await Promise.all([second.finished, ...sites])
   expect(trained(loopback).map(({ site, round }) => `${site} ${round}`)).toEqual(['site-1 2', 'site-22 2'])
+})
+
+test('a run whose site with the most batches is revoked ends, and every step of it is computed again by the audit', async () => {
+  const federation = { sync: 'step', keepUpdates: true }
+  const loopback = new Loopback(2, { rounds: 2, recipe: { batchSize: 1 }, federation })
+  open.push(loopback)
+  const coordinator = await loopback.start({ stepOptimizer: TINY_OPTIMIZER, minSites: 1 })
+  coordinator.pause()
+  const join = (site: string, trainCases: number, delayMs: number) =>
+    loopback.join(site, { delayMs, describe: async () => describeFake(site, { trainCases }) })
+  join('site-1', 6, 100)
+  const stays = join('site-22', 2, 1)
+  await until(() => ['site-1', 'site-22'].every((site) => loopback.events.some(isState(site, 'online'))))
+  coordinator.resume()
+  await until(() => loopback.events.some(({ type }) => type === 'round-started'))
+  await administerSites(loopback.run, { action: 'revoke', site: 'site-1' })
+  const [{ rounds }] = await Promise.all([coordinator.finished, stays.finished])
+  expect(rounds).toBe(2)
+  const audit = { folder: loopback.run, study: loopback.study, layout: LAYOUT, initialModel: randomModel('initial') }
+  expect(await auditRun({ ...audit, stepOptimizer: TINY_OPTIMIZER })).toMatchObject({
+    ...{ ok: true, rounds: 12, replayed: 12 },
+  })
+  const entries = readLedger(loopback.ledgerLines())
+  expect(entries.map(({ steps }) => steps)).toEqual(Array(12).fill(6))
+  // In round 2 only site-22 is there: two steps are its, and the four others change nothing.
+  const [first, second, ...others] = entries.slice(6)
+  for (const { sites, base, result } of [first!, second!]) {
+    expect(sites.map(({ site }) => site)).toEqual(['site-22'])
+    expect(result).not.toBe(base)
+  }
+  for (const { sites, leftOut, result } of others)
+    expect({ sites, leftOut, result }).toEqual({ sites: [], leftOut: [], result: second!.result })
 })
 
 test('a step that makes a model without a finite number ends the run with words', async () => {

@@ -1,0 +1,62 @@
+import { coordinatorStep } from './coordinator-machine.js'
+import {
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorStart,
+  type CoordinatorState,
+  startState,
+} from './coordinator-state.js'
+import { DICE } from './loopback.fixture.js'
+
+export const metrics = { loss: 1, dice: DICE, seconds: 1 }
+
+/** A coordinator's machine before round 1, or with what it restarts from. */
+export function startMachine(
+  config: Partial<CoordinatorStart['config']> = {},
+  saved: Partial<Omit<CoordinatorStart, 'config'>> = {},
+): CoordinatorState {
+  return startState({
+    config: {
+      rounds: 4,
+      minSites: 2,
+      deadlineMs: null,
+      targetDice: null,
+      suspectMs: 150,
+      leaseMs: 600,
+      resendMs: 20,
+      progress: { leastMs: 1000, firstMs: 20_000 },
+      ...config,
+    },
+    ...{ round: 0, base: 'base-0', best: null, recorded: false, final: false, trained: null },
+    ...{ sites: [], results: new Map(), at: 0, haveHeard: new Set() },
+    ...saved,
+  })
+}
+
+/** Events through the machine, and all that followed from them. */
+export function run(
+  state: CoordinatorState,
+  ...events: Record<string, unknown>[]
+): [CoordinatorState, CoordinatorEffect[]] {
+  const all: CoordinatorEffect[] = []
+  let current = state
+  for (const event of events) {
+    const step = coordinatorStep(current, { at: 0, ...event } as CoordinatorEvent)
+    current = step.state
+    all.push(...step.effects)
+  }
+  return [current, all]
+}
+
+export const joined = (name: string) => ({ type: 'joined', site: name, session: `session of ${name}`, working: null })
+
+export const result = (name: string, round = 1) => ({
+  type: 'result',
+  site: name,
+  session: `session of ${name}`,
+  round,
+  base: `base-${round - 1}`,
+  update: `update of ${name}`,
+  samples: 1,
+  metrics,
+})
