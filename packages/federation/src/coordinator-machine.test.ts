@@ -259,7 +259,8 @@ function train(
   for (let at = 0; at <= untilMs; at += 100) {
     for (const name of ['a', 'b'] as const) {
       const step = stepAt[name](at)
-      feed({ at, type: 'heard', site: name, session: `session of ${name}`, working, ...(step ? { step } : {}) })
+      const told = step ? { step: { steps: 10_000, loss: 1, learningRate: 0.1, ...step } } : {}
+      feed({ at, type: 'heard', site: name, session: `session of ${name}`, working, ...told })
     }
     feed({ at, type: 'tick' })
   }
@@ -281,6 +282,25 @@ test('a site that pings and whose trainer hangs is lost after twenty of its own 
   expect(effects).toContainEqual(
     expect.objectContaining({ type: 'commit', sites: ['a'], leftOut: [{ site: 'b', reason: 'lost' }] }),
   )
+})
+
+test('a step is told once, of the round in progress and of one that has so many', () => {
+  const [, told] = train({ a: everyTenth, b: () => ({ step: 3, seconds: 1 }) }, 1000)
+  const steps = told.flatMap((event) => (event.type === 'step' ? [`${event.site} ${event.step}`] : []))
+  expect(steps.filter((step) => step.startsWith('a'))).toHaveLength(10)
+  expect(steps.filter((step) => step.startsWith('b'))).toEqual(['b 3'])
+  const [state] = run(start(), joined('a'), joined('b'))
+  const step = { step: 1, steps: 4, loss: 1, learningRate: 0.1, seconds: 1 }
+  const working = { purpose: 'train', round: 1, base: 'base-0' }
+  const ping = { type: 'heard', site: 'a', session: 'session of a', working, step }
+  for (const odd of [
+    { ...ping, working: { ...working, base: 'base-7' } },
+    { ...ping, working: null },
+    { ...ping, step: { ...step, step: 5 } },
+  ]) {
+    const [, effects] = run(state, odd)
+    expect(effects.some((effect) => effect.type === 'tell' && effect.event.type === 'step')).toBe(false)
+  }
 })
 
 test('a site is waited for as long as its step advances, however slowly', () => {

@@ -65,8 +65,13 @@ export function heard(draft: Draft, site: string, session: string, working?: Wor
   let { progress } = record
   if (working === undefined || working === null) {
     if (progress.isStalled) progress = { ...progress, isStalled: false }
-  } else if ((isAtWork || progress.isStalled) && working.purpose === 'train' && step)
+  } else if ((isAtWork || progress.isStalled) && working.purpose === 'train' && step && step.step <= step.steps) {
     progress = advance(progress, step.step, step.seconds, at)
+    // Told once: whoever says a step again and again, or of another round, fills no log.
+    const { loss, ...told } = step
+    if (isAtWork && progress !== record.progress && loss !== null)
+      draft.tell({ type: 'step', site, round: state.round + 1, ...told, loss })
+  }
   draft.change(site, { lastHeard: at, progress })
   if (progress.isStalled) return
   if (record.reach === 'suspect' || record.reach === 'lost') {

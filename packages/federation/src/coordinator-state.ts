@@ -104,6 +104,10 @@ export interface CoordinatorState {
 /** A step that a site has done, and how long it took. */
 export interface SiteStep {
   step: number
+  /** Of its round. */
+  steps: number
+  loss: number | null
+  learningRate: number
   seconds: number
 }
 

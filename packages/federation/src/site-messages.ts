@@ -1,6 +1,6 @@
 import type { ModelLayout, Study } from '@meshfl/core'
 import type { Admissions } from './admissions.js'
-import type { CoordinatorEvent, Told } from './coordinator-state.js'
+import type { CoordinatorEvent } from './coordinator-state.js'
 import type { JournalEntry } from './coordinator-store.js'
 import { type Message, ProtocolError } from './frame.js'
 import type { SiteMessage } from './gate.js'
@@ -21,7 +21,6 @@ interface SiteMessagesOptions {
   layout: ModelLayout
   admissions: Admissions
   notices: OperatorNotices
-  tell(event: Told): void
   send(session: string, header: Header): void
   /** Holds an update until the machine has decided about it. */
   offer(entry: JournalEntry): number
@@ -76,14 +75,12 @@ export class SiteMessages {
   }
 
   #take(site: string, session: string, { header, bodies }: Message<SiteMessage>): Promise<() => void> | undefined {
-    const { dispatch, tell, send, notices } = this.#options
+    const { dispatch, send, notices } = this.#options
     switch (header.type) {
       case 'PING': {
         send(session, { v: PROTOCOL_VERSION, type: 'PONG' })
         const { working, progress } = header
         dispatch({ type: 'heard', site, session, working, ...(progress ? { step: progress } : {}) })
-        if (working?.purpose !== 'train' || !progress || progress.loss === null) break
-        tell({ type: 'step', site, round: working.round, ...progress, loss: progress.loss })
         break
       }
       case 'RESULT':
