@@ -40,7 +40,6 @@ function oddValue(random: Random): unknown {
     () => ({ purpose: 'train', round: random.uint32(), base: '0'.repeat(64) }),
     () => '../../../etc/passwd',
     () => '__proto__',
-    () => ({ toString: 0, valueOf: 0 }),
   ])()
 }
 
@@ -113,6 +112,9 @@ export const MUTATIONS: Record<string, Mutation> = {
       meant.bodies.length === 0 ? [body] : meant.bodies.map((old, i) => (i === at ? body : old)),
     )
   },
+  // Of the fields that the encoder does not look at itself.
+  'a version or a type without words, signed': (meant, sign, random) =>
+    sign({ ...meant.header, [pick(random, ['v', 'type'])]: { toString: 0, valueOf: 0 } }, meant.bodies),
   'a description of what no dataset has, signed'(meant, sign, random) {
     if (meant.header.type !== 'JOIN') return sign(meant.header, [])
     const description = JSON.parse(Buffer.from(meant.bodies[0]!).toString()) as Record<string, unknown>
