@@ -38,8 +38,9 @@ export async function openTelemetry(
   if (options.figures || options.metrics !== undefined) {
     const [{ createPrometheusMetrics, openFigureFiles, startMetricsServer }, { readEventLog }, { parseListen }] =
       await Promise.all([import('@meshfl/telemetry'), import('@meshfl/core'), import('./listen-address.js')])
+    const past = readEventLog(join(folder, 'events.jsonl'))
     if (options.metrics !== undefined) {
-      const metrics = createPrometheusMetrics()
+      const metrics = createPrometheusMetrics(past)
       const server = await startMetricsServer(metrics, parseListen(options.metrics, '--metrics'))
       sinks.push(metrics.events)
       closings.push(() => server.close())
@@ -49,7 +50,7 @@ export async function openTelemetry(
       const files = openFigureFiles({
         folder,
         classNames: study.classNames,
-        past: readEventLog(join(folder, 'events.jsonl')),
+        past,
         onFailed: (error) =>
           warn(`metrics.csv and tensorboard/ end here: ${error instanceof Error ? error.message : error}`),
       })

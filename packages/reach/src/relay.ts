@@ -45,7 +45,7 @@ export async function startRelay({ open, onFailed }: RelayOptions): Promise<Rela
   }
   const server = createServer((near) => void carry(near))
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    server.on('error', reject) // later ones are of connections that could not be taken
     server.listen(0, '127.0.0.1', resolve)
   })
   const { port } = server.address() as AddressInfo

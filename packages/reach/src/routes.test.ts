@@ -8,7 +8,7 @@ import { climbLadder } from './ladder.js'
 import { closeAll, startEcho, startHttpProxy, startReverseProxy, startSocksProxy } from './proxies.fixture.js'
 import { parseProxy } from './proxy.js'
 import { formatRoute, openRoute, type Route, relayRoute } from './route.js'
-import { startTunnelServer, type TunnelServer } from './tunnel-server.js'
+import { SPARE_TUNNELS, startTunnelServer, type TunnelServer } from './tunnel-server.js'
 
 const tls = (name: string): string =>
   readFileSync(fileURLToPath(new URL(`../../../fixtures/tls/${name}`, import.meta.url)), 'utf8')
@@ -21,8 +21,10 @@ afterEach(async () => {
   await closeAll()
 })
 
-async function startTunnel(port: number, most = 8): Promise<URL> {
-  tunnel = await startTunnelServer({ listen: { host: '127.0.0.1', port: 0 }, to: { host: '127.0.0.1', port }, most })
+async function startTunnel(port: number, most = 8, settledMs?: number): Promise<URL> {
+  const settled = settledMs === undefined ? {} : { settledMs }
+  const listen = { host: '127.0.0.1', port: 0 }
+  tunnel = await startTunnelServer({ listen, to: { host: '127.0.0.1', port }, most, ...settled })
   return new URL(`ws://127.0.0.1:${tunnel.address.port}/`)
 }
 
@@ -192,12 +194,23 @@ describe('the coordinator’s end of tunnels', () => {
   })
 
   test('opens no more tunnels than it may', async () => {
-    const url = await startTunnel((await startEcho()).port, 1)
+    const url = await startTunnel((await startEcho()).port, 1, 0)
     const first = await openRoute({ host: '', port: 1 }, { tunnel: url }, never)
+    await new Promise((resolve) => setTimeout(resolve, 20))
     await expect(openRoute({ host: '', port: 1 }, { tunnel: url }, never)).rejects.toMatchObject({
       message: expect.stringContaining('503'),
     })
     first.destroy()
+  })
+
+  test('lets a site in while strangers open one tunnel after the other and say nothing', async () => {
+    const url = await startTunnel((await startEcho()).port, 1)
+    const open = (): Promise<Duplex> => openRoute({ host: '', port: 1 }, { tunnel: url }, never)
+    const silent = await Promise.all(Array.from({ length: 1 + SPARE_TUNNELS }, open))
+    const ended = Promise.race(silent.map((stream) => once(stream.on('error', () => undefined).resume(), 'end')))
+    expect(await echoed(await open())).toBe(true)
+    await ended
+    for (const stream of silent) stream.destroy()
   })
 
   test('says that its port is taken', async () => {

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { pipeline } from 'node:stream'
 import { MeshflError } from '@meshfl/core'
-import { createWebSocketStream, WebSocketServer } from 'ws'
+import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
 import { formatTarget, type Target } from './target.js'
 import { SUBPROTOCOL } from './tunnel-address.js'
 
@@ -18,11 +18,16 @@ export interface TunnelServerOptions {
   listen: Target
   /** The coordinator's own port: every tunnel ends there, and nowhere else. */
   to: Target
-  /** Tunnels that may be open at once. */
+  /** Tunnels that may be open at once, those aside that were opened a moment ago. */
   most: number
+  /** How long that is. Default: longer than the coordinator lets a stranger's handshake take. */
+  settledMs?: number
 }
 
 const HANDSHAKE_MS = 10_000
+const SETTLED_MS = 4000
+/** Tunnels that nobody has proved anything on yet, beside the `most` that may all come back at once. Where there are more, the oldest goes. */
+export const SPARE_TUNNELS = 256
 /** What the coordinator said last (the end of a run, the answer to a goodbye) still goes out. */
 const LINGER_MS = 1000
 const MOST_MESSAGE_BYTES = 1 << 20
@@ -33,25 +38,36 @@ const MOST_MESSAGE_BYTES = 1 << 20
  * `GET /healthz` answers 200.
  * @throws MeshflError `BIND_FAILED`
  */
-export async function startTunnelServer({ listen, to, most }: TunnelServerOptions): Promise<TunnelServer> {
-  const http = createServer({ headersTimeout: HANDSHAKE_MS, requestTimeout: HANDSHAKE_MS }, (request, response) => {
+export async function startTunnelServer(options: TunnelServerOptions): Promise<TunnelServer> {
+  const { listen, to, most, settledMs = SETTLED_MS } = options
+  const timeouts = { headersTimeout: HANDSHAKE_MS, requestTimeout: HANDSHAKE_MS, connectionsCheckingInterval: 1000 }
+  const http = createServer(timeouts, (request, response) => {
     const isHealth = request.method === 'GET' && request.url === '/healthz'
     response.writeHead(isHealth ? 200 : 426, { 'content-type': 'text/plain', connection: 'close' })
     response.end(isHealth ? 'ok\n' : 'meshfl join --tunnel connects here\n')
   })
   // Besides the tunnels, some connections whose handshake is on its way.
-  http.maxConnections = most + 64
+  http.maxConnections = 2 * most + SPARE_TUNNELS + 64
+  // A stranger's tunnel ends when its handshake fails: until that is known it takes no site's place.
+  const fresh = new Set<WebSocket>()
   const sockets = new WebSocketServer({
     server: http,
     perMessageDeflate: false,
     maxPayload: MOST_MESSAGE_BYTES,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     verifyClient: ({ req }, answer) => {
-      if (sockets.clients.size >= most) answer(false, 503, 'too many tunnels')
+      if (sockets.clients.size - fresh.size >= most) answer(false, 503, 'too many tunnels')
       else answer(req.headers['sec-websocket-protocol'] === SUBPROTOCOL, 400, 'not a meshfl site')
     },
   })
   sockets.on('connection', (webSocket) => {
+    if (fresh.size >= most + SPARE_TUNNELS) [...fresh].find(({ readyState, OPEN }) => readyState === OPEN)?.terminate()
+    fresh.add(webSocket)
+    const settle = setTimeout(() => fresh.delete(webSocket), settledMs).unref()
+    webSocket.once('close', () => {
+      clearTimeout(settle)
+      fresh.delete(webSocket)
+    })
     const stream = createWebSocketStream(webSocket)
     const inner = connect({ ...to, noDelay: true })
     // Whichever side ends or breaks, both are closed: ZeroMQ then dials again.

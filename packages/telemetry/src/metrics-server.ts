@@ -10,17 +10,25 @@ export interface MetricsServer {
   close(): Promise<void>
 }
 
+/** Connections at a time. */
+export const MOST_CONNECTIONS = 256
+/** Whoever has not said what it wants in this time makes room for others. */
+const PATIENCE_MS = 5000
+
 /**
- * Serves `GET /metrics`, and `GET /healthz` for whoever starts and stops containers.
+ * Serves `GET /metrics`, and `GET /healthz` for whoever starts and stops containers. A connection asks once.
  * @throws MeshflError `BIND_FAILED`
  */
 export async function startMetricsServer(
   metrics: PrometheusMetrics,
   listen: { host: string; port: number },
+  patienceMs = PATIENCE_MS,
 ): Promise<MetricsServer> {
-  const server = createServer((request, response) => {
+  const timeouts = { headersTimeout: patienceMs, requestTimeout: patienceMs }
+  const server = createServer({ ...timeouts, connectionsCheckingInterval: patienceMs / 5 }, (request, response) => {
     const answer = (status: number, type: string, body: string): void => {
-      response.writeHead(status, { 'content-type': type }).end(request.method === 'HEAD' ? '' : body)
+      response.writeHead(status, { 'content-type': type, connection: 'close' })
+      response.end(request.method === 'HEAD' ? '' : body)
     }
     const path = request.url?.split('?')[0]
     if (request.method !== 'GET' && request.method !== 'HEAD') answer(405, 'text/plain', 'GET only\n')
@@ -33,9 +41,10 @@ export async function startMetricsServer(
       )
     }
   })
-  server.maxConnections = 64
+  server.maxConnections = MOST_CONNECTIONS
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
+    // Later ones are of connections that could not be taken: nobody is there to be told.
+    server.on('error', (error) =>
       reject(
         new MeshflError('BIND_FAILED', `cannot listen on ${listen.host}:${listen.port} for metrics: ${error.message}`, {
           hint: 'choose another port for --metrics',

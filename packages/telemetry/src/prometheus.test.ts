@@ -1,5 +1,8 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import type { MeshflEvent } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
-import { type MetricsServer, startMetricsServer } from './metrics-server.js'
+import { type MetricsServer, MOST_CONNECTIONS, startMetricsServer } from './metrics-server.js'
 import { createPrometheusMetrics } from './prometheus.js'
 
 const time = '2026-01-02T03:04:05.000Z'
@@ -39,6 +42,33 @@ test('Prometheus reads the round, the sites’ states, Dice and traffic of a run
   expect(lines.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
   // Every line is a comment or a sample of the text format.
   for (const line of lines) expect(line).toMatch(/^(#.*|[a-zA-Z_:][\w:]*(\{.*\})? \S+|)$/)
+})
+
+test('the best Dice of a run that goes on is that of its log, and before the first one there is none', async () => {
+  const best = async (past?: MeshflEvent[]): Promise<string[]> =>
+    (await createPrometheusMetrics(past).text()).split('\n').filter((line) => /^meshfl_best/.test(line))
+  expect(await best()).toEqual([])
+  expect(await best([{ type: 'best', time, round: 3, foregroundDice: 0.75 } as MeshflEvent])).toEqual([
+    'meshfl_best_foreground_dice 0.75',
+  ])
+})
+
+test('visitors who say nothing do not keep others out for long', async () => {
+  server = await startMetricsServer(createPrometheusMetrics(), { host: '127.0.0.1', port: 0 }, 200)
+  const { port } = server
+  const silent = Array.from({ length: MOST_CONNECTIONS }, () => connect(port, '127.0.0.1'))
+  for (const socket of silent) socket.on('error', () => undefined)
+  await Promise.all(silent.map((socket) => once(socket, 'connect')))
+  const answers = async (): Promise<boolean> => {
+    try {
+      return (await fetch(`http://127.0.0.1:${port}/healthz`)).ok
+    } catch {
+      return false
+    }
+  }
+  expect(await answers()).toBe(false)
+  while (!(await answers())) await new Promise((resolve) => setTimeout(resolve, 20))
+  for (const socket of silent) socket.destroy()
 })
 
 test('the server answers a health check, and nothing but GET', async () => {

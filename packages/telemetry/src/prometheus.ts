@@ -8,8 +8,11 @@ export interface PrometheusMetrics {
   text(): Promise<string>
 }
 
-/** Metrics of one run, and of this process (memory, processor time, delay of the event loop). */
-export function createPrometheusMetrics(): PrometheusMetrics {
+/**
+ * Metrics of one run, and of this process (memory, processor time, delay of the event loop).
+ * @param past what the run's log holds already: of that the best Dice counts
+ */
+export function createPrometheusMetrics(past: readonly MeshflEvent[] = []): PrometheusMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -26,7 +29,9 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     'phase',
     'class',
   ])
+  // No sample before there is one: 0 would be a bad Dice.
   const best = gauge('best_foreground_dice', 'Largest validation foreground Dice so far.')
+  best.remove()
   const roundSeconds = new Histogram({
     name: 'meshfl_round_seconds',
     help: 'Time of a round.',
@@ -92,5 +97,6 @@ export function createPrometheusMetrics(): PrometheusMetrics {
       default: // the others carry no figure
     }
   }
+  for (const event of past) if (event.type === 'best') events(event)
   return { events, contentType: registry.contentType, text: () => registry.metrics() }
 }
