@@ -52,6 +52,17 @@ test('a line of metrics.csv is a site or the global model in a round, with a col
   )
 })
 
+test('scores that are told again after a restart are written once', () => {
+  const [whole, resumed] = [temporaryFolder(), temporaryFolder()]
+  const calm = openFigureFiles(options(whole))
+  for (const event of [...round(1), ...round(2)]) calm.write(event)
+  calm.close()
+  const again = openFigureFiles(options(resumed, [...round(1), ...round(2).slice(0, 2)]))
+  for (const event of round(2)) again.write(event)
+  again.close()
+  expect(readFileSync(join(resumed, 'metrics.csv'), 'utf8')).toBe(readFileSync(join(whole, 'metrics.csv'), 'utf8'))
+})
+
 test('a run that goes on has the same files as one that was not interrupted', () => {
   const [whole, resumed] = [temporaryFolder(), temporaryFolder()]
   const first = openFigureFiles(options(whole))

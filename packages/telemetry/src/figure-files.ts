@@ -54,7 +54,15 @@ export function openFigureFiles({ folder, classNames, past, onFailed }: FigureFi
   }
   const csvPath = join(folder, 'metrics.csv')
   const boards = join(folder, 'tensorboard')
+  /** What was written of the last round: a coordinator that is started again has scores told again that it heard before. */
+  const written = new Set<string>()
+  let lastRound = 0
   const writeFigures = (figures: Figures): void => {
+    if (figures.round > lastRound) written.clear()
+    lastRound = Math.max(lastRound, figures.round)
+    const what = `${figures.round} ${figures.phase} ${figures.site ?? ''}`
+    if (written.has(what)) return
+    written.add(what)
     put(
       file(csvPath, () => csvHeader(classNames)),
       csvLine(figures, classNames),
