@@ -8,6 +8,7 @@ import {
   busyState,
   findLeftOut,
   hasAnswered,
+  inDrawOrder,
   isAvailable,
   isFinal,
   isPending,
@@ -143,17 +144,21 @@ function startRound(draft: Draft): void {
   sendTasks(draft)
 }
 
-/** With too few left in a phase, or too few in time, whoever else is there comes in. */
+/** With too few left in a phase, or too few in time, whoever else is there comes in; where sites are drawn, only as many as are missing. */
 function fillUp(draft: Draft): void {
-  const { members, sites } = draft.state
+  const { members, sites, phase } = draft.state
   const isCounted = (site: string): boolean =>
     hasAnswered(draft.state, site) || (!isLate(draft) && isPending(draft.state, site))
-  if ([...members].filter(isCounted).length >= needed(draft)) return
-  for (const site of sites.keys()) {
+  let missing = needed(draft) - [...members].filter(isCounted).length
+  if (missing <= 0) return
+  const isSampled = phase === 'training' && draft.state.config.sampling !== undefined
+  for (const site of isSampled ? inDrawOrder(draft.state) : sites.keys()) {
     if (members.has(site) || !isAvailable(draft.state, site)) continue
-    if (draft.state.phase === 'training' && !hasShare(draft.state, site)) continue
+    if (phase === 'training' && !hasShare(draft.state, site)) continue
     members.add(site)
     if (isPending(draft.state, site)) sendTask(draft, site)
+    missing -= 1
+    if (isSampled && missing === 0) return
   }
 }
 

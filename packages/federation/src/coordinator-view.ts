@@ -55,14 +55,18 @@ export function quorum(state: CoordinatorState): number {
   return config.sampling ? fewestUpdates(config.sampling.federation, sites.size, config.minSites) : config.minSites
 }
 
+/** The sites as they are drawn for the round after `round`. */
+export function inDrawOrder({ config, sites, round }: CoordinatorState): string[] {
+  return config.sampling ? drawOrder(config.sampling.seed, round + 1, [...sites.keys()]) : [...sites.keys()]
+}
+
 /** Who trains in the round after `round`: all that are there, or those that are drawn, and whoever has an update in already. */
 export function roundMembers(state: CoordinatorState): Set<string> {
-  const { config, sites, results, round } = state
+  const { config, sites, results } = state
   const there = new Set([...reachableSites(state).filter((site) => hasShare(state, site)), ...results.keys()])
   if (!config.sampling) return there
-  const { seed, federation } = config.sampling
-  const drawn = drawOrder(seed, round + 1, [...sites.keys()]).filter((site) => there.has(site))
-  return new Set([...drawn.slice(0, sampleSize(federation, sites.size)), ...results.keys()])
+  const drawn = inDrawOrder(state).filter((site) => there.has(site))
+  return new Set([...drawn.slice(0, sampleSize(config.sampling.federation, sites.size)), ...results.keys()])
 }
 
 /**
