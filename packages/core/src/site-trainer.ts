@@ -46,7 +46,7 @@ export interface TrainOutcome {
   state: Uint8Array
   /** Mean loss over the volumes, Dice of all voxels seen, as the model was when it saw them. */
   metrics: { loss: number; dice: Dice; seconds: number }
-  /** What the rule answers with: scaffold, the change of c_i; meshfl-reference, the gradient of the last batch. */
+  /** What the rule answers with: scaffold, the new c_i; meshfl-reference, the gradient of the last batch. */
   vector?: Float32Array
 }
 

@@ -37,11 +37,21 @@ export function weightedMean<T extends { samples: number }>(
 ): Float64Array {
   const total = contributions.reduce((sum, { samples }) => sum + samples, 0)
   if (!(total > 0)) throw new RangeError('a round without training volumes')
-  const sums = new Float64Array(pick(contributions[0]!).length)
+  const sums = weightedSum(pick(contributions[0]!).length, contributions, pick)
+  for (let i = 0; i < sums.length; i++) sums[i]! /= total
+  return sums
+}
+
+/** The sum of one array of each, times its volumes, in their order, in float64. */
+export function weightedSum<T extends { samples: number }>(
+  length: number,
+  contributions: readonly T[],
+  pick: (contribution: T) => Float32Array,
+): Float64Array {
+  const sums = new Float64Array(length)
   const four = contributions.length - (contributions.length % 4)
   for (let i = 0; i < four; i += 4) addFour(sums, contributions.slice(i, i + 4), pick)
   for (const contribution of contributions.slice(four)) addWeighted(sums, pick(contribution), contribution.samples)
-  for (let i = 0; i < sums.length; i++) sums[i]! /= total
   return sums
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cp, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type MeshflEvent, openEventLog } from '@meshfl/core'
+import { decodeSafetensors, encodeSafetensors, type MeshflEvent, openEventLog } from '@meshfl/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type AuditOptions, auditRun } from './audit.js'
 import { createIdentity } from './identity.js'
@@ -129,6 +129,20 @@ test('rounds whose updates are not there are verified, and it is said that they 
     replayed: 1,
     note: 'the updates of round 2 are not there',
   })
+})
+
+test('updates that an earlier version kept, which counted the volumes of all sites together, are computed again too', async () => {
+  const copy = await copyOfRun()
+  for (const round of [1, 2, 3]) {
+    const path = join(copy, 'updates', `000${round}.safetensors`)
+    const { tensors, metadata } = decodeSafetensors(readFileSync(path), path)
+    expect(JSON.parse(metadata.population!)).toEqual([
+      ['site-1', 20],
+      ['site-2', 20],
+    ])
+    writeFileSync(path, encodeSafetensors({ tensors, metadata: { ...metadata, population: '40' } }))
+  }
+  expect(await auditRun(options(copy))).toMatchObject({ ok: true, rounds: 3, replayed: 3 })
 })
 
 test('no update is kept where the study does not say so', async () => {

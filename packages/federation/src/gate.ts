@@ -22,6 +22,7 @@ import type { Identity } from './identity.js'
 import { isProof } from './invite.js'
 import { type Header, type MessageType, PROTOCOL_VERSION, SiteDescriptionSchema, type Work } from './messages.js'
 import { Ephemeral } from './session-key.js'
+import { isOtherControl, sayWholeControls } from './whole-controls.js'
 
 /** More logins in progress than any federation has; the oldest goes first. */
 const MAX_SESSIONS = 8192
@@ -256,15 +257,23 @@ export class Gate {
     session.stage = 'welcomed'
     session.key = key
     const layoutBody = { parameters: layout.parameters, statistics: layout.statistics }
-    this.send(session.peer, { v: PROTOCOL_VERSION, type: 'WELCOME', run, study: studySha256, layout: layout.sha256 }, [
-      encodeJsonBody(study),
-      encodeJsonBody(layoutBody),
-    ])
+    const controls = sayWholeControls(study.federation)
+    this.send(
+      session.peer,
+      { v: PROTOCOL_VERSION, type: 'WELCOME', run, study: studySha256, layout: layout.sha256, ...controls },
+      [encodeJsonBody(study), encodeJsonBody(layoutBody)],
+    )
   }
 
   #join(session: Session, { header, bodies }: Message<'JOIN'>): void {
     const { admissions, study } = this.#options
     const signingKey = session.signingPublic.toString('base64url')
+    if (isOtherControl(study.federation, header)) {
+      const reason =
+        'the site’s version of meshfl sends how its control variate changed, this coordinator takes the variate itself: use the same version of meshfl'
+      this.#deny(session, { code: 'FEDERATION_VERSION', reason })
+      return
+    }
     let description: SiteDescription
     try {
       description = decodeJsonBody(SiteDescriptionSchema, bodies[0]!)

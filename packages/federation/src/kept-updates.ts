@@ -12,11 +12,12 @@ import {
 } from '@meshfl/core'
 import type { ApprovedSite } from './admissions.js'
 import type { Contribution } from './aggregate.js'
+import type { Population } from './strategies/strategy.js'
 import { floatsOf } from './vector-tensor.js'
 
-/** Training volumes of all approved sites: what some strategies weigh a round's volumes against. */
-export function populationOf(sites: readonly ApprovedSite[]): number {
-  return sites.reduce((sum, { description }) => sum + description.trainCases, 0)
+/** All approved sites, as strategies see them. */
+export function populationOf(sites: readonly ApprovedSite[]): Population {
+  return sites.map(({ site, description }) => ({ site, samples: description.trainCases }))
 }
 
 /**
@@ -33,7 +34,7 @@ export class KeptUpdates {
   }
 
   /** @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE` */
-  async write(round: number, contributions: readonly Contribution[], population: number): Promise<void> {
+  async write(round: number, contributions: readonly Contribution[], population: Population): Promise<void> {
     const tensors = contributions.flatMap(({ site, model, vector }) => [
       floats(`${site}/parameters`, model.parameters),
       floats(`${site}/statistics`, model.statistics),
@@ -43,14 +44,14 @@ export class KeptUpdates {
     const metadata = {
       'meshfl.layout': this.#layout.sha256,
       round: String(round),
-      population: String(population),
+      population: JSON.stringify(population.map(({ site, samples }) => [site, samples])),
       samples,
     }
     await writeFileAtomic(this.#path(round), encodeSafetensors({ tensors, metadata }), { mode: 0o600 })
   }
 
   /** What a round was computed from; undefined where it was not kept. @throws MeshflError `UPDATES_MALFORMED` */
-  async read(round: number): Promise<{ contributions: Contribution[]; population: number } | undefined> {
+  async read(round: number): Promise<{ contributions: Contribution[]; population: Population } | undefined> {
     const path = this.#path(round)
     if (!existsSync(path)) return undefined
     try {
@@ -73,7 +74,7 @@ export class KeptUpdates {
         }
         return { site, samples, model, ...(vector ? { vector } : {}) }
       })
-      return { contributions, population: Number(metadata.population) }
+      return { contributions, population: readPopulation(metadata.population) }
     } catch (error) {
       throw new MeshflError('UPDATES_MALFORMED', `${path} cannot be read: ${(error as Error).message}`, {
         hint: 'restore it from a backup; without it the rounds from there on cannot be computed again',
@@ -86,6 +87,12 @@ export class KeptUpdates {
   #path(round: number): string {
     return join(this.#run, 'updates', `${String(round).padStart(4, '0')}.safetensors`)
   }
+}
+
+/** Empty where a version before kept how many volumes they had in all: no model of a round depends on it. */
+function readPopulation(text = '0'): Population {
+  const value = JSON.parse(text) as number | [string, number][]
+  return typeof value === 'number' ? [] : value.map(([site, samples]) => ({ site, samples }))
 }
 
 function floats(name: string, values: Float32Array): NamedTensor {

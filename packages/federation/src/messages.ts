@@ -19,6 +19,9 @@ const words = z.string().max(MAX_WORDS)
 const purpose = z.enum(['train', 'evaluate'])
 const voxels = z.int().min(1).max(4096)
 
+/** With scaffold: what an update's vector is; see `sayWholeControls`. */
+const controls = z.string().max(16).optional()
+
 /** A site's name: it becomes part of file names and of what people read. */
 export const SiteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
 
@@ -92,13 +95,14 @@ export const HEADERS = {
     study: hash,
   }),
   AUTH: z.object({ v, type: z.literal('AUTH'), proof: hash.optional() }),
-  WELCOME: z.object({ v, type: z.literal('WELCOME'), run: hash, study: hash, layout: hash }),
+  WELCOME: z.object({ v, type: z.literal('WELCOME'), run: hash, study: hash, layout: hash, controls }),
   JOIN: z.object({
     v,
     type: z.literal('JOIN'),
     working: WorkSchema.nullable(),
     /** Whether the site may go on with another engine, instruction set or precision than it was admitted with. */
     allowsEngineChange: z.boolean().optional(),
+    controls,
   }),
   ADMIT: z.object({ v, type: z.literal('ADMIT'), site: SiteNameSchema, reconnect: z.boolean() }),
   DENY: z.object({ v, type: z.literal('DENY'), code: z.string().max(64), reason: words }),

@@ -6,7 +6,7 @@ import { KeptUpdates } from './kept-updates.js'
 import type { LedgerEntry } from './ledger.js'
 import { takeStep } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
-import type { RoundOutput } from './strategies/strategy.js'
+import type { Population, RoundOutput } from './strategies/strategy.js'
 
 export interface Replay {
   /** Rounds, or steps, that were computed again. */
@@ -67,7 +67,7 @@ function compare({ sites }: LedgerEntry, contributions: readonly Contribution[])
 function combineRound(
   { study, layout }: AuditOptions,
   contributions: readonly Contribution[],
-  population: number,
+  population: Population,
   { model, state }: RoundOutput,
 ): RoundOutput {
   const { strategy, strategyOptions, batchNorm } = study.federation

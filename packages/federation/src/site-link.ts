@@ -18,6 +18,7 @@ import { Ephemeral } from './session-key.js'
 import { addTraffic, type TrafficFigures } from './traffic.js'
 import type { DealerTransport, Heartbeat } from './transport.js'
 import { readWelcome, type Welcome } from './welcome.js'
+import { isOtherControl, sayWholeControls } from './whole-controls.js'
 import { openDealer } from './zeromq-dealer.js'
 
 const MAX_MESSAGE_BYTES = 64 << 20
@@ -305,6 +306,13 @@ export class SiteLink {
     if (header.study !== this.#studySha256 || header.run !== this.#run)
       throw new ProtocolError('it welcomes to another run than the one that it showed')
     const welcome = readWelcome({ header, bodies })
+    const { federation } = welcome.study
+    if (isOtherControl(federation, header)) {
+      const words =
+        'the coordinator’s version of meshfl takes how a control variate changed, this site sends the variate itself'
+      this.#fail('FEDERATION_VERSION', words, { hint: 'use the version of meshfl that the coordinator uses' })
+      return
+    }
     const { transcript, options } = { transcript: this.#transcript, options: this.#options }
     this.#welcome = welcome
     this.#enter('describing')
@@ -314,7 +322,8 @@ export class SiteLink {
         if (this.#stage !== 'describing' || this.#transcript !== transcript) return // logged in anew meanwhile
         this.#enter('joining')
         const may = options.allowsEngineChange ? { allowsEngineChange: true } : {}
-        const header = { v: PROTOCOL_VERSION, type: 'JOIN', working: options.working(), ...may } as const
+        const beside = { ...may, ...sayWholeControls(federation) }
+        const header = { v: PROTOCOL_VERSION, type: 'JOIN', working: options.working(), ...beside } as const
         this.#send(header, [encodeJsonBody(description)])
       })
       .catch((error) => options.onFailed(error))

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { canonicalJson, type MeshflEvent, modelSha256, type Study, sha256 } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { encodeJsonBody, encodeModelBody, encodeSigned, transcriptHash } from './frame.js'
-import { createIdentity, runName } from './identity.js'
-import { enrolmentKeys, formatInvite } from './invite.js'
+import { createIdentity, loadIdentity, runName } from './identity.js'
+import { enrolmentKeys, formatInvite, parseInvite } from './invite.js'
 import { LAYOUT, Loopback, randomModel, until } from './loopback.fixture.js'
 import type { Header } from './messages.js'
-import { admitRawSite, approveAndStop, openRawSite } from './raw-site.fixture.js'
+import { admitRawSite, approveAndStop, openRawSite, RawSite } from './raw-site.fixture.js'
 import type { RouterTransport } from './transport.js'
 import { openRouter } from './zeromq-router.js'
 
@@ -163,6 +164,34 @@ test('a coordinator admits a site of the version before, which computes in fp32 
   } finally {
     await raw.close()
   }
+})
+
+test('where scaffold is the strategy, a site of the version before is denied: its control variates are changes', async () => {
+  loopback = new Loopback(1, { rounds: 1, federation: { strategy: 'scaffold' } })
+  await loopback.start()
+  await approveAndStop(loopback, 'site-1', { describe: async () => ({ ...RECORDED_JOIN.body, precision: 'fp32' }) })
+  const identity = await loadIdentity(join(loopback.siteFolder('site-1'), 'keys', 'site.json'))
+  const invite = parseInvite(loopback.invites.get('site-1')!)
+  const raw = new RawSite('site-1', identity, invite, { joins: RECORDED_JOIN })
+  try {
+    await until(() => raw.of('DENY').length > 0)
+    expect(raw.of('DENY')[0]).toMatchObject({
+      code: 'FEDERATION_VERSION',
+      reason: expect.stringMatching(/sends how its control variate changed/),
+    })
+    expect(raw.of('TASK')).toEqual([])
+  } finally {
+    await raw.close()
+  }
+})
+
+test('where scaffold is the strategy, a coordinator of the version before is told from one that takes whole variates', async () => {
+  const site = await joinOther((study) => ({ ...study, federation: { ...study.federation, strategy: 'scaffold' } }))
+  await expect(site.finished).rejects.toMatchObject({
+    code: 'FEDERATION_VERSION',
+    message: expect.stringMatching(/takes how a control variate changed/),
+  })
+  expect(other!.heard).not.toContain('JOIN')
 })
 
 test('a coordinator works with a site of the next version, and warns of nothing', async () => {

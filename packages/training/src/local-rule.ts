@@ -43,6 +43,9 @@ function proximal(mu: number, start: Float32Array): RuleAtWork {
 /**
  * Steps along g - c_i + c; c_i becomes the mean of the round's own gradients. For plain gradient descent that is option II of
  * Karimireddy et al. (2020), SCAFFOLD, algorithm 1: c_i - c + (x - y_i) / (K eta).
+ *
+ * It is sent as it is, not how it changed, and what it was before is no part of it: where the coordinator did not count an update,
+ * the next one that counts makes it know the same c_i again.
  */
 function scaffold(control: Float32Array, own: Float32Array): RuleAtWork {
   const sums = new Float64Array(own.length)
@@ -60,7 +63,7 @@ function scaffold(control: Float32Array, own: Float32Array): RuleAtWork {
       const next = Float32Array.from(sums, (sum) => sum / steps)
       const data = bytesOf(next)
       return {
-        vector: next.map((value, i) => value - own[i]!),
+        vector: next,
         kept: [{ name: CONTROL, dtype: 'F32', shape: [next.length], data }],
       }
     },

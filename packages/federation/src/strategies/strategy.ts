@@ -13,9 +13,12 @@ export interface RoundInput {
   readonly options: StrategyOptions
   /** What the strategy returned in the last round; null in the first. */
   readonly state: Uint8Array | null
-  /** Training volumes of all approved sites, those that are not in this round too. */
-  readonly population: number
+  /** All approved sites, those that are not in this round too. */
+  readonly population: Population
 }
+
+/** Sites, sorted by name, and the training volumes that each was approved with. */
+export type Population = readonly { readonly site: string; readonly samples: number }[]
 
 export interface RoundOutput {
   model: ModelState
