@@ -17,6 +17,7 @@ beforeAll(async () => {
   loopback = new Loopback(2, { federation: { strategy: 'fedadam', keepUpdates: true } })
   const log = openEventLog(join(loopback.run, 'events.jsonl'))
   const coordinator = await loopback.start({ events: (event: MeshflEvent) => log.write(event) })
+  await cp(join(loopback.run, 'state', 'log.a'), join(loopback.folder, 'first-log'))
   loopback.join('site-1')
   loopback.join('site-2')
   await coordinator.finished
@@ -39,6 +40,12 @@ async function copyOfRun(): Promise<string> {
   copies.push(copy)
   await cp(loopback.run, copy, { recursive: true })
   return copy
+}
+
+function cutLedger(copy: string, lines: number): void {
+  const path = join(copy, 'ledger.jsonl')
+  const all = readFileSync(path, 'utf8').trim().split('\n')
+  writeFileSync(path, `${all.slice(0, -lines).join('\n')}\n`)
 }
 
 function flipByte(path: string, at: number): void {
@@ -82,13 +89,27 @@ test.each<[string, (copy: string) => void, { round: number; what: RegExp }]>([
     { round: 2, what: /line 2: the coordinator’s signature is wrong/ },
   ],
   [
-    'a ledger that lost its last line',
+    'a ledger that lost its last line, and the log too,',
     (copy) => {
-      const path = join(copy, 'ledger.jsonl')
-      const lines = readFileSync(path, 'utf8').trim().split('\n')
-      writeFileSync(path, `${lines.slice(0, -1).join('\n')}\n`)
+      cutLedger(copy, 1)
+      rmSync(join(copy, 'state'), { recursive: true })
     },
-    { round: 3, what: /the ledger has nothing of it/ },
+    { round: 3, what: /the ledger has nothing of it.*audit the whole folder/ },
+  ],
+  [
+    'a ledger that lost its last line, and whose log is of a start before that,',
+    (copy) => {
+      cutLedger(copy, 1)
+      const log = join(copy, 'state', 'log')
+      for (const name of ['a', 'b']) rmSync(`${log}.${name}`)
+      writeFileSync(`${log}.a`, readFileSync(join(loopback.folder, 'first-log')))
+    },
+    { round: 3, what: /the ledger has nothing of it; it is in events.jsonl, and not in state\/log either/ },
+  ],
+  [
+    'a ledger that lost more than the log has',
+    (copy) => cutLedger(copy, 2),
+    { round: 2, what: /the ledger has nothing of it; it is before those in state\/log/ },
   ],
   [
     'a changed model of a round',
@@ -106,6 +127,36 @@ test.each<[string, (copy: string) => void, { round: number; what: RegExp }]>([
   const verdict = await auditRun(options(copy))
   expect(verdict).toMatchObject({ ok: false, rounds: round - 1, problem: { round } })
   expect(verdict.problem!.what).toMatch(what)
+})
+
+test('a ledger whose last line is not there, or half there, and in the log is right, and the line is said to be due', async () => {
+  const note =
+    'round 3 is committed (state/log) and not in the ledger yet: the coordinator writes that a moment later, or at its next start'
+  const copy = await copyOfRun()
+  cutLedger(copy, 1)
+  expect(await auditRun(options(copy))).toMatchObject({ ok: true, rounds: 2, replayed: 2, note })
+  const half = readFileSync(join(loopback.run, 'ledger.jsonl')).subarray(0, -200)
+  writeFileSync(join(copy, 'ledger.jsonl'), half)
+  expect(await auditRun(options(copy))).toMatchObject({ ok: true, rounds: 2, replayed: 2, note })
+})
+
+test('a line of the log that does not follow the ledger is no round of it', async () => {
+  const copy = await copyOfRun()
+  cutLedger(copy, 1)
+  const plain = new Loopback(2, { federation: { strategy: 'fedadam', keepUpdates: true } })
+  await cp(join(loopback.run, 'keys'), join(plain.run, 'keys'), { recursive: true })
+  const coordinator = await plain.start()
+  plain.join('site-1')
+  plain.join('site-2')
+  await coordinator.finished
+  await plain.stopAll()
+  for (const name of ['log.a', 'log.b']) await cp(join(plain.run, 'state', name), join(copy, 'state', name))
+  await plain.close()
+  expect(await auditRun(options(copy))).toMatchObject({
+    ok: false,
+    rounds: 2,
+    problem: { round: 3, what: 'line 3: it does not follow the line before (state/log)' },
+  })
 })
 
 test('the ledger of one study is not that of another, nor of another initial model', async () => {
@@ -129,6 +180,65 @@ test('rounds whose updates are not there are verified, and it is said that they 
     replayed: 1,
     note: 'the updates of round 2 are not there',
   })
+})
+
+test('a run that goes on is right whenever it is audited', async () => {
+  const going = new Loopback(2, { rounds: 30 })
+  const log = openEventLog(join(going.run, 'events.jsonl'))
+  const coordinator = await going.start({ events: (event: MeshflEvent) => log.write(event) })
+  going.join('site-1')
+  going.join('site-2')
+  let isOver = false
+  const finished = coordinator.finished.finally(() => {
+    isOver = true
+  })
+  const problems: unknown[] = []
+  let notes = 0
+  while (!isOver) {
+    const { ok, problem, note } = await auditRun({ ...options(going.run), study: going.study })
+    if (!ok) problems.push(problem)
+    if (note !== undefined) notes += 1
+    await new Promise((resolve) => setTimeout(resolve, 3))
+  }
+  await finished
+  log.close()
+  expect(problems).toEqual([])
+  expect(notes).toBeGreaterThan(0)
+  const verdict = await auditRun({ ...options(going.run), study: going.study })
+  expect(verdict).toMatchObject({ ok: true, rounds: 30, models: 30 })
+  expect(verdict.note).toBeUndefined()
+  await going.close()
+})
+
+test('a run that was killed between a commit and its line of the ledger is right, and the line is said to be due', async () => {
+  const killed = new Loopback(1)
+  const log = openEventLog(join(killed.run, 'events.jsonl'))
+  let committed = 0
+  const coordinator = await killed.start(
+    {
+      events(event: MeshflEvent) {
+        log.write(event)
+        if (event.type === 'update-applied') committed += 1
+      },
+    },
+    {
+      at(point) {
+        if (point === 'before derive' && committed >= 2) throw new Error('killed')
+      },
+    },
+  )
+  killed.join('site-1')
+  await expect(coordinator.finished).rejects.toThrow('killed')
+  await killed.stopAll()
+  log.close()
+  const lines = killed.ledgerLines().length
+  expect(committed).toBeGreaterThan(lines)
+  expect(await auditRun({ ...options(killed.run), study: killed.study })).toMatchObject({
+    ok: true,
+    rounds: lines,
+    note: expect.stringMatching(`^rounds? ${lines + 1} .*committed`),
+  })
+  await killed.close()
 })
 
 test('no update is kept where the study does not say so', async () => {
