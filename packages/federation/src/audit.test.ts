@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cp, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -117,6 +117,42 @@ test.each<[string, (copy: string) => void, { round: number; what: RegExp }]>([
     { round: 2, what: /rounds\/0002.safetensors is not the model/ },
   ],
   [
+    'the model of another round as the latest',
+    (copy) => cpSync(join(copy, 'rounds', '0001.safetensors'), join(copy, 'latest.safetensors')),
+    { round: 3, what: /latest.safetensors is not the model of the last round that the ledger .* has, but of round 1/ },
+  ],
+  [
+    'the model of another round as the latest, without the log,',
+    (copy) => {
+      rmSync(join(copy, 'state'), { recursive: true })
+      cpSync(join(copy, 'rounds', '0001.safetensors'), join(copy, 'latest.safetensors'))
+    },
+    { round: 3, what: /latest.safetensors is not the model of the last round that the ledger has, but of round 1/ },
+  ],
+  [
+    'the model of another round as the best',
+    (copy) => cpSync(join(copy, 'rounds', '0001.safetensors'), join(copy, 'best.safetensors')),
+    {
+      round: 2,
+      what: /best.safetensors is not the model of round 2, which state\/log names as the best, but of round 1/,
+    },
+  ],
+  [
+    'a latest model that is none',
+    (copy) => writeFileSync(join(copy, 'latest.safetensors'), ''),
+    { round: 3, what: /latest.safetensors is not the model/ },
+  ],
+  [
+    'a model of a round that the ledger does not have',
+    (copy) => cpSync(join(copy, 'rounds', '0003.safetensors'), join(copy, 'rounds', '0004.safetensors')),
+    { round: 4, what: /rounds\/0004.safetensors is of no round/ },
+  ],
+  [
+    'a model in rounds/ with another name',
+    (copy) => cpSync(join(copy, 'rounds', '0003.safetensors'), join(copy, 'rounds', 'final.safetensors')),
+    { round: 4, what: /rounds\/final.safetensors is of no round/ },
+  ],
+  [
     'a changed update of a site',
     (copy) => flipByte(join(copy, 'updates', '0003.safetensors'), -3),
     { round: 3, what: /the update of site-\d that was kept is not the ledger’s/ },
@@ -131,7 +167,7 @@ test.each<[string, (copy: string) => void, { round: number; what: RegExp }]>([
 
 test('a ledger whose last line is not there, or half there, and in the log is right, and the line is said to be due', async () => {
   const note =
-    'round 3 is committed (state/log) and not in the ledger yet: the coordinator writes that a moment later, or at its next start'
+    'committed (state/log) and not written yet: round 3 in ledger.jsonl; the coordinator does that a moment later, or at its next start'
   const copy = await copyOfRun()
   cutLedger(copy, 1)
   expect(await auditRun(options(copy))).toMatchObject({ ok: true, rounds: 2, replayed: 2, note })
@@ -210,35 +246,87 @@ test('a run that goes on is right whenever it is audited', async () => {
   await going.close()
 })
 
-test('a run that was killed between a commit and its line of the ledger is right, and the line is said to be due', async () => {
+/** A run that was killed when an event of round 2 was told, before the files that follow from it were written. */
+async function killedAt(type: 'update-applied' | 'best'): Promise<Loopback> {
   const killed = new Loopback(1)
   const log = openEventLog(join(killed.run, 'events.jsonl'))
-  let committed = 0
+  let isTold = false
   const coordinator = await killed.start(
     {
       events(event: MeshflEvent) {
         log.write(event)
-        if (event.type === 'update-applied') committed += 1
+        if (event.type === type && event.round === 2) isTold = true
       },
     },
     {
       at(point) {
-        if (point === 'before derive' && committed >= 2) throw new Error('killed')
+        if (point === 'before derive' && isTold) throw new Error('killed')
       },
     },
   )
-  killed.join('site-1')
+  killed.join('site-1', { delayMs: 300 }) // files follow 50 ms after a commit: those of round 1 are there
   await expect(coordinator.finished).rejects.toThrow('killed')
   await killed.stopAll()
   log.close()
-  const lines = killed.ledgerLines().length
-  expect(committed).toBeGreaterThan(lines)
-  expect(await auditRun({ ...options(killed.run), study: killed.study })).toMatchObject({
+  return killed
+}
+
+test('a run that was killed between a commit and its files is right, and what is due is named until the next start has written it', async () => {
+  const killed = await killedAt('update-applied')
+  const audit = { ...options(killed.run), study: killed.study }
+  expect(killed.ledgerLines()).toHaveLength(1)
+  expect(await auditRun(audit)).toMatchObject({
     ok: true,
-    rounds: lines,
-    note: expect.stringMatching(`^rounds? ${lines + 1} .*committed`),
+    rounds: 1,
+    models: 1,
+    note: expect.stringMatching(/not written yet: round 2 in ledger.jsonl, latest.safetensors \(of round 1\);/),
   })
+  // As after a power cut: the name came to the disk, and the bytes did not.
+  writeFileSync(join(killed.run, 'latest.safetensors'), '')
+  writeFileSync(join(killed.run, 'rounds', '0002.safetensors'), '')
+  expect(await auditRun(audit)).toMatchObject({
+    ok: true,
+    note: expect.stringMatching(/rounds\/0002.safetensors \(holds no model\), latest.safetensors \(holds no model\);/),
+  })
+  await killed.start()
+  await killed.stopAll()
+  const verdict = await auditRun(audit)
+  expect(verdict).toMatchObject({ ok: true, rounds: 2, models: 2 })
+  expect(verdict.note).toBeUndefined()
   await killed.close()
+})
+
+test('a run that was killed before its new best model was written is right, and another model in its place is not', async () => {
+  const killed = await killedAt('best')
+  const audit = { ...options(killed.run), study: killed.study }
+  expect(await auditRun(audit)).toMatchObject({
+    ok: true,
+    note: expect.stringMatching(/not written yet: best.safetensors \(of round 1\);/),
+  })
+  for (const name of ['best.safetensors', 'latest.safetensors']) {
+    const path = join(killed.run, name)
+    const bytes = readFileSync(path)
+    flipByte(path, -3)
+    expect(await auditRun(audit)).toMatchObject({ ok: false, problem: { round: 2, what: expect.stringMatching(name) } })
+    writeFileSync(path, bytes)
+  }
+  await killed.close()
+})
+
+test('without the log a best model that events.jsonl does not name is said to be another, one of no round is refused', async () => {
+  const copy = await copyOfRun()
+  rmSync(join(copy, 'state'), { recursive: true })
+  expect((await auditRun(options(copy))).note).toBeUndefined()
+  await cp(join(copy, 'rounds', '0001.safetensors'), join(copy, 'best.safetensors'))
+  expect(await auditRun(options(copy))).toMatchObject({
+    ok: true,
+    note: 'best.safetensors is of round 1, events.jsonl names round 2',
+  })
+  flipByte(join(copy, 'best.safetensors'), -3)
+  expect(await auditRun(options(copy))).toMatchObject({
+    ok: false,
+    problem: { round: 2, what: 'best.safetensors is not the model of round 2, which events.jsonl names as the best' },
+  })
 })
 
 test('no update is kept where the study does not say so', async () => {

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
-  decodeModel,
   MeshflError,
   type ModelLayout,
   type ModelState,
@@ -13,7 +12,8 @@ import {
 } from '@meshfl/core'
 import { loadIdentity, runName } from './identity.js'
 import { readLedger, verifyLedger } from './ledger.js'
-import { ledgerLines, readCommits } from './logged-commits.js'
+import { ledgerLines, readCommits, WITHOUT_LOG } from './logged-commits.js'
+import { checkModelFiles, readModelFiles } from './model-files.js'
 import { replayRounds } from './replay-rounds.js'
 
 export interface AuditOptions {
@@ -34,28 +34,31 @@ export interface AuditVerdict {
   rounds: number
   /** Rounds whose model was computed again from the sites' updates. */
   replayed: number
-  /** Rounds whose model file is there and is the one that the ledger names. */
+  /** Rounds whose model file in rounds/ is there and is the one that the ledger names. */
   models: number
   signingPublic: Uint8Array
   problem?: { round: number; what: string }
-  /** What is not as at the end of a run that keeps its updates, and yet right: rounds without a line, or not computed again. */
+  /** What is not as at the end of a run that keeps its updates, and yet right: what is not written yet, or not computed again. */
   note?: string
 }
 
 /**
  * Checks a run's folder without a network: the ledger's chain and signatures, that it is of this study and begins with its initial
- * model, that it goes as far as the run's logs say, that the model files are those that it names, and, where updates were kept,
+ * model, that it goes as far as the run's logs say, that the model files (rounds/, latest, best) are those that it names, and, where updates were kept,
  * that every round's model is what the study's strategy makes of them. The run may go on meanwhile, or have been killed: a round
- * that is committed and has no line yet is told in `note`.
+ * that is committed and has no line or file yet is told in `note`.
  * @throws MeshflError `LEDGER_MISSING`, `LEDGER_KEY_MISSING`, `UPDATES_MALFORMED`, `COMMIT_INVALID`
  */
 export async function auditRun(options: AuditOptions): Promise<AuditVerdict> {
   const { folder, study } = options
   const signingPublic = options.signingPublic ?? (await keyOf(folder))
-  // What follows is read before what it follows from: of a run that goes on, the log or the ledger then has all that was seen.
-  const told = toldRounds(folder)
-  const commits = await readCommits(folder)
-  const logged = ledgerLines(commits ?? [])
+  // What follows is read before what it follows from: of a run that goes on, the log or the ledger then has all that was seen. Where
+  // the log began before tells which files must have been there.
+  const before = await readCommits(folder)
+  const files = readModelFiles(folder, options.layout)
+  const told = readTold(folder)
+  const log = await readCommits(folder)
+  const logged = ledgerLines(log?.commits ?? [])
   const lines = readLines(folder, logged)
   const due = followingLines(lines, logged)
   const verdict: AuditVerdict = { ok: true, rounds: 0, replayed: 0, models: 0, signingPublic }
@@ -76,32 +79,37 @@ export async function auditRun(options: AuditOptions): Promise<AuditVerdict> {
     return fail(1, 'it is the ledger of another study or coordinator')
   if (first && first.base !== modelSha256(options.initialModel))
     return fail(1, 'it does not begin with the study’s initial model')
-  // With sync: step a line is a step, and the log tells of rounds.
   const isByStep = study.federation.sync === 'step'
-  const results = new Set(entries.map(({ result }) => result))
-  const isKnown = (round: number, result: string): boolean =>
-    isByStep ? results.has(result) : entries[round - 1]?.result === result
-  const missing = told.find(({ round, result }) => !isKnown(round, result))
-  if (missing) {
-    return fail(
-      missing.round,
-      entries[missing.round - 1] ? 'the ledger has another result than events.jsonl' : whyMissing(commits !== null),
-    )
-  }
-  for (const entry of entries) {
-    const model = readModel(options, entry.round)
-    if (!model) continue
-    if (model instanceof Error || !isKnown(entry.round, modelSha256(model)))
-      return fail(entry.round, `rounds/${fileName(entry.round)} is not the model that the ledger names`)
-    verdict.models += 1
+  const steps = isByStep && first ? (first.steps ?? log?.commits.at(-1)?.steps ?? undefined) : 1
+  const other = entries.find((entry) => entry.steps !== first!.steps)
+  if (other) return fail(other.round, 'its rounds have another number of steps than those before')
+  const unwritten = due.length > 0 ? [dueWords(lines.length, due.length, isByStep)] : []
+  const notes: string[] = []
+  if (steps === undefined)
+    notes.push('the ledger does not say how many steps a round has: model files were not compared')
+  else {
+    // A line of the ledger is a step, where that is what is exchanged; files and events are of rounds.
+    const results = entries.filter((entry) => entry.round % steps === 0).map(({ result }) => result)
+    const missing = told.rounds.find(({ round, result }) => results[round - 1] !== result)
+    if (missing) {
+      const isThere = results[missing.round - 1] !== undefined
+      const what = isThere ? 'the ledger has another result than events.jsonl' : whyMissing(log !== null)
+      return fail(missing.round * steps, what)
+    }
+    const found = checkModelFiles(files, { results, steps, before, after: log, toldBest: told.best })
+    verdict.models = found.models
+    if (found.problem) return fail(found.problem.round * steps, found.problem.what)
+    unwritten.push(...found.unwritten)
+    if (found.note !== undefined) notes.push(found.note)
   }
   const replay = await replayRounds(options, entries.slice(0, lines.length))
   verdict.replayed = replay.rounds
   if (replay.problem) return fail(replay.rounds + 1, replay.problem)
-  const notes = [
-    ...(due.length > 0 ? [dueWords(lines.length, due.length, isByStep)] : []),
-    ...(replay.note === undefined ? [] : [replay.note]),
-  ]
+  if (replay.note !== undefined) notes.push(replay.note)
+  if (unwritten.length > 0) {
+    const what = `committed (state/log) and not written yet: ${unwritten.join(', ')}`
+    notes.unshift(`${what}; the coordinator does that a moment later, or at its next start`)
+  }
   return notes.length === 0 ? verdict : { ...verdict, note: notes.join('; ') }
 }
 
@@ -138,35 +146,23 @@ function followingLines(lines: readonly string[], logged: ReadonlyMap<number, st
 
 function dueWords(rounds: number, due: number, isByStep: boolean): string {
   const name = isByStep ? 'step' : 'round'
-  const which = due === 1 ? `${name} ${rounds + 1} is` : `${name}s ${rounds + 1} to ${rounds + due} are`
-  return `${which} committed (state/log) and not in the ledger yet: the coordinator writes that a moment later, or at its next start`
+  return due === 1
+    ? `${name} ${rounds + 1} in ledger.jsonl`
+    : `${name}s ${rounds + 1} to ${rounds + due} in ledger.jsonl`
 }
 
 function whyMissing(hasLog: boolean): string {
   const words = 'the ledger has nothing of it; it is in events.jsonl'
-  return hasLog
-    ? `${words}, and not in state/log either`
-    : `${words}, and there is no state/log (or none that you may read) to say whether it was committed: audit the whole folder, ` +
-        'or a copy that was made while no coordinator ran in it'
+  return hasLog ? `${words}, and not in state/log either` : `${words} ${WITHOUT_LOG}`
 }
 
-/** What events.jsonl says of the rounds: it is not signed, and shows where a ledger was cut. */
-function toldRounds(folder: string): { round: number; result: string }[] {
-  return readEventLog(join(folder, 'events.jsonl'), ['update-applied']).flatMap((event) =>
-    event.type === 'update-applied' ? [{ round: event.round, result: event.parametersSha256 }] : [],
-  )
-}
-
-function readModel({ folder, layout }: AuditOptions, round: number): ModelState | Error | undefined {
-  const path = join(folder, 'rounds', fileName(round))
-  if (!existsSync(path)) return undefined
-  try {
-    return decodeModel(layout, readFileSync(path), path)
-  } catch (error) {
-    return error as Error
+/** What events.jsonl says of rounds: it is not signed, and shows where a ledger was cut. */
+function readTold(folder: string): { rounds: { round: number; result: string }[]; best: number | undefined } {
+  const events = readEventLog(join(folder, 'events.jsonl'), ['update-applied', 'best'])
+  return {
+    rounds: events.flatMap((event) =>
+      event.type === 'update-applied' ? [{ round: event.round, result: event.parametersSha256 }] : [],
+    ),
+    best: events.findLast((event) => event.type === 'best')?.round,
   }
-}
-
-function fileName(round: number): string {
-  return `${String(round).padStart(4, '0')}.safetensors`
 }

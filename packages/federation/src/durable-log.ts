@@ -218,16 +218,17 @@ export class DurableLog {
 /**
  * What a log holds, for who only looks; null where there is none. Nothing is written and nobody waits, so another process may write
  * the log meanwhile: its last records may be missing, and what it held before it began anew is given where the new beginning is not whole yet.
+ * @returns `snapshot`: how many of the records it last began with
  */
-export async function readLog(path: string): Promise<LogRecord[] | null> {
-  return (await readSegments(path, NAMES.slice(0, 2)))[0]?.records ?? null
+export async function readLog(path: string): Promise<{ records: LogRecord[]; snapshot: number } | null> {
+  return (await readSegments(path, NAMES.slice(0, 2)))[0] ?? null
 }
 
 /** The segments that are whole, the newest first. */
 async function readSegments(
   path: string,
   names: readonly Name[],
-): Promise<{ name: Name; generation: bigint; records: LogRecord[] }[]> {
+): Promise<({ name: Name } & NonNullable<ReturnType<typeof readSegment>>)[]> {
   const found = []
   for (const name of names) {
     const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
