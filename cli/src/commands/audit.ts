@@ -10,7 +10,7 @@ export function auditCommand(): Command {
   return withOutputOptions(
     new Command('audit')
       .description(
-        'Verify the ledger of a federation offline: signatures, chain, models; with kept updates every round is computed again',
+        'Verify a federation offline: its signed ledger, and that rounds/, latest and best are the models that it names; with kept updates every round is computed again',
       )
       .argument('<run>', 'folder that was given to meshfl serve or simulate as --out')
       .option(
@@ -18,7 +18,10 @@ export function auditCommand(): Command {
         "the coordinator's public key, which an earlier audit printed (default: from the folder's own keys)",
         publicKey,
       )
-      .addHelpText('after', '\nExample:\n  meshfl audit ./run\nExit code 4: something is not as it was signed.'),
+      .addHelpText(
+        'after',
+        '\nExample:\n  meshfl audit ./run\nThe run may go on meanwhile. Exit code 4: something is not as it was signed.',
+      ),
   ).action(async (folder: string, options: AuditCommandOptions) => {
     await runCommand(options, { title: 'meshfl audit' }, async ({ output }) => {
       const [{ initializeModel, modelLayout }, { auditRun }, { createStepOptimizer }, { readRunStudy }] =

@@ -52,6 +52,7 @@ async function rewriteLedger(
   copy: string,
   step: number,
   change: (site: SiteEntry, entry: LedgerEntry) => SiteEntry | Promise<SiteEntry>,
+  other: Partial<LedgerEntry> = {},
 ): Promise<void> {
   const identity = await loadIdentity(join(copy, 'keys', 'coordinator.json'))
   const path = join(copy, 'ledger.jsonl')
@@ -61,7 +62,7 @@ async function rewriteLedger(
     const previous = lines.length === 0 ? NO_PREVIOUS : sha256(lines.at(-1)!)
     const [first, ...others] = entry.sites
     const sites = entry.round === step ? [await change(first!, entry as LedgerEntry), ...others] : entry.sites
-    lines.push(writeLedgerLine(identity, { ...entry, sites, previous }))
+    lines.push(writeLedgerLine(identity, { ...entry, ...(entry.round === step ? other : {}), sites, previous }))
   }
   writeFileSync(path, `${lines.join('\n')}\n`)
 }
@@ -86,6 +87,50 @@ test('a changed gradient is named with its step', async () => {
     ok: false,
     rounds: 4,
     problem: { round: 5, what: expect.stringMatching(/the update of site-\d+ that was kept is not the ledger’s/) },
+  })
+})
+
+test('the model of another round is not that of the round whose file it is in, though a step had it', async () => {
+  const copy = await copyOfRun()
+  const first = join(copy, 'rounds', '0001.safetensors')
+  expect(await auditRun(options(copy))).toMatchObject({ ok: true, models: 2 })
+  await cp(first, join(copy, 'rounds', '0002.safetensors'))
+  expect(await auditRun(options(copy))).toMatchObject({
+    ok: false,
+    rounds: 5,
+    problem: { round: 6, what: 'rounds/0002.safetensors is not the model that the ledger names' },
+  })
+  await cp(join(loopback.run, 'rounds', '0002.safetensors'), first)
+  expect(await auditRun(options(copy))).toMatchObject({ ok: false, rounds: 2, problem: { round: 3 } })
+})
+
+test('with a step an exchange latest and best are compared with rounds, and a file for each step is of none', async () => {
+  for (const name of ['latest', 'best']) {
+    const copy = await copyOfRun()
+    const path = join(copy, `${name}.safetensors`)
+    const other = name === 'latest' || readFileSync(path).includes('"meshfl.round":"2"') ? '0001' : '0002'
+    await cp(join(copy, 'rounds', `${other}.safetensors`), path)
+    expect(await auditRun(options(copy))).toMatchObject({
+      ok: false,
+      problem: { what: expect.stringMatching(`${name}.safetensors is not the model.*but of round ${Number(other)}`) },
+    })
+  }
+  const copy = await copyOfRun()
+  await cp(join(copy, 'rounds', '0002.safetensors'), join(copy, 'rounds', '0003.safetensors'))
+  expect(await auditRun(options(copy))).toMatchObject({
+    ok: false,
+    rounds: 6,
+    problem: { round: 9, what: expect.stringMatching(/rounds\/0003.safetensors is of no round/) },
+  })
+})
+
+test('a ledger whose rounds change their number of steps is none', async () => {
+  const copy = await copyOfRun()
+  await rewriteLedger(copy, 4, (site) => site, { steps: 2 })
+  expect(await auditRun(options(copy))).toMatchObject({
+    ok: false,
+    rounds: 3,
+    problem: { round: 4, what: 'its rounds have another number of steps than those before' },
   })
 })
 

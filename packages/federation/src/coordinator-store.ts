@@ -37,7 +37,7 @@ const SummarySchema = z.strictObject({
 })
 
 /** All that a coordinator needs to go on, beside the model: one JSON text in the metadata of the commit's record. */
-const CommitSchema = z.strictObject({
+export const CommitSchema = z.strictObject({
   format: z.literal('meshfl-commit/1'),
   run: z.string(),
   /** With `sync: step` it counts steps. */
@@ -79,8 +79,8 @@ export type JournalEntry = z.infer<typeof JournalEntrySchema> & { model: ModelSt
 
 /** Kinds of records in the log. */
 const UPDATE = 1
-const COMMIT = 2
-const SCORES = 3
+export const COMMIT = 2
+export const SCORES = 3
 
 /** The log begins anew when it is larger than this, and than twice what it would begin with. */
 const CHECKPOINT_BYTES = 4 << 20

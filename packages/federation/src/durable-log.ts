@@ -88,16 +88,7 @@ export class DurableLog {
     path: string,
     options: DurableLogOptions,
   ): Promise<{ log: DurableLog; records: LogRecord[]; before: LogRecord[] }> {
-    const found = []
-    for (const name of options.keepsLast ? NAMES : NAMES.slice(0, 2)) {
-      const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return new Uint8Array()
-        throw error
-      })
-      const segment = readSegment(bytes)
-      if (segment) found.push({ name, ...segment })
-    }
-    found.sort((x, y) => (x.generation < y.generation ? 1 : -1))
+    const found = await readSegments(path, options.keepsLast ? NAMES : NAMES.slice(0, 2))
     const [newest, second] = found
     const active = newest?.name ?? 'b'
     const generation = newest?.generation ?? 0n
@@ -222,6 +213,32 @@ export class DurableLog {
       throw error
     }
   }
+}
+
+/**
+ * What a log holds, for who only looks; null where there is none. Nothing is written and nobody waits, so another process may write
+ * the log meanwhile: its last records may be missing, and what it held before it began anew is given where the new beginning is not whole yet.
+ * @returns `snapshot`: how many of the records it last began with
+ */
+export async function readLog(path: string): Promise<{ records: LogRecord[]; snapshot: number } | null> {
+  return (await readSegments(path, NAMES.slice(0, 2)))[0] ?? null
+}
+
+/** The segments that are whole, the newest first. */
+async function readSegments(
+  path: string,
+  names: readonly Name[],
+): Promise<({ name: Name } & NonNullable<ReturnType<typeof readSegment>>)[]> {
+  const found = []
+  for (const name of names) {
+    const bytes = await readFile(`${path}.${name}`).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return new Uint8Array()
+      throw error
+    })
+    const segment = readSegment(bytes)
+    if (segment) found.push({ name, ...segment })
+  }
+  return found.sort((x, y) => (x.generation < y.generation ? 1 : -1))
 }
 
 const ZEROS = new Uint8Array(1 << 16)

@@ -73,8 +73,11 @@ export function totalBytes(parts: readonly Uint8Array[]): number {
   return parts.reduce((sum, { length }) => sum + length, 0)
 }
 
-/** The records of a segment up to the first that is not whole; null where not even its snapshot is. */
-export function readSegment(file: Uint8Array): { generation: bigint; records: LogRecord[] } | null {
+/**
+ * The records of a segment up to the first that is not whole; null where not even its snapshot is.
+ * @returns `snapshot`: how many of them it began with
+ */
+export function readSegment(file: Uint8Array): { generation: bigint; records: LogRecord[]; snapshot: number } | null {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
   if (bytes.length < HEADER_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return null
   let chain = sha256(bytes.subarray(0, 48))
@@ -97,7 +100,7 @@ export function readSegment(file: Uint8Array): { generation: bigint; records: Lo
     at += recordBytes(length)
   }
   const snapshot = bytes.readUInt32LE(24)
-  return records.length < snapshot ? null : { generation: bytes.readBigUInt64LE(16), records }
+  return records.length < snapshot ? null : { generation: bytes.readBigUInt64LE(16), records, snapshot }
 }
 
 /** Bytes of a record of `length` bytes in a segment. */
