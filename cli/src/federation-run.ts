@@ -76,6 +76,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       approve: options.approve,
       ...(options.sitesTakeTurns ? { sitesTakeTurns: true } : {}),
       events,
+      onWait: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
       signal,
     })
     closeFirst(() => coordinator.stop())
