@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { systemErrorName } from '@meshfl/core'
 
 /** The process that a lock file names. */
 export interface LockOwner {
@@ -36,8 +37,8 @@ export function lookAtLock(path: string): LockLook | undefined {
       closeSync(file)
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ESTALE') return undefined
+    const name = systemErrorName(error)
+    if (name === 'ENOENT' || name === 'ESTALE') return undefined
     throw error
   }
 }
