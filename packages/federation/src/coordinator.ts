@@ -70,6 +70,8 @@ export interface CoordinatorOptions {
   stepOptimizer?: StepOptimizer
   /** Default: a week. */
   inviteTtlSeconds?: number
+  /** Files that the process may come to hold open for other things: figures, metrics, the ends of tunnels. Default: none. */
+  otherFiles?: number
   /** Whether the sites wait for one another to compute: then nobody is too slow. */
   sitesTakeTurns?: boolean
 }
@@ -119,7 +121,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
   checkStrategy(study.federation, fewestUpdates(study.federation, options.sites, minSites))
   // A mistake of the caller, not of a user: the run would go by a name that no study has.
   if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
-  checkFileLimit(options.sites, openFileLimit())
+  checkFileLimit(options.sites, options.otherFiles ?? 0, openFileLimit())
   const heartbeatMs = Math.max(DEFAULT_TIMING.heartbeatMs, options.sites ** 2 * HEARTBEAT_MS_A_PAIR_OF_SITES)
   const timing = {
     ...{ ...DEFAULT_TIMING, heartbeatMs },
