@@ -32,8 +32,13 @@ export interface FederationRunOptions {
   signal: AbortSignal
 }
 
+/** Of a site that comes through a tunnel, beside the coordinator's connection: the WebSocket, and the near end of what it leads to. */
+const FILES_A_TUNNEL = 2
+
 export interface FederationRun {
   coordinator: Coordinator
+  /** Files that this process may come to hold open beside the coordinator and its sites. */
+  otherFiles: number
   /** Stops the coordinator and gives everything back. */
   close(): Promise<void>
 }
@@ -62,6 +67,8 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     // Closed after the coordinator, whose last words they carry.
     let tunnels: Tunnels | undefined
     closeFirst(async () => tunnels?.close())
+    const tunnelFiles = options.tunnel === undefined ? 0 : 1 + FILES_A_TUNNEL * options.sites
+    const otherFiles = opened.filesOf(options.sites) + tunnelFiles
     const coordinator = await startCoordinator({
       folder,
       bind: options.bind,
@@ -72,10 +79,12 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       initialModel: initializeModel(study.model, study.seed),
       stepOptimizer: createStepOptimizer(study.model, study.recipe),
       sites: options.sites,
+      otherFiles,
       ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
       approve: options.approve,
       ...(options.sitesTakeTurns ? { sitesTakeTurns: true } : {}),
       events,
+      onWait: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
       signal,
     })
     closeFirst(() => coordinator.stop())
@@ -100,7 +109,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       ...(coordinator.resumedAtRound > 0 ? { resumedAtRound: coordinator.resumedAtRound } : {}),
       path: folder,
     })
-    return { coordinator, close }
+    return { coordinator, otherFiles, close }
   } catch (error) {
     await close()
     // A start that failed does not bind the next one to its options.

@@ -17,6 +17,8 @@ const AT_THE_DOOR = 24
 
 export interface InProcessSitesOptions {
   sites: LocalSite[]
+  /** Files that this process may come to hold open beside the sites and their coordinator. */
+  otherFiles: number
   engine: Engine
   /** Whether a site may go on with another engine than it began with. */
   allowEngineChange: boolean
@@ -31,6 +33,7 @@ export interface InProcessSitesOptions {
  */
 export function startSitesInProcess({
   sites,
+  otherFiles,
   engine,
   allowEngineChange,
   signal,
@@ -41,7 +44,7 @@ export function startSitesInProcess({
     fail = reject
   })
   failed.catch(() => undefined)
-  checkSitesOfProcess(sites.length)
+  checkSitesOfProcess(sites.length, otherFiles)
   const reader = createVolumeReader()
   const turnstile = new Turnstile()
   const sessions = new Map<string, Promise<Session>>()

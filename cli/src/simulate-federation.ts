@@ -51,7 +51,9 @@ export async function simulateFederation(options: SimulationOptions) {
   try {
     const sites = await inviteSites(run.coordinator, options)
     const stop = AbortSignal.any([signal, stopSites.signal])
-    const local = options.inProcess ? await startHere(sites, options, stop) : startProcesses(sites, options, stop)
+    const local = options.inProcess
+      ? await startHere(sites, run.otherFiles, options, stop)
+      : startProcesses(sites, options, stop)
     const result = await Promise.race([run.coordinator.finished, local.failed])
     await Promise.race([local.ended, local.failed])
     return result
@@ -71,14 +73,19 @@ function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: 
   })
 }
 
-async function startHere(sites: LocalSite[], options: SimulationOptions, signal: AbortSignal): Promise<LocalSites> {
+async function startHere(
+  sites: LocalSite[],
+  otherFiles: number,
+  options: SimulationOptions,
+  signal: AbortSignal,
+): Promise<LocalSites> {
   const [{ engineFromOptions }, { startSitesInProcess }] = await Promise.all([
     import('./engine-options.js'),
     import('./in-process-sites.js'),
   ])
   const engine = await engineFromOptions(options.engine)
   return startSitesInProcess({
-    ...{ sites, engine, signal, onLog: options.output.events },
+    ...{ sites, otherFiles, engine, signal, onLog: options.output.events },
     allowEngineChange: options.training.allowEngineChange === true,
   })
 }

@@ -9,7 +9,7 @@ export interface Check {
   hint?: string
 }
 
-/** A coordinator needs a descriptor a site, and some of its own. */
+/** A coordinator needs a descriptor a site, three with --tunnel, and some of its own. */
 const ENOUGH_FILES = 1024
 
 /** What of this machine a run depends on: cores, memory, open files, the ZeroMQ library with CURVE. */
@@ -26,7 +26,7 @@ export async function checkSurroundings(): Promise<Check[]> {
         : {
             what: `${files} open files allowed`,
             ok: false,
-            hint: `raise it with ulimit -n ${ENOUGH_FILES} before meshfl serve: one is needed a site`,
+            hint: `raise it with ulimit -n ${ENOUGH_FILES} before meshfl serve: one is needed a site, three with --tunnel`,
           },
     )
   }

@@ -19,6 +19,8 @@ export interface Telemetry {
   events: EventSink
   /** Where figures are served, in words. */
   listening?: string
+  /** Files that it may come to hold open in a run of so many sites. */
+  filesOf(sites: number): number
   close(): Promise<void>
 }
 
@@ -34,28 +36,35 @@ export async function openTelemetry(
 ): Promise<Telemetry> {
   const sinks: EventSink[] = []
   const closings: (() => Promise<void> | void)[] = []
+  const files: ((sites: number) => number)[] = []
   let listening: string | undefined
   if (options.figures || options.metrics !== undefined) {
-    const [{ createPrometheusMetrics, openFigureFiles, startMetricsServer }, { readEventLog }, { parseListen }] =
-      await Promise.all([import('@meshfl/telemetry'), import('@meshfl/core'), import('./listen-address.js')])
+    const [telemetry, { readEventLog }, { parseListen }] = await Promise.all([
+      import('@meshfl/telemetry'),
+      import('@meshfl/core'),
+      import('./listen-address.js'),
+    ])
+    const { createPrometheusMetrics, figureFilesOf, MOST_CONNECTIONS, openFigureFiles, startMetricsServer } = telemetry
     const past = readEventLog(join(folder, 'events.jsonl'))
     if (options.metrics !== undefined) {
       const metrics = createPrometheusMetrics(past)
       const server = await startMetricsServer(metrics, parseListen(options.metrics, '--metrics'))
       sinks.push(metrics.events)
       closings.push(() => server.close())
+      files.push(() => 1 + MOST_CONNECTIONS)
       listening = `figures for Prometheus: http://${server.host}:${server.port}/metrics`
     }
     if (options.figures) {
-      const files = openFigureFiles({
+      const figures = openFigureFiles({
         folder,
         classNames: study.classNames,
         past,
         onFailed: (error) =>
           warn(`metrics.csv and tensorboard/ end here: ${error instanceof Error ? error.message : error}`),
       })
-      sinks.push(files.write)
-      closings.push(() => files.close())
+      sinks.push(figures.write)
+      closings.push(() => figures.close())
+      files.push(figureFilesOf)
     }
   }
   return {
@@ -63,6 +72,7 @@ export async function openTelemetry(
       for (const sink of sinks) sink(event)
     },
     ...(listening === undefined ? {} : { listening }),
+    filesOf: (sites) => files.reduce((sum, of) => sum + of(sites), 0),
     async close() {
       for (const close of closings) await close()
     },

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
-import { startCli, temporaryFolder } from './cli.js'
+import { root, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
 
 test('a run hands its figures to Prometheus while it goes on, and to CSV and TensorBoard files', async () => {
@@ -31,3 +32,25 @@ test('a run hands its figures to Prometheus while it goes on, and to CSV and Ten
     expect(file.includes('dice valid/foreground')).toBe(true)
   }
 })
+
+test.skipIf(!existsSync('/proc/self/limits'))(
+  'a coordinator does not start where its figures, metrics and tunnels leave its sites too few open files (skipped where there is no /proc)',
+  () => {
+    const run = path.join(temporaryFolder('files'), 'run')
+    const serve = (...more: string[]) =>
+      spawnSync(
+        'sh',
+        ['-c', 'ulimit -n 723; exec "$@"', 'sh', process.execPath, path.join(root, 'cli/dist/bin.js'), 'serve'].concat(
+          ['--out', run, '--sites', '100', '--bind', 'tcp://127.0.0.1:*', '--json'].concat(more),
+        ),
+        { encoding: 'utf8', timeout: 30_000 },
+      )
+    const { status, stdout } = serve('--figures', '--metrics', '0', '--tunnel', '127.0.0.1:0')
+    expect(status).toBe(3)
+    // 100 and 64; figures: 100, the run's and the CSV; metrics: 1 and 256; tunnels: 1 and 200.
+    expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toMatchObject({
+      code: 'OPEN_FILES_TOO_FEW',
+      message: expect.stringContaining('need 724 open files, this process may have 723'),
+    })
+  },
+)

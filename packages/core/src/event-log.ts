@@ -1,8 +1,7 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { MeshflError } from './errors.js'
 import { EventSchema, type MeshflEvent } from './events.js'
-import { explainWriteError, makeFolder } from './files.js'
+import { explainWriteError, makeFolder, mayPass } from './files.js'
 
 /** An append-only file of events, one JSON object a line. */
 export interface EventLog {
@@ -46,13 +45,11 @@ export function openEventLog(path: string): EventLog {
         waiting = [rest] // of the first line perhaps the end only: it goes on where the disk was full
       }
     }
-    const mayPass = (): boolean =>
-      failure instanceof MeshflError && (failure.code === 'DISK_FULL' || failure.code === 'PATH_NOT_WRITABLE')
     return {
       write(event) {
         if (closed || event.type === 'step' || event.type === 'progress') return
         if (event.type === 'traffic' && event.round === undefined) return
-        if (failure !== undefined && !mayPass()) throw failure
+        if (failure !== undefined && !mayPass(failure)) throw failure
         failure = undefined
         if ((waiting[0]?.length ?? 0) < MAX_WAITING_BYTES) fresh += `${JSON.stringify(event)}\n`
         if (isScheduled) return

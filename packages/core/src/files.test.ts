@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { getSystemErrorMap } from 'node:util'
 import { expect, test } from 'vitest'
-import { explainWriteError, makeFolder, writeFileAtomic } from './files.js'
+import { explainWriteError, makeFolder, mayPass, writeFileAtomic } from './files.js'
 
 const folder = (): string => mkdtempSync(join(tmpdir(), 'meshfl-core-'))
 
@@ -42,4 +43,25 @@ test('a full disk is told as such', () => {
     code: 'DISK_FULL',
     exitCode: 3,
   })
+})
+
+test.each([
+  ['EDQUOT', 'DISK_FULL'],
+  ['EMFILE', 'OPEN_FILES_USED_UP'],
+  ['ENFILE', 'OPEN_FILES_USED_UP'],
+  ['ESTALE', 'FILE_SERVER_AWAY'],
+  ['ETIMEDOUT', 'FILE_SERVER_AWAY'],
+] as const)('%s is %s, which may pass', (name, code) => {
+  const errno = -constants.errno[name]
+  // As Node makes it: where libuv has no name for it, the code holds none.
+  const known = getSystemErrorMap().get(errno)?.[0] ?? `Unknown system error ${errno}`
+  const explained = explainWriteError(Object.assign(new Error(known), { code: known, errno }), 'a')
+  expect(explained).toMatchObject({ code, exitCode: 3 })
+  expect(mayPass(explained)).toBe(true)
+})
+
+test('what will not be otherwise later is no error that may pass', () => {
+  const broken = Object.assign(new Error('EIO'), { code: 'EIO', errno: -constants.errno.EIO })
+  expect(explainWriteError(broken, 'a')).toBe(broken)
+  expect(mayPass(broken)).toBe(false)
 })

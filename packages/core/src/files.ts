@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { MeshflError } from './errors.js'
 
@@ -11,7 +12,7 @@ export const TEMPORARY_PREFIX = '.meshfl-tmp-'
  * Writes a file so that whoever reads it, whenever the machine dies, sees the old bytes or the new ones: temporary name in
  * the same folder, fsync, rename, fsync of the folder. Makes the folder when there is none.
  * @param options.mode permissions of the new file: 0o600 for keys
- * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
+ * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`, `OPEN_FILES_USED_UP`, `FILE_SERVER_AWAY`
  */
 export async function writeFileAtomic(
   path: string,
@@ -60,7 +61,8 @@ function syncFolderNow(folder: string): void {
   let file: number
   try {
     file = openSync(folder, 'r')
-  } catch {
+  } catch (error) {
+    if (isOutOfReach(error)) throw error
     return // as in syncFolder
   }
   try {
@@ -82,7 +84,8 @@ export async function syncFolder(folder: string): Promise<void> {
   let handle: FileHandle
   try {
     handle = await open(folder, 'r')
-  } catch {
+  } catch (error) {
+    if (isOutOfReach(error)) throw error
     return // Windows cannot open a folder; its rename is already durable
   }
   try {
@@ -92,9 +95,30 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Errors without a name in Node: it says "Unknown system error -122". */
+const UNNAMED = ['EDQUOT', 'ESTALE'] as const
+
+/** What the operating system calls an error: `ENOSPC`. */
+export function systemErrorName(error: unknown): string | undefined {
+  const { code, errno } = (error ?? {}) as NodeJS.ErrnoException
+  return UNNAMED.find((name) => errno !== undefined && errno === -constants.errno[name]) ?? code
+}
+
+/** What `explainWriteError` gives when the same write may succeed later: when there is room, or the file server is back. */
+export function mayPass(error: unknown): error is MeshflError {
+  return error instanceof MeshflError && PASSING.has(error.code)
+}
+
+const PASSING = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE', 'OPEN_FILES_USED_UP', 'FILE_SERVER_AWAY'])
+
+/** Whether a file or folder could not be opened for a reason that says nothing about it. */
+function isOutOfReach(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE', 'ESTALE', 'ETIMEDOUT'].includes(systemErrorName(error) ?? '')
+}
+
 /** Turns what the operating system says about a failed write into words. Anything else comes back as it was. */
 export function explainWriteError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  const code = systemErrorName(error)
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
@@ -113,6 +137,23 @@ export function explainWriteError(error: unknown, path: string): unknown {
     case 'ENOENT':
       return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path} (${code})`, {
         hint: 'check the path and its permissions, or point --out elsewhere',
+        data: { path },
+        cause: error,
+      })
+    case 'EMFILE':
+    case 'ENFILE':
+      return new MeshflError('OPEN_FILES_USED_UP', `no open file is left to write ${path} (${code})`, {
+        hint:
+          code === 'EMFILE'
+            ? 'raise the limit of open files, for example with ulimit -n 65536, and run the same command again'
+            : 'close what holds so many files on this machine, and run the same command again',
+        data: { path },
+        cause: error,
+      })
+    case 'ESTALE':
+    case 'ETIMEDOUT':
+      return new MeshflError('FILE_SERVER_AWAY', `the file server of ${path} is out of reach (${code})`, {
+        hint: 'look whether its file system is still mounted, and run the same command again',
         data: { path },
         cause: error,
       })

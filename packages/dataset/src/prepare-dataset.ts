@@ -6,6 +6,7 @@ import {
   explainWriteError,
   MeshflError,
   makeFolder,
+  mayPass,
   sha256,
   syncFolder,
   writeFileAtomic,
@@ -29,9 +30,6 @@ import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.j
 import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
-
-/** Errors of a case's files that are none of the case's: they end the run. */
-const FATAL = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE'])
 
 /**
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
@@ -169,7 +167,8 @@ class Preparation {
       try {
         await work(found, index)
       } catch (error) {
-        if (!(error instanceof MeshflError) || error.kind !== 'data' || FATAL.has(error.code)) throw error
+        // What cannot be written is no fault of the case.
+        if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
         this.#leaveOut(found, index, error)
       }
       onProgress?.({ task, done: ++done, total, unit: 'cases' })

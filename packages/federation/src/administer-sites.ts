@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from '@meshfl/core'
 import { Admissions } from './admissions.js'
 import { ControlFolder } from './control-folder.js'
-import { isLockedElsewhere, lockFolder } from './folder-lock.js'
+import { type FolderLock, isLockedElsewhere, lockFolder } from './folder-lock.js'
 import { loadIdentity } from './identity.js'
 import { formatInvite } from './invite.js'
 import { SitesDesk } from './sites-desk.js'
@@ -59,9 +59,9 @@ export async function administerSites(
 /** Answers what was asked where no coordinator works in the folder. */
 async function answerHere(folder: string, address: Address, control: ControlFolder): Promise<void> {
   if (isLockedElsewhere(folder)) return
-  let lock: { release(): void }
+  let lock: FolderLock
   try {
-    lock = lockFolder(folder)
+    lock = await lockFolder(folder)
   } catch (error) {
     if (error instanceof MeshflError && error.code === 'RUN_LOCKED') return
     throw error

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { explainWriteError, MeshflError, TEMPORARY_PREFIX, writeFileAtomic } from '@meshfl/core'
+import { explainWriteError, MeshflError, mayPass, TEMPORARY_PREFIX, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 import { type SitesAnswer, SitesAnswerSchema, type SitesRequest, SitesRequestSchema } from './sites-request.js'
 
@@ -125,6 +125,9 @@ export class ControlFolder {
       return text === undefined ? undefined : SitesRequestSchema.parse(JSON.parse(text))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      const explained = explainWriteError(error, path)
+      // It could not be read now, and says nothing of what it holds.
+      if (mayPass(explained) && explained.code !== 'PATH_NOT_WRITABLE') throw explained
       return new Error('it is no request of this version of meshfl')
     }
   }

@@ -13,6 +13,7 @@ import { type CoordinatorEffect, type CoordinatorEvent, startState, type Told } 
 import { placeIn } from './coordinator-steps.js'
 import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
 import type { DerivedFiles } from './derived-files.js'
+import type { FolderLock } from './folder-lock.js'
 import { FolderRequests } from './folder-requests.js'
 import { Gate } from './gate.js'
 import type { Goodbyes } from './goodbyes.js'
@@ -49,7 +50,7 @@ export interface CoordinatorRunOptions {
   tell(event: Told): void
   saved: SavedCommit
   journal: readonly JournalEntry[]
-  lock: { release(): void }
+  lock: FolderLock
   /** Where commands on the run's folder ask. */
   control: ControlFolder
   /** Memory that unfinished messages may take; null: as much as there is. */

@@ -62,12 +62,16 @@ export interface CoordinatorOptions {
   /** Asks a person whether a site may take part. */
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   events: EventSink
+  /** Told, in words, that the start takes a moment. Its folder is not ours yet, so this goes into no log in there. */
+  onWait?(message: string): void
   /** Stops the run; its folder keeps everything. */
   signal: AbortSignal
   /** Takes the steps of a study with `sync: step`. */
   stepOptimizer?: StepOptimizer
   /** Default: a week. */
   inviteTtlSeconds?: number
+  /** Files that the process may come to hold open for other things: figures, metrics, the ends of tunnels. Default: none. */
+  otherFiles?: number
   /** Whether the sites wait for one another to compute: then nobody is too slow. */
   sitesTakeTurns?: boolean
 }
@@ -117,10 +121,27 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
   checkStrategy(study.federation, fewestUpdates(study.federation, options.sites, minSites))
   // A mistake of the caller, not of a user: the run would go by a name that no study has.
   if (studySha256 !== hashOfStudy(study)) throw new TypeError('studySha256 is not the hash of the study')
-  checkFileLimit(options.sites, openFileLimit())
-  const lock = lockFolder(folder)
-  const told = new HeldEvents(options.events)
+  checkFileLimit(options.sites, options.otherFiles ?? 0, openFileLimit())
+  const heartbeatMs = Math.max(DEFAULT_TIMING.heartbeatMs, options.sites ** 2 * HEARTBEAT_MS_A_PAIR_OF_SITES)
+  const timing = {
+    ...{ ...DEFAULT_TIMING, heartbeatMs },
+    ...(options.sitesTakeTurns ? UNHURRIED : {}),
+    ...internals.timing,
+  }
   let run: CoordinatorRun | undefined
+  const lost = new AbortController()
+  const lock = await lockFolder(folder, {
+    touchMs: timing.lockTouchMs,
+    onWatch: (message) => options.onWait?.(message),
+    onLost(error) {
+      lost.abort(error)
+      run?.guard(() => {
+        throw error
+      })
+    },
+    signal: options.signal,
+  })
+  const told = new HeldEvents(options.events)
   let store: CoordinatorStore | undefined
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
@@ -129,12 +150,6 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
         study,
         admissions.sites.map(({ description }) => description),
       )
-    const heartbeatMs = Math.max(DEFAULT_TIMING.heartbeatMs, options.sites ** 2 * HEARTBEAT_MS_A_PAIR_OF_SITES)
-    const timing = {
-      ...{ ...DEFAULT_TIMING, heartbeatMs },
-      ...(options.sitesTakeTurns ? UNHURRIED : {}),
-      ...internals.timing,
-    }
     const patience = new PatientWrites({
       tell: (level, message) => told.tell({ type: 'log', level, message }),
       retryMs: timing.writeRetryMs,
@@ -210,6 +225,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       checkedAtOnce: internals.checkedAtOnce,
       at: internals.at ?? (() => undefined),
     })
+    lost.signal.throwIfAborted()
     const preferredPort = store.lastPort()
     const endpoint = await run.open(options.bind, preferredPort)
     const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1))

@@ -15,18 +15,24 @@ export function openFileLimit(): number | undefined {
 }
 
 /**
- * A server that runs out of file descriptors while sites connect never recovers: better not to start.
+ * A server that runs out of file descriptors while sites connect waits for what nobody gives back: better not to start.
+ * @param otherFiles what else of the process holds open: figures, metrics, the ends of tunnels
  * @throws MeshflError `OPEN_FILES_TOO_FEW`
  */
-export function checkFileLimit(sites: number, limit: number | undefined): void {
-  const needed = sites + BESIDE_SITES
+export function checkFileLimit(sites: number, otherFiles: number, limit: number | undefined): void {
+  const needed = sites + BESIDE_SITES + otherFiles
   if (limit === undefined || limit >= needed) return
   throw new MeshflError(
     'OPEN_FILES_TOO_FEW',
-    `${sites} sites need ${needed} open files, this process may have ${limit}`,
+    `${sitesAndOthers(sites, otherFiles)} need ${needed} open files, this process may have ${limit}`,
     {
       hint: `raise the limit, for example with: ulimit -n ${Math.max(4096, needed)}`,
-      data: { sites, needed, limit },
+      data: { sites, otherFiles, needed, limit },
     },
   )
+}
+
+/** What needs the files, in words. */
+export function sitesAndOthers(sites: number, otherFiles: number): string {
+  return otherFiles === 0 ? `${sites} sites` : `${sites} sites with their figures, metrics and tunnels`
 }

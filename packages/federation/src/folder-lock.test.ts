@@ -1,37 +1,141 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { lockFolder } from './folder-lock.js'
+import { ownProcess } from './lock-owner.js'
+import { until } from './loopback.fixture.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'meshfl-lock-'))
-afterEach(() => rmSync(join(folder, '.lock'), { force: true }))
+const path = join(folder, '.lock')
+let touching: NodeJS.Timeout | undefined
+afterEach(() => {
+  clearInterval(touching)
+  rmSync(path, { force: true })
+})
 
-test('a folder has one owner at a time', () => {
-  const lock = lockFolder(folder)
-  expect(() => lockFolder(folder)).toThrow(expect.objectContaining({ code: 'RUN_LOCKED' }))
+/** What a lock names when it is not of this machine and container. */
+const ELSEWHERE = [
+  ['another machine', { host: 'node2', space: 'another boot' }],
+  ['another machine, by an earlier version,', { host: 'node2' }],
+  ['another container of our host name', { host: hostname(), space: 'our boot, another container' }],
+] as const
+
+/** Touches the lock as its owner would, with a clock that is an hour late. */
+function keepAlive(everyMs: number): void {
+  let late = Date.now() / 1000 - 3600
+  clearInterval(touching)
+  touching = setInterval(() => utimesSync(path, late, late++), everyMs)
+}
+
+test('a folder has one owner at a time', async () => {
+  const lock = await lockFolder(folder)
+  await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'RUN_LOCKED' })
   lock.release()
   lock.release()
-  lockFolder(folder).release()
-  expect(existsSync(join(folder, '.lock'))).toBe(false)
+  ;(await lockFolder(folder)).release()
+  expect(readdirSync(folder)).toEqual([])
 })
 
 test.each([
   ['that a killed process left', () => ({ pid: spawnSync(process.execPath, ['-e', '']).pid, started: '1' })],
+  ['that a killed process of this machine left', () => ({ ...ownProcess(), pid: spawnSync(process.execPath).pid })],
   ['whose process number was given to another', () => ({ pid: process.ppid, started: '1' })],
   ['of an earlier process with our number', () => ({ pid: process.pid, started: '1' })],
-])('a lock %s does not count', (_, owner) => {
-  writeFileSync(join(folder, '.lock'), JSON.stringify(owner()))
-  lockFolder(folder).release()
+])('a lock %s does not count, and nobody waits for it', async (_, owner) => {
+  writeFileSync(path, JSON.stringify(owner()))
+  const lock = await lockFolder(folder, { touchMs: 60_000 })
+  lock.release()
 })
 
-test('a lock that was cut short does not count', () => {
-  writeFileSync(join(folder, '.lock'), '{"pi')
-  lockFolder(folder).release()
+test('a lock that was cut short does not count', async () => {
+  writeFileSync(path, '{"pi')
+  ;(await lockFolder(folder)).release()
 })
 
-test('a living process keeps its lock', () => {
-  writeFileSync(join(folder, '.lock'), JSON.stringify({ pid: process.ppid, started: null }))
-  expect(() => lockFolder(folder)).toThrow(expect.objectContaining({ code: 'RUN_LOCKED' }))
+test('a living process keeps its lock', async () => {
+  writeFileSync(path, JSON.stringify({ pid: process.ppid, started: null }))
+  await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'RUN_LOCKED' })
+})
+
+test.each(ELSEWHERE)('a lock of %s that is touched is kept, whatever runs here under its number', async (_, where) => {
+  for (const pid of [process.pid, 2 ** 22 + 1]) {
+    const content = JSON.stringify({ pid, started: '1', ...where })
+    writeFileSync(path, content)
+    keepAlive(20)
+    await expect(lockFolder(folder, { touchMs: 20 })).rejects.toMatchObject({
+      code: 'RUN_LOCKED',
+      message: expect.stringMatching(new RegExp(`in use by process ${pid} (of .*|on )${where.host}$`)),
+      hint: 'stop that process there, or choose another --out',
+    })
+    expect(readFileSync(path, 'utf8')).toBe(content)
+  }
+})
+
+test.each(ELSEWHERE)('a lock of %s that is not touched is taken after a while, which is told', async (_, where) => {
+  writeFileSync(path, JSON.stringify({ pid: process.pid, started: '1', ...where }))
+  const told: string[] = []
+  const begun = performance.now()
+  const lock = await lockFolder(folder, { touchMs: 20, onWatch: (message) => told.push(message) })
+  expect(performance.now() - begun).toBeGreaterThan(90)
+  expect(told).toEqual([
+    expect.stringMatching(/was locked by process \d+ o.*: watching for 0.1 s whether that still runs/),
+  ])
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject(ownProcess())
+  lock.release()
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test('of two that watch the same dead lock one takes it', async () => {
+  writeFileSync(path, JSON.stringify({ pid: 1, started: '1', host: 'node2' }))
+  const outcomes = await Promise.allSettled([1, 2].map(() => lockFolder(folder, { touchMs: 10 })))
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+  for (const outcome of outcomes) {
+    if (outcome.status === 'fulfilled') outcome.value.release()
+    else expect(outcome.reason).toMatchObject({ code: 'RUN_LOCKED' })
+  }
+})
+
+test('who watches a lock can be interrupted', async () => {
+  writeFileSync(path, JSON.stringify({ pid: 1, started: '1', host: 'node2' }))
+  const stop = new AbortController()
+  const waiting = lockFolder(folder, { touchMs: 60_000, signal: stop.signal, onWatch: () => stop.abort() })
+  await expect(waiting).rejects.toMatchObject({ code: 'INTERRUPTED' })
+  expect(existsSync(path)).toBe(true)
+})
+
+test('a lock is touched as long as it is held, also when that did not succeed once', async () => {
+  const lock = await lockFolder(folder, { touchMs: 10 })
+  const touched = (): number => statSync(path).mtimeMs
+  const first = touched()
+  await until(() => touched() !== first)
+  const content = readFileSync(path)
+  rmSync(path)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  writeFileSync(path, content)
+  const again = touched()
+  await until(() => touched() !== again)
+  lock.release()
+  expect(existsSync(path)).toBe(false)
+})
+
+test('a process that lost its lock to another while it stood still learns of it, and leaves the lock to that one', async () => {
+  const lost: Error[] = []
+  const lock = await lockFolder(folder, { touchMs: 10, onLost: (error) => lost.push(error) })
+  const other = JSON.stringify({ pid: 7, started: '1', host: 'node2' })
+  writeFileSync(path, other)
+  await until(() => lost.length > 0)
+  lock.release()
+  expect(lost).toMatchObject([{ code: 'RUN_LOCKED', message: `${folder} is in use by process 7 on node2` }])
+  expect(readFileSync(path, 'utf8')).toBe(other)
 })

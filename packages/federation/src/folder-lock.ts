@@ -1,116 +1,193 @@
-import { linkSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { linkSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFile, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { explainWriteError, MeshflError, makeFolder } from '@meshfl/core'
+import { isNear, isRunning, type LockLook, type LockOwner, lockOwner, lookAtLock, ownProcess } from './lock-owner.js'
+import { DEFAULT_TIMING } from './timing.js'
+
+/** Signs of life that a lock of another machine must fail to give, one after the other, before it counts as dead. */
+const MISSED_TOUCHES = 5
+const MOST_ATTEMPTS = 20
 
 const held = new Set<string>()
 
+export interface FolderLock {
+  release(): void
+}
+
+export interface FolderLockOptions {
+  /** How often the lock is touched, and one of another machine looked at. Default: 2 s. */
+  touchMs?: number
+  /** Told, in words, when the lock of another machine is to be watched: that takes six touches at most. */
+  onWatch?(message: string): void
+  /** Another process has taken the lock, as one may when this one stood still for long: nothing may be written any more. */
+  onLost?(error: MeshflError): void
+  /** Ends watching. */
+  signal?: AbortSignal
+}
+
 /**
- * Makes this process the only one that works in a folder. The lock file names the process and when it began, so one that a
- * killed process left does not count, even when its number was given to another.
- * @throws MeshflError `RUN_LOCKED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
+ * Makes this process the only one that works in a folder, also among those of other machines and containers that see it. The lock
+ * file names the process and when it began, so one that a killed process left does not count, even when its number was given to
+ * another. Whether a process lives elsewhere cannot be looked up: the holder touches the file now and then, and whoever finds the
+ * file of another machine watches whether it is touched.
+ * @throws MeshflError `RUN_LOCKED`, `INTERRUPTED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
-export function lockFolder(folder: string): { release(): void } {
-  const content = JSON.stringify({ pid: process.pid, started: processStart(process.pid), host: hostname() })
-  let path: string
+export async function lockFolder(folder: string, options: FolderLockOptions = {}): Promise<FolderLock> {
+  const touchMs = options.touchMs ?? DEFAULT_TIMING.lockTouchMs
+  const claim = randomBytes(8).toString('hex')
+  const content = JSON.stringify({ ...ownProcess(), claim })
   try {
     makeFolder(folder)
-    path = join(realpathSync(folder), '.lock')
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const fresh = `${path}-${process.pid}`
-        writeFileSync(fresh, content)
-        try {
-          linkSync(fresh, path) // whole or not at all, and only where none is
-        } finally {
-          rmSync(fresh, { force: true })
-        }
-        break
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-        const owner = readOwner(path)
-        if (attempt > 20 || (owner && isRunning(owner, path))) throw locked(folder, owner?.pid)
-        discardDeadLock(path, `${path}-${process.pid}-${attempt}`)
+    const path = join(realpathSync(folder), '.lock')
+    for (let attempt = 0; !claimLock(path, content, claim); attempt++) {
+      const found = lookAtLock(path)
+      const owner = found && lockOwner(found.text)
+      if (attempt > MOST_ATTEMPTS) throw locked(folder, owner)
+      if (!found) continue
+      if (owner && isNear(owner)) {
+        if (owner.pid === process.pid ? held.has(path) : isRunning(owner)) throw locked(folder, owner)
+      } else if (owner) {
+        options.onWatch?.(
+          `${folder} was locked by ${describeOwner(owner)}: watching for ${(touchMs * MISSED_TOUCHES) / 1000} s whether that still runs`,
+        )
+        const alive = await watchLock(path, found, touchMs, options.signal)
+        if (alive) throw locked(folder, lockOwner(alive.text))
       }
+      discardDeadLock(path, found, `${path}-${claim}`)
+    }
+    held.add(path)
+    const touching = keepTouching(path, content, touchMs, (text) => options.onLost?.(locked(folder, lockOwner(text))))
+    return {
+      release() {
+        clearInterval(touching)
+        if (!held.delete(path)) return
+        try {
+          if (lookAtLock(path)?.text === content) rmSync(path, { force: true })
+        } catch {
+          return // where it cannot be removed, it is the lock of a process that is gone, or holds it no more: that stops nobody
+        }
+      },
     }
   } catch (error) {
     throw explainWriteError(error, folder)
   }
-  held.add(path)
-  return {
-    release() {
-      if (!held.delete(path)) return
-      try {
-        rmSync(path, { force: true })
-      } catch {
-        return // where it cannot be removed, it is the lock of a process that is gone, or holds it no more: that stops nobody
-      }
-    },
+}
+
+/** Whether a process of another machine, or of another container, has locked a folder on a file system that both see. */
+export function isLockedElsewhere(folder: string): boolean {
+  const look = lookAtLock(join(folder, '.lock'))
+  const owner = look && lockOwner(look.text)
+  return owner !== undefined && !isNear(owner)
+}
+
+/** Whether the lock is ours now: whole or not at all, and only where none was. */
+function claimLock(path: string, content: string, claim: string): boolean {
+  const fresh = `${path}-${claim}` // a name of its own: the processes of two containers can have one number
+  writeFileSync(fresh, content)
+  try {
+    linkSync(fresh, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    // NFS: when the first answer was lost, what was asked twice fails although it was done.
+    return lookAtLock(path)?.text === content
+  } finally {
+    rmSync(fresh, { force: true })
   }
 }
 
 /**
- * Whether a process of another machine, or of another container, has locked a folder on a file system that both see. Whether it
- * lives cannot be told from here.
+ * What is seen of a lock when it was touched, or is another process's by now; undefined where it is as it was found, or gone. Looks
+ * are counted, not seconds: when a file server hangs, its answer is late and so is the holder's sign of life.
  */
-export function isLockedElsewhere(folder: string): boolean {
-  const host = readOwner(join(folder, '.lock'))?.host
-  return host !== undefined && host !== hostname()
+async function watchLock(
+  path: string,
+  found: LockLook,
+  touchMs: number,
+  signal: AbortSignal | undefined,
+): Promise<LockLook | undefined> {
+  for (let missed = 0; missed < MISSED_TOUCHES; missed++) {
+    await sleep(touchMs, undefined, { signal }).catch((error: unknown) => {
+      throw new MeshflError('INTERRUPTED', 'stopped while another process’s lock was watched; nothing was changed', {
+        kind: 'interrupted',
+        hint: 'run the same command again',
+        cause: error,
+      })
+    })
+    const look = lookAtLock(path)
+    // Not compared with our clock: that of a file server is another one.
+    if (!look || !isSame(look, found)) return look
+  }
+  return undefined
 }
 
-/** Between two claimants of a dead lock, the slower one may rename the faster one's living lock: then it puts it back. */
-function discardDeadLock(path: string, aside: string): void {
+/**
+ * Between two claimants of a dead lock, the slower one may rename the faster one's living lock, or one whose owner just gave a sign
+ * of life: then it puts it back.
+ */
+function discardDeadLock(path: string, dead: LockLook, aside: string): void {
   try {
     renameSync(path, aside)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
-  const owner = readOwner(aside)
-  if (owner && isRunning(owner, path)) linkSync(aside, path)
-  rmSync(aside, { force: true })
-}
-
-interface Owner {
-  pid: number
-  started: string | null
-  host: string | undefined
-}
-
-function readOwner(path: string): Owner | undefined {
+  const moved = lookAtLock(aside)
   try {
-    const value = JSON.parse(readFileSync(path, 'utf8')) as Partial<Owner>
-    return Number.isInteger(value.pid)
-      ? { pid: value.pid!, started: value.started ?? null, host: value.host }
-      : undefined
-  } catch {
-    return undefined // gone meanwhile, or cut short by a crash
-  }
-}
-
-function isRunning(owner: Owner, path: string): boolean {
-  if (owner.pid === process.pid) return held.has(path)
-  try {
-    process.kill(owner.pid, 0)
+    if (moved && !isSame(moved, dead)) linkSync(aside, path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
-  }
-  return owner.started === null || owner.started === processStart(owner.pid)
-}
-
-/** When a process began, in ticks since the machine did; null where the system does not tell. */
-function processStart(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
-  } catch {
-    return null
+    // A third one was faster still: the owner learns that it has lost the lock when it touches it next.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(aside, { force: true })
   }
 }
 
-function locked(folder: string, pid: number | undefined): MeshflError {
-  return new MeshflError('RUN_LOCKED', `${folder} is in use by process ${pid ?? '?'}`, {
-    hint: 'stop that process, or choose another --out',
-    data: { folder, pid },
+function isSame(a: LockLook, b: LockLook): boolean {
+  return a.text === b.text && a.touched === b.touched
+}
+
+/** Gives a sign of life again and again, for as long as the lock is ours. */
+function keepTouching(path: string, content: string, touchMs: number, onLost: (text: string) => void): NodeJS.Timeout {
+  let isTouching = false
+  const touch = async (): Promise<void> => {
+    if (isTouching) return // a file server that hangs
+    isTouching = true
+    try {
+      const text = await readFile(path, 'utf8')
+      if (text === content) await utimes(path, new Date(), new Date())
+      else if (held.has(path)) {
+        clearInterval(timer)
+        onLost(text)
+      }
+    } catch {
+      return // a full disk or a moment without the file server ends no run; the next touch comes soon
+    } finally {
+      isTouching = false
+    }
+  }
+  const timer = setInterval(() => void touch(), touchMs)
+  return timer.unref()
+}
+
+function describeOwner({ pid, host }: LockOwner): string {
+  if (host === undefined) return `process ${pid}`
+  return host === hostname()
+    ? `process ${pid} of another container or machine of the name ${host}`
+    : `process ${pid} on ${host}`
+}
+
+function locked(folder: string, owner: LockOwner | undefined): MeshflError {
+  const isElsewhere = owner !== undefined && !isNear(owner)
+  const who = owner === undefined ? 'another process' : isElsewhere ? describeOwner(owner) : `process ${owner.pid}`
+  return new MeshflError('RUN_LOCKED', `${folder} is in use by ${who}`, {
+    hint: isElsewhere
+      ? 'stop that process there, or choose another --out'
+      : 'stop that process, or choose another --out',
+    data: { folder, pid: owner?.pid, ...(isElsewhere ? { host: owner.host } : {}) },
   })
 }

@@ -6,8 +6,8 @@ export interface MemoryGuardOptions {
   /** Closes every connection, and with it what of unfinished messages was kept. */
   relieve(): Promise<void>
   onRelieved(words: string): void
-  /** Bytes of native memory in use. */
-  measure?(): number
+  /** Bytes of native memory in use; undefined where that cannot be told now. */
+  measure?(): number | undefined
 }
 
 /**
@@ -18,20 +18,21 @@ export interface MemoryGuardOptions {
  */
 export class MemoryGuard {
   readonly #options: MemoryGuardOptions
-  readonly #measure: () => number
+  readonly #measure: () => number | undefined
   #floor: number
   #isRelieving = false
 
   constructor(options: MemoryGuardOptions) {
     this.#options = options
     this.#measure = options.measure ?? nativeBytes
-    this.#floor = this.#measure()
+    this.#floor = this.#measure() ?? Number.POSITIVE_INFINITY
   }
 
   /** Looks at the memory; to be called several times a second. */
   async look(): Promise<void> {
     if (this.#isRelieving) return
     const used = this.#measure()
+    if (used === undefined) return // it can be at the next look
     this.#floor = Math.min(this.#floor, used)
     if (used - this.#floor <= this.#options.limitBytes) return
     this.#isRelieving = true
@@ -42,15 +43,19 @@ export class MemoryGuard {
         `${taken} were taken by messages that do not end: every connection was closed; an admitted site, or who holds an invite, sends them`,
       )
       // What the allocator keeps for the next time is not in use, and cannot be told from what is.
-      this.#floor = Math.max(this.#floor, this.#measure() - this.#options.limitBytes / 2)
+      this.#floor = Math.max(this.#floor, (this.#measure() ?? used) - this.#options.limitBytes / 2)
     } finally {
       this.#isRelieving = false
     }
   }
 }
 
-/** Resident memory that is not JavaScript's. */
-function nativeBytes(): number {
-  const { rss, heapTotal, external } = process.memoryUsage()
-  return rss - heapTotal - external
+/** Resident memory that is not JavaScript's; undefined while connections hold all files that may be open: it is read from one. */
+function nativeBytes(): number | undefined {
+  try {
+    const { rss, heapTotal, external } = process.memoryUsage()
+    return rss - heapTotal - external
+  } catch {
+    return undefined
+  }
 }

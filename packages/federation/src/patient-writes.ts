@@ -1,4 +1,4 @@
-import { explainWriteError, MeshflError } from '@meshfl/core'
+import { explainWriteError, mayPass } from '@meshfl/core'
 
 export interface PatientWritesOptions {
   /** What the operator is told: when a write does not succeed, and when writing goes on. */
@@ -7,7 +7,8 @@ export interface PatientWritesOptions {
 }
 
 /**
- * Writes that outlast a full disk or a folder that cannot be written: they are tried again until they succeed, and whoever
+ * Writes that outlast a full disk, a folder that cannot be written, a file server that is away, and strangers whose connections
+ * take all open files for a moment: they are tried again until they succeed, and whoever
  * waits for them simply waits longer. What else goes wrong is thrown at once, and so is everything before `begin`: a start that
  * cannot write should say so and end.
  */
@@ -23,7 +24,7 @@ export class PatientWrites {
 
   /**
    * @param path for words about an error that has none of its own
-   * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE` before `begin`, and when `close` came before it succeeded
+   * @throws MeshflError those of which `mayPass` is true, before `begin` and when `close` came before it succeeded
    */
   async run<T>(path: string, work: () => Promise<T>): Promise<T> {
     let isTroubled = false
@@ -33,7 +34,7 @@ export class PatientWrites {
           return await work()
         } catch (thrown) {
           const error = explainWriteError(thrown, path)
-          if (!isPassing(error) || !this.#isPatient) throw error
+          if (!mayPass(error) || !this.#isPatient) throw error
           if (!isTroubled) {
             isTroubled = true
             this.#troubled += 1
@@ -71,8 +72,4 @@ export class PatientWrites {
       this.#waiting.add(resume)
     })
   }
-}
-
-function isPassing(error: unknown): error is MeshflError {
-  return error instanceof MeshflError && (error.code === 'DISK_FULL' || error.code === 'PATH_NOT_WRITABLE')
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { studySha256 } from '@meshfl/core'
@@ -83,6 +83,40 @@ test('a folder belongs to one process, one study and one federation', async () =
   loopback.invites.set('site-1', invites[0]!.invite)
   await expect(loopback.join('site-1').finished).rejects.toMatchObject({ code: 'SITE_STATE_MISMATCH' })
   await other.close()
+})
+
+test('a coordinator and a site that lost their folders to another machine while they stood still end, and leave them to that one', async () => {
+  loopback = new Loopback(1)
+  const timing = { lockTouchMs: 20 }
+  const coordinator = await loopback.start({}, { timing })
+  const site = loopback.join('site-1', { delayMs: 60_000 }, { timing })
+  await until(() => loopback.events.some(isState('site-1', 'online')))
+  const other = JSON.stringify({ pid: 7, started: null, host: 'node2' })
+  for (const folder of [loopback.siteFolder('site-1'), loopback.run]) writeFileSync(join(folder, '.lock'), other)
+  await expect(site.finished).rejects.toMatchObject({ code: 'RUN_LOCKED' })
+  await expect(coordinator.finished).rejects.toMatchObject({ code: 'RUN_LOCKED' })
+  await coordinator.stop()
+  for (const folder of [loopback.siteFolder('site-1'), loopback.run])
+    expect(readFileSync(join(folder, '.lock'), 'utf8')).toBe(other)
+})
+
+test('a coordinator and a site go on where those of a machine that died were, and say that they look whether it did', async () => {
+  loopback = new Loopback(1)
+  const timing = { lockTouchMs: 20 }
+  const died = JSON.stringify({ pid: 7, started: null, host: 'node2' })
+  for (const folder of [loopback.siteFolder('site-1'), loopback.run]) {
+    mkdirSync(folder)
+    writeFileSync(join(folder, '.lock'), died)
+  }
+  const told: string[] = []
+  const coordinator = await loopback.start({ onWait: (message) => told.push(message) }, { timing })
+  const site = loopback.join('site-1', {}, { timing })
+  await Promise.all([coordinator.finished, site.finished])
+  expect(told).toEqual([expect.stringMatching(/was locked by process 7 on node2: watching/)])
+  expect(loopback.siteEvents.get('site-1')![0]).toMatchObject({
+    type: 'log',
+    message: expect.stringMatching(/watching/),
+  })
 })
 
 test('a port in use is named', async () => {

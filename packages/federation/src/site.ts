@@ -52,10 +52,17 @@ export interface JoinOptions {
  */
 export async function joinFederation(options: JoinOptions, internals: Internals = {}): Promise<FederationResult> {
   const invite = parseInvite(options.invite)
-  const lock = lockFolder(options.folder)
   const tell = (event: Told): void => options.events({ ...event, time: now() } as MeshflEvent)
+  const timing = { ...DEFAULT_TIMING, ...internals.timing }
+  const lost = new AbortController()
+  const lock = await lockFolder(options.folder, {
+    touchMs: timing.lockTouchMs,
+    onWatch: (message) => tell({ type: 'log', level: 'info', message }),
+    onLost: (error) => lost.abort(error),
+    signal: options.signal,
+  })
+  const signal = AbortSignal.any([options.signal, lost.signal])
   try {
-    const timing = { ...DEFAULT_TIMING, ...internals.timing }
     const patience = new PatientWrites({
       tell: (level, message) => tell({ type: 'log', level, message }),
       retryMs: timing.writeRetryMs,
@@ -98,7 +105,7 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
         createTrainer: options.createTrainer,
         allowsEngineChange: options.allowEngineChange === true,
         tell,
-        signal: options.signal,
+        signal,
         timing,
         at: internals.at ?? (() => undefined),
       }).finish()
@@ -112,6 +119,8 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
       tell({ type: 'log', level: 'info', message: `${error.message}: coming with new keys and the new invite` })
       return await run(`site-${id}.json`, false)
     }
+  } catch (error) {
+    throw lost.signal.aborted ? lost.signal.reason : error
   } finally {
     lock.release()
   }

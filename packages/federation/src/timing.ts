@@ -26,6 +26,8 @@ export interface Timing {
   heartbeatTimeoutMs: number
   /** A write for which there was no room is tried again after this. */
   writeRetryMs: number
+  /** How often a folder's lock is touched (see `lockFolder`). */
+  lockTouchMs: number
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -43,6 +45,7 @@ export const DEFAULT_TIMING: Timing = {
   heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
   heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
   writeRetryMs: 1000,
+  lockTouchMs: 2000,
 }
 
 /** For sites that are not to be measured by their pace. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MeshflEvent } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
-import { openFigureFiles } from './figure-files.js'
+import { figureFilesOf, openFigureFiles } from './figure-files.js'
 
 const folders: string[] = []
 afterEach(() => {
@@ -50,6 +50,18 @@ test('a line of metrics.csv is a site or the global model in a round, with a col
       '',
     ].join('\n'),
   )
+})
+
+test.each([3, 300])('the figures of %i sites hold as many files open as is said beforehand', (sites) => {
+  const folder = temporaryFolder()
+  const files = openFigureFiles(options(folder))
+  const [trained, , finished] = round(1)
+  for (let site = 1; site <= sites; site++) files.write({ ...trained, site: `site-${site}` } as MeshflEvent)
+  // The whole run's has its place even where there are too many sites.
+  files.write(finished!)
+  files.close()
+  const written = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  expect(written).toHaveLength(figureFilesOf(sites))
 })
 
 test('scores that are told again after a restart are written once', () => {

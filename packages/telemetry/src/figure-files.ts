@@ -27,6 +27,11 @@ const EVENT_FILE = 'events.out.tfevents.0.meshfl'
 /** Sites beyond these have no folder: each holds a file open. Their figures are in metrics.csv. */
 const MOST_SITES = 256
 
+/** Files that the figures of a run of so many sites hold open: `metrics.csv`, and TensorBoard's of each site and of the whole. */
+export function figureFilesOf(sites: number): number {
+  return Math.min(sites + 2, MOST_SITES + 1)
+}
+
 /**
  * Writes `metrics.csv` and TensorBoard's event files under `tensorboard/` as a run goes on. Both are derived: they are made anew from
  * the run's log when the run is opened, and a fault in writing them does not end it.
