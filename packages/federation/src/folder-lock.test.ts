@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -104,6 +105,25 @@ test('of two that watch the same dead lock one takes it', async () => {
     if (outcome.status === 'fulfilled') outcome.value.release()
     else expect(outcome.reason).toMatchObject({ code: 'RUN_LOCKED' })
   }
+})
+
+test('a lock whose owner touches it seldom is watched for as much longer', async () => {
+  writeFileSync(path, JSON.stringify({ pid: 1, started: '1', host: 'node2', touchMs: 60 }))
+  const told: string[] = []
+  const lock = await lockFolder(folder, { touchMs: 10, onWatch: (message) => told.push(message) })
+  expect(told).toEqual([expect.stringMatching(/watching for 0.3 s/)])
+  lock.release()
+})
+
+test('a process that holds many locks touches the later ones more seldom, and says so in them', async () => {
+  const locks = []
+  for (let i = 0; i < 4; i++) {
+    const other = join(folder, `${i}`)
+    mkdirSync(other)
+    locks.push(await lockFolder(other, { touchMs: 30 }))
+    expect(JSON.parse(readFileSync(join(other, '.lock'), 'utf8'))).toMatchObject({ touchMs: Math.max(30, 20 * i) })
+  }
+  for (const lock of locks) lock.release()
 })
 
 test('who watches a lock can be interrupted', async () => {

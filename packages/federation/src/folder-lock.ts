@@ -10,6 +10,9 @@ import { DEFAULT_TIMING } from './timing.js'
 
 /** Signs of life that a lock of another machine must fail to give, one after the other, before it counts as dead. */
 const MISSED_TOUCHES = 5
+/** A process with thousands of locks, as a simulation of as many sites has, touches each the more seldom. */
+const TOUCH_MS_A_LOCK = 20
+const MOST_TOUCH_MS = 600_000
 const MOST_ATTEMPTS = 20
 
 const held = new Set<string>()
@@ -37,9 +40,10 @@ export interface FolderLockOptions {
  * @throws MeshflError `RUN_LOCKED`, `INTERRUPTED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export async function lockFolder(folder: string, options: FolderLockOptions = {}): Promise<FolderLock> {
-  const touchMs = options.touchMs ?? DEFAULT_TIMING.lockTouchMs
+  const leastTouchMs = options.touchMs ?? DEFAULT_TIMING.lockTouchMs
+  const touchMs = Math.min(MOST_TOUCH_MS, Math.max(leastTouchMs, TOUCH_MS_A_LOCK * held.size))
   const claim = randomBytes(8).toString('hex')
-  const content = JSON.stringify({ ...ownProcess(), claim })
+  const content = JSON.stringify({ ...ownProcess(), claim, touchMs })
   try {
     makeFolder(folder)
     const path = join(realpathSync(folder), '.lock')
@@ -51,10 +55,11 @@ export async function lockFolder(folder: string, options: FolderLockOptions = {}
       if (owner && isNear(owner)) {
         if (owner.pid === process.pid ? held.has(path) : isRunning(owner)) throw locked(folder, owner)
       } else if (owner) {
+        const lookMs = Math.max(leastTouchMs, Math.min(MOST_TOUCH_MS, owner.touchMs ?? 0))
         options.onWatch?.(
-          `${folder} was locked by ${describeOwner(owner)}: watching for ${(touchMs * MISSED_TOUCHES) / 1000} s whether that still runs`,
+          `${folder} was locked by ${describeOwner(owner)}: watching for ${(lookMs * MISSED_TOUCHES) / 1000} s whether that still runs`,
         )
-        const alive = await watchLock(path, found, touchMs, options.signal)
+        const alive = await watchLock(path, found, lookMs, options.signal)
         if (alive) throw locked(folder, lockOwner(alive.text))
       }
       discardDeadLock(path, found, `${path}-${claim}`)

@@ -11,6 +11,8 @@ export interface LockOwner {
   host?: string
   /** Where its number means something: see `processSpace`. */
   space?: string | null
+  /** How often its owner touches it. */
+  touchMs?: number
 }
 
 /** What is seen of a lock file. Two looks differ when its owner has given a sign of life in between. */
@@ -20,7 +22,7 @@ export interface LockLook {
 }
 
 /** This process, as a lock names it. */
-export function ownProcess(): Required<LockOwner> {
+export function ownProcess(): LockOwner {
   return { pid: process.pid, started: processStart(process.pid), host: hostname(), space: processSpace() }
 }
 
@@ -47,7 +49,9 @@ export function lookAtLock(path: string): LockLook | undefined {
 export function lockOwner(text: string): LockOwner | undefined {
   try {
     const value = JSON.parse(text) as Partial<LockOwner> | null
-    return Number.isInteger(value?.pid) ? { ...(value as LockOwner), started: value!.started ?? null } : undefined
+    if (!Number.isInteger(value?.pid)) return undefined
+    const { touchMs, ...owner } = value as LockOwner
+    return { ...owner, started: owner.started ?? null, ...(Number.isFinite(touchMs) ? { touchMs: touchMs! } : {}) }
   } catch {
     return undefined
   }
