@@ -8,6 +8,7 @@ import {
   type ModelState,
   makeFolder,
   syncFolder,
+  systemErrorName,
   TEMPORARY_PREFIX,
 } from '@meshfl/core'
 import { placeOf, type StepPlace } from './coordinator-steps.js'
@@ -85,7 +86,7 @@ export class DerivedFiles {
     await this.#replace('best.safetensors', bytes)
   }
 
-  /** When it resolves, what was written before is on the disk. */
+  /** When it resolves, what was written before is on the disk. @throws MeshflError `FILES_NOT_SYNCED` */
   async sync(): Promise<void> {
     const paths = [...this.#unsynced]
     await Promise.all(paths.map(syncFile))
@@ -120,10 +121,17 @@ async function readEnd(file: FileHandle, from: number, length: number): Promise<
   return end
 }
 
+/** A sync that failed is not to be tried again: the system may have dropped what it could not write, and then says that all is well. */
 async function syncFile(path: string): Promise<void> {
   const file = await open(path, 'r+')
   try {
     await file.sync()
+  } catch (error) {
+    throw new MeshflError('FILES_NOT_SYNCED', `${path} may not be on the disk (${systemErrorName(error)})`, {
+      hint: 'look after the disk or its file server, and run the same command again: it writes the file anew from the run’s log',
+      data: { path },
+      cause: error,
+    })
   } finally {
     await file.close()
   }
