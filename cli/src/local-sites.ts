@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { MeshflError, makeFolder } from '@meshfl/core'
 import { type EngineOptions, engineArguments } from './engine-options.js'
+import { ProcessLog } from './process-log.js'
 import { type TrainingOptions, trainingArguments } from './training-options.js'
 
 export interface LocalSite {
@@ -20,7 +20,8 @@ export interface LocalSitesOptions {
   engine: EngineOptions
   training: TrainingOptions
   signal: AbortSignal
-  onRestart(site: string, reason: string): void
+  /** What whoever looks at the run should know of a site's process. */
+  onWarning(site: string, message: string): void
 }
 
 export interface LocalSites {
@@ -62,7 +63,7 @@ async function keepRunning(site: LocalSite, options: LocalSitesOptions, fail: (e
       )
       return
     }
-    options.onRestart(site.name, `was ended by ${signal}`)
+    options.onWarning(site.name, `was ended by ${signal}; started again`)
   }
 }
 
@@ -74,7 +75,9 @@ interface SiteEnd {
 
 function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> {
   makeFolder(site.state)
-  const log = createWriteStream(join(site.state, 'join.log'), { flags: 'a' })
+  const log = new ProcessLog(join(site.state, 'join.log'), (message) =>
+    options.onWarning(site.name, `${message}: what it prints is left out`),
+  )
   const args = [
     'join',
     site.invite,
@@ -99,13 +102,12 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     log.write(`${line}\n`)
     if (line.startsWith('{"type":"error"')) error = JSON.parse(line)
   })
-  child.stderr!.pipe(log, { end: false })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => log.write(text))
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => {
       options.signal.removeEventListener('abort', stop)
       process.off('exit', stop)
-      log.end()
       resolve({ code, signal, error })
     })
   })

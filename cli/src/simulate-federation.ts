@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
+import { MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
 import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
@@ -67,7 +67,7 @@ function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: 
     engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
     training: options.training,
     signal,
-    onRestart: (site, reason) => warn(options.output.events, site, `${reason}; started again`),
+    onWarning: (site, message) => options.output.events({ type: 'log', time: now(), level: 'warn', message, site }),
   })
 }
 
@@ -118,8 +118,4 @@ async function inviteSites(
       }
     }),
   )
-}
-
-function warn(events: EventSink, site: string, message: string): void {
-  events({ type: 'log', time: now(), level: 'warn', message, site })
 }
