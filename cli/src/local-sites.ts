@@ -10,6 +10,8 @@ import { type TrainingOptions, trainingArguments } from './training-options.js'
 export interface LocalSite {
   name: string
   invite: string
+  /** A file that holds the invite and that nobody else can read. */
+  inviteFile: string
   dataset: string
   /** The site's state folder. */
   state: string
@@ -80,7 +82,8 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
   )
   const args = [
     'join',
-    site.invite,
+    // Not the invite itself: every user of the machine can read a command line, and whoever came first would be the site.
+    `@${site.inviteFile}`,
     '--data',
     site.dataset,
     '--out',

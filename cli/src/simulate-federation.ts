@@ -85,11 +85,11 @@ async function startHere(sites: LocalSite[], options: SimulationOptions, signal:
 
 /**
  * The invite of each site: kept in its state folder, so that a run that goes on hands every site the invite it came with; the
- * address is that of now.
+ * address is that of now, for a site in a process of its own in the file too, which is where it reads it.
  */
 async function inviteSites(
   coordinator: Coordinator,
-  { sites, dataset, folder }: SimulationOptions,
+  { sites, dataset, folder, inProcess }: SimulationOptions,
 ): Promise<LocalSite[]> {
   const address = coordinator.endpoint.replace('tcp://', '')
   const places = sites.map((name) => {
@@ -103,16 +103,18 @@ async function inviteSites(
   const unused = coordinator.invites.map(({ invite }) => invite).filter((invite) => !given.has(secretOf(invite)))
   return Promise.all(
     places.map(async ({ name, state, file, kept }) => {
-      const invite = kept ?? unused.pop()
-      if (invite === undefined) {
+      const unaddressed = kept ?? unused.pop()
+      if (unaddressed === undefined) {
         throw new MeshflError('SIMULATE_NO_INVITE', `there is no invite left for ${name}`, {
           hint: 'start the run in an empty folder',
         })
       }
-      if (kept === undefined) await writeFileAtomic(file, invite, { mode: 0o600 })
+      const invite = unaddressed.replace(/^mfl1:[^/]+/, `mfl1:${address}`)
+      if (kept === undefined || (kept !== invite && !inProcess)) await writeFileAtomic(file, invite, { mode: 0o600 })
       return {
         name,
-        invite: invite.replace(/^mfl1:[^/]+/, `mfl1:${address}`),
+        invite,
+        inviteFile: file,
         dataset: siteDatasetFolder(dataset, name),
         state,
       }
