@@ -6,6 +6,8 @@ import { MeshflError, makeFolder } from '@meshfl/core'
 import { type EngineOptions, engineArguments } from './engine-options.js'
 import { ProcessLog } from './process-log.js'
 import { type TrainingOptions, trainingArguments } from './training-options.js'
+import { ENDS_WITH_PARENT } from './when-to-stop.js'
+import { whenUnlocked } from './when-unlocked.js'
 
 export interface LocalSite {
   name: string
@@ -37,7 +39,8 @@ const MAX_RESTARTS = 5
 
 /**
  * Runs `meshfl join` for every site in a process of its own, as the sites of a federation do on machines of their own. What a
- * site prints goes to join.log in its state folder. A process that was killed is started again and goes on.
+ * site prints goes to join.log in its state folder. A process that was killed is started again and goes on. Where this process
+ * is killed, those of the sites end after the step in progress; whoever goes on with the run waits for that.
  */
 export function startLocalSites(options: LocalSitesOptions): LocalSites {
   let fail: (error: unknown) => void = () => undefined
@@ -45,27 +48,32 @@ export function startLocalSites(options: LocalSitesOptions): LocalSites {
     fail = reject
   })
   failed.catch(() => undefined)
-  const ended = Promise.all(options.sites.map((site) => keepRunning(site, options, fail))).then(() => undefined)
-  return { failed, ended }
+  const run = async (site: LocalSite): Promise<void> => {
+    try {
+      await keepRunning(site, options)
+    } catch (error) {
+      if (!options.signal.aborted) fail(error)
+    }
+  }
+  return { failed, ended: Promise.all(options.sites.map(run)).then(() => undefined) }
 }
 
-async function keepRunning(site: LocalSite, options: LocalSitesOptions, fail: (error: unknown) => void): Promise<void> {
+async function keepRunning(site: LocalSite, options: LocalSitesOptions): Promise<void> {
+  const onWait = (message: string): void => options.onWarning(site.name, message)
   for (let restarts = 0; ; restarts++) {
+    await whenUnlocked(site.state, { signal: options.signal, onWait })
     const { code, signal, error } = await runSite(site, options)
     if (code === 0 || options.signal.aborted) return
-    if (signal === null || restarts >= MAX_RESTARTS) {
-      fail(
-        new MeshflError(
-          error?.code ?? 'SITE_FAILED',
-          `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`,
-          {
-            hint: error?.hint ?? `read ${join(site.state, 'join.log')}`,
-          },
-        ),
+    // One that a killed simulation had only just started can lock its folder after we looked, before it sees that it is alone.
+    const mayGoOn = signal !== null || error?.code === 'RUN_LOCKED'
+    if (!mayGoOn || restarts >= MAX_RESTARTS) {
+      throw new MeshflError(
+        error?.code ?? 'SITE_FAILED',
+        `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`,
+        { hint: error?.hint ?? `read ${join(site.state, 'join.log')}` },
       )
-      return
     }
-    options.onWarning(site.name, `was ended by ${signal}; started again`)
+    if (signal !== null) options.onWarning(site.name, `was ended by ${signal}; started again`)
   }
 }
 
@@ -93,7 +101,8 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     ...trainingArguments(options.training),
   ]
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { ...process.env, [ENDS_WITH_PARENT]: '1' },
     // A process group of its own: Ctrl-C reaches the coordinator first, which then ends its sites.
     detached: process.platform !== 'win32',
   })
