@@ -1,15 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { MeshflError, makeFolder } from '@meshfl/core'
 import { type EngineOptions, engineArguments } from './engine-options.js'
+import { ProcessLog } from './process-log.js'
 import { type TrainingOptions, trainingArguments } from './training-options.js'
+import { ENDS_WITH_PARENT } from './when-to-stop.js'
+import { whenUnlocked } from './when-unlocked.js'
 
 export interface LocalSite {
   name: string
   invite: string
+  /** A file that holds the invite and that nobody else can read. */
+  inviteFile: string
   dataset: string
   /** The site's state folder. */
   state: string
@@ -20,7 +24,8 @@ export interface LocalSitesOptions {
   engine: EngineOptions
   training: TrainingOptions
   signal: AbortSignal
-  onRestart(site: string, reason: string): void
+  /** What whoever looks at the run should know of a site's process. */
+  onWarning(site: string, message: string): void
 }
 
 export interface LocalSites {
@@ -34,7 +39,8 @@ const MAX_RESTARTS = 5
 
 /**
  * Runs `meshfl join` for every site in a process of its own, as the sites of a federation do on machines of their own. What a
- * site prints goes to join.log in its state folder. A process that was killed is started again and goes on.
+ * site prints goes to join.log in its state folder. A process that was killed is started again and goes on. Where this process
+ * is killed, those of the sites end after the step in progress; whoever goes on with the run waits for that.
  */
 export function startLocalSites(options: LocalSitesOptions): LocalSites {
   let fail: (error: unknown) => void = () => undefined
@@ -42,27 +48,32 @@ export function startLocalSites(options: LocalSitesOptions): LocalSites {
     fail = reject
   })
   failed.catch(() => undefined)
-  const ended = Promise.all(options.sites.map((site) => keepRunning(site, options, fail))).then(() => undefined)
-  return { failed, ended }
+  const run = async (site: LocalSite): Promise<void> => {
+    try {
+      await keepRunning(site, options)
+    } catch (error) {
+      if (!options.signal.aborted) fail(error)
+    }
+  }
+  return { failed, ended: Promise.all(options.sites.map(run)).then(() => undefined) }
 }
 
-async function keepRunning(site: LocalSite, options: LocalSitesOptions, fail: (error: unknown) => void): Promise<void> {
+async function keepRunning(site: LocalSite, options: LocalSitesOptions): Promise<void> {
+  const onWait = (message: string): void => options.onWarning(site.name, message)
   for (let restarts = 0; ; restarts++) {
+    await whenUnlocked(site.state, { signal: options.signal, onWait })
     const { code, signal, error } = await runSite(site, options)
     if (code === 0 || options.signal.aborted) return
-    if (signal === null || restarts >= MAX_RESTARTS) {
-      fail(
-        new MeshflError(
-          error?.code ?? 'SITE_FAILED',
-          `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`,
-          {
-            hint: error?.hint ?? `read ${join(site.state, 'join.log')}`,
-          },
-        ),
+    // One that a killed simulation had only just started can lock its folder after we looked, before it sees that it is alone.
+    const mayGoOn = signal !== null || error?.code === 'RUN_LOCKED'
+    if (!mayGoOn || restarts >= MAX_RESTARTS) {
+      throw new MeshflError(
+        error?.code ?? 'SITE_FAILED',
+        `${site.name}: ${error?.message ?? `ended with ${signal ?? `exit code ${code}`}`}`,
+        { hint: error?.hint ?? `read ${join(site.state, 'join.log')}` },
       )
-      return
     }
-    options.onRestart(site.name, `was ended by ${signal}`)
+    if (signal !== null) options.onWarning(site.name, `was ended by ${signal}; started again`)
   }
 }
 
@@ -74,10 +85,13 @@ interface SiteEnd {
 
 function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> {
   makeFolder(site.state)
-  const log = createWriteStream(join(site.state, 'join.log'), { flags: 'a' })
+  const log = new ProcessLog(join(site.state, 'join.log'), (message) =>
+    options.onWarning(site.name, `${message}: what it prints is left out`),
+  )
   const args = [
     'join',
-    site.invite,
+    // Not the invite itself: every user of the machine can read a command line, and whoever came first would be the site.
+    `@${site.inviteFile}`,
     '--data',
     site.dataset,
     '--out',
@@ -87,7 +101,8 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     ...trainingArguments(options.training),
   ]
   const child: ChildProcess = spawn(process.execPath, [fileURLToPath(new URL('./bin.js', import.meta.url)), ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { ...process.env, [ENDS_WITH_PARENT]: '1' },
     // A process group of its own: Ctrl-C reaches the coordinator first, which then ends its sites.
     detached: process.platform !== 'win32',
   })
@@ -99,13 +114,12 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     log.write(`${line}\n`)
     if (line.startsWith('{"type":"error"')) error = JSON.parse(line)
   })
-  child.stderr!.pipe(log, { end: false })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => log.write(text))
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => {
       options.signal.removeEventListener('abort', stop)
       process.off('exit', stop)
-      log.end()
       resolve({ code, signal, error })
     })
   })

@@ -98,6 +98,7 @@ async function askOnTerminal(question: string): Promise<boolean> {
   if (!process.stdin.isTTY) return false
   const { createInterface } = await import('node:readline/promises')
   const prompt = createInterface({ input: process.stdin, output: process.stderr })
+  prompt.on('error', () => undefined) // the terminal is gone, and with it whoever could answer
   try {
     return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim())
   } finally {

@@ -1,8 +1,9 @@
 import { type Output, type OutputOptions, type OutputRequest, openOutput } from './output.js'
+import { listenForStops } from './when-to-stop.js'
 
 export interface CommandContext {
   output: Output
-  /** Aborts when someone stops the command: Ctrl-C, SIGTERM, or q in the live view. */
+  /** Aborts when someone stops the command: Ctrl-C, SIGTERM, a closed terminal, or q in the live view. */
   signal: AbortSignal
   /** Stops the command as Ctrl-C does. */
   interrupt(): void
@@ -29,8 +30,9 @@ export async function runCommand(
     if (controller.signal.aborted) process.exit(130)
     controller.abort(interruption(request.howToContinue))
   }
-  process.on('SIGINT', interrupt)
-  process.on('SIGTERM', interrupt)
+  const stopListening = listenForStops(interrupt, () => {
+    if (!controller.signal.aborted) interrupt()
+  })
   let output: Output | undefined
   try {
     output = await openOutput(options, { ...request, onQuit: interrupt })
@@ -42,7 +44,6 @@ export async function runCommand(
     await printError(error, options)
     process.exitCode = exitCodeOf(error)
   } finally {
-    process.off('SIGINT', interrupt)
-    process.off('SIGTERM', interrupt)
+    stopListening()
   }
 }

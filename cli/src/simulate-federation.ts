@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { type EventSink, MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
+import { MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
 import type { EngineOptions } from './engine-options.js'
 import { startFederationRun } from './federation-run.js'
@@ -69,7 +69,7 @@ function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: 
     engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
     training: options.training,
     signal,
-    onRestart: (site, reason) => warn(options.output.events, site, `${reason}; started again`),
+    onWarning: (site, message) => options.output.events({ type: 'log', time: now(), level: 'warn', message, site }),
   })
 }
 
@@ -92,11 +92,11 @@ async function startHere(
 
 /**
  * The invite of each site: kept in its state folder, so that a run that goes on hands every site the invite it came with; the
- * address is that of now.
+ * address is that of now, for a site in a process of its own in the file too, which is where it reads it.
  */
 async function inviteSites(
   coordinator: Coordinator,
-  { sites, dataset, folder }: SimulationOptions,
+  { sites, dataset, folder, inProcess }: SimulationOptions,
 ): Promise<LocalSite[]> {
   const address = coordinator.endpoint.replace('tcp://', '')
   const places = sites.map((name) => {
@@ -110,23 +110,21 @@ async function inviteSites(
   const unused = coordinator.invites.map(({ invite }) => invite).filter((invite) => !given.has(secretOf(invite)))
   return Promise.all(
     places.map(async ({ name, state, file, kept }) => {
-      const invite = kept ?? unused.pop()
-      if (invite === undefined) {
+      const unaddressed = kept ?? unused.pop()
+      if (unaddressed === undefined) {
         throw new MeshflError('SIMULATE_NO_INVITE', `there is no invite left for ${name}`, {
           hint: 'start the run in an empty folder',
         })
       }
-      if (kept === undefined) await writeFileAtomic(file, invite, { mode: 0o600 })
+      const invite = unaddressed.replace(/^mfl1:[^/]+/, `mfl1:${address}`)
+      if (kept === undefined || (kept !== invite && !inProcess)) await writeFileAtomic(file, invite, { mode: 0o600 })
       return {
         name,
-        invite: invite.replace(/^mfl1:[^/]+/, `mfl1:${address}`),
+        invite,
+        inviteFile: file,
         dataset: siteDatasetFolder(dataset, name),
         state,
       }
     }),
   )
-}
-
-function warn(events: EventSink, site: string, message: string): void {
-  events({ type: 'log', time: now(), level: 'warn', message, site })
 }

@@ -8,7 +8,8 @@ import type { MeshflEvent } from '@meshfl/core'
 
 /** The repository's folder. */
 export const root = fileURLToPath(new URL('../..', import.meta.url))
-const bin = join(root, 'cli/dist/bin.js')
+/** The command line, for node. */
+export const bin = join(root, 'cli/dist/bin.js')
 
 export function temporaryFolder(name: string): string {
   return mkdtempSync(join(tmpdir(), `meshfl-${name}-`))
@@ -34,11 +35,16 @@ export interface CliResult {
   last: MeshflEvent | undefined
 }
 
-export function startCli(args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): RunningCli {
+export function startCli(
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; detached?: boolean } = {},
+): RunningCli {
   const child = spawn(process.execPath, [bin, ...args], {
     cwd: options.cwd ?? root,
     env: { ...process.env, CI: '1', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Without the terminal that the tests may have.
+    detached: options.detached === true,
   })
   const events: MeshflEvent[] = []
   const waiting: {

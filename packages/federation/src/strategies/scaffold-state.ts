@@ -2,7 +2,7 @@ import { bytesOf, decodeSafetensors, encodeSafetensors, MeshflError } from '@mes
 import { floatView } from '../vector-tensor.js'
 
 /** A site's control variate as the server counts it. */
-export interface SiteControl {
+interface SiteControl {
   readonly site: string
   /** c_i, as the site sent it. */
   readonly control: Float32Array
