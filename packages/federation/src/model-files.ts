@@ -157,6 +157,6 @@ function hint({ after }: ModelHistory): string {
   return after ? '' : ` ${WITHOUT_LOG}`
 }
 
-export function roundFileName(round: number): string {
+function roundFileName(round: number): string {
   return `${String(round).padStart(4, '0')}.safetensors`
 }
