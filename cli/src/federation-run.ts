@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type EventSink, MeshflError, now, type Study } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
-import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@meshfl/federation'
+import { type Coordinator, type CoordinatorOptions, lockFolder, startCoordinator } from '@meshfl/federation'
 import { createStepOptimizer } from '@meshfl/training'
 import type { Output } from './output.js'
 import { openRunFolder } from './run-folder.js'
@@ -46,6 +46,10 @@ export interface FederationRun {
 /** A coordinator on a run's folder, its events in the folder's log and on the output. */
 export async function startFederationRun(options: FederationRunOptions): Promise<FederationRun> {
   const { folder, study, output, signal } = options
+  const onWait = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
+  // A folder in which another process works is left as it is: opening the log and the figures writes to them.
+  const free = await lockFolder(folder, { onWatch: onWait, signal })
+  free.release()
   const run = await openRunFolder(folder, study)
   let telemetry: EventSink = () => undefined
   const events: EventSink = (event) => {
@@ -84,7 +88,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       approve: options.approve,
       ...(options.sitesTakeTurns ? { sitesTakeTurns: true } : {}),
       events,
-      onWait: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
+      onWait,
       signal,
     })
     closeFirst(() => coordinator.stop())

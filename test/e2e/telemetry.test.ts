@@ -7,11 +7,8 @@ import { makeDataset } from './made-brains.js'
 
 test('a run hands its figures to Prometheus while it goes on, and to CSV and TensorBoard files', async () => {
   const run = path.join(temporaryFolder('telemetry'), 'run')
-  const serve = startCli(
-    ['serve', '--out', run, '--rounds', '2', '--bind', 'tcp://127.0.0.1:*', '--auto-approve', '--json'].concat([
-      ...['--metrics', '0', '--figures'],
-    ]),
-  )
+  const options = ['--out', run, '--rounds', '2', '--bind', 'tcp://127.0.0.1:*', '--metrics', '0', '--figures']
+  const serve = startCli(['serve', ...options, '--auto-approve', '--json'])
   const told = await serve.waitFor((event) => event.type === 'log' && /for Prometheus/.test(event.message))
   // Scripts find the invite first.
   expect(serve.events[0]?.type).toBe('invite')
@@ -19,6 +16,10 @@ test('a run hands its figures to Prometheus while it goes on, and to CSV and Ten
   const read = async (): Promise<string> => (await fetch(String(url))).text()
   await serve.waitFor((event) => event.type === 'run-started')
   expect(await read()).toContain('meshfl_rounds 2')
+  // A second one in the same folder is refused, and leaves the first one's files as they are.
+  const second = await startCli(['serve', ...options, '--json']).ended
+  expect(second.code).toBe(3)
+  expect(second.stdout).toContain('RUN_LOCKED')
   const invite = serve.events.flatMap((event) => (event.type === 'invite' ? [event.invite] : []))[0]!
   const data = path.join(await makeDataset(1), 'sites', 'site-1')
   const join = startCli(['join', invite, '--data', data, '--out', `${run}-site`, '--threads', '1', '--json'])
