@@ -45,7 +45,8 @@ export async function openTelemetry(
       import('./listen-address.js'),
     ])
     const { createPrometheusMetrics, figureFilesOf, MOST_CONNECTIONS, openFigureFiles, startMetricsServer } = telemetry
-    const past = readEventLog(join(folder, 'events.jsonl'))
+    // Prometheus is told the best Dice of before; the figures are all made anew.
+    const past = readEventLog(join(folder, 'events.jsonl'), options.figures ? undefined : ['best'])
     if (options.metrics !== undefined) {
       const metrics = createPrometheusMetrics(past)
       const server = await startMetricsServer(metrics, parseListen(options.metrics, '--metrics'))

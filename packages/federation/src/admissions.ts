@@ -65,6 +65,9 @@ export interface Refusal {
   reason: string
 }
 
+/** Of an invite for a change of keys that was issued anew. */
+export const INVITE_REPLACED: Refusal = { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
+
 interface KeyOwner {
   readonly site: string
   readonly fingerprint: string
@@ -87,7 +90,6 @@ export class Admissions {
   #byKey = new Map<string, ApprovedSite>()
   #curveKeys = new Set<string>()
   #users = new Map<string, KeyOwner>()
-  #revokedKeys = new Set<string>()
   #revokedInvites = new Set<string>()
 
   private constructor(folder: string, patience: PatientWrites | undefined) {
@@ -207,7 +209,7 @@ export class Admissions {
 
   /** Why an invite does not hold for this key, if so; for keys that were revoked none does. */
   refuseInvite(invite: IssuedInvite, signingKey: string, now: Date): Refusal | undefined {
-    if (this.#revokedKeys.has(signingKey)) return this.refuseKey(signingKey)
+    if (this.#revoked.some((keys) => keys.signingKey === signingKey)) return this.refuseKey(signingKey)
     const user = this.#users.get(invite.keys.id)
     if (user) {
       if (user.signingKey === signingKey) return this.siteOfKey(signingKey) ? undefined : this.refuseKey(signingKey)
@@ -305,7 +307,6 @@ export class Admissions {
   #change(sites: ApprovedSite[], revoked: RevokedKeys[]): void {
     this.#sites = [...sites].sort((a, b) => (a.site < b.site ? -1 : 1))
     this.#revoked = revoked
-    this.#revokedKeys = new Set(revoked.map(({ signingKey }) => signingKey))
     this.#revokedInvites = new Set(revoked.map(({ invite }) => invite))
     this.#byName = new Map()
     this.#byLowerCase = new Map()

@@ -1,5 +1,5 @@
 import type { SiteDescription, Study } from '@meshfl/core'
-import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import { type Admissions, INVITE_REPLACED, type IssuedInvite, type Refusal } from './admissions.js'
 import { engineChange } from './engine-change.js'
 import { fingerprint } from './identity.js'
 
@@ -95,8 +95,7 @@ export class Approvals {
       admissions.refuseInvite(invite, keys.signingKey, new Date(0)) ??
       admissions.refuse(description, keys.signingKey, study, invite)
     if (refusal) return refusal
-    if (admissions.invite(invite.keys.id) !== invite)
-      return { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
+    if (admissions.invite(invite.keys.id) !== invite) return INVITE_REPLACED
     const known = admissions.knownSite(keys.signingKey, invite)?.description
     await admissions.approve(keys, invite, description, new Date())
     const change = known && engineChange(known, description) // with new keys; that it may was looked at before

@@ -1,5 +1,5 @@
 import type { ModelLayout, SiteDescription, Study } from '@meshfl/core'
-import type { Admissions, IssuedInvite, Refusal } from './admissions.js'
+import { type Admissions, INVITE_REPLACED, type IssuedInvite, type Refusal } from './admissions.js'
 import { Approvals, type PendingSite } from './approvals.js'
 import { engineChange, refuseEngine } from './engine-change.js'
 import {
@@ -287,7 +287,7 @@ export class Gate {
     }
     const invite = session.purpose === 'enrol' ? admissions.invite(session.invite) : undefined
     if (session.purpose === 'enrol' && !invite) {
-      this.#deny(session, { code: 'INVITE_USED', reason: 'a newer invite replaced it' })
+      this.#deny(session, INVITE_REPLACED)
       return
     }
     const known = admissions.knownSite(signingKey, invite)?.description

@@ -33,20 +33,24 @@ export function startMachine(
   })
 }
 
-/** Events through the machine, and all that followed from them. */
-export function run(
-  state: CoordinatorState,
-  ...events: Record<string, unknown>[]
-): [CoordinatorState, CoordinatorEffect[]] {
-  const all: CoordinatorEffect[] = []
-  let current = state
-  for (const event of events) {
-    const step = coordinatorStep(current, { at: 0, ...event } as CoordinatorEvent)
-    current = step.state
-    all.push(...step.effects)
+/** Sends events through a machine, at time 0 where they do not say another, and gives all that followed from them. */
+export function through<State, Event, Effect>(
+  step: (state: State, event: Event) => { state: State; effects: readonly Effect[] },
+): (state: State, ...events: Record<string, unknown>[]) => [State, Effect[]] {
+  return (state, ...events) => {
+    const all: Effect[] = []
+    let current = state
+    for (const event of events) {
+      const next = step(current, { at: 0, ...event } as Event)
+      current = next.state
+      all.push(...next.effects)
+    }
+    return [current, all]
   }
-  return [current, all]
 }
+
+/** Events through the coordinator's machine. */
+export const run = through<CoordinatorState, CoordinatorEvent, CoordinatorEffect>(coordinatorStep)
 
 export const joined = (name: string) => ({ type: 'joined', site: name, session: `session of ${name}`, working: null })
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { through } from './machine.fixture.js'
 import { type SiteEffect, type SiteEvent, type SiteMachineState, siteStartState, siteStep } from './site-machine.js'
 
 const CONFIG = { pingMs: 50, progressMs: 5, resendMs: 20 }
@@ -49,16 +50,7 @@ test('whatever comes in whatever order, it never throws, does one thing at a tim
   )
 })
 
-function run(state: SiteMachineState, ...events: Record<string, unknown>[]): [SiteMachineState, SiteEffect[]] {
-  const all: SiteEffect[] = []
-  let current = state
-  for (const event of events) {
-    const step = siteStep(current, { at: 0, ...event } as SiteEvent)
-    current = step.state
-    all.push(...step.effects)
-  }
-  return [current, all]
-}
+const run = through<SiteMachineState, SiteEvent, SiteEffect>(siteStep)
 
 const task = { purpose: 'train', round: 2, base: 'x' } as const
 const done = { purpose: 'train', round: 2, base: 'x' } as const
