@@ -9,7 +9,8 @@ export const ENDS_WITH_PARENT = 'MESHFL_ENDS_WITH_PARENT'
  * end of the simulation, also by SIGKILL.
  * @param interrupt called at each Ctrl-C and SIGTERM: a second one may mean haste
  * @param leave called when terminal or parent are gone, which may be told more than once and never means haste
- * @returns ends the listening
+ * @returns ends the listening; a terminal's end goes on to be heard and changes nothing: it is told twice, by the kernel and by the
+ * shell, and the second time may come when the command has ended and the process has not
  */
 export function listenForStops(interrupt: () => void, leave: () => void): () => void {
   const onHangUp = outlivesTerminal() ? () => undefined : leave
@@ -26,7 +27,6 @@ export function listenForStops(interrupt: () => void, leave: () => void): () => 
   return () => {
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
-    process.off('SIGHUP', onHangUp)
     process.off('disconnect', leave)
   }
 }
