@@ -15,7 +15,9 @@ export async function fewAtATime<T>(
     if (one === undefined) return
     let next: Promise<void> | undefined
     const letIn = (): void => {
-      next ??= enter()
+      if (next) return
+      next = enter()
+      next.catch(() => undefined) // seen below, unless this one has failed before: the first failure is told
     }
     await run(one, letIn)
     letIn()

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Context, Pair } from 'zeromq'
+import { uninterrupted } from './uninterrupted.js'
 
 /**
  * Waits for the thread of a context that does its input and output: there is one, it does one thing after the other, and what
@@ -18,7 +19,7 @@ export class IoBarrier {
     const near = new Pair({ context, linger: 0 })
     const far = new Pair({ context, linger: 0 })
     await far.bind('tcp://127.0.0.1:*')
-    near.connect(far.lastEndpoint!)
+    uninterrupted(() => near.connect(far.lastEndpoint!))
     return new IoBarrier(near, far)
   }
 

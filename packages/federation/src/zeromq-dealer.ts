@@ -4,6 +4,7 @@ import { packFrames, unpackFrames } from './message-parts.js'
 import { receiveEach } from './receive-each.js'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport } from './transport.js'
+import { uninterrupted } from './uninterrupted.js'
 import { encodeZ85 } from './z85.js'
 
 const MAX_SOCKETS = 65_535 // what libzmq takes at most
@@ -46,21 +47,22 @@ export function openDealer(options: DealerOptions): DealerTransport {
   const unlessClosed = (listener: () => void) => (): void => {
     if (!closed) listener()
   }
+  const events = uninterrupted(() => socket.events)
   let connectedAt = performance.now()
   const handshakeFailed = unlessClosed(() => options.onHandshakeFailed(performance.now() - connectedAt))
-  socket.events.on('connect', () => {
+  events.on('connect', () => {
     connectedAt = performance.now()
   })
-  socket.events.on('handshake', unlessClosed(options.onConnected))
-  socket.events.on('disconnect', unlessClosed(options.onDisconnected))
-  socket.events.on('handshake:error:auth', unlessClosed(options.onRefused))
-  socket.events.on('handshake:error:other', handshakeFailed)
-  socket.events.on('handshake:error:protocol', handshakeFailed)
+  events.on('handshake', unlessClosed(options.onConnected))
+  events.on('disconnect', unlessClosed(options.onDisconnected))
+  events.on('handshake:error:auth', unlessClosed(options.onRefused))
+  events.on('handshake:error:other', handshakeFailed)
+  events.on('handshake:error:protocol', handshakeFailed)
   const received = receiveEach(socket, (parts) => {
     if (!closed) options.onMessage(unpackFrames(parts))
   })
   try {
-    socket.connect(options.address)
+    uninterrupted(() => socket.connect(options.address))
   } catch (error) {
     socket.close()
     throw new MeshflError('INVITE_MALFORMED', `${options.address} is no address to connect to`, {

@@ -5,6 +5,7 @@ import { packFrames, unpackFrames } from './message-parts.js'
 import { receiveEach } from './receive-each.js'
 import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, type RouterOptions, type RouterTransport } from './transport.js'
+import { uninterrupted } from './uninterrupted.js'
 import { encodeZ85 } from './z85.js'
 import { serveZap, ZAP_DOMAIN } from './zap-handler.js'
 
@@ -186,9 +187,10 @@ async function tryConnection(
         clearTimeout(timer)
         resolve(verdict)
       }
-      dealer.events.on('handshake:error:auth', settle('refused'))
-      dealer.events.on('handshake', settle('let in'))
-      dealer.connect(dialable(endpoint))
+      const events = uninterrupted(() => dealer.events)
+      events.on('handshake:error:auth', settle('refused'))
+      events.on('handshake', settle('let in'))
+      uninterrupted(() => dealer.connect(dialable(endpoint)))
     })
   } finally {
     dealer.close()
