@@ -5,7 +5,7 @@ import { initializeModel, modelLayout } from '@meshfl/engine'
 import { type Coordinator, type CoordinatorOptions, lockFolder, startCoordinator } from '@meshfl/federation'
 import { createStepOptimizer } from '@meshfl/training'
 import type { Output } from './output.js'
-import { openRunFolder } from './run-folder.js'
+import { openRunFolder, type RunFolder } from './run-folder.js'
 import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
 import type { Tunnels } from './tunnels.js'
 
@@ -48,23 +48,25 @@ export async function startFederationRun(options: FederationRunOptions): Promise
   const { folder, study, output, signal } = options
   const onWait = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
   // A folder in which another process works is left as it is: opening the log and the figures writes to them.
-  const free = await lockFolder(folder, { onWatch: onWait, signal })
-  free.release()
-  const run = await openRunFolder(folder, study)
-  let telemetry: EventSink = () => undefined
-  const events: EventSink = (event) => {
-    output.events(event)
-    run.log.write(event)
-    telemetry(event)
-    options.onEvent?.(event)
-  }
-  const say = (level: 'info' | 'warn', message: string): void => events({ type: 'log', time: now(), level, message })
-  let close = async (): Promise<void> => run.log.close()
+  const lock = await lockFolder(folder, { onWatch: onWait, signal })
+  let close = async (): Promise<void> => lock.release()
   const closeFirst = (first: () => Promise<void>): void => {
     const rest = close
     close = () => first().finally(rest)
   }
+  let run: RunFolder | undefined
   try {
+    run = await openRunFolder(folder, study)
+    const { log, studySha256 } = run
+    closeFirst(async () => log.close())
+    let telemetry: EventSink = () => undefined
+    const events: EventSink = (event) => {
+      output.events(event)
+      log.write(event)
+      telemetry(event)
+      options.onEvent?.(event)
+    }
+    const say = (level: 'info' | 'warn', message: string): void => events({ type: 'log', time: now(), level, message })
     const opened = await openTelemetry(options.telemetry, folder, study, (message) => say('warn', message))
     closeFirst(() => opened.close())
     telemetry = opened.events
@@ -78,17 +80,17 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       bind: options.bind,
       ...(options.advertise ? { advertise: options.advertise } : {}),
       study,
-      studySha256: run.studySha256,
+      studySha256,
       layout: modelLayout(study.model),
       initialModel: initializeModel(study.model, study.seed),
       stepOptimizer: createStepOptimizer(study.model, study.recipe),
       sites: options.sites,
       otherFiles,
+      lock,
       ...(options.minSites === undefined ? {} : { minSites: options.minSites }),
       approve: options.approve,
       ...(options.sitesTakeTurns ? { sitesTakeTurns: true } : {}),
       events,
-      onWait,
       signal,
     })
     closeFirst(() => coordinator.stop())
@@ -105,7 +107,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       type: 'run-started',
       time: now(),
       command: options.command,
-      run: run.studySha256.slice(0, 12),
+      run: studySha256.slice(0, 12),
       rounds: study.rounds,
       sites: options.sites,
       engine: 'engines at the sites',
@@ -115,9 +117,10 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     })
     return { coordinator, otherFiles, close }
   } catch (error) {
-    await close()
     // A start that failed does not bind the next one to its options.
-    if (!run.resumed && error instanceof MeshflError) await rm(join(folder, 'study.yaml'))
+    const isUnbound = run?.resumed === false && error instanceof MeshflError
+    if (isUnbound) closeFirst(() => rm(join(folder, 'study.yaml')))
+    await close()
     throw error
   }
 }

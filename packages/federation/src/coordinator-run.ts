@@ -13,7 +13,6 @@ import { type CoordinatorEffect, type CoordinatorEvent, startState, type Told } 
 import { placeIn } from './coordinator-steps.js'
 import type { CoordinatorStore, JournalEntry, SavedCommit } from './coordinator-store.js'
 import type { DerivedFiles } from './derived-files.js'
-import type { FolderLock } from './folder-lock.js'
 import { FolderRequests } from './folder-requests.js'
 import { Gate } from './gate.js'
 import type { Goodbyes } from './goodbyes.js'
@@ -50,7 +49,8 @@ export interface CoordinatorRunOptions {
   tell(event: Told): void
   saved: SavedCommit
   journal: readonly JournalEntry[]
-  lock: FolderLock
+  /** Called when nothing is written from here on. */
+  giveBack(): void
   /** Where commands on the run's folder ask. */
   control: ControlFolder
   /** Memory that unfinished messages may take; null: as much as there is. */
@@ -234,7 +234,7 @@ export class CoordinatorRun {
       await this.#socket.close()
       while (this.#pending.size > 0) await Promise.all(this.#pending)
       await this.#commits.settled()
-      this.#options.lock.release() // nothing is written from here on
+      this.#options.giveBack()
     })()
     return this.#stopped
   }

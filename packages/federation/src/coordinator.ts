@@ -22,7 +22,7 @@ import type { Best, Told } from './coordinator-state.js'
 import { type Commit, CoordinatorStore, type SavedCommit } from './coordinator-store.js'
 import { DerivedFiles } from './derived-files.js'
 import { checkFileLimit, openFileLimit } from './file-limit.js'
-import { lockFolder } from './folder-lock.js'
+import { type FolderLock, lockFolder } from './folder-lock.js'
 import { Goodbyes } from './goodbyes.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'
@@ -62,6 +62,8 @@ export interface CoordinatorOptions {
   /** Asks a person whether a site may take part. */
   approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
   events: EventSink
+  /** The folder's lock, where the caller has taken it already and gives it back itself, after this has stopped. */
+  lock?: FolderLock
   /** Told, in words, that the start takes a moment. Its folder is not ours yet, so this goes into no log in there. */
   onWait?(message: string): void
   /** Stops the run; its folder keeps everything. */
@@ -98,7 +100,7 @@ export interface Coordinator {
   /** After the round in progress. */
   pause(): void
   resume(): void
-  /** Closes the socket and gives the folder back; doing it again does nothing. */
+  /** Closes the socket and gives back the folder if it was locked here; doing it again does nothing. */
   stop(): Promise<void>
 }
 
@@ -128,20 +130,18 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     ...(options.sitesTakeTurns ? UNHURRIED : {}),
     ...internals.timing,
   }
-  let run: CoordinatorRun | undefined
-  const lost = new AbortController()
-  const lock = await lockFolder(folder, {
-    touchMs: timing.lockTouchMs,
-    onWatch: (message) => options.onWait?.(message),
-    onLost(error) {
-      lost.abort(error)
-      run?.guard(() => {
-        throw error
-      })
-    },
-    signal: options.signal,
-  })
+  const lock =
+    options.lock ??
+    (await lockFolder(folder, {
+      touchMs: timing.lockTouchMs,
+      onWatch: (message) => options.onWait?.(message),
+      signal: options.signal,
+    }))
+  const giveBack = (): void => {
+    if (!options.lock) lock.release()
+  }
   const told = new HeldEvents(options.events)
+  let run: CoordinatorRun | undefined
   let store: CoordinatorStore | undefined
   try {
     const identity = await loadIdentity(join(folder, 'keys', 'coordinator.json'))
@@ -213,7 +213,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       tell: (event) => told.tell(event),
       saved,
       journal,
-      lock,
+      giveBack,
       control,
       // Sites that compute in this process take memory of their own, and nobody else is there.
       floodBytes: options.sitesTakeTurns
@@ -225,7 +225,9 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       checkedAtOnce: internals.checkedAtOnce,
       at: internals.at ?? (() => undefined),
     })
-    lost.signal.throwIfAborted()
+    const started = run
+    lock.lost.throwIfAborted()
+    lock.lost.addEventListener('abort', () => started.guard(() => lock.lost.throwIfAborted()))
     const preferredPort = store.lastPort()
     const endpoint = await run.open(options.bind, preferredPort)
     const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1))
@@ -238,7 +240,6 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
       .filter(({ site }) => site === undefined)
       .map((invite) => ({ invite: format(invite), expires: invite.expires.toISOString() }))
     for (const { invite } of invites) parseInvite(invite)
-    const started = run
     started.openDesk()
     patience.begin()
     const onAbort = (): void => void started.stop()
@@ -263,7 +264,7 @@ export async function startCoordinator(options: CoordinatorOptions, internals: I
     if (run) await run.stop()
     else {
       await store?.close()
-      lock.release()
+      giveBack()
     }
     throw error
   }

@@ -150,12 +150,11 @@ test('a lock is touched as long as it is held, also when that did not succeed on
 })
 
 test('a process that lost its lock to another while it stood still learns of it, and leaves the lock to that one', async () => {
-  const lost: Error[] = []
-  const lock = await lockFolder(folder, { touchMs: 10, onLost: (error) => lost.push(error) })
+  const lock = await lockFolder(folder, { touchMs: 10 })
   const other = JSON.stringify({ pid: 7, started: '1', host: 'node2' })
   writeFileSync(path, other)
-  await until(() => lost.length > 0)
+  await until(() => lock.lost.aborted)
   lock.release()
-  expect(lost).toMatchObject([{ code: 'RUN_LOCKED', message: `${folder} is in use by process 7 on node2` }])
+  expect(lock.lost.reason).toMatchObject({ code: 'RUN_LOCKED', message: `${folder} is in use by process 7 on node2` })
   expect(readFileSync(path, 'utf8')).toBe(other)
 })

@@ -18,6 +18,11 @@ const MOST_ATTEMPTS = 20
 const held = new Set<string>()
 
 export interface FolderLock {
+  /**
+   * Aborted, with the error as its reason, when another process has taken the lock, as one may when this one stood still for long:
+   * nothing may be written any more.
+   */
+  readonly lost: AbortSignal
   release(): void
 }
 
@@ -26,8 +31,6 @@ export interface FolderLockOptions {
   touchMs?: number
   /** Told, in words, when the lock of another machine is to be watched: that takes six touches at most. */
   onWatch?(message: string): void
-  /** Another process has taken the lock, as one may when this one stood still for long: nothing may be written any more. */
-  onLost?(error: MeshflError): void
   /** Ends watching. */
   signal?: AbortSignal
 }
@@ -65,8 +68,10 @@ export async function lockFolder(folder: string, options: FolderLockOptions = {}
       discardDeadLock(path, found, `${path}-${claim}`)
     }
     held.add(path)
-    const touching = keepTouching(path, content, touchMs, (text) => options.onLost?.(locked(folder, lockOwner(text))))
+    const lost = new AbortController()
+    const touching = keepTouching(path, content, touchMs, (text) => lost.abort(locked(folder, lockOwner(text))))
     return {
+      lost: lost.signal,
       release() {
         clearInterval(touching)
         if (!held.delete(path)) return

@@ -34,7 +34,8 @@ test('nothing is told before its caller knows that the coordinator has started, 
   await Promise.all([coordinator.finished, site.finished])
   const [first] = loopback.events.filter(({ type }) => type !== 'traffic') // bytes are told by the clock
   expect(first).toMatchObject({ type: 'site-state', site: 'site-1', state: 'online' })
-  expect(loopback.logs('warn')).toEqual([])
+  // A site whose loop is slow may still ask on the new connection as on the old one, and is told to log in.
+  expect(loopback.logs('warn').filter((words) => words !== 'PING before a login was refused')).toEqual([])
   expect(loopback.events).toContainEqual({
     type: 'site-state',
     site: 'site-1',

@@ -54,14 +54,12 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
   const invite = parseInvite(options.invite)
   const tell = (event: Told): void => options.events({ ...event, time: now() } as MeshflEvent)
   const timing = { ...DEFAULT_TIMING, ...internals.timing }
-  const lost = new AbortController()
   const lock = await lockFolder(options.folder, {
     touchMs: timing.lockTouchMs,
     onWatch: (message) => tell({ type: 'log', level: 'info', message }),
-    onLost: (error) => lost.abort(error),
     signal: options.signal,
   })
-  const signal = AbortSignal.any([options.signal, lost.signal])
+  const signal = AbortSignal.any([options.signal, lock.lost])
   try {
     const patience = new PatientWrites({
       tell: (level, message) => tell({ type: 'log', level, message }),
@@ -120,7 +118,7 @@ export async function joinFederation(options: JoinOptions, internals: Internals 
       return await run(`site-${id}.json`, false)
     }
   } catch (error) {
-    throw lost.signal.aborted ? lost.signal.reason : error
+    throw lock.lost.aborted ? lock.lost.reason : error
   } finally {
     lock.release()
   }
