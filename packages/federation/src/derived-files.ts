@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { type FileHandle, open, rename, rm, writeFile } from 'node:fs/promises'
+import { constants, open, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import {
   encodeModel,
@@ -13,6 +13,7 @@ import {
 } from '@meshfl/core'
 import { placeOf, type StepPlace } from './coordinator-steps.js'
 import type { Commit, SavedCommit } from './coordinator-store.js'
+import { writeAll } from './write-all.js'
 
 /**
  * What others read of a run: the ledger, rounds/, latest and best. All of it follows from the commits, which the log keeps until
@@ -33,7 +34,8 @@ export class DerivedFiles {
   }
 
   /**
-   * The lines of commits that follow one another. What the file holds beyond them is cut off.
+   * The lines of commits that follow one another. What the file holds beyond them is cut off, and what it holds of them already is
+   * written again: it may be what the system could not bring to the disk, and shows nevertheless.
    * @throws MeshflError `LEDGER_TRUNCATED`
    */
   async writeLedger(commits: readonly Commit[]): Promise<void> {
@@ -41,7 +43,7 @@ export class DerivedFiles {
     const lines = Buffer.from(commits.map(({ ledgerLine }) => (ledgerLine === null ? '' : `${ledgerLine}\n`)).join(''))
     const { ledgerBytes, round } = commits.at(-1)!
     const before = ledgerBytes - lines.length
-    const file = await open(path, 'a+')
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT)
     try {
       const { size } = await file.stat()
       if (size < before) {
@@ -51,9 +53,8 @@ export class DerivedFiles {
         })
       }
       this.#unsynced.add(path)
-      if (size === ledgerBytes && (await readEnd(file, before, lines.length)).equals(lines)) return
-      await file.truncate(before)
-      await file.appendFile(lines)
+      await writeAll(file, [lines], before)
+      if (size > ledgerBytes) await file.truncate(ledgerBytes)
     } finally {
       await file.close()
     }
@@ -113,12 +114,6 @@ export class DerivedFiles {
 /** Where a commit stands: its round in what people read. */
 function placeOfCommit({ round, steps }: Commit): StepPlace {
   return placeOf(round, steps ?? 1)
-}
-
-async function readEnd(file: FileHandle, from: number, length: number): Promise<Buffer> {
-  const end = Buffer.alloc(length)
-  await file.read(end, 0, length, from)
-  return end
 }
 
 /** A sync that failed is not to be tried again: the system may have dropped what it could not write, and then says that all is well. */

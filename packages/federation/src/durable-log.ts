@@ -14,6 +14,7 @@ import {
 } from './log-segment.js'
 import type { PatientWrites } from './patient-writes.js'
 import { withScratch } from './scratch.js'
+import { writeAll } from './write-all.js'
 
 /** A write has reached the disk when it returns: as with `fdatasync` after it, in one call. Windows has no such flag. */
 const O_DSYNC = constants.O_DSYNC ?? 0
@@ -248,25 +249,4 @@ function zeros(bytes: number): Uint8Array[] {
   const pieces: Uint8Array[] = []
   for (let left = bytes; left > 0; left -= ZEROS.length) pieces.push(ZEROS.subarray(0, left))
   return pieces
-}
-
-/** Parts that follow one another, in one write: each write waits for the disk. */
-async function writeAll(handle: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
-  let rest = parts.filter(({ length }) => length > 0)
-  for (let at = position; rest.length > 0; ) {
-    const { bytesWritten } = await handle.writev(rest, at)
-    at += bytesWritten
-    rest = withoutFirst(rest, bytesWritten)
-  }
-}
-
-/** What is left of parts when so many bytes of them are written. */
-function withoutFirst(parts: readonly Uint8Array[], bytes: number): Uint8Array[] {
-  let left = bytes
-  const first = parts.findIndex(({ length }) => {
-    if (length > left) return true
-    left -= length
-    return false
-  })
-  return first < 0 ? [] : [parts[first]!.subarray(left), ...parts.slice(first + 1)]
 }
