@@ -31,9 +31,14 @@ export interface Identity {
   sign(data: Uint8Array): Buffer
 }
 
+/** The X25519 private key of a 32-byte secret. */
+export function curvePrivateKey(secret: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([PKCS8_X25519, secret]), format: 'der', type: 'pkcs8' })
+}
+
 /** The X25519 public key of a 32-byte secret. */
 export function curvePublicKey(secret: Uint8Array): Buffer {
-  return rawPublicKey(createPrivateKey({ key: Buffer.concat([PKCS8_X25519, secret]), format: 'der', type: 'pkcs8' }))
+  return rawPublicKey(curvePrivateKey(secret))
 }
 
 /** The identity of two 32-byte secrets. */
@@ -143,6 +148,7 @@ function publicKeyObject(raw: Uint8Array): KeyObject {
   return key
 }
 
-function rawPublicKey(secret: KeyObject): Buffer {
+/** The 32 bytes of the public key that belongs to a private one. */
+export function rawPublicKey(secret: KeyObject): Buffer {
   return Buffer.from(createPublicKey(secret).export({ format: 'jwk' }).x!, 'base64url')
 }

@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { codeOf, Ephemeral, isCode } from './session-key.js'
+
+vi.mock('node:crypto', async (load) => ({
+  ...(await load<typeof import('node:crypto')>()),
+  generateKeyPairSync: () => {
+    throw new Error('a key that this made may lock up the thread that exports it')
+  },
+}))
 
 const transcript = randomBytes(32)
 

@@ -2,25 +2,29 @@ import {
   createHmac,
   createPublicKey,
   diffieHellman,
-  generateKeyPairSync,
   hkdfSync,
   type KeyObject,
+  randomBytes,
   timingSafeEqual,
 } from 'node:crypto'
+import { curvePrivateKey, rawPublicKey } from './identity.js'
 
 /** Bytes of a message's authentication code: HMAC-SHA-256. */
 export const CODE_BYTES = 32
 
-/** A login's own X25519 key pair. Its public key, fresh for every login, is the nonce that the login shows. */
+/**
+ * A login's own X25519 key pair. Its public key, fresh for every login, is the nonce that the login shows. It is not made by
+ * `generateKeyPairSync`: what Node keeps of that call locks the key when it is collected, and where that happens while the key is
+ * being exported, which locks it as well, the thread waits for itself for ever (seen with Node 20.20, once in some 10^5 keys).
+ */
 export class Ephemeral {
   /** Base64url. */
   readonly nonce: string
   readonly #secret: KeyObject
 
   constructor() {
-    const { publicKey, privateKey } = generateKeyPairSync('x25519')
-    this.nonce = publicKey.export({ format: 'jwk' }).x!
-    this.#secret = privateKey
+    this.#secret = curvePrivateKey(randomBytes(32))
+    this.nonce = rawPublicKey(this.#secret).toString('base64url')
   }
 
   /**
