@@ -1,9 +1,10 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { lockFolder } from '@meshfl/federation'
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { buildProgram } from './program.js'
@@ -80,6 +81,32 @@ test('the Kubernetes manifests name ports, volumes and selectors that they defin
     }
   }
 })
+
+test.each([
+  ['coordinator.yaml', '/state/run'],
+  ['site.yaml', '/state'],
+])(
+  'the liveness probe of %s lets live whoever touches the lock of its folder, and nobody else',
+  async (file, folder) => {
+    const workload = parseAllDocuments(read(`kubernetes/${file}`))
+      .map((document) => document.toJSON())
+      .find(({ kind }) => kind === 'StatefulSet' || kind === 'Job')
+    const [program, ...args] = workload.spec.template.spec.containers[0].livenessProbe.exec.command as string[]
+    const ours = mkdtempSync(join(tmpdir(), 'meshfl-probe-'))
+    const isAlive = (): boolean =>
+      spawnSync(
+        program!,
+        args.map((word) => word.replace(`${folder}/`, `${ours}/`)),
+      ).status === 0
+    expect(isAlive()).toBe(false)
+    const lock = await lockFolder(ours)
+    expect(isAlive()).toBe(true)
+    const past = Date.now() / 1000 - 200
+    utimesSync(join(ours, '.lock'), past, past)
+    expect(isAlive()).toBe(false)
+    lock.release()
+  },
+)
 
 test('the systemd units are well-formed', (context) => {
   if (!has('systemd-analyze')) return context.skip('systemd-analyze is not on this machine')
