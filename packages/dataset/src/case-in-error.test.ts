@@ -41,6 +41,17 @@ describe('a case in error', () => {
         ),
     ],
     [
+      'tissues numbered grey 1, white 2, CSF 3, which read as FreeSurfer would make CSF grey matter',
+      'LABEL_MAP_MISMATCH',
+      async (source) => {
+        const { image, label } = smallBrain(1)
+        const tissues = label.map((value, i) => [image[i]! > 250 ? 3 : 0, 2, 1][value]!)
+        for (let i = 0; i < tissues.length; i++) if (tissues[i] === 3) image[i] = 100
+        await writeVolume(join(source, 'images/b.nii.gz'), image)
+        await writeVolume(join(source, 'labels/b.nii.gz'), tissues)
+      },
+    ],
+    [
       'an empty label',
       'LABEL_EMPTY',
       (source) => writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label.fill(0)),

@@ -102,12 +102,14 @@ async function readLabel(
 /** @throws MeshflError `LABEL_MAP_MISMATCH` */
 function findingsOfLabel(mapped: MappedLabel, map: LabelMap, names: CaseNames): Finding[] {
   if (mapped.unmapped.length === 0) return []
-  if (mapped.mapped < (map.leastMapped ?? 0)) {
+  if (mapped.foreign || mapped.mapped < (map.leastMapped ?? 0)) {
     const codes = mapped.unmapped.slice(0, 8).map(({ code }) => code)
     throw new MeshflError(
       'LABEL_MAP_MISMATCH',
       `${names.label} has other codes than the label map ${map.name} reads: ${Math.round(100 * mapped.mapped)} % of its labelled voxels get a class; among those that do not are ${codes.join(', ')}`,
-      { hint: 'give the map of these codes with --label-map <file>: a JSON file, which often lies beside the data' },
+      {
+        hint: 'give the map of these codes with --label-map <file>: a JSON file, which often lies beside the data; in BIDS a dseg.tsv that names them will do',
+      },
     )
   }
   const shown = mapped.unmapped.slice(0, 12).map(({ code, voxels }) => `${code} (${voxels})`)

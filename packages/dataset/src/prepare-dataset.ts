@@ -126,7 +126,10 @@ class Preparation {
   #head(): JournalHead {
     const { conform, volume, nanToZero, toolVersion, ratios, sites, partition, seed, name } = this.options
     const { vocabularies, ...map } = this.labelMap
-    const labelMap = { ...map, vocabularies: vocabularies.map(({ codes }) => [...codes]) }
+    const labelMap = {
+      ...map,
+      vocabularies: vocabularies.map(({ codes, hallmark }) => ({ codes: [...codes], hallmark })),
+    }
     const perCase = { conform, version: CONFORM_VERSION, volume, nanToZero, toolVersion, labelMap }
     const pairs = this.cases.map((found, index) => ({
       ...this.#names(found),
