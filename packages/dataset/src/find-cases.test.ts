@@ -85,6 +85,26 @@ describe('FreeSurfer', () => {
     const chosen = await findCases(root, { image: 'T1', label: 'aseg.mgz' })
     expect(pairs(chosen, root)[0]).toBe('bert: bert/mri/T1.mgz + bert/mri/aseg.mgz')
   })
+
+  test('keeps the sessions and the time points of a subject together', async () => {
+    const folders = [
+      ...['sub-01_ses-1', 'sub-01_ses-2', 'sub-01.base', 'sub-01_ses-1.long.sub-01.base'],
+      ...['ann', 'ann-2010', 'ann-2012', 'ann-2010.long.ann', 'ann-2012.long.ann', 'bob-2010'],
+    ]
+    const root = await folderWith(...folders.flatMap((name) => [`${name}/mri/norm.mgz`, `${name}/mri/aseg.mgz`]))
+    const { cases } = await findCases(root)
+    const subjects = new Map<string, string[]>()
+    for (const { subject, image } of cases) {
+      const folder = image.slice(root.length + 1).split('/')[0]!
+      subjects.set(subject, [...(subjects.get(subject) ?? []), folder].sort())
+    }
+    expect(Object.fromEntries(subjects)).toEqual({
+      'sub-01': ['sub-01.base', 'sub-01_ses-1', 'sub-01_ses-1.long.sub-01.base', 'sub-01_ses-2'],
+      ann: ['ann', 'ann-2010', 'ann-2010.long.ann', 'ann-2012', 'ann-2012.long.ann'],
+      'bob-2010': ['bob-2010'],
+    })
+    expect(caseIds(cases)).toContain('sub-01_ses-2')
+  })
 })
 
 describe('BIDS', () => {
@@ -138,6 +158,16 @@ describe('nnU-Net', () => {
     ])
     expect(found.cases[0]!.names).toBe(join(root, 'dataset.json'))
     expect(pairs(await findCases(root, { image: '0001' }), root)[0]).toContain('brain_001_0001')
+  })
+
+  test('keeps the sessions of a subject together where the names are those of BIDS', async () => {
+    const cases = ['sub-01_ses-1', 'sub-01_ses-2', 'brain_001']
+    const root = await folderWith(
+      ...cases.flatMap((name) => [`imagesTr/${name}_0000.nii.gz`, `labelsTr/${name}.nii.gz`]),
+    )
+    const found = await findCases(root)
+    expect(found.cases.map(({ subject }) => subject)).toEqual(['brain_001', 'sub-01', 'sub-01'])
+    expect(caseIds(found.cases)).toEqual(cases.sort())
   })
 })
 
