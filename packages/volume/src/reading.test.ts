@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -341,6 +341,20 @@ describe('files on disk', () => {
       message: expect.stringContaining(path),
     })
   })
+  test.skipIf(process.platform === 'win32')(
+    'a link to what is not there is told from a file that is not there',
+    async () => {
+      const path = join(folder, 'annexed.nii.gz')
+      await symlink('.git/annex/objects/nowhere', path)
+      const expected = {
+        code: 'FILE_NOT_FOUND',
+        message: `${path} is a link to a file that is not there`,
+        hint: expect.stringContaining('datalad get'),
+      }
+      await expect(readVolume(path, image)).rejects.toMatchObject(expected)
+      await expect(readGeometry(path)).rejects.toMatchObject(expected)
+    },
+  )
   test('the geometry is read from a gzipped file whose voxels are missing', async () => {
     const bytes = gzipSync(nifti({ dims: [40, 40, 40, 2] }), { level: 1 })
     const path = join(folder, 'head.nii.gz')
