@@ -31,6 +31,9 @@ import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
 
+/** What `lockFolder` puts into the folder before anything else. */
+const LOCK_FILE = '.lock'
+
 /**
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
  * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
@@ -80,6 +83,15 @@ class Preparation {
   }
 
   async execute(findings: Finding[]): Promise<PrepareResult> {
+    const lock = await this.options.lockFolder?.(this.#out)
+    try {
+      return await this.#make(findings)
+    } finally {
+      lock?.release()
+    }
+  }
+
+  async #make(findings: Finding[]): Promise<PrepareResult> {
     const { reusable, former } = await this.#claimFolder()
     const index = await indexFiles(this.#out)
     await this.#forEachCase('conform', (found, position) => this.#conform(found, position, reusable, index))
@@ -97,7 +109,8 @@ class Preparation {
     const journal = await readJournal(this.#out)
     const listing = await listFolder(this.#out)
     const published = listing?.files.includes(MANIFEST_FILE) ?? false
-    const foreign = journal === null && listing !== null && listing.files.length + listing.folders.length > 0
+    const others = [...(listing?.files ?? []), ...(listing?.folders ?? [])].filter((name) => name !== LOCK_FILE)
+    const foreign = journal === null && others.length > 0
     if (foreign || (published && journal?.head.dataset !== head.dataset)) {
       throw new MeshflError(
         'DATASET_EXISTS',

@@ -32,6 +32,8 @@ export interface PrepareOptions {
   /** Cases in progress at a time; default 2. */
   workers?: number
   signal?: AbortSignal
+  /** Makes this process the only one that works in a folder, or throws; the lock is a file `.lock` in it. */
+  lockFolder?(folder: string): Promise<{ release(): void }>
   onProgress?(progress: { task: string; done: number; total: number; unit: string }): void
 }
 
