@@ -20,7 +20,7 @@ export interface PrepareOptions {
   /** What the layout calls the image, the label: see FindOptions. */
   image?: string
   label?: string
-  /** Which volume of 4D images, from 0. */
+  /** Which volume of 4D images and labels, from 0. */
   volume?: number
   nanToZero?: boolean
   /** Default: the name of the source. */
