@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -219,6 +219,42 @@ describe('a table', () => {
         },
       ),
     )
+  })
+})
+
+describe('a folder that cannot be looked into', () => {
+  const MODES_DO_NOT_BIND = process.platform === 'win32' || process.getuid?.() === 0
+  const closed = async (path: string): Promise<string> => {
+    await chmod(path, 0o000)
+    return path
+  }
+
+  test('costs its own subject and is named', async (context) => {
+    if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
+    const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz', 'bob/mri/norm.mgz')
+    const bids = await folderWith('sub-ann/anat/sub-ann_T1w.nii', 'sub-bob/anat/x', 'derivatives/sub-ann_dseg.nii')
+    const shut = [await closed(join(freesurfer, 'bob/mri')), await closed(join(bids, 'sub-bob/anat'))]
+    for (const [root, folder, subject] of [
+      [freesurfer, 'bob/mri', 'bob'],
+      [bids, 'sub-bob/anat', 'sub-bob'],
+    ] as const) {
+      const { cases, findings } = await findCases(root)
+      expect(cases).toHaveLength(1)
+      expect(findings).toEqual([
+        { level: 'error', code: 'FOLDER_NOT_READABLE', message: `cannot look into ${folder} (EACCES)`, subject },
+      ])
+    }
+    for (const path of shut) await chmod(path, 0o700)
+  })
+
+  test('of derivatives is passed over with a warning', async (context) => {
+    if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
+    const root = await folderWith('sub-a/anat/sub-a_T1w.nii', 'derivatives/sub-a_dseg.nii', 'derivatives/private/x')
+    const shut = await closed(join(root, 'derivatives/private'))
+    const { cases, findings } = await findCases(root)
+    await chmod(shut, 0o700)
+    expect(cases).toHaveLength(1)
+    expect(findings).toMatchObject([{ level: 'warning', message: 'cannot look into derivatives/private (EACCES)' }])
   })
 })
 

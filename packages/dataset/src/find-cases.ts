@@ -18,7 +18,7 @@ export interface FoundCases {
   layout: LayoutName
   /** Ordered by subject, then by image. */
   cases: FoundCase[]
-  /** Images without labels and the like. */
+  /** Images without labels and the like; at level `error`, subjects whose folders cannot be looked into. */
   findings: Finding[]
 }
 

@@ -204,7 +204,10 @@ class Preparation {
   }
 
   #result(found: Finding[]): PrepareResult {
-    const leftOut = [...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)
+    const unread = found.flatMap(({ level, code, message, subject = '' }): LeftOut[] =>
+      level === 'error' ? [{ subject, code, message, hint: 'check the permissions of the folder' }] : [],
+    )
+    const leftOut = [...unread, ...[...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)]
     const prepared = this.cases.flatMap((item, index): PreparedCase[] => {
       const record = this.#records.get(index)
       return record === undefined ? [] : [{ found: item, record }]
@@ -218,7 +221,7 @@ class Preparation {
       })
     }
     const findings: Finding[] = [
-      ...found,
+      ...found.filter(({ level }) => level !== 'error'),
       ...leftOut.map(({ subject, code, message }): Finding => ({ level: 'error', code, message, subject })),
       ...(this.options.dryRun ? [] : checkDuplicates(prepared)),
     ]

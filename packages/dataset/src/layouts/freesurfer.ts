@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Finding } from '../manifest.js'
 import type { FindOptions, FoundCase, Layout } from './layout.js'
 import { subjectOfName } from './subject-of-name.js'
-import { listFolder } from './volume-file.js'
+import { listFolder, orFinding } from './volume-file.js'
 
 const IMAGES = ['norm.mgz', 'brain.mgz', 'T1.mgz']
 const LABELS = ['aparc+aseg.mgz', 'aparc.a2009s+aseg.mgz', 'aseg.mgz']
@@ -32,9 +32,10 @@ export const freesurferLayout: Layout = {
       if (name.startsWith('fsaverage')) continue
       const { subject, columns } = subjectOf(name, bases)
       const folder = join(source, name, 'mri')
-      const listing = await listFolder(folder)
+      const listing = await orFinding(findings, source, subject, () => listFolder(folder))
       if (listing === null) continue
       subjects++
+      if (listing === undefined) continue
       const image = images.find((name) => listing.files.includes(name))
       const label = labels.find((name) => listing.files.includes(name))
       if (image !== undefined && label !== undefined) {
