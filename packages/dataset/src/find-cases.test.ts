@@ -222,6 +222,26 @@ describe('a table', () => {
   })
 })
 
+test('a subject that is passed over is named', async () => {
+  const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz', 'bob/mri/orig.mgz', 'notes/a.txt')
+  expect((await findCases(freesurfer)).findings).toMatchObject([
+    { code: 'SUBJECT_PASSED_OVER', subject: 'bob', message: expect.stringContaining('bob/mri has none of norm.mgz') },
+  ])
+  const bids = await folderWith(
+    'sub-1/ses-1/anat/sub-1_ses-1_T1w.nii',
+    'sub-1/ses-pre-op/anat/sub-1_ses-pre-op_T1w.nii',
+    'sub-A-2/ses-1/anat/sub-A-2_ses-1_T1w.nii',
+    'sub-list.txt',
+    'derivatives/sub-1_ses-1_dseg.nii',
+  )
+  const { cases, findings } = await findCases(bids)
+  expect(cases).toHaveLength(1)
+  expect(findings).toMatchObject([
+    { code: 'SUBJECT_PASSED_OVER', subject: 'sub-A-2', message: expect.stringContaining('letters and digits') },
+    { code: 'SUBJECT_PASSED_OVER', subject: 'sub-1', message: expect.stringContaining('sub-1/ses-pre-op') },
+  ])
+})
+
 describe('a folder that cannot be looked into', () => {
   const MODES_DO_NOT_BIND = process.platform === 'win32' || process.getuid?.() === 0
   const closed = async (path: string): Promise<string> => {

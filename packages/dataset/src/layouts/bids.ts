@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import type { Finding } from '../manifest.js'
 import type { FoundCase, Layout } from './layout.js'
@@ -117,11 +118,27 @@ async function findImages(source: string, suffix: string, findings: Finding[]): 
   if (root === null) return null
   const images: BidsFile[] = []
   let folders = 0
-  for (const subject of root.folders.filter((name) => /^sub-[A-Za-z0-9]+$/.test(name))) {
+  /** Those of the folders that BIDS allows; what only looks like one is named. */
+  const allowed = (names: readonly string[], kind: 'sub' | 'ses', parent: string): string[] => {
+    const fitting: string[] = []
+    for (const name of names.filter((candidate) => candidate.startsWith(`${kind}-`))) {
+      if (/^[a-z]+-[A-Za-z0-9]+$/.test(name)) fitting.push(name)
+      else if (existsSync(`${join(source, parent, name)}${sep}`)) {
+        findings.push({
+          level: 'warning',
+          code: 'SUBJECT_PASSED_OVER',
+          message: `${shown(source, join(source, parent, name))} is not looked into: BIDS has only letters and digits after ${kind}-`,
+          subject: parent || name,
+        })
+      }
+    }
+    return fitting
+  }
+  for (const subject of allowed(root.folders, 'sub', '')) {
     const look = (...path: string[]) =>
       orFinding(findings, source, subject, () => listFolder(join(source, subject, ...path)))
     const inside = await look()
-    const sessions = inside?.folders.filter((name) => /^ses-[A-Za-z0-9]+$/.test(name)) ?? []
+    const sessions = allowed(inside?.folders ?? [], 'ses', subject)
     for (const parent of inside === undefined ? [] : ['', ...sessions]) {
       const anat = await look(parent, 'anat')
       if (anat === null || anat === undefined) continue

@@ -54,6 +54,13 @@ export const freesurferLayout: Layout = {
           message: `${name}/mri has ${label} but none of ${images.join(', ')}`,
           subject,
         })
+      } else {
+        findings.push({
+          level: 'warning',
+          code: 'SUBJECT_PASSED_OVER',
+          message: `${name}/mri has none of ${images.join(', ')} and none of ${labels.join(', ')}`,
+          subject,
+        })
       }
     }
     return subjects === 0 ? null : { cases, findings }
