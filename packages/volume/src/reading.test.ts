@@ -298,6 +298,13 @@ describe('damage', () => {
   })
 })
 
+test('a gzipped file of more than 4 GiB is too large in every version of Node, whose zlib counts in 32 bits', () => {
+  const header = nifti({ code: 16 })
+  const dims = new DataView(header.buffer, header.byteOffset + 40)
+  for (const [i, size] of [4, 256, 256, 256, 80].entries()) dims.setInt16(i * 2, size, true)
+  expect(codeOf(() => parseVolume(gzipSync(header), 'functional.nii.gz', image))).toBe('VOLUME_TOO_LARGE')
+})
+
 describe('files on disk', () => {
   let folder: string
   beforeAll(async () => {
