@@ -15,7 +15,15 @@ import { CONFORM_VERSION, conformGeometry } from '@meshfl/volume'
 import { buildManifest, nnunetSplits, type PreparedCase, siteManifest } from './build-manifest.js'
 import { caseIds } from './case-id.js'
 import { concurrently } from './concurrently.js'
-import { type FileIndex, findIntact, indexFiles, placeFiles, removeStale, volumeName } from './dataset-files.js'
+import {
+  type FileIndex,
+  findIntact,
+  indexFiles,
+  placeFiles,
+  removeEmptySites,
+  removeStale,
+  volumeName,
+} from './dataset-files.js'
 import { checkDuplicates } from './duplicates.js'
 import { findCases } from './find-cases.js'
 import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
@@ -169,17 +177,12 @@ class Preparation {
   }
 
   async #forEachCase(task: string, work: (found: FoundCase, index: number) => Promise<void>): Promise<void> {
-    const { signal, onProgress, workers = 2 } = this.options
+    const { onProgress, workers = 2 } = this.options
     let done = 0
     const total = this.cases.length
     onProgress?.({ task, done, total, unit: 'cases' })
     await concurrently(this.cases, workers, async (found, index) => {
-      if (signal?.aborted) {
-        throw new MeshflError('INTERRUPTED', `stopped after ${done} of ${total} cases`, {
-          kind: 'interrupted',
-          hint: 'run the same command again: it continues with the next case',
-        })
-      }
+      this.#stopWhenAsked(`${done} of ${total} cases`)
       try {
         await work(found, index)
       } catch (error) {
@@ -188,6 +191,15 @@ class Preparation {
         this.#leaveOut(found, index, error)
       }
       onProgress?.({ task, done: ++done, total, unit: 'cases' })
+    })
+  }
+
+  /** @throws MeshflError `INTERRUPTED` */
+  #stopWhenAsked(done: string): void {
+    if (!this.options.signal?.aborted) return
+    throw new MeshflError('INTERRUPTED', `stopped after ${done}`, {
+      kind: 'interrupted',
+      hint: 'run the same command again: it takes what is done as it is',
     })
   }
 
@@ -240,23 +252,28 @@ class Preparation {
       moves.set((await findIntact(out, index, imageName, record.imageFileSha256))!, item.image)
       moves.set((await findIntact(out, index, labelName, record.labelFileSha256))!, item.label)
     }
-    if ([...moves].some(([from, to]) => from !== to)) await this.#unpublish(manifest)
+    if ([...moves].some(([from, to]) => from !== to)) await this.#unpublish()
     await placeFiles(out, moves)
     await removeStale(out, index, new Set([...former, ...this.ids]), new Set(moves.values()))
+    await removeEmptySites(out)
     await writeJournal(out, { head: this.#head(), records })
     for (const site of manifest.sites) {
       await writeJson(join(out, 'sites', site, MANIFEST_FILE), siteManifest(manifest, site))
     }
     await writeJson(join(out, 'splits_final.json'), nnunetSplits(manifest))
     const { onProgress } = this.options
-    const page = await qcPage(manifest, out, (done, total) => onProgress?.({ task: 'qc', done, total, unit: 'cases' }))
+    const page = await qcPage(manifest, out, (done, total) => {
+      this.#stopWhenAsked(`${done} of ${total} pictures`)
+      onProgress?.({ task: 'qc', done, total, unit: 'cases' })
+    })
     await writeFileAtomic(join(out, 'qc.html'), page)
     await writeJson(join(out, MANIFEST_FILE), manifest)
   }
 
-  /** While volumes move, no manifest may promise them. */
-  async #unpublish(manifest: DatasetManifest): Promise<void> {
-    const manifests = [MANIFEST_FILE, ...manifest.sites.map((site) => join('sites', site, MANIFEST_FILE))]
+  /** While volumes move, no manifest may promise them; nor one of a run with other sites that never came to its end. */
+  async #unpublish(): Promise<void> {
+    const sites = (await listFolder(join(this.#out, 'sites')))?.folders ?? []
+    const manifests = [MANIFEST_FILE, ...sites.map((site) => join('sites', site, MANIFEST_FILE))]
     for (const file of manifests) await rm(join(this.#out, file), { force: true })
     await syncFolder(this.#out)
   }
