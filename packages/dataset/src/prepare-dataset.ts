@@ -186,7 +186,7 @@ class Preparation {
       try {
         await work(found, index)
       } catch (error) {
-        // What cannot be written is no fault of the case.
+        // What cannot be written is no fault of the case, nor is a file server that is away.
         if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
         this.#leaveOut(found, index, error)
       }

@@ -1,11 +1,11 @@
 import { readlinkSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, systemErrorName } from '@meshfl/core'
 import { tooLarge } from './read-errors.js'
 
 /**
  * Reads a whole file.
- * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `VOLUME_TOO_LARGE`
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP`, `VOLUME_TOO_LARGE`
  */
 export async function readWholeFile(path: string): Promise<Buffer> {
   try {
@@ -18,9 +18,23 @@ export async function readWholeFile(path: string): Promise<Buffer> {
 
 /** Turns what the operating system says about a file that cannot be read into words. Anything else comes back as it was. */
 export function explainReadError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
-  if (code === undefined) return error
+  const code = systemErrorName(error)
+  if (code === undefined || error instanceof MeshflError) return error
   if (code === 'ENOENT' || code === 'ENOTDIR') return notFound(path)
+  if (code === 'ESTALE' || code === 'ETIMEDOUT') {
+    return new MeshflError('FILE_SERVER_AWAY', `the file server of ${path} is out of reach (${code})`, {
+      hint: 'look whether its file system is still mounted, and run the same command again',
+      data: { path },
+      cause: error,
+    })
+  }
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    return new MeshflError('OPEN_FILES_USED_UP', `no open file is left to read ${path} (${code})`, {
+      hint: 'raise the limit of open files, for example with ulimit -n 65536, and run the same command again',
+      data: { path },
+      cause: error,
+    })
+  }
   return new MeshflError('FILE_NOT_READABLE', `cannot read ${path} (${code})`, {
     hint: code === 'EISDIR' ? 'give a file, not a folder' : 'check the path and its permissions',
     data: { path, code },

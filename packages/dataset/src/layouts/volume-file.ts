@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { relative, sep } from 'node:path'
 import { MeshflError } from '@meshfl/core'
+import { explainReadError } from '@meshfl/volume'
 import type { Finding } from '../manifest.js'
 
 const EXTENSIONS = ['.nii.gz', '.nii', '.mgz', '.mgh', '.hdr.gz', '.hdr'] as const
@@ -16,7 +17,7 @@ export function volumeStem(name: string): string | null {
 
 /**
  * The entries of a folder in an order that no platform changes; null where it is no folder.
- * @throws MeshflError `FOLDER_NOT_READABLE`
+ * @throws MeshflError `FOLDER_NOT_READABLE`, `FILE_NOT_READABLE`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP`
  */
 export async function listFolder(path: string): Promise<{ folders: string[]; files: string[] } | null> {
   let entries: Awaited<ReturnType<typeof readEntries>>
@@ -25,7 +26,7 @@ export async function listFolder(path: string): Promise<{ folders: string[]; fil
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null
-    if (code !== 'EACCES' && code !== 'EPERM') throw error
+    if (code !== 'EACCES' && code !== 'EPERM') throw explainReadError(error, path)
     throw new MeshflError('FOLDER_NOT_READABLE', `cannot look into ${path} (${code})`, {
       hint: 'check the permissions of the folder',
       data: { path, code },
