@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeNifti } from '@meshfl/volume'
 import { beforeEach, expect, test } from 'vitest'
-import { cli, root, temporaryFolder } from './cli.js'
+import { cli, root, startCli, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
 
 const SPLIT = ['--shape', '16', '--voxel-size', '12', '--json']
@@ -90,4 +90,36 @@ test('what was left out is said last, with the mend and the exit code', async ()
   const { code, stdout } = await cli(['split', source, '--out', out, ...SPLIT.slice(0, 4)])
   expect(code).toBe(3)
   expect(stdout).toMatch(/1 left out: sub-01 \(so the exit code is 3.*\n {2}hint: /)
+})
+
+test.skipIf(process.platform === 'win32')(
+  'a second command in the same folder is refused while the first works, and not when the first was killed',
+  async () => {
+    const args = ['split', source, '--out', out, ...SPLIT]
+    for (const end of ['SIGCONT', 'SIGKILL'] as const) {
+      const first = startCli(args)
+      await first.waitFor((event) => event.type === 'progress' && event.task === 'conform')
+      first.child.kill('SIGSTOP')
+      const second = await cli(args)
+      expect(second.code).toBe(3)
+      expect(second.last).toMatchObject({ type: 'error', code: 'RUN_LOCKED', message: expect.stringContaining(out) })
+      first.child.kill(end)
+      expect((await first.ended).code).toBe(end === 'SIGCONT' ? 0 : null)
+      const third = await cli(args)
+      expect([third.code, third.last]).toMatchObject([0, { type: 'dataset', cases: 6 }])
+      expect(readdirSync(out).filter((name) => name.startsWith('.'))).toEqual([])
+      rmSync(out, { recursive: true })
+    }
+  },
+)
+
+test('a disk without hard links, as exFAT is, takes a dataset without a lock, which is said', async () => {
+  const preload = `import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module'
+    fs.linkSync = () => { throw Object.assign(new Error('EPERM'), { code: 'EPERM', syscall: 'link' }) }
+    syncBuiltinESMExports()`
+  const env = { NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(preload).toString('base64')}` }
+  const result = await startCli(['split', source, '--out', out, ...SPLIT], { env }).ended
+  expect([result.code, result.last]).toMatchObject([0, { type: 'dataset', cases: 6 }])
+  expect(result.stdout).toContain('has no hard links (EPERM)')
+  expect(readdirSync(out).filter((name) => name.startsWith('.'))).toEqual([])
 })

@@ -64,6 +64,7 @@ export function splitCommand(): Command {
         import('../program.js'),
         import('../left-out-text.js'),
       ])
+      const lost = new AbortController()
       const { manifest, leftOut } = await prepareDataset({
         source,
         out: options.out,
@@ -80,8 +81,16 @@ export function splitCommand(): Command {
         nanToZero: options.nanToZero === true,
         dryRun: options.dryRun === true,
         toolVersion: VERSION,
-        signal,
+        signal: AbortSignal.any([signal, lost.signal]),
+        // Not imported above: a dry run locks nothing, and does without ZeroMQ.
+        lockFolder: async (folder) => {
+          const { lockDataset } = await import('../lock-dataset.js')
+          const onNote = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
+          return lockDataset(folder, { signal, onNote, onLost: (error) => lost.abort(error) })
+        },
         onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
+      }).catch((error: unknown) => {
+        throw lost.signal.aborted ? lost.signal.reason : error
       })
       for (const { level, code, message, subject } of manifest.findings) {
         output.events({

@@ -1,4 +1,4 @@
-import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { readFile, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openDataset } from './open-dataset.js'
@@ -41,6 +41,17 @@ describe('a case in error', () => {
         ),
     ],
     [
+      'tissues numbered grey 1, white 2, CSF 3, which read as FreeSurfer would make CSF grey matter',
+      'LABEL_MAP_MISMATCH',
+      async (source) => {
+        const { image, label } = smallBrain(1)
+        const tissues = label.map((value, i) => [image[i]! > 250 ? 3 : 0, 2, 1][value]!)
+        for (let i = 0; i < tissues.length; i++) if (tissues[i] === 3) image[i] = 100
+        await writeVolume(join(source, 'images/b.nii.gz'), image)
+        await writeVolume(join(source, 'labels/b.nii.gz'), tissues)
+      },
+    ],
+    [
       'an empty label',
       'LABEL_EMPTY',
       (source) => writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label.fill(0)),
@@ -81,6 +92,23 @@ describe('a case in error', () => {
     expect(leftOut[0]!.message).toContain('20x22x24')
     expect(leftOut[0]!.message).toContain('8 0 0 -75')
   })
+
+  test.skipIf(process.platform === 'win32')(
+    'whose names of label values are a link to nothing is left out, and the rest goes on',
+    async () => {
+      const source = await temporaryFolder()
+      for (const [seed, subject] of ['sub-1', 'sub-2'].entries()) {
+        const { image, label } = smallBrain(seed)
+        await writeVolume(join(source, subject, 'anat', `${subject}_T1w.nii.gz`), image)
+        await writeVolume(join(source, 'derivatives/seg', subject, 'anat', `${subject}_dseg.nii.gz`), label)
+      }
+      // As in a DataLad data set whose files were not fetched.
+      await symlink('nowhere', join(source, 'derivatives/seg/sub-2/anat/sub-2_dseg.tsv'))
+      const { leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+      expect(leftOut).toMatchObject([{ subject: 'sub-2', code: 'FILE_NOT_FOUND' }])
+      expect(leftOut[0]!.message).not.toContain(source)
+    },
+  )
 
   test('that is the only one ends the run, and nothing is published', async () => {
     const source = await sourceOf(['a'])

@@ -5,6 +5,7 @@ import {
   conformImage,
   conformLabel,
   type Geometry,
+  readGeometry,
   readVolume,
   type Volume,
 } from '@meshfl/volume'
@@ -18,7 +19,7 @@ import type { Finding } from './manifest.js'
 export interface ConformCaseOptions {
   conform: ConformOptions
   labelMap: LabelMap
-  /** Which volume of a 4D image. */
+  /** Which volume of a 4D image, and of a 4D label. */
   volume?: number
   nanToZero?: boolean
 }
@@ -53,16 +54,16 @@ export async function conformCase(
   })
   checkImage(image.voxels, names)
   const vocabulary = await vocabularyOfNames(found.names, labelMap)
-  const label = await readLabel(found.label, labelMap, nanToZero, vocabulary)
+  const label = await readLabel(found.label, labelMap, vocabulary, nanToZero, volume)
   checkGrids(image, label.volume, names)
   const findings = findingsOfLabel(label.mapped, labelMap, names)
-  if (image.zeroed !== undefined) {
-    findings.push({
-      level: 'warning',
-      code: 'IMAGE_NOT_FINITE',
-      message: `${names.image}: ${image.zeroed} voxels that were NaN or infinite became 0`,
-      subject: names.subject,
-    })
+  for (const [code, file, zeroed] of [
+    ['IMAGE_NOT_FINITE', names.image, image.zeroed],
+    ['LABEL_NOT_FINITE', names.label, label.volume.zeroed],
+  ] as const) {
+    if (zeroed === undefined) continue
+    const message = `${file}: ${zeroed} voxels that were NaN or infinite became 0`
+    findings.push({ level: 'warning', code, message, subject: names.subject })
   }
   const target = conformGeometry(image, conform)
   const conformedImage = conformImage(image, conform)
@@ -83,16 +84,20 @@ export async function conformCase(
 async function readLabel(
   path: string,
   map: LabelMap,
-  nanToZero: boolean,
   names: Vocabulary | undefined,
+  nanToZero: boolean,
+  wanted: number | undefined,
 ): Promise<{ volume: Volume; mapped: MappedLabel }> {
+  // A 4D image often has a 3D label: only where there is a choice is it made.
+  const several = wanted !== undefined && (await readGeometry(path)).volumes > 1
+  const options = { nanToZero, ...(several ? { volume: wanted } : {}) }
   try {
-    const volume = await readVolume(path, { kind: 'label', nanToZero })
+    const volume = await readVolume(path, { kind: 'label', ...options })
     return { volume, mapped: mapLabels(volume.voxels, map, names) }
   } catch (error) {
     const fractional = map.vocabularies.some(({ codes }) => [...codes.keys()].some((code) => !Number.isInteger(code)))
     if (!fractional || !(error instanceof MeshflError) || error.code !== 'LABEL_NOT_INTEGER') throw error
-    const volume = await readVolume(path, { kind: 'image', nanToZero })
+    const volume = await readVolume(path, { kind: 'image', ...options })
     const mapped = mapLabels(volume.voxels, map)
     if (mapped.unmapped.length > 0) throw error
     return { volume, mapped }
@@ -102,12 +107,14 @@ async function readLabel(
 /** @throws MeshflError `LABEL_MAP_MISMATCH` */
 function findingsOfLabel(mapped: MappedLabel, map: LabelMap, names: CaseNames): Finding[] {
   if (mapped.unmapped.length === 0) return []
-  if (mapped.mapped < (map.leastMapped ?? 0)) {
+  if (mapped.foreign || mapped.mapped < (map.leastMapped ?? 0)) {
     const codes = mapped.unmapped.slice(0, 8).map(({ code }) => code)
     throw new MeshflError(
       'LABEL_MAP_MISMATCH',
       `${names.label} has other codes than the label map ${map.name} reads: ${Math.round(100 * mapped.mapped)} % of its labelled voxels get a class; among those that do not are ${codes.join(', ')}`,
-      { hint: 'give the map of these codes with --label-map <file>: a JSON file, which often lies beside the data' },
+      {
+        hint: 'give the map of these codes with --label-map <file>: a JSON file, which often lies beside the data; in BIDS a dseg.tsv that names them will do',
+      },
     )
   }
   const shown = mapped.unmapped.slice(0, 12).map(({ code, voxels }) => `${code} (${voxels})`)

@@ -1,4 +1,4 @@
-import { readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { explainWriteError, makeFolder, sha256, syncFolder, TEMPORARY_PREFIX } from '@meshfl/core'
 import { listFolder } from './layouts/volume-file.js'
@@ -78,6 +78,16 @@ export async function removeStale(
     }
   }
   await rm(join(folder, STAGING), { recursive: true, force: true })
+}
+
+/** Removes the folders of sites that hold nothing any more: of a run with more sites that never came to its end. */
+export async function removeEmptySites(folder: string): Promise<void> {
+  const root = join(folder, 'sites')
+  const sites = (await listFolder(root))?.folders ?? []
+  for (const path of [...sites.flatMap((site) => [...KINDS, ''].map((part) => join(root, site, part))), root]) {
+    // One that is in use, or a link to another disk, is not removed; an empty one that stays does no harm.
+    await rmdir(path).catch(() => undefined)
+  }
 }
 
 async function sweep(folder: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -85,6 +85,26 @@ describe('FreeSurfer', () => {
     const chosen = await findCases(root, { image: 'T1', label: 'aseg.mgz' })
     expect(pairs(chosen, root)[0]).toBe('bert: bert/mri/T1.mgz + bert/mri/aseg.mgz')
   })
+
+  test('keeps the sessions and the time points of a subject together', async () => {
+    const folders = [
+      ...['sub-01_ses-1', 'sub-01_ses-2', 'sub-01.base', 'sub-01_ses-1.long.sub-01.base'],
+      ...['ann', 'ann-2010', 'ann-2012', 'ann-2010.long.ann', 'ann-2012.long.ann', 'bob-2010'],
+    ]
+    const root = await folderWith(...folders.flatMap((name) => [`${name}/mri/norm.mgz`, `${name}/mri/aseg.mgz`]))
+    const { cases } = await findCases(root)
+    const subjects = new Map<string, string[]>()
+    for (const { subject, image } of cases) {
+      const folder = image.slice(root.length + 1).split('/')[0]!
+      subjects.set(subject, [...(subjects.get(subject) ?? []), folder].sort())
+    }
+    expect(Object.fromEntries(subjects)).toEqual({
+      'sub-01': ['sub-01.base', 'sub-01_ses-1', 'sub-01_ses-1.long.sub-01.base', 'sub-01_ses-2'],
+      ann: ['ann', 'ann-2010', 'ann-2010.long.ann', 'ann-2012', 'ann-2012.long.ann'],
+      'bob-2010': ['bob-2010'],
+    })
+    expect(caseIds(cases)).toContain('sub-01_ses-2')
+  })
 })
 
 describe('BIDS', () => {
@@ -139,6 +159,16 @@ describe('nnU-Net', () => {
     expect(found.cases[0]!.names).toBe(join(root, 'dataset.json'))
     expect(pairs(await findCases(root, { image: '0001' }), root)[0]).toContain('brain_001_0001')
   })
+
+  test('keeps the sessions of a subject together where the names are those of BIDS', async () => {
+    const cases = ['sub-01_ses-1', 'sub-01_ses-2', 'brain_001']
+    const root = await folderWith(
+      ...cases.flatMap((name) => [`imagesTr/${name}_0000.nii.gz`, `labelsTr/${name}.nii.gz`]),
+    )
+    const found = await findCases(root)
+    expect(found.cases.map(({ subject }) => subject)).toEqual(['brain_001', 'sub-01', 'sub-01'])
+    expect(caseIds(found.cases)).toEqual(cases.sort())
+  })
 })
 
 describe('a table', () => {
@@ -189,6 +219,62 @@ describe('a table', () => {
         },
       ),
     )
+  })
+})
+
+test('a subject that is passed over is named', async () => {
+  const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz', 'bob/mri/orig.mgz', 'notes/a.txt')
+  expect((await findCases(freesurfer)).findings).toMatchObject([
+    { code: 'SUBJECT_PASSED_OVER', subject: 'bob', message: expect.stringContaining('bob/mri has none of norm.mgz') },
+  ])
+  const bids = await folderWith(
+    'sub-1/ses-1/anat/sub-1_ses-1_T1w.nii',
+    'sub-1/ses-pre-op/anat/sub-1_ses-pre-op_T1w.nii',
+    'sub-A-2/ses-1/anat/sub-A-2_ses-1_T1w.nii',
+    'sub-list.txt',
+    'derivatives/sub-1_ses-1_dseg.nii',
+  )
+  const { cases, findings } = await findCases(bids)
+  expect(cases).toHaveLength(1)
+  expect(findings).toMatchObject([
+    { code: 'SUBJECT_PASSED_OVER', subject: 'sub-A-2', message: expect.stringContaining('letters and digits') },
+    { code: 'SUBJECT_PASSED_OVER', subject: 'sub-1', message: expect.stringContaining('sub-1/ses-pre-op') },
+  ])
+})
+
+describe('a folder that cannot be looked into', () => {
+  const MODES_DO_NOT_BIND = process.platform === 'win32' || process.getuid?.() === 0
+  const closed = async (path: string): Promise<string> => {
+    await chmod(path, 0o000)
+    return path
+  }
+
+  test('costs its own subject and is named', async (context) => {
+    if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
+    const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz', 'bob/mri/norm.mgz')
+    const bids = await folderWith('sub-ann/anat/sub-ann_T1w.nii', 'sub-bob/anat/x', 'derivatives/sub-ann_dseg.nii')
+    const shut = [await closed(join(freesurfer, 'bob/mri')), await closed(join(bids, 'sub-bob/anat'))]
+    for (const [root, folder, subject] of [
+      [freesurfer, 'bob/mri', 'bob'],
+      [bids, 'sub-bob/anat', 'sub-bob'],
+    ] as const) {
+      const { cases, findings } = await findCases(root)
+      expect(cases).toHaveLength(1)
+      expect(findings).toEqual([
+        { level: 'error', code: 'FOLDER_NOT_READABLE', message: `cannot look into ${folder} (EACCES)`, subject },
+      ])
+    }
+    for (const path of shut) await chmod(path, 0o700)
+  })
+
+  test('of derivatives is passed over with a warning', async (context) => {
+    if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
+    const root = await folderWith('sub-a/anat/sub-a_T1w.nii', 'derivatives/sub-a_dseg.nii', 'derivatives/private/x')
+    const shut = await closed(join(root, 'derivatives/private'))
+    const { cases, findings } = await findCases(root)
+    await chmod(shut, 0o700)
+    expect(cases).toHaveLength(1)
+    expect(findings).toMatchObject([{ level: 'warning', message: 'cannot look into derivatives/private (EACCES)' }])
   })
 })
 

@@ -18,14 +18,14 @@ export interface FoundCases {
   layout: LayoutName
   /** Ordered by subject, then by image. */
   cases: FoundCase[]
-  /** Images without labels and the like. */
+  /** Images without labels and the like; at level `error`, subjects whose folders cannot be looked into. */
   findings: Finding[]
 }
 
 /**
  * Finds pairs of image and label below a folder, or listed by a CSV or TSV file.
  * @param source a BIDS dataset, a FreeSurfer subjects folder, an nnU-Net dataset, a folder with images/ and labels/, or a table
- * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`
+ * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`, `FILE_NOT_READABLE`
  */
 export async function findCases(source: string, options: FindOptions = {}): Promise<FoundCases> {
   const root = resolve(source)

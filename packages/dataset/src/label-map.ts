@@ -8,6 +8,11 @@ import { asegMap, gw3Map } from './label-maps.js'
 export interface Vocabulary {
   name: string
   codes: ReadonlyMap<number, number>
+  /**
+   * Codes that the label of a whole brain has: a label without one of them, of which more than a tenth is not listed, is
+   * numbered in another way. Three tissues are often 1, 2, 3, and FreeSurfer's 2 and 3 are but two of them.
+   */
+  hallmark?: readonly number[]
 }
 
 /** How the codes of label files become the classes of a dataset. */
@@ -109,9 +114,14 @@ export interface MappedLabel {
   unmapped: { code: number; voxels: number }[]
   /** The part of the non-zero voxels that got a class, 1 where there are none. */
   mapped: number
+  /** Whether too much is not listed for a label that lacks the vocabulary's hallmark. */
+  foreign: boolean
   /** The vocabulary that read it. */
   vocabulary: string
 }
+
+/** The part of the non-zero voxels of a label without the vocabulary's hallmark that may have codes it does not list. */
+const MAX_UNLISTED = 0.1
 
 /**
  * Maps the codes of a label volume to classes. A code that is not listed becomes background and is counted.
@@ -143,7 +153,15 @@ export function mapLabels(voxels: ArrayLike<number>, map: LabelMap, names?: Voca
     .sort((a, b) => a.code - b.code)
   const labelled = voxels.length - (counts.get(0) ?? 0)
   const mapped = [...counts].reduce((sum, [code, count]) => sum + (vocabulary.codes.get(code) ? count : 0), 0)
-  return { classes, unmapped, mapped: labelled === 0 ? 1 : mapped / labelled, vocabulary: vocabulary.name }
+  const unlisted = unmapped.reduce((sum, { voxels: count }) => sum + count, 0)
+  const lacksHallmark = vocabulary.hallmark?.some((code) => !counts.has(code)) ?? false
+  return {
+    classes,
+    unmapped,
+    mapped: labelled === 0 ? 1 : mapped / labelled,
+    foreign: lacksHallmark && unlisted > MAX_UNLISTED * labelled,
+    vocabulary: vocabulary.name,
+  }
 }
 
 function chooseVocabulary(map: LabelMap, codes: number[]): Vocabulary {

@@ -9,6 +9,8 @@ const CEREBELLAR_WHITE = [7, 46]
 const NO_TISSUE = [0, 4, 5, 14, 15, 24, 30, 31, 43, 44, 62, 63, 72, 80, 85]
 
 const LEAST_MAPPED = 0.1
+/** The white matter of both hemispheres. */
+const FREESURFER_HALLMARK = [2, 41]
 
 const GW3_WHITE = [...CEREBRAL_WHITE, ...CEREBELLAR_WHITE, 16, 28, 60]
 const GW3_GREY = [3, 42, ...CORTEX, ...range(8, 13), ...range(17, 20), 26, 27, ...range(47, 55), 58, 59]
@@ -28,7 +30,7 @@ export const gw3Map: LabelMap = {
   vocabularies: [
     { name: '0, 1, 2', codes: codesOf([[0], [1], [2]]) },
     { name: '0, 0.5, 1', codes: codesOf([[0], [0.5], [1]]) },
-    { name: 'FreeSurfer', codes: codesOf([NO_TISSUE, GW3_WHITE, GW3_GREY]) },
+    { name: 'FreeSurfer', codes: codesOf([NO_TISSUE, GW3_WHITE, GW3_GREY]), hallmark: FREESURFER_HALLMARK },
   ],
 }
 
@@ -59,7 +61,7 @@ export const asegMap: LabelMap = {
   name: 'aseg',
   leastMapped: LEAST_MAPPED,
   classes: ASEG.map(([name], value) => ({ value, name })),
-  vocabularies: [{ name: 'FreeSurfer', codes: codesOf(ASEG.map(([, codes]) => codes)) }],
+  vocabularies: [{ name: 'FreeSurfer', codes: codesOf(ASEG.map(([, codes]) => codes)), hallmark: FREESURFER_HALLMARK }],
 }
 
 function codesOf(classes: number[][]): Map<number, number> {

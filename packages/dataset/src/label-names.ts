@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { MeshflError } from '@meshfl/core'
+import { readWholeFile } from '@meshfl/volume'
 import { z } from 'zod'
 import type { LabelMap, Vocabulary } from './label-map.js'
 import { parseTable } from './layouts/table.js'
@@ -17,11 +17,11 @@ const NnunetLabelsSchema = z.object({ labels: z.record(z.string(), z.number()) }
  * What a BIDS `*_dseg.tsv` (index, name, abbreviation) or nnU-Net's dataset.json (`labels`) says of a label's values, in gw3's
  * classes. Tissue segmentations number their classes in every order: their names are the only thing to trust.
  * @returns undefined for other maps and where the file names no white or no grey matter
- * @throws MeshflError `TABLE_MALFORMED`, `LABEL_NAMES_MALFORMED`
+ * @throws MeshflError `TABLE_MALFORMED`, `LABEL_NAMES_MALFORMED`, `FILE_NOT_FOUND`, `FILE_NOT_READABLE`
  */
 export async function vocabularyOfNames(path: string | undefined, map: LabelMap): Promise<Vocabulary | undefined> {
   if (path === undefined || map.name !== 'gw3') return undefined
-  const bytes = await readFile(path)
+  const bytes = await readWholeFile(path)
   const named = path.endsWith('.json') ? namesInJson(bytes.toString('utf8'), path) : namesInTable(bytes, path)
   const codes = new Map<number, number>([[0, 0]])
   for (const { code, words } of named) {

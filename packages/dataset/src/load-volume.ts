@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { MeshflError, sha256 } from '@meshfl/core'
+import { MeshflError, mayPass, sha256 } from '@meshfl/core'
 import { type Affine, readVolume, type Shape } from '@meshfl/volume'
 
 /** One volume of a dataset, and what its manifest says of it. */
@@ -21,7 +21,7 @@ export interface LoadedVolume {
 
 /**
  * Reads a volume of a dataset and holds it against the manifest.
- * @throws MeshflError `DATASET_CORRUPT`
+ * @throws MeshflError `DATASET_CORRUPT`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP`
  */
 export async function loadVolume({ root, file, kind, shape, sha256: expected }: VolumeRequest): Promise<LoadedVolume> {
   const path = join(root, file)
@@ -32,7 +32,9 @@ export async function loadVolume({ root, file, kind, shape, sha256: expected }: 
       ...(cause === undefined ? {} : { cause }),
     })
   const volume = await readVolume(path, { kind }).catch((error: unknown) => {
-    throw error instanceof MeshflError ? corrupt(`cannot be read: ${error.message}`, error) : error
+    // A file server that is away says nothing about the dataset.
+    if (mayPass(error) || !(error instanceof MeshflError)) throw error
+    throw corrupt(`cannot be read: ${error.message}`, error)
   })
   if (volume.shape.join() !== shape.join())
     throw corrupt(`is ${volume.shape.join('x')}, its dataset ${shape.join('x')}`)

@@ -1,6 +1,6 @@
 import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { openDataset } from './open-dataset.js'
 import { prepareDataset } from './prepare-dataset.js'
@@ -173,6 +173,41 @@ test('a label on a finer grid of the same space is resampled onto its image', as
   const after = await prepareDataset(optionsFor(source, join(folder, 'fine')))
   expect(after.leftOut).toEqual([])
   expect(after.manifest.cases[0]!.labelSha256).toBe(before.manifest.cases[0]!.labelSha256)
+})
+
+test('voxels of image and label that are not finite become 0 where asked, and both are findings', async () => {
+  const source = await sourceOf(['a', 'b'])
+  const { image, label } = smallBrain(0)
+  const spoilt = (values: ArrayLike<number>, count: number): Float32Array =>
+    Float32Array.from(values, (value, i) => (i < count ? Number.NaN : value))
+  await writeVolume(join(source, 'images/a.nii.gz'), spoilt(image, 3))
+  await writeVolume(join(source, 'labels/a.nii.gz'), spoilt(label, 2))
+  const out = join(await temporaryFolder(), 'out')
+  const { manifest, leftOut } = await prepareDataset(optionsFor(source, out, { nanToZero: true, ratios: [1, 1, 0] }))
+  expect(leftOut).toEqual([])
+  expect(manifest.findings.slice(0, 2)).toMatchObject([
+    { code: 'IMAGE_NOT_FINITE', subject: 'a', message: expect.stringContaining('images/a.nii.gz: 3 voxels') },
+    { code: 'LABEL_NOT_FINITE', subject: 'a', message: expect.stringContaining('labels/a.nii.gz: 2 voxels') },
+  ])
+})
+
+test('--volume picks from labels, too, where they hold several volumes', async () => {
+  const source = await sourceOf(['a', 'b', 'c', 'd'])
+  const twice = async (file: string): Promise<void> => {
+    const path = join(source, file)
+    const bytes = gunzipSync(await readFile(path))
+    bytes.writeInt16LE(4, 40)
+    bytes.writeInt16LE(2, 48)
+    const empty = Buffer.alloc(bytes.length - 352)
+    await writeFile(path, gzipSync(Buffer.concat([bytes.subarray(0, 352), empty, bytes.subarray(352)])))
+  }
+  const folder = await temporaryFolder()
+  const whole = await prepareDataset(optionsFor(source, join(folder, 'whole')))
+  for (const id of ['a', 'b', 'c', 'd']) await twice(`images/${id}.nii.gz`)
+  for (const id of ['a', 'b']) await twice(`labels/${id}.nii.gz`)
+  const picked = await prepareDataset(optionsFor(source, join(folder, 'picked'), { volume: 1 }))
+  expect(picked.leftOut).toEqual([])
+  expect(picked.manifest.cases).toEqual(whole.manifest.cases)
 })
 
 describe('gw3', () => {

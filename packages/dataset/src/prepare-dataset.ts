@@ -15,7 +15,15 @@ import { CONFORM_VERSION, conformGeometry } from '@meshfl/volume'
 import { buildManifest, nnunetSplits, type PreparedCase, siteManifest } from './build-manifest.js'
 import { caseIds } from './case-id.js'
 import { concurrently } from './concurrently.js'
-import { type FileIndex, findIntact, indexFiles, placeFiles, removeStale, volumeName } from './dataset-files.js'
+import {
+  type FileIndex,
+  findIntact,
+  indexFiles,
+  placeFiles,
+  removeEmptySites,
+  removeStale,
+  volumeName,
+} from './dataset-files.js'
 import { checkDuplicates } from './duplicates.js'
 import { findCases } from './find-cases.js'
 import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
@@ -30,6 +38,9 @@ import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.j
 import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
+
+/** What `lockFolder` puts into the folder before anything else. */
+const LOCK_FILE = '.lock'
 
 /**
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
@@ -80,6 +91,15 @@ class Preparation {
   }
 
   async execute(findings: Finding[]): Promise<PrepareResult> {
+    const lock = await this.options.lockFolder?.(this.#out)
+    try {
+      return await this.#make(findings)
+    } finally {
+      lock?.release()
+    }
+  }
+
+  async #make(findings: Finding[]): Promise<PrepareResult> {
     const { reusable, former } = await this.#claimFolder()
     const index = await indexFiles(this.#out)
     await this.#forEachCase('conform', (found, position) => this.#conform(found, position, reusable, index))
@@ -97,7 +117,8 @@ class Preparation {
     const journal = await readJournal(this.#out)
     const listing = await listFolder(this.#out)
     const published = listing?.files.includes(MANIFEST_FILE) ?? false
-    const foreign = journal === null && listing !== null && listing.files.length + listing.folders.length > 0
+    const others = [...(listing?.files ?? []), ...(listing?.folders ?? [])].filter((name) => name !== LOCK_FILE)
+    const foreign = journal === null && others.length > 0
     if (foreign || (published && journal?.head.dataset !== head.dataset)) {
       throw new MeshflError(
         'DATASET_EXISTS',
@@ -126,7 +147,10 @@ class Preparation {
   #head(): JournalHead {
     const { conform, volume, nanToZero, toolVersion, ratios, sites, partition, seed, name } = this.options
     const { vocabularies, ...map } = this.labelMap
-    const labelMap = { ...map, vocabularies: vocabularies.map(({ codes }) => [...codes]) }
+    const labelMap = {
+      ...map,
+      vocabularies: vocabularies.map(({ codes, hallmark }) => ({ codes: [...codes], hallmark })),
+    }
     const perCase = { conform, version: CONFORM_VERSION, volume, nanToZero, toolVersion, labelMap }
     const pairs = this.cases.map((found, index) => ({
       ...this.#names(found),
@@ -153,25 +177,29 @@ class Preparation {
   }
 
   async #forEachCase(task: string, work: (found: FoundCase, index: number) => Promise<void>): Promise<void> {
-    const { signal, onProgress, workers = 2 } = this.options
+    const { onProgress, workers = 2 } = this.options
     let done = 0
     const total = this.cases.length
     onProgress?.({ task, done, total, unit: 'cases' })
     await concurrently(this.cases, workers, async (found, index) => {
-      if (signal?.aborted) {
-        throw new MeshflError('INTERRUPTED', `stopped after ${done} of ${total} cases`, {
-          kind: 'interrupted',
-          hint: 'run the same command again: it continues with the next case',
-        })
-      }
+      this.#stopWhenAsked(`${done} of ${total} cases`)
       try {
         await work(found, index)
       } catch (error) {
-        // What cannot be written is no fault of the case.
+        // What cannot be written is no fault of the case, nor is a file server that is away.
         if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
         this.#leaveOut(found, index, error)
       }
       onProgress?.({ task, done: ++done, total, unit: 'cases' })
+    })
+  }
+
+  /** @throws MeshflError `INTERRUPTED` */
+  #stopWhenAsked(done: string): void {
+    if (!this.options.signal?.aborted) return
+    throw new MeshflError('INTERRUPTED', `stopped after ${done}`, {
+      kind: 'interrupted',
+      hint: 'run the same command again: it takes what is done as it is',
     })
   }
 
@@ -188,7 +216,10 @@ class Preparation {
   }
 
   #result(found: Finding[]): PrepareResult {
-    const leftOut = [...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)
+    const unread = found.flatMap(({ level, code, message, subject = '' }): LeftOut[] =>
+      level === 'error' ? [{ subject, code, message, hint: 'check the permissions of the folder' }] : [],
+    )
+    const leftOut = [...unread, ...[...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)]
     const prepared = this.cases.flatMap((item, index): PreparedCase[] => {
       const record = this.#records.get(index)
       return record === undefined ? [] : [{ found: item, record }]
@@ -202,7 +233,7 @@ class Preparation {
       })
     }
     const findings: Finding[] = [
-      ...found,
+      ...found.filter(({ level }) => level !== 'error'),
       ...leftOut.map(({ subject, code, message }): Finding => ({ level: 'error', code, message, subject })),
       ...(this.options.dryRun ? [] : checkDuplicates(prepared)),
     ]
@@ -221,23 +252,28 @@ class Preparation {
       moves.set((await findIntact(out, index, imageName, record.imageFileSha256))!, item.image)
       moves.set((await findIntact(out, index, labelName, record.labelFileSha256))!, item.label)
     }
-    if ([...moves].some(([from, to]) => from !== to)) await this.#unpublish(manifest)
+    if ([...moves].some(([from, to]) => from !== to)) await this.#unpublish()
     await placeFiles(out, moves)
     await removeStale(out, index, new Set([...former, ...this.ids]), new Set(moves.values()))
+    await removeEmptySites(out)
     await writeJournal(out, { head: this.#head(), records })
     for (const site of manifest.sites) {
       await writeJson(join(out, 'sites', site, MANIFEST_FILE), siteManifest(manifest, site))
     }
     await writeJson(join(out, 'splits_final.json'), nnunetSplits(manifest))
     const { onProgress } = this.options
-    const page = await qcPage(manifest, out, (done, total) => onProgress?.({ task: 'qc', done, total, unit: 'cases' }))
+    const page = await qcPage(manifest, out, (done, total) => {
+      this.#stopWhenAsked(`${done} of ${total} pictures`)
+      onProgress?.({ task: 'qc', done, total, unit: 'cases' })
+    })
     await writeFileAtomic(join(out, 'qc.html'), page)
     await writeJson(join(out, MANIFEST_FILE), manifest)
   }
 
-  /** While volumes move, no manifest may promise them. */
-  async #unpublish(manifest: DatasetManifest): Promise<void> {
-    const manifests = [MANIFEST_FILE, ...manifest.sites.map((site) => join('sites', site, MANIFEST_FILE))]
+  /** While volumes move, no manifest may promise them; nor one of a run with other sites that never came to its end. */
+  async #unpublish(): Promise<void> {
+    const sites = (await listFolder(join(this.#out, 'sites')))?.folders ?? []
+    const manifests = [MANIFEST_FILE, ...sites.map((site) => join('sites', site, MANIFEST_FILE))]
     for (const file of manifests) await rm(join(this.#out, file), { force: true })
     await syncFolder(this.#out)
   }

@@ -20,7 +20,7 @@ export interface PrepareOptions {
   /** What the layout calls the image, the label: see FindOptions. */
   image?: string
   label?: string
-  /** Which volume of 4D images, from 0. */
+  /** Which volume of 4D images and labels, from 0. */
   volume?: number
   nanToZero?: boolean
   /** Default: the name of the source. */
@@ -32,6 +32,8 @@ export interface PrepareOptions {
   /** Cases in progress at a time; default 2. */
   workers?: number
   signal?: AbortSignal
+  /** Makes this process the only one that works in a folder, or throws; the lock is a file `.lock` in it. */
+  lockFolder?(folder: string): Promise<{ release(): void }>
   onProgress?(progress: { task: string; done: number; total: number; unit: string }): void
 }
 

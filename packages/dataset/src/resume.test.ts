@@ -1,4 +1,4 @@
-import { appendFile, mkdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { DatasetManifest } from './manifest.js'
@@ -39,6 +39,22 @@ describe('an interrupted run', () => {
     await prepareDataset(optionsFor(source, out, { sites: 2 }))
     await prepareDataset(optionsFor(source, whole, { sites: 2 }))
     expect(await hashTree(out)).toEqual(await hashTree(whole))
+  })
+
+  test('stops while pictures are drawn, too, and the next with other sites leaves nothing of it', async () => {
+    const source = await sourceOf(IDS)
+    const folder = await temporaryFolder()
+    const [out, whole] = [join(folder, 'out'), join(folder, 'whole')]
+    const abort = new AbortController()
+    const onProgress = ({ task, done }: { task: string; done: number }): void =>
+      task === 'qc' && done === 2 ? abort.abort() : undefined
+    const stopped = prepareDataset(optionsFor(source, out, { sites: 3, signal: abort.signal, onProgress }))
+    await expect(stopped).rejects.toMatchObject({ code: 'INTERRUPTED', exitCode: 130 })
+    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
+    await prepareDataset(optionsFor(source, out, { sites: 2 }))
+    await prepareDataset(optionsFor(source, whole, { sites: 2 }))
+    expect(await hashTree(out)).toEqual(await hashTree(whole))
+    expect(await readdir(join(out, 'sites'))).toEqual(['site-1', 'site-2'])
   })
 
   test('takes conformed cases as they are, and conforms again what has changed', async () => {

@@ -9,6 +9,8 @@ import { notRecognized, tooLarge, truncated } from './read-errors.js'
 const MAX_RATIO = 1032
 /** What a file may hold after its voxels: MGH's tags, padding. */
 const MAX_TRAILER_BYTES = 16 * 2 ** 20
+/** zlib is told the room that there is in 32 bits, also where a version of Node has larger buffers. */
+const MAX_BYTES = Math.min(bufferLimits.MAX_LENGTH, 2 ** 32 - 1)
 
 const gunzipAsync = promisify(gunzip)
 
@@ -43,7 +45,7 @@ function plan(bytes: Uint8Array, name: string): Plan {
 }
 
 function planFor(bytes: Uint8Array, name: string, expected: number): Plan {
-  if (expected + MAX_TRAILER_BYTES > bufferLimits.MAX_LENGTH) throw tooLarge(name, expected)
+  if (expected + MAX_TRAILER_BYTES > MAX_BYTES) throw tooLarge(name, expected)
   if (expected > (bytes.length + 1) * MAX_RATIO) throw truncated(name, bytes.length, Math.ceil(expected / MAX_RATIO))
   return { chunkSize: Math.max(4096, expected + 1024), maxOutputLength: expected + MAX_TRAILER_BYTES }
 }

@@ -1,10 +1,11 @@
-import { open, readFile, stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { MeshflError } from '@meshfl/core'
 import { BYTES_PER_VOXEL } from './datatype.js'
 import { applyScaling, checkFinite, decodeVoxels, integerLabels } from './decode-voxels.js'
 import { dataBytes, parseHeader } from './header.js'
 import { inflate, inflateHeader, inflateSync, isGzip } from './inflate.js'
-import { tooLarge, truncated } from './read-errors.js'
+import { truncated } from './read-errors.js'
+import { explainReadError, notFound, readWholeFile } from './read-file.js'
 import { type Geometry, type Volume, voxelCount } from './volume.js'
 import type { VolumeHeader } from './volume-header.js'
 
@@ -28,12 +29,12 @@ const HEAD_BYTES = 1 << 17
  */
 export async function readVolume(path: string, options: ReadOptions): Promise<Volume> {
   const headerPath = await headerOf(path)
-  const file = await readFileOrExplain(headerPath)
+  const file = await readWholeFile(headerPath)
   const bytes = isGzip(file) ? await inflate(file, headerPath) : file
   const header = parseHeader(bytes, headerPath)
   if (!header.separate) return build(header, bytes, headerPath, options)
   const imagePath = await imageOf(headerPath)
-  const image = await readFileOrExplain(imagePath)
+  const image = await readWholeFile(imagePath)
   const voxels = isGzip(image) ? await inflate(image, imagePath, header.dataOffset + dataBytes(header)) : image
   return build(header, voxels, imagePath, options)
 }
@@ -96,15 +97,6 @@ function pickVolume(header: VolumeHeader, name: string, wanted: number | undefin
   )
 }
 
-async function readFileOrExplain(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_FS_FILE_TOO_LARGE') throw tooLarge(path, (await stat(path)).size)
-    throw explainReadError(error, path)
-  }
-}
-
 async function readHead(path: string): Promise<Uint8Array> {
   try {
     const file = await open(path, 'r')
@@ -143,22 +135,4 @@ async function firstThatExists(paths: readonly [string, ...string[]]): Promise<s
     }
   }
   throw notFound(paths[0], 'a .hdr and an .img file belong together')
-}
-
-function explainReadError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
-  if (code === undefined) return error
-  if (code === 'ENOENT' || code === 'ENOTDIR') return notFound(path)
-  return new MeshflError('FILE_NOT_READABLE', `cannot read ${path} (${code})`, {
-    hint: code === 'EISDIR' ? 'give a file, not a folder' : 'check the path and its permissions',
-    data: { path, code },
-    cause: error,
-  })
-}
-
-function notFound(path: string, why?: string): MeshflError {
-  return new MeshflError('FILE_NOT_FOUND', `there is no file ${path}${why === undefined ? '' : `: ${why}`}`, {
-    hint: 'check the path',
-    data: { path },
-  })
 }

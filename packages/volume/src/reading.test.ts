@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -298,6 +298,13 @@ describe('damage', () => {
   })
 })
 
+test('a gzipped file of more than 4 GiB is too large in every version of Node, whose zlib counts in 32 bits', () => {
+  const header = nifti({ code: 16 })
+  const dims = new DataView(header.buffer, header.byteOffset + 40)
+  for (const [i, size] of [4, 256, 256, 256, 80].entries()) dims.setInt16(i * 2, size, true)
+  expect(codeOf(() => parseVolume(gzipSync(header), 'functional.nii.gz', image))).toBe('VOLUME_TOO_LARGE')
+})
+
 describe('files on disk', () => {
   let folder: string
   beforeAll(async () => {
@@ -341,6 +348,20 @@ describe('files on disk', () => {
       message: expect.stringContaining(path),
     })
   })
+  test.skipIf(process.platform === 'win32')(
+    'a link to what is not there is told from a file that is not there',
+    async () => {
+      const path = join(folder, 'annexed.nii.gz')
+      await symlink('.git/annex/objects/nowhere', path)
+      const expected = {
+        code: 'FILE_NOT_FOUND',
+        message: `${path} is a link to a file that is not there`,
+        hint: expect.stringContaining('datalad get'),
+      }
+      await expect(readVolume(path, image)).rejects.toMatchObject(expected)
+      await expect(readGeometry(path)).rejects.toMatchObject(expected)
+    },
+  )
   test('the geometry is read from a gzipped file whose voxels are missing', async () => {
     const bytes = gzipSync(nifti({ dims: [40, 40, 40, 2] }), { level: 1 })
     const path = join(folder, 'head.nii.gz')

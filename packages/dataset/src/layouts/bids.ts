@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import type { Finding } from '../manifest.js'
 import type { FoundCase, Layout } from './layout.js'
-import { listFolder, volumeStem } from './volume-file.js'
+import { listFolder, orFinding, volumeStem } from './volume-file.js'
 
 /** Spaces whose voxels are those of the subject's own scan; a label in any other space belongs to a template. */
 const NATIVE_SPACES = new Set(['T1w', 'orig', 'individual', 'native', 'anat', 'scanner', 'fsnative'])
@@ -14,11 +15,11 @@ export const bidsLayout: Layout = {
   looksFor: ({ image = 'T1w', label = 'dseg' }) =>
     `sub-*/[ses-*/]anat/*_${image}.nii.gz with derivatives/**/*_${label}.nii.gz`,
   async find(source, { image = 'T1w', label = 'dseg' }) {
-    const images = await findImages(source, image)
-    if (images === null) return null
-    const { labels, tables } = await findLabels(join(source, 'derivatives'), label)
-    const cases: FoundCase[] = []
     const findings: Finding[] = []
+    const images = await findImages(source, image, findings)
+    if (images === null) return null
+    const { labels, tables } = await findLabels(source, label, findings)
+    const cases: FoundCase[] = []
     const used = new Set<BidsFile>()
     for (const scan of images) {
       const subject = `sub-${scan.entities.get('sub')}`
@@ -112,33 +113,56 @@ function columnsOf(scan: BidsFile): Record<string, string> {
   return columns
 }
 
-async function findImages(source: string, suffix: string): Promise<BidsFile[] | null> {
+async function findImages(source: string, suffix: string, findings: Finding[]): Promise<BidsFile[] | null> {
   const root = await listFolder(source)
   if (root === null) return null
   const images: BidsFile[] = []
   let folders = 0
-  for (const subject of root.folders.filter((name) => /^sub-[A-Za-z0-9]+$/.test(name))) {
-    const inside = await listFolder(join(source, subject))
-    const sessions = inside?.folders.filter((name) => /^ses-[A-Za-z0-9]+$/.test(name)) ?? []
-    for (const parent of [subject, ...sessions.map((session) => join(subject, session))]) {
-      const anat = await listFolder(join(source, parent, 'anat'))
-      if (anat === null) continue
+  /** Those of the folders that BIDS allows; what only looks like one is named. */
+  const allowed = (names: readonly string[], kind: 'sub' | 'ses', parent: string): string[] => {
+    const fitting: string[] = []
+    for (const name of names.filter((candidate) => candidate.startsWith(`${kind}-`))) {
+      if (/^[a-z]+-[A-Za-z0-9]+$/.test(name)) fitting.push(name)
+      else if (existsSync(`${join(source, parent, name)}${sep}`)) {
+        findings.push({
+          level: 'warning',
+          code: 'SUBJECT_PASSED_OVER',
+          message: `${shown(source, join(source, parent, name))} is not looked into: BIDS has only letters and digits after ${kind}-`,
+          subject: parent || name,
+        })
+      }
+    }
+    return fitting
+  }
+  for (const subject of allowed(root.folders, 'sub', '')) {
+    const look = (...path: string[]) =>
+      orFinding(findings, source, subject, () => listFolder(join(source, subject, ...path)))
+    const inside = await look()
+    const sessions = allowed(inside?.folders ?? [], 'ses', subject)
+    for (const parent of inside === undefined ? [] : ['', ...sessions]) {
+      const anat = await look(parent, 'anat')
+      if (anat === null || anat === undefined) continue
       folders++
       for (const file of anat.files) {
         const entities = parseName(file, suffix)
-        if (entities?.has('sub')) images.push({ path: join(source, parent, 'anat', file), entities })
+        if (entities?.has('sub')) images.push({ path: join(source, subject, parent, 'anat', file), entities })
       }
     }
   }
   return folders === 0 ? null : images
 }
 
-async function findLabels(folder: string, suffix: string): Promise<{ labels: BidsFile[]; tables: BidsFile[] }> {
+async function findLabels(
+  source: string,
+  suffix: string,
+  findings: Finding[],
+): Promise<{ labels: BidsFile[]; tables: BidsFile[] }> {
   const labels: BidsFile[] = []
   const tables: BidsFile[] = []
   const walk = async (path: string, depth: number): Promise<void> => {
-    const listing = await listFolder(path)
-    if (listing === null) return
+    // Often another pipeline's, or another person's, with no label that is wanted here.
+    const listing = await orFinding(findings, source, undefined, () => listFolder(path))
+    if (!listing) return
     for (const file of listing.files) {
       if (file === `${suffix}.tsv` || file.endsWith(`_${suffix}.tsv`)) {
         tables.push({ path: join(path, file), entities: entitiesOf(file.slice(0, -suffix.length - 4)) })
@@ -149,7 +173,7 @@ async function findLabels(folder: string, suffix: string): Promise<{ labels: Bid
     // BIDS nests derivatives/<pipeline>/sub/ses/anat; a bound keeps a link that points upwards from walking for ever.
     if (depth < 8) for (const name of listing.folders) await walk(join(path, name), depth + 1)
   }
-  await walk(folder, 0)
+  await walk(join(source, 'derivatives'), 0)
   labels.sort((a, b) => (a.path < b.path ? -1 : 1))
   return { labels, tables }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Finding } from '../manifest.js'
 import type { FoundCase, Layout } from './layout.js'
+import { subjectOfName } from './subject-of-name.js'
 import { listFolder, volumeStem } from './volume-file.js'
 
 /** Two folders side by side, `images/` and `labels/`, whose files are paired by their names without extension. */
@@ -14,7 +15,7 @@ export const foldersLayout: Layout = {
     const findings: Finding[] = []
     for (const [stem, file] of images) {
       const partner = labels.get(stem)
-      const { subject, columns } = subjectOf(stem)
+      const { subject, columns } = subjectOfName(stem)
       if (partner === undefined) {
         findings.push({
           level: 'warning',
@@ -32,18 +33,11 @@ export const foldersLayout: Layout = {
         level: 'warning',
         code: 'LABEL_WITHOUT_IMAGE',
         message: `${label}/${file} has no image named ${stem}.* in ${image}/`,
-        subject: subjectOf(stem).subject,
+        subject: subjectOfName(stem).subject,
       })
     }
     return { cases, findings }
   },
-}
-
-/** A file named in the way of BIDS tells its subject and session; any other name is a subject of its own. */
-function subjectOf(stem: string): { subject: string; columns: Record<string, string> } {
-  const match = /^(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?(?:_|$)/.exec(stem)
-  if (match === null) return { subject: stem, columns: {} }
-  return { subject: match[1]!, columns: match[2] === undefined ? {} : { session: match[2] } }
 }
 
 async function volumesByStem(folder: string): Promise<Map<string, string> | null> {

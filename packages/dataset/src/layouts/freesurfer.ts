@@ -1,12 +1,19 @@
 import { join } from 'node:path'
 import type { Finding } from '../manifest.js'
 import type { FindOptions, FoundCase, Layout } from './layout.js'
-import { listFolder } from './volume-file.js'
+import { subjectOfName } from './subject-of-name.js'
+import { listFolder, orFinding } from './volume-file.js'
 
 const IMAGES = ['norm.mgz', 'brain.mgz', 'T1.mgz']
 const LABELS = ['aparc+aseg.mgz', 'aparc.a2009s+aseg.mgz', 'aseg.mgz']
 
-/** A FreeSurfer subjects folder: `<subject>/mri/` with an image and a segmentation. `fsaverage*` is no subject. */
+/** What FreeSurfer's longitudinal stream calls a time point that was processed again with its subject's template. */
+const LONGITUDINAL = /^(.+)\.long\.(.+)$/
+
+/**
+ * A FreeSurfer subjects folder: `<subject>/mri/` with an image and a segmentation. `fsaverage*` is no subject. Folders whose names
+ * say that they show one person (`sub-1_ses-2`, `<time point>.long.<template>`) are one subject.
+ */
 export const freesurferLayout: Layout = {
   name: 'freesurfer',
   looksFor(options) {
@@ -20,28 +27,38 @@ export const freesurferLayout: Layout = {
     const root = await listFolder(source)
     if (root === null) return null
     let subjects = 0
-    for (const subject of root.folders) {
-      if (subject.startsWith('fsaverage')) continue
-      const folder = join(source, subject, 'mri')
-      const listing = await listFolder(folder)
+    const bases = basesOf(root.folders)
+    for (const name of root.folders) {
+      if (name.startsWith('fsaverage')) continue
+      const { subject, columns } = subjectOf(name, bases)
+      const folder = join(source, name, 'mri')
+      const listing = await orFinding(findings, source, subject, () => listFolder(folder))
       if (listing === null) continue
       subjects++
+      if (listing === undefined) continue
       const image = images.find((name) => listing.files.includes(name))
       const label = labels.find((name) => listing.files.includes(name))
       if (image !== undefined && label !== undefined) {
-        cases.push({ subject, image: join(folder, image), label: join(folder, label), columns: {} })
+        cases.push({ subject, image: join(folder, image), label: join(folder, label), columns })
       } else if (image !== undefined) {
         findings.push({
           level: 'warning',
           code: 'IMAGE_WITHOUT_LABEL',
-          message: `${subject}/mri has ${image} but none of ${labels.join(', ')}`,
+          message: `${name}/mri has ${image} but none of ${labels.join(', ')}`,
           subject,
         })
       } else if (label !== undefined) {
         findings.push({
           level: 'warning',
           code: 'LABEL_WITHOUT_IMAGE',
-          message: `${subject}/mri has ${label} but none of ${images.join(', ')}`,
+          message: `${name}/mri has ${label} but none of ${images.join(', ')}`,
+          subject,
+        })
+      } else {
+        findings.push({
+          level: 'warning',
+          code: 'SUBJECT_PASSED_OVER',
+          message: `${name}/mri has none of ${images.join(', ')} and none of ${labels.join(', ')}`,
           subject,
         })
       }
@@ -57,4 +74,20 @@ function namesOf({ image, label }: FindOptions): { images: string[]; labels: str
     images: image === undefined ? IMAGES : [file(image)],
     labels: label === undefined ? LABELS : [file(label)],
   }
+}
+
+/** The template of every time point that has a longitudinal folder. */
+function basesOf(folders: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    folders.flatMap((folder): [string, string][] => {
+      const [, timePoint, base] = LONGITUDINAL.exec(folder) ?? []
+      return timePoint === undefined || base === undefined ? [] : [[timePoint, base]]
+    }),
+  )
+}
+
+function subjectOf(folder: string, bases: ReadonlyMap<string, string>): ReturnType<typeof subjectOfName> {
+  const timePoint = LONGITUDINAL.exec(folder)?.[1] ?? folder
+  const named = subjectOfName(timePoint)
+  return named.subject === timePoint ? { ...named, subject: bases.get(timePoint) ?? timePoint } : named
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Finding } from '../manifest.js'
 import type { FoundCase, Layout } from './layout.js'
+import { subjectOfName } from './subject-of-name.js'
 import { listFolder, volumeStem } from './volume-file.js'
 
 /** An nnU-Net dataset: `imagesTr/<case>_0000.*` and `labelsTr/<case>.*`, the labels' names in its dataset.json. */
@@ -17,10 +18,11 @@ export const nnunetLayout: Layout = {
     const partners = byCase(labels.files, '')
     const cases: FoundCase[] = []
     const findings: Finding[] = []
-    for (const [subject, file] of scans) {
-      const label = partners.get(subject)
+    for (const [name, file] of scans) {
+      const label = partners.get(name)
+      const { subject, columns } = subjectOfName(name)
       if (label === undefined) {
-        const message = `imagesTr/${file} has no label named ${subject}.* in labelsTr/`
+        const message = `imagesTr/${file} has no label named ${name}.* in labelsTr/`
         findings.push({ level: 'warning', code: 'IMAGE_WITHOUT_LABEL', message, subject })
         continue
       }
@@ -28,13 +30,14 @@ export const nnunetLayout: Layout = {
         subject,
         image: join(source, 'imagesTr', file),
         label: join(source, 'labelsTr', label),
-        columns: {},
+        columns,
         ...(names === undefined ? {} : { names }),
       })
     }
-    for (const [subject, file] of partners) {
-      if (scans.has(subject)) continue
-      const message = `labelsTr/${file} has no image named ${subject}_${image}.* in imagesTr/`
+    for (const [name, file] of partners) {
+      if (scans.has(name)) continue
+      const { subject } = subjectOfName(name)
+      const message = `labelsTr/${file} has no image named ${name}_${image}.* in imagesTr/`
       findings.push({ level: 'warning', code: 'LABEL_WITHOUT_IMAGE', message, subject })
     }
     return { cases, findings }

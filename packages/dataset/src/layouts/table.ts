@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { MeshflError } from '@meshfl/core'
+import { readWholeFile } from '@meshfl/volume'
 import { parse } from 'csv-parse/sync'
 import type { Finding } from '../manifest.js'
 import type { FoundCase, Layout } from './layout.js'
@@ -14,7 +15,7 @@ export const tableLayout: Layout = {
   async find(source, { image = 'image', label = 'label' }) {
     const path = await locate(source)
     if (path === null) return null
-    const rows = parseTable(await readFile(path), path)
+    const rows = parseTable(await readWholeFile(path), path)
     const wanted = ['subject', image, label]
     const present = Object.keys(rows[0] ?? {})
     const missing = wanted.filter((column) => !present.includes(column))

@@ -1,5 +1,8 @@
 import { readdir } from 'node:fs/promises'
+import { relative, sep } from 'node:path'
 import { MeshflError } from '@meshfl/core'
+import { explainReadError } from '@meshfl/volume'
+import type { Finding } from '../manifest.js'
 
 const EXTENSIONS = ['.nii.gz', '.nii', '.mgz', '.mgh', '.hdr.gz', '.hdr'] as const
 
@@ -14,7 +17,7 @@ export function volumeStem(name: string): string | null {
 
 /**
  * The entries of a folder in an order that no platform changes; null where it is no folder.
- * @throws MeshflError `FOLDER_NOT_READABLE`
+ * @throws MeshflError `FOLDER_NOT_READABLE`, `FILE_NOT_READABLE`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP`
  */
 export async function listFolder(path: string): Promise<{ folders: string[]; files: string[] } | null> {
   let entries: Awaited<ReturnType<typeof readEntries>>
@@ -23,10 +26,10 @@ export async function listFolder(path: string): Promise<{ folders: string[]; fil
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null
-    if (code !== 'EACCES' && code !== 'EPERM') throw error
+    if (code !== 'EACCES' && code !== 'EPERM') throw explainReadError(error, path)
     throw new MeshflError('FOLDER_NOT_READABLE', `cannot look into ${path} (${code})`, {
       hint: 'check the permissions of the folder',
-      data: { path },
+      data: { path, code },
       cause: error,
     })
   }
@@ -44,4 +47,30 @@ export async function listFolder(path: string): Promise<{ folders: string[]; fil
 
 function readEntries(path: string) {
   return readdir(path, { withFileTypes: true })
+}
+
+/**
+ * Does `work`; a folder that it cannot look into becomes a finding, and the answer undefined.
+ * @param subject whose folders they are: then the finding is an error, for the subject is not in the dataset
+ */
+export async function orFinding<T>(
+  findings: Finding[],
+  source: string,
+  subject: string | undefined,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof MeshflError) || error.code !== 'FOLDER_NOT_READABLE') throw error
+    const { path, code } = error.data as { path: string; code: string }
+    const message = `cannot look into ${relative(source, path).split(sep).join('/')} (${code})`
+    findings.push({
+      level: subject === undefined ? 'warning' : 'error',
+      code: error.code,
+      message,
+      ...(subject === undefined ? {} : { subject }),
+    })
+    return undefined
+  }
 }
