@@ -152,8 +152,13 @@ export class LocalTrainer implements SiteTrainer {
         dataSeconds,
       })
     }
+    const atTheEnd = (fault: string): MeshflError => diverged(round, steps.length, steps.at(-1) ?? [], fault)
     if (!current.parameters.every(Number.isFinite) || !current.statistics.every(Number.isFinite)) {
-      throw diverged(round, steps.length, steps.at(-1) ?? [], 'a parameter is not finite')
+      throw atTheEnd('a parameter is not finite')
+    }
+    // Once infinite, the mean square stays so and its parameter stands still; kept, such a state could not be read again.
+    if (!adam.mean.every(Number.isFinite) || !adam.square.every(Number.isFinite)) {
+      throw atTheEnd('a moment of the optimiser is not finite')
     }
     const { vector, kept } = atWork.finish()
     return {
