@@ -29,6 +29,7 @@ export function trainCommand(): Command {
       const [
         { now },
         { openCheckpoint, trainCentral },
+        { lockFolder },
         { engineFromOptions },
         { openRunFolder },
         { studyForRun },
@@ -38,6 +39,7 @@ export function trainCommand(): Command {
       ] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/training'),
+        import('@meshfl/federation/folder-lock'),
         import('../engine-options.js'),
         import('../run-folder.js'),
         import('../study-for-run.js'),
@@ -49,9 +51,16 @@ export function trainCommand(): Command {
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
       const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
+      let lock: { release(): void } | undefined
       let run: RunFolder | undefined
       let telemetry: Telemetry | undefined
+      const lost = new AbortController()
       try {
+        lock = await lockFolder(options.out, {
+          onWatch: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
+          onLost: (error) => lost.abort(error),
+          signal,
+        })
         run = await openRunFolder(options.out, study)
         const { log } = run
         const events: typeof output.events = (event) => {
@@ -78,12 +87,14 @@ export function trainCommand(): Command {
           path: options.out,
         })
         events(memory)
-        const result = await trainCentral({ ...resumable, trainer, emit: events, signal })
+        const stop = AbortSignal.any([signal, lost.signal])
+        const result = await trainCentral({ ...resumable, trainer, emit: events, signal: stop })
         output.result(...describeResult(result, options.out))
       } finally {
         session.dispose()
         await telemetry?.close()
         run?.log.close()
+        lock?.release()
       }
     })
   })

@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { MeshflEvent } from '@meshfl/core'
+import { beforeAll, expect, test } from 'vitest'
+import { cli, startCli, temporaryFolder } from './cli.js'
+import { makeDataset } from './made-brains.js'
+
+let dataset = ''
+beforeAll(async () => {
+  dataset = await makeDataset(1)
+}, 60_000)
+
+const isRound = (event: MeshflEvent): boolean => event.type === 'round-finished'
+
+test('two trainings do not work in one folder: the second is refused and leaves the first alone', async () => {
+  const run = join(temporaryFolder('train'), 'run')
+  const train = ['train', dataset, '--out', run, '--rounds', '5000', '--json']
+  const first = startCli(train)
+  await first.waitFor(isRound)
+  const second = await cli(train)
+  first.child.kill('SIGKILL')
+  await first.ended
+  expect(second).toMatchObject({ code: 3, last: { type: 'error', code: 'RUN_LOCKED' } })
+  expect(second.events).toHaveLength(1)
+  const told = readFileSync(join(run, 'events.jsonl'), 'utf8')
+  expect(told.match(/"run-started"/g)).toHaveLength(1)
+
+  const third = startCli(train)
+  await third.waitFor(isRound)
+  expect(third.events).toContainEqual(
+    expect.objectContaining({ type: 'run-started', resumedAtRound: expect.any(Number) }),
+  )
+  third.child.kill('SIGINT')
+  expect((await third.ended).code).toBe(130)
+})
