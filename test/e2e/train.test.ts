@@ -33,3 +33,15 @@ test('two trainings do not work in one folder: the second is refused and leaves 
   third.child.kill('SIGINT')
   expect((await third.ended).code).toBe(130)
 })
+
+test('what a stopped training says of going on is true whatever it was started with', async () => {
+  const run = join(temporaryFolder('train'), 'run')
+  const train = ['train', dataset, '--out', run, '--rounds', '5000', '--device', 'wasm', '--threads', '1', '--json']
+  const first = startCli(train)
+  await first.waitFor(isRound)
+  first.child.kill('SIGINT')
+  expect(await first.ended).toMatchObject({
+    code: 130,
+    last: { code: 'INTERRUPTED', hint: 'run the same command again to go on' },
+  })
+})

@@ -24,8 +24,7 @@ export function trainCommand(): Command {
       ),
     ).addHelpText('after', '\nExample:\n  meshfl train ./dataset --out ./run --rounds 50'),
   ).action(async (path: string, options: TrainOptions) => {
-    const howToContinue = `go on with: meshfl train ${path} --out ${options.out}`
-    await runCommand(options, { title: 'meshfl train', live: true, howToContinue }, async ({ output, signal }) => {
+    await runCommand(options, { title: 'meshfl train', live: true }, async ({ output, signal }) => {
       const [
         { now },
         { openCheckpoint, trainCentral },
