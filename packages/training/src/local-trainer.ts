@@ -1,5 +1,5 @@
-import { totalmem } from 'node:os'
 import {
+  cacheMemoryBytes,
   createRandom,
   type EvaluateOutcome,
   type EvaluateTask,
@@ -24,8 +24,6 @@ import { meanOverCases, type ScoredCase } from './mean-over-cases.js'
 import { oneCycle } from './one-cycle.js'
 import { updateRunningStatistics } from './running-statistics.js'
 
-/** Decoded volumes that a trainer keeps when its user does not say: 64 cases of 256^3, image and label, or an eighth of the memory. */
-export const DEFAULT_CACHE_BYTES = Math.min(2 ** 31, Math.floor(totalmem() / 8))
 /** Batches that are read and put together beyond the one that is computed. */
 const BATCHES_AHEAD = 2
 
@@ -46,7 +44,7 @@ export interface LocalTrainerOptions {
   trainCases: readonly Case[]
   validCases: readonly Case[]
   loadCase: LoadCase
-  /** Most bytes of decoded volumes to keep in memory. */
+  /** Most bytes of decoded volumes to keep in memory; default: `cacheMemoryBytes`. */
   cacheBytes?: number
 }
 
@@ -63,7 +61,7 @@ export class LocalTrainer implements SiteTrainer {
 
   /** @throws MeshflError `RECIPE_CLASS_WEIGHTS`, `CLASS_NAMES_MISMATCH` */
   constructor(private readonly options: LocalTrainerOptions) {
-    const { spec, recipe, classNames, loadCase, cacheBytes = DEFAULT_CACHE_BYTES } = options
+    const { spec, recipe, classNames, loadCase, cacheBytes = cacheMemoryBytes() } = options
     if (recipe.classWeights.length !== spec.classes) {
       throw new MeshflError(
         'RECIPE_CLASS_WEIGHTS',
