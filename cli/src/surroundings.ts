@@ -43,7 +43,9 @@ function memory(): string {
 
 async function openFileLimit(): Promise<number | undefined> {
   if (process.platform === 'win32') return undefined
-  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'ulimit -n'])
+  // Without a shell, or when Ctrl-C ended it, nothing is said of them.
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'ulimit -n']).catch(() => ({ stdout: '' }))
+  if (stdout === '') return undefined
   return stdout.trim() === 'unlimited' ? Number.POSITIVE_INFINITY : Number(stdout)
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MeshflEvent } from '@meshfl/core'
 import { beforeAll, expect, test } from 'vitest'
@@ -44,4 +44,15 @@ test('what a stopped training says of going on is true whatever it was started w
     code: 130,
     last: { code: 'INTERRUPTED', hint: 'run the same command again to go on' },
   })
+})
+
+test('Ctrl-C while an engine is looked for is a stop, and says nothing against the engine', async () => {
+  const folder = temporaryFolder('train')
+  const addon = join(folder, 'addon.cjs')
+  writeFileSync(addon, "process.kill(0, 'SIGINT')") // all of the process group, as a terminal does
+  const env = { MESHFL_NATIVE: addon }
+  for (const words of [['train', dataset, '--out', join(folder, 'run'), '--device', 'cpu'], ['doctor']]) {
+    const stopped = await startCli([...words, '--json'], { env, detached: true }).ended
+    expect(stopped).toMatchObject({ code: 130, last: { type: 'error', code: 'INTERRUPTED' } })
+  }
 })
