@@ -14,7 +14,7 @@ import {
   voxelVolumeMl,
 } from '@meshfl/volume'
 import { memoryEvent } from './memory-event.js'
-import { predictionNames } from './prediction-names.js'
+import { classFileNames, predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
 import { openVolumesTable } from './volumes-table.js'
 
@@ -143,7 +143,7 @@ async function writeProbabilities(
   stem: string,
 ): Promise<void> {
   const voxels = probabilities.length / classNames.length
-  for (const [c, name] of classNames.entries()) {
+  for (const [c, name] of classFileNames(classNames).entries()) {
     const part = {
       ...grid,
       voxels: probabilities.subarray(c * voxels, (c + 1) * voxels),
@@ -152,10 +152,7 @@ async function writeProbabilities(
       intercept: 0,
     }
     const native = resample(part, scan, 'linear')
-    await writeFileAtomic(
-      `${stem}_probability-${name.replaceAll(/\W+/g, '-')}.nii.gz`,
-      await encodeNifti(native, { gzip: true }),
-    )
+    await writeFileAtomic(`${stem}_probability-${name}.nii.gz`, await encodeNifti(native, { gzip: true }))
   }
 }
 
