@@ -54,7 +54,7 @@ export async function createDatasetTrainer(
   training: TrainingOptions = {},
 ): Promise<DatasetTrainer> {
   checkClasses(dataset, study)
-  const { batchSize } = study.recipe
+  const batchSize = Math.min(study.recipe.batchSize, dataset.cases('train').length)
   const cacheBytes = await dataCacheBytes(training)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
   const trainer = new LocalTrainer({
