@@ -71,7 +71,13 @@ export function trainCommand(): Command {
           events({ type: 'log', time: now(), level, message })
         telemetry = await openTelemetry(options, options.out, study, (message) => say('warn', message))
         if (telemetry.listening) say('info', telemetry.listening)
-        const resumable = { study, run: options.out, engine, allowEngineChange: options.allowEngineChange === true }
+        const resumable = {
+          study,
+          run: options.out,
+          trainer,
+          engine,
+          allowEngineChange: options.allowEngineChange === true,
+        }
         const resumedAtRound = (await openCheckpoint(resumable))?.progress.round
         events({
           type: 'run-started',
@@ -87,7 +93,7 @@ export function trainCommand(): Command {
         })
         events(memory)
         const stop = AbortSignal.any([signal, lost.signal])
-        const result = await trainCentral({ ...resumable, trainer, emit: events, signal: stop })
+        const result = await trainCentral({ ...resumable, emit: events, signal: stop })
         output.result(...describeResult(result, options.out))
       } finally {
         session.dispose()

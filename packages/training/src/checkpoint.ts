@@ -30,6 +30,8 @@ const ProgressSchema = z.strictObject({
   /** Rounds committed. */
   round: z.int().min(1),
   studySha256: z.string(),
+  /** Of the cases that it was trained and scored on; absent in checkpoints of before. */
+  casesSha256: z.string().optional(),
   engine: z.string(),
   instructionSet: z.string(),
   precision: z.enum(['fp32', 'bf16']),

@@ -1,5 +1,6 @@
 import {
   cacheMemoryBytes,
+  canonicalJson,
   createRandom,
   type EvaluateOutcome,
   type EvaluateTask,
@@ -10,6 +11,7 @@ import {
   type ModelLayout,
   type Recipe,
   type SiteTrainer,
+  sha256,
   type TrainOutcome,
   type TrainTask,
 } from '@meshfl/core'
@@ -83,6 +85,14 @@ export class LocalTrainer implements SiteTrainer {
 
   get site(): string {
     return this.options.site
+  }
+
+  /** Names the cases and the voxels that they had when the dataset was made. */
+  get casesSha256(): string {
+    const named = (cases: readonly Case[]) =>
+      cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
+    const { trainCases, validCases } = this.options
+    return sha256(canonicalJson({ train: named(trainCases), valid: named(validCases) }))
   }
 
   /** Steps of one round. */
