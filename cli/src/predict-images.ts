@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { type EventSink, writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
@@ -14,8 +14,9 @@ import {
   voxelVolumeMl,
 } from '@meshfl/volume'
 import { memoryEvent } from './memory-event.js'
-import { predictionNames } from './prediction-names.js'
+import { classFileNames, predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
+import { openVolumesTable } from './volumes-table.js'
 
 export interface PredictOptions {
   model: TrainedModel
@@ -39,13 +40,17 @@ export interface Prediction {
   volumesMl: Record<string, number>
 }
 
-/** Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv holds those done so far. */
+/**
+ * Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv holds those done so far, and those of
+ * other commands in the same folder.
+ */
 export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction> {
   const { model, images, out } = options
   const stems = predictionNames(images)
+  const labels = stems.map((stem) => join(out, `${stem}_dseg.nii.gz`))
   const classNames = model.data.classNames
+  const volumes = await openVolumesTable(out, classNames, images, labels, options.signal)
   const session = createSessionCache(options)
-  const rows = [['image', ...classNames.slice(1).map((name) => `${name} (mL)`)].join(',')]
   try {
     for (const [index, image] of images.entries()) {
       options.signal.throwIfAborted()
@@ -57,18 +62,16 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
       const conform = conformOptions(options, scan)
       const conformed = conformImage(scan, conform)
       const { forward } = await session.on(gridOf(conformed.shape))
-      const { labels, logits } = await forward(conformed.voxels, options.probabilities)
+      const { labels: conformedLabels, logits } = await forward(conformed.voxels, options.probabilities)
       const target = { shape: conformed.shape, affine: conformed.affine }
-      const native = restoreLabel({ ...target, voxels: labels, storedType: 'uint8', slope: 1, intercept: 0 }, scan)
-      const label = join(out, `${stems[index]}_dseg.nii.gz`)
+      const segmented = { ...target, voxels: conformedLabels, storedType: 'uint8', slope: 1, intercept: 0 }
+      const native = restoreLabel(segmented, scan)
+      const label = labels[index]!
       await writeFileAtomic(label, await encodeNifti(native, { gzip: true }))
       if (logits)
         await writeProbabilities(softmax(logits, classNames.length), target, scan, classNames, join(out, stems[index]!))
       const volumesMl = volumesOf(native.voxels, classNames, voxelVolumeMl(native.affine))
-      rows.push(
-        [csvField(basename(image)), ...classNames.slice(1).map((name) => volumesMl[name]!.toFixed(3))].join(','),
-      )
-      await writeFileAtomic(join(out, 'volumes.csv'), `${rows.join('\n')}\n`)
+      await volumes.add(image, label, volumesMl)
       yield { image, label, volumesMl }
     }
   } finally {
@@ -79,10 +82,6 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
 function gridOf([x, y, z]: Shape): Grid {
   return { depth: z, height: y, width: x }
-}
-
-function csvField(text: string): string {
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
 function conformOptions({ model, mode, shape, voxelSizeMm }: PredictOptions, scan: Geometry): ConformOptions {
@@ -144,7 +143,7 @@ async function writeProbabilities(
   stem: string,
 ): Promise<void> {
   const voxels = probabilities.length / classNames.length
-  for (const [c, name] of classNames.entries()) {
+  for (const [c, name] of classFileNames(classNames).entries()) {
     const part = {
       ...grid,
       voxels: probabilities.subarray(c * voxels, (c + 1) * voxels),
@@ -153,10 +152,7 @@ async function writeProbabilities(
       intercept: 0,
     }
     const native = resample(part, scan, 'linear')
-    await writeFileAtomic(
-      `${stem}_probability-${name.replaceAll(/\W+/g, '-')}.nii.gz`,
-      await encodeNifti(native, { gzip: true }),
-    )
+    await writeFileAtomic(`${stem}_probability-${name}.nii.gz`, await encodeNifti(native, { gzip: true }))
   }
 }
 

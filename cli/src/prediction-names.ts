@@ -29,6 +29,17 @@ export function predictionNames(images: readonly string[]): string[] {
   )
 }
 
+/**
+ * What the files of each class are called, in any script: classes whose names differ in signs or case alone, and those without a letter or
+ * digit, with their value behind it. Some file systems tell no case apart.
+ */
+export function classFileNames(classNames: readonly string[]): string[] {
+  const names = classNames.map((name) => name.replaceAll(/[^\p{L}\p{M}\p{N}_]+/gu, '-'))
+  const isOwn = (name: string): boolean =>
+    name !== '-' && names.filter((other) => other.toLowerCase() === name.toLowerCase()).length === 1
+  return names.map((name, value) => (isOwn(name) ? name : `${name === '-' ? 'class' : name}-${value}`))
+}
+
 /** The folders of a file, from the first one that it does not share with the others. */
 function foldersThatDiffer(image: string, others: readonly string[]): string[] {
   const folders = foldersOf(image)

@@ -1,6 +1,5 @@
-import { totalmem } from 'node:os'
 import { join } from 'node:path'
-import { type EventOf, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
+import { type EventOf, MeshflError, memoryBytes, type SiteDescription, type Study } from '@meshfl/core'
 import { createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
@@ -55,7 +54,7 @@ export async function createDatasetTrainer(
   training: TrainingOptions = {},
 ): Promise<DatasetTrainer> {
   checkClasses(dataset, study)
-  const { batchSize } = study.recipe
+  const batchSize = Math.min(study.recipe.batchSize, dataset.cases('train').length)
   const cacheBytes = await dataCacheBytes(training)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
   const trainer = new LocalTrainer({
@@ -102,7 +101,7 @@ export function describeSite(dataset: Dataset, engine: Engine, plannedBytes?: nu
     version: VERSION,
     findings: manifest.findings.length,
     plannedBytes,
-    memoryBytes: totalmem(),
+    memoryBytes: memoryBytes(),
     precision: engine.precision,
   }
 }

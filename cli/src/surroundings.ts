@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { cpus, freemem, totalmem } from 'node:os'
 import { promisify } from 'node:util'
-import { formatBytes } from '@meshfl/core'
+import { formatBytes, memoryBytes } from '@meshfl/core'
 
 export interface Check {
   what: string
@@ -16,7 +16,7 @@ const ENOUGH_FILES = 1024
 export async function checkSurroundings(): Promise<Check[]> {
   const checks: Check[] = [
     { what: `${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'})`, ok: true },
-    { what: `memory ${formatBytes(totalmem())}, ${formatBytes(freemem())} free`, ok: true },
+    { what: memory(), ok: true },
   ]
   const files = await openFileLimit()
   if (files !== undefined) {
@@ -34,9 +34,18 @@ export async function checkSurroundings(): Promise<Check[]> {
   return checks
 }
 
+function memory(): string {
+  const [all, allowed] = [formatBytes(totalmem()), memoryBytes()]
+  // What is free is the machine's: a container or job may take no more than it is allowed.
+  if (allowed < totalmem()) return `memory ${formatBytes(allowed)} allowed here, of ${all}`
+  return `memory ${all}, ${formatBytes(freemem())} free`
+}
+
 async function openFileLimit(): Promise<number | undefined> {
   if (process.platform === 'win32') return undefined
-  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'ulimit -n'])
+  // Without a shell, or when Ctrl-C ended it, nothing is said of them.
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-c', 'ulimit -n']).catch(() => ({ stdout: '' }))
+  if (stdout === '') return undefined
   return stdout.trim() === 'unlimited' ? Number.POSITIVE_INFINITY : Number(stdout)
 }
 

@@ -10,6 +10,7 @@ import {
   type ModelState,
   modelSha256,
   type Study,
+  StudySchema,
 } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
 
@@ -23,6 +24,8 @@ export interface TrainedModel {
   /** The run's folder, when a run was named. */
   run?: string
 }
+
+const DataSchema = StudySchema.pick({ classNames: true, conform: true, voxelSizeMm: true, labelMap: true })
 
 /** A run's best model; where no validation chose one, its latest; at a site, the final one. */
 const MODEL_FILES = ['best.safetensors', 'latest.safetensors', 'model.safetensors']
@@ -56,14 +59,17 @@ async function readModel(file: string): Promise<TrainedModel> {
   try {
     // A file without metadata is tried as the paper's model, by its layout.
     const spec = MeshNetSpecSchema.parse(JSON.parse(metadata['meshfl.spec'] ?? '{}'))
-    const data = JSON.parse(metadata['meshfl.data'] ?? '{}')
-    const classNames = data.classNames ?? Array.from({ length: spec.classes }, (_, i) => `class ${i}`)
+    const said: object = JSON.parse(metadata['meshfl.data'] ?? '{}')
+    const classNames = Array.from({ length: spec.classes }, (_, i) => `class ${i}`)
+    const data = DataSchema.parse(typeof said === 'object' ? { classNames, ...said } : said)
+    if (data.classNames.length !== spec.classes)
+      throw new Error(`${data.classNames.length} names, ${spec.classes} classes`)
     const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
     const state = { parameters, statistics }
-    return { spec, state, sha256: modelSha256(state), file, data: { ...data, classNames } }
+    return { spec, state, sha256: modelSha256(state), file, data }
   } catch (cause) {
     if (cause instanceof MeshflError) throw cause
-    throw new MeshflError('MODEL_SPEC_UNKNOWN', `${file} names a model spec that this version does not know`, {
+    throw new MeshflError('MODEL_SPEC_UNKNOWN', `${file} says of its model or data what this version does not know`, {
       hint: 'use the version of meshfl that wrote it',
       cause,
     })

@@ -30,6 +30,17 @@ test('training keeps to the memory it is allowed, and learns the same bits whate
   expect(words.stdout).toMatch(/forward passes on 16x16x16 take [\d.]+ [kM]B of 64.0 MB, [\d.]+ MB to spare/)
 })
 
+test('a step is planned for the volumes that there are, however large the batches of the study', async () => {
+  const dataset = await makeDataset(1)
+  const out = join(temporaryFolder('memory'), 'run')
+  const train = (name: string, volumes: string, ...options: string[]) =>
+    cli(['train', dataset, '--out', `${out}-${name}`, '--rounds', '1', '--batch-size', volumes, '--json', ...options])
+  const two = planOf(await train('two', '2'))
+  const many = await train('many', '1000', '--max-memory', String(two.plannedBytes))
+  expect(many).toMatchObject({ code: 0, last: { type: 'done' } })
+  expect(planOf(many)).toMatchObject({ batchSize: 2, plannedBytes: two.plannedBytes, recomputedBlocks: [] })
+})
+
 test('what does not fit is refused before anything is written, and so is an amount that is none', async () => {
   const dataset = await makeDataset(1)
   const out = join(temporaryFolder('memory'), 'run')

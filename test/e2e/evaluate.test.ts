@@ -1,5 +1,6 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import type { EventOf } from '@meshfl/core'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
@@ -88,7 +89,9 @@ test('predict writes labels in the space of the scan, and eval scores them again
     const { voxels } = await readVolume(label, { kind: 'label' })
     expect([...new Set(voxels)].every((value) => value <= 2)).toBe(true)
   }
-  expect(readFileSync(join(out, 'volumes.csv'), 'utf8').split('\n')[0]).toBe('image,white matter (mL),grey matter (mL)')
+  expect(readFileSync(join(out, 'volumes.csv'), 'utf8').split('\n')[0]).toBe(
+    'image,label,white matter (mL),grey matter (mL)',
+  )
   expect(readdirSync(out).filter((name) => name.includes('_probability-'))).toHaveLength(6)
 })
 
@@ -150,6 +153,12 @@ test('a gate on an unknown class is refused before anything is scored', async ()
   expect(events).toMatchObject([{ type: 'error', code: 'EVAL_GATE_UNKNOWN' }])
 })
 
+/** Image and label of every row of volumes.csv. */
+const rowsOf = (out: string): string[][] => {
+  const [, ...rows] = readFileSync(join(out, 'volumes.csv'), 'utf8').trim().split('\n')
+  return rows.map((row) => row.split(',').slice(0, 2))
+}
+
 test('scans of one name in several folders are told apart by their folders', async () => {
   const scans = temporaryFolder('subjects')
   const names = readdirSync(join(source, 'images')).slice(0, 2)
@@ -158,8 +167,36 @@ test('scans of one name in several folders are told apart by their folders', asy
   const out = join(temporaryFolder('alike'), 'labels')
   expect((await cli(['predict', run, ...images, '--out', out])).code).toBe(0)
   expect(readdirSync(out).sort()).toEqual(['s0_mri_T1_dseg.nii.gz', 's1_mri_T1_dseg.nii.gz', 'volumes.csv'])
+  expect(rowsOf(out)).toEqual(images.map((image, i) => [image, `s${i}_mri_T1_dseg.nii.gz`]))
   const twice = await cli(['predict', run, images[0]!, images[0]!, '--out', out, '--json'])
   expect(twice).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
+})
+
+test('scans that are segmented one after the other, or at the same time, keep their label maps and volumes', async () => {
+  const scans = temporaryFolder('subjects')
+  const out = join(temporaryFolder('cohort'), 'labels')
+  const names = readdirSync(join(source, 'images')).slice(0, 4)
+  const images = names.map((name, i) => join(scans, `s${i}`, i < 2 ? 'T1.nii.gz' : name))
+  for (const [i, image] of images.entries()) cpSync(join(source, 'images', names[i]!), image)
+  const predict = (image: string) => cli(['predict', run, image, '--out', out, '--threads', '1', '--json'])
+
+  expect((await predict(images[0]!)).code).toBe(0)
+  const label = readFileSync(join(out, 'T1_dseg.nii.gz'))
+  const other = await predict(images[1]!)
+  expect(other).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
+  expect((other.last as EventOf<'error'>).message).toContain(images[0])
+  expect(readFileSync(join(out, 'T1_dseg.nii.gz'))).toEqual(label)
+
+  const together = await Promise.all([images[0]!, images[2]!, images[3]!].map(predict))
+  expect(together.map(({ code }) => code)).toEqual([0, 0, 0])
+  expect(rowsOf(out).sort()).toEqual(
+    [images[0]!, images[2]!, images[3]!].map((image) => [image, basename(image).replace('.nii.gz', '_dseg.nii.gz')]),
+  )
+  expect(readdirSync(out).sort()).toEqual([...rowsOf(out).map(([, name]) => name), 'volumes.csv'].sort())
+
+  writeFileSync(join(out, 'volumes.csv'), 'image,label,hippocampus (mL)\n')
+  const classes = await predict(images[0]!)
+  expect(classes).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_OTHER_CLASSES' } })
 })
 
 test('a scan that is missing is told before the others are segmented', async () => {

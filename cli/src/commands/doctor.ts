@@ -23,13 +23,13 @@ export function doctorCommand(): Command {
     ),
   ).action(async (options: DoctorOptions) => {
     await runCommand(options, { title: 'meshfl doctor' }, async ({ output, signal }) => {
-      if (options.connect === undefined) await examineMachine(output, options)
+      if (options.connect === undefined) await examineMachine(output, options, signal)
       else await examineConnection(options.connect, output, options, signal)
     })
   })
 }
 
-async function examineMachine(output: Output, options: OutputOptions): Promise<void> {
+async function examineMachine(output: Output, options: OutputOptions, signal: AbortSignal): Promise<void> {
   const [{ openEngine, probeEngines }, { formatBytes, now }, { checkSurroundings }, { describeSessionMemory }] =
     await Promise.all([
       import('@meshfl/engine'),
@@ -50,7 +50,9 @@ async function examineMachine(output: Output, options: OutputOptions): Promise<v
     if (options.json)
       output.events({ type: 'log', time: now(), level: check.ok ? 'info' : 'error', message: check.what })
   }
+  signal.throwIfAborted()
   for (const probe of await probeEngines()) {
+    signal.throwIfAborted()
     const { name, available, reason, hint } = probe
     const engine = available ? await openEngine({ device: name }) : undefined
     const device = engine ? await deviceOf(engine) : ''

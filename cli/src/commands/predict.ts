@@ -23,7 +23,7 @@ export function predictCommand(): Command {
         )
         .argument('<model>', 'a run folder (its best model) or a model file')
         .argument('<image...>', 'T1 scans: NIfTI or MGH')
-        .requiredOption('--out <dir>', 'folder for the label maps and volumes.csv'),
+        .requiredOption('--out <dir>', 'folder for the label maps, and volumes.csv with a row for each of them'),
     )
       .addOption(
         new Option('--conform <mode>', 'how scans are brought to the grid (default: as the model was trained)').choices(

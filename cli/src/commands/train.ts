@@ -24,11 +24,11 @@ export function trainCommand(): Command {
       ),
     ).addHelpText('after', '\nExample:\n  meshfl train ./dataset --out ./run --rounds 50'),
   ).action(async (path: string, options: TrainOptions) => {
-    const howToContinue = `go on with: meshfl train ${path} --out ${options.out}`
-    await runCommand(options, { title: 'meshfl train', live: true, howToContinue }, async ({ output, signal }) => {
+    await runCommand(options, { title: 'meshfl train', live: true }, async ({ output, signal }) => {
       const [
         { now },
         { openCheckpoint, trainCentral },
+        { lockFolder },
         { engineFromOptions },
         { openRunFolder },
         { studyForRun },
@@ -38,6 +38,7 @@ export function trainCommand(): Command {
       ] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/training'),
+        import('@meshfl/federation/folder-lock'),
         import('../engine-options.js'),
         import('../run-folder.js'),
         import('../study-for-run.js'),
@@ -49,9 +50,16 @@ export function trainCommand(): Command {
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
       const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
+      let lock: { release(): void } | undefined
       let run: RunFolder | undefined
       let telemetry: Telemetry | undefined
+      const lost = new AbortController()
       try {
+        lock = await lockFolder(options.out, {
+          onWatch: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
+          onLost: (error) => lost.abort(error),
+          signal,
+        })
         run = await openRunFolder(options.out, study)
         const { log } = run
         const events: typeof output.events = (event) => {
@@ -63,7 +71,13 @@ export function trainCommand(): Command {
           events({ type: 'log', time: now(), level, message })
         telemetry = await openTelemetry(options, options.out, study, (message) => say('warn', message))
         if (telemetry.listening) say('info', telemetry.listening)
-        const resumable = { study, run: options.out, engine, allowEngineChange: options.allowEngineChange === true }
+        const resumable = {
+          study,
+          run: options.out,
+          trainer,
+          engine,
+          allowEngineChange: options.allowEngineChange === true,
+        }
         const resumedAtRound = (await openCheckpoint(resumable))?.progress.round
         events({
           type: 'run-started',
@@ -78,12 +92,14 @@ export function trainCommand(): Command {
           path: options.out,
         })
         events(memory)
-        const result = await trainCentral({ ...resumable, trainer, emit: events, signal })
+        const stop = AbortSignal.any([signal, lost.signal])
+        const result = await trainCentral({ ...resumable, emit: events, signal: stop })
         output.result(...describeResult(result, options.out))
       } finally {
         session.dispose()
         await telemetry?.close()
         run?.log.close()
+        lock?.release()
       }
     })
   })

@@ -1,8 +1,11 @@
-import { MeshflError, MeshNetSpecSchema } from '@meshfl/core'
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { decodeSafetensors, MeshflError, MeshNetSpecSchema, StudySchema } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
+import { type Checkpoint, commitCheckpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js'
 
 const spec = MeshNetSpecSchema.parse({ channels: 2, dilations: [1] })
 const layout = modelLayout(spec)
@@ -57,6 +60,17 @@ test('bytes that were changed or cut are a checkpoint or an error with a code, n
     }),
     { numRuns: 200 },
   )
+})
+
+test('a checkpoint says of its model what the file of the latest model says', async () => {
+  const run = mkdtempSync(join(tmpdir(), 'meshfl-checkpoint-'))
+  const conform = { mode: 'niivue', shape: [16, 16, 16] }
+  const study = StudySchema.parse({ model: spec, conform, voxelSizeMm: 4, labelMap: 'mine' })
+  await commitCheckpoint(run, study, layout, fc.sample(anyCheckpoint, 1)[0]!)
+  const saidBy = (name: string) => decodeSafetensors(readFileSync(join(run, name)), name).metadata
+  const latest = saidBy('latest.safetensors')
+  expect(Object.keys(latest)).toContain('meshfl.data')
+  expect(saidBy('checkpoint.safetensors')).toMatchObject(latest)
 })
 
 test('a model file is no checkpoint', () => {

@@ -30,6 +30,8 @@ const ProgressSchema = z.strictObject({
   /** Rounds committed. */
   round: z.int().min(1),
   studySha256: z.string(),
+  /** Of the cases that it was trained and scored on; absent in checkpoints of before. */
+  casesSha256: z.string().optional(),
   engine: z.string(),
   instructionSet: z.string(),
   precision: z.enum(['fp32', 'bf16']),
@@ -57,10 +59,17 @@ export interface Checkpoint {
   bestModel: ModelState
 }
 
-/** The checkpoint as bytes: same content, same bytes. It reads as a model file too (of the latest round). */
-export function encodeCheckpoint(layout: ModelLayout, { progress, model, state, bestModel }: Checkpoint): Uint8Array {
+/**
+ * The checkpoint as bytes: same content, same bytes. It reads as a model file too (of the latest round).
+ * @param metadata what a model file says of its model
+ */
+export function encodeCheckpoint(
+  layout: ModelLayout,
+  { progress, model, state, bestModel }: Checkpoint,
+  metadata: Record<string, string> = {},
+): Uint8Array {
   const { parameters, statistics } = bestModel
-  return encodeModel(layout, model, { format: FORMAT, progress: JSON.stringify(progress) }, [
+  return encodeModel(layout, model, { ...metadata, format: FORMAT, progress: JSON.stringify(progress) }, [
     { name: 'best.parameters', dtype: 'F32', shape: [parameters.length], data: bytesOf(parameters) },
     { name: 'best.statistics', dtype: 'F32', shape: [statistics.length], data: bytesOf(statistics) },
     { name: 'trainer.state', dtype: 'U8', shape: [state.length], data: state },
@@ -132,7 +141,8 @@ export async function commitCheckpoint(
   layout: ModelLayout,
   checkpoint: Checkpoint,
 ): Promise<void> {
-  await writeFileAtomic(join(run, CHECKPOINT_FILE), encodeCheckpoint(layout, checkpoint))
+  const metadata = modelMetadata(study, checkpoint.progress.round)
+  await writeFileAtomic(join(run, CHECKPOINT_FILE), encodeCheckpoint(layout, checkpoint, metadata))
   await writeModels(run, study, layout, checkpoint)
 }
 

@@ -213,6 +213,18 @@ describe('LocalTrainer', () => {
     })
   })
 
+  test('a gradient whose square is too large to keep ends the round that it comes in, not the next one', async () => {
+    const tiny = createTinyDataset({ seed: 1, train: 3, valid: 0 })
+    const real = await createReferenceEngine().createSession(study.model, tiny.grid)
+    const session = wrapStep(real, async (step) => ({ ...step, gradients: step.gradients.map(() => 1e22) }))
+    const model = initializeModel(study.model, 7)
+    const trainer = await openTrainer({ session })
+    await expect(trainer.train({ round: 1, rounds: 2, model, state: null, signal, onStep })).rejects.toMatchObject({
+      code: 'TRAINING_DIVERGED',
+      message: expect.stringMatching(/a moment of the optimiser is not finite$/),
+    })
+  })
+
   test('a validation loss that is not finite is named too', async () => {
     const model = initializeModel(study.model, 7)
     model.parameters.fill(Number.NaN)

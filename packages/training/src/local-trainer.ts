@@ -1,5 +1,6 @@
-import { totalmem } from 'node:os'
 import {
+  cacheMemoryBytes,
+  canonicalJson,
   createRandom,
   type EvaluateOutcome,
   type EvaluateTask,
@@ -10,6 +11,7 @@ import {
   type ModelLayout,
   type Recipe,
   type SiteTrainer,
+  sha256,
   type TrainOutcome,
   type TrainTask,
 } from '@meshfl/core'
@@ -24,8 +26,6 @@ import { meanOverCases, type ScoredCase } from './mean-over-cases.js'
 import { oneCycle } from './one-cycle.js'
 import { updateRunningStatistics } from './running-statistics.js'
 
-/** Decoded volumes that a trainer keeps when its user does not say: 64 cases of 256^3, image and label, or an eighth of the memory. */
-export const DEFAULT_CACHE_BYTES = Math.min(2 ** 31, Math.floor(totalmem() / 8))
 /** Batches that are read and put together beyond the one that is computed. */
 const BATCHES_AHEAD = 2
 
@@ -46,7 +46,7 @@ export interface LocalTrainerOptions {
   trainCases: readonly Case[]
   validCases: readonly Case[]
   loadCase: LoadCase
-  /** Most bytes of decoded volumes to keep in memory. */
+  /** Most bytes of decoded volumes to keep in memory; default: `cacheMemoryBytes`. */
   cacheBytes?: number
 }
 
@@ -63,7 +63,7 @@ export class LocalTrainer implements SiteTrainer {
 
   /** @throws MeshflError `RECIPE_CLASS_WEIGHTS`, `CLASS_NAMES_MISMATCH` */
   constructor(private readonly options: LocalTrainerOptions) {
-    const { spec, recipe, classNames, loadCase, cacheBytes = DEFAULT_CACHE_BYTES } = options
+    const { spec, recipe, classNames, loadCase, cacheBytes = cacheMemoryBytes() } = options
     if (recipe.classWeights.length !== spec.classes) {
       throw new MeshflError(
         'RECIPE_CLASS_WEIGHTS',
@@ -85,6 +85,14 @@ export class LocalTrainer implements SiteTrainer {
 
   get site(): string {
     return this.options.site
+  }
+
+  /** Names the cases and the voxels that they had when the dataset was made. */
+  get casesSha256(): string {
+    const named = (cases: readonly Case[]) =>
+      cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
+    const { trainCases, validCases } = this.options
+    return sha256(canonicalJson({ train: named(trainCases), valid: named(validCases) }))
   }
 
   /** Steps of one round. */
@@ -152,8 +160,13 @@ export class LocalTrainer implements SiteTrainer {
         dataSeconds,
       })
     }
+    const atTheEnd = (fault: string): MeshflError => diverged(round, steps.length, steps.at(-1) ?? [], fault)
     if (!current.parameters.every(Number.isFinite) || !current.statistics.every(Number.isFinite)) {
-      throw diverged(round, steps.length, steps.at(-1) ?? [], 'a parameter is not finite')
+      throw atTheEnd('a parameter is not finite')
+    }
+    // Once infinite, the mean square stays so and its parameter stands still; kept, such a state could not be read again.
+    if (!adam.mean.every(Number.isFinite) || !adam.square.every(Number.isFinite)) {
+      throw atTheEnd('a moment of the optimiser is not finite')
     }
     const { vector, kept } = atWork.finish()
     return {

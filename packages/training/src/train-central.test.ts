@@ -35,8 +35,11 @@ beforeEach(async () => {
 })
 afterEach(() => rm(run, { recursive: true, force: true }))
 
-async function openTrainer(of: Study = study, valid = 2): Promise<LocalTrainer> {
-  const tiny = createTinyDataset({ seed: 1, train: 3, valid })
+async function openTrainer(
+  of: Study = study,
+  valid = 2,
+  tiny = createTinyDataset({ seed: 1, train: 3, valid }),
+): Promise<LocalTrainer> {
   return new LocalTrainer({
     session: await engine.createSession(of.model, tiny.grid),
     spec: of.model,
@@ -82,6 +85,7 @@ function scoring(scores: (number | null)[]): CentralTrainer {
   const dice = (foregroundDice: number | null) => ({ perClass: {}, foregroundDice })
   return {
     site: 'site-1',
+    casesSha256: 'the same',
     train: async ({ round }) => ({
       model: initializeModel(study.model, round),
       samples: 1,
@@ -137,7 +141,8 @@ describe('a run', () => {
 
   test('that is done does nothing more', async () => {
     const first = await train()
-    const again = await train({ trainer: scoring([]) })
+    const { casesSha256 } = await openTrainer()
+    const again = await train({ trainer: { ...scoring([]), casesSha256 } })
     expect(again.parametersSha256).toBe(first.parametersSha256)
     expect(again.events.filter(({ type }) => type === 'round-started')).toEqual([])
   })
@@ -217,7 +222,7 @@ describe('a run that was stopped', () => {
     await rmdir(path)
     await writeFile(path, held)
     await writeFile(join(run, `${TEMPORARY_PREFIX}0123-${name}`), 'half of it')
-    expect((await openCheckpoint({ study, run, engine }))?.progress.round).toBe(committed)
+    expect((await openCheckpoint({ study, run, engine, trainer: await openTrainer() }))?.progress.round).toBe(committed)
     expect((await train()).parametersSha256).toBe(outcome.parametersSha256)
     expect(await models()).toEqual(files)
     expect((await readdir(run)).sort()).toEqual([BEST_FILE, CHECKPOINT_FILE, LATEST_FILE])
@@ -239,6 +244,15 @@ describe('a run that was stopped', () => {
     expect(finished((await train()).events)).toEqual([])
   })
 
+  test('is not continued on other cases, which would mix those that it has learned from with those that it is scored on', async () => {
+    await train()
+    const cases = createTinyDataset({ seed: 1, train: 3, valid: 2 })
+    cases.trainCases[1]!.imageSha256 = 'another'
+    for (const trainer of [await openTrainer(study, 3), await openTrainer(study, 2, cases)]) {
+      await expect(train({ trainer })).rejects.toMatchObject({ code: 'RUN_DATASET_CHANGED' })
+    }
+  })
+
   test('is not continued with another study, nor on another engine unless that is allowed', async () => {
     const { parametersSha256 } = await train()
     for (const other of [
@@ -256,8 +270,11 @@ describe('a run that was stopped', () => {
   })
 
   test('tells what it would continue from', async () => {
-    expect(await openCheckpoint({ study, run, engine })).toBeNull()
+    expect(await openCheckpoint({ study, run, engine, trainer: await openTrainer() })).toBeNull()
     await train()
-    expect((await openCheckpoint({ study, run, engine }))?.progress).toMatchObject({ round: 4, engine: 'cpu' })
+    expect((await openCheckpoint({ study, run, engine, trainer: await openTrainer() }))?.progress).toMatchObject({
+      round: 4,
+      engine: 'cpu',
+    })
   })
 })

@@ -20,6 +20,8 @@ import { type Checkpoint, commitCheckpoint, type Progress, readCheckpoint, write
 /** What trains: a LocalTrainer. */
 export interface CentralTrainer extends Pick<SiteTrainer, 'train' | 'evaluate'> {
   readonly site: string
+  /** Names the cases that it trains and scores on. */
+  readonly casesSha256: string
 }
 
 export interface CentralOptions {
@@ -49,12 +51,12 @@ export interface CentralOutcome {
 
 /**
  * The checkpoint that `trainCentral` would continue from, after the checks that it makes: what a command tells in its first event.
- * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_ENGINE_CHANGED`, and those of `decodeCheckpoint`
+ * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_DATASET_CHANGED`, `RUN_ENGINE_CHANGED`, and those of `decodeCheckpoint`
  */
 export async function openCheckpoint(
-  options: Pick<CentralOptions, 'study' | 'run' | 'engine' | 'allowEngineChange'>,
+  options: Pick<CentralOptions, 'study' | 'run' | 'trainer' | 'engine' | 'allowEngineChange'>,
 ): Promise<Checkpoint | null> {
-  const { study, run, engine, allowEngineChange } = options
+  const { study, run, trainer, engine, allowEngineChange } = options
   const layout = modelLayout(study.model)
   // The study is compared before the tensors: another model is first of all another study.
   const checkpoint = await readCheckpoint(run, layout).catch((error: unknown) => {
@@ -64,6 +66,12 @@ export async function openCheckpoint(
   if (!checkpoint) return null
   const { progress } = checkpoint
   if (progress.studySha256 !== studySha256(study)) throw otherStudy(run)
+  if (progress.casesSha256 !== undefined && progress.casesSha256 !== trainer.casesSha256) {
+    throw new MeshflError('RUN_DATASET_CHANGED', `${run} was trained on other cases than those of this dataset`, {
+      hint: 'give the dataset that it was started with, or choose another --out',
+      data: { run },
+    })
+  }
   const had = `${progress.engine} (${progress.instructionSet}, ${progress.precision})`
   const has = `${engine.name} (${engine.device.instructionSet}, ${engine.precision})`
   if (had !== has && !allowEngineChange) {
@@ -78,7 +86,7 @@ export async function openCheckpoint(
 /**
  * Trains on one machine, round after round, until the study's rounds are done, its target is reached or its early stop ends it. Every round is committed
  * before the next begins; whatever was killed at whatever moment continues from the last one, to the same bits.
- * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_ENGINE_CHANGED`, `TRAINING_DIVERGED`, `DISK_FULL`, ...; the signal's reason
+ * @throws MeshflError `RUN_STUDY_MISMATCH`, `RUN_DATASET_CHANGED`, `RUN_ENGINE_CHANGED`, `TRAINING_DIVERGED`, `DISK_FULL`, ...; the signal's reason
  */
 export async function trainCentral(options: CentralOptions): Promise<CentralOutcome> {
   const { study, run, trainer, emit, signal } = options
@@ -122,6 +130,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
     const progress: Progress = {
       round,
       studySha256: studySha256(study),
+      casesSha256: trainer.casesSha256,
       engine: options.engine.name,
       instructionSet: options.engine.device.instructionSet,
       precision: options.engine.precision,

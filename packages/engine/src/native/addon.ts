@@ -107,6 +107,10 @@ if (abiVersion === ${NATIVE_ABI_VERSION}) {
 /** A driver that compiles kernels for a new GPU takes its time, once. */
 const TRIAL_MILLISECONDS = 180_000
 
+/** A terminal's Ctrl-C, and what ends a service or a job, reach all processes of a command. */
+const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** @throws DOMException `AbortError` when the trial was stopped: that says nothing of the addon */
 async function tryInChild(file: string, backend: NativeBackend): Promise<Refusal | null> {
   const hint = buildHint(backend)
   try {
@@ -119,10 +123,14 @@ async function tryInChild(file: string, backend: NativeBackend): Promise<Refusal
     const [reason, mend] = JSON.parse(stdout) as [string, string?]
     return { reason, hint: mend ?? hint }
   } catch (error) {
-    const { signal, stderr, message } = error as Error & { signal?: string; stderr?: string }
-    const why = signal
-      ? `it ended a trial process with ${signal}`
-      : (stderr?.match(/^\s*\w*Error: (.*)$/m)?.[1] ?? message)
+    const { signal, stderr, message, killed } = error as Error & { signal?: string; stderr?: string; killed?: boolean }
+    if (signal && STOPS.includes(signal) && !killed)
+      throw new DOMException(`the trial of the ${backend} engine was stopped`, 'AbortError')
+    const why = killed
+      ? `its trial took longer than ${TRIAL_MILLISECONDS / 1000} s`
+      : signal
+        ? `it ended a trial process with ${signal}`
+        : (stderr?.match(/^\s*\w*Error: (.*)$/m)?.[1] ?? message)
     return { reason: `the native addon ${file} does not work: ${why}`, hint }
   }
 }
@@ -144,7 +152,10 @@ async function load(backend: NativeBackend, file: string): Promise<LoadedAddon> 
 
 const loaded = new Map<string, Promise<LoadedAddon>>()
 
-/** Loads the addon for a backend, once a process: in a child process first, so that one that crashes cannot take this one down. */
+/**
+ * Loads the addon for a backend, once a process: in a child process first, so that one that crashes cannot take this one down.
+ * Rejects with an `AbortError` when someone stopped that.
+ */
 export function loadAddon(backend: NativeBackend, file = addonFile()): Promise<LoadedAddon> {
   const name = `${backend} ${file}`
   const known = loaded.get(name) ?? load(backend, file)

@@ -1,11 +1,11 @@
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Precision, Session, SessionDefaults, SessionOptions } from '../engine.js'
+import { sessionMemoryBytes } from '../session/memory-bytes.js'
 import { PRECISIONS } from '../session/request.js'
 import { MachineSession } from '../session/session.js'
 import { countThreads, processorName } from '../session/threads.js'
 import { type Addon, loadAddon } from './addon.js'
-import { memoryBytes } from './memory-bytes.js'
 import { NativeMachine } from './native-machine.js'
 
 export interface CpuEngineOptions extends SessionDefaults {
@@ -63,7 +63,7 @@ class CpuEngine implements Engine {
     this.device = {
       name: processorName(countThreads(defaults.threads)),
       instructionSet: chooseInstructionSet(addon, this.precision, instructionSet),
-      memoryBytes: memoryBytes(),
+      memoryBytes: sessionMemoryBytes(),
     }
   }
 
@@ -77,7 +77,7 @@ class CpuEngine implements Engine {
         ? this.device.instructionSet
         : chooseInstructionSet(this.#addon, asked.precision, this.#asked)
     const native = new this.#addon.Session('cpu', instructionSet, threads)
-    const machine = new NativeMachine(native, threads, { mostBytes: memoryBytes() })
+    const machine = new NativeMachine(native, threads, { mostBytes: sessionMemoryBytes() })
     return new MachineSession(machine, checked, { ...grid }, asked)
   }
 }

@@ -219,6 +219,9 @@ test('an addon that is not there, or does not load, or dies, is a reason with a 
     const deadly = join(folder, 'deadly.cjs')
     writeFileSync(deadly, "process.kill(process.pid, 'SIGSEGV')")
     expect(await loadAddon('cpu', deadly)).toMatchObject({ reason: expect.stringContaining('SIGSEGV') })
+    const stopped = join(folder, 'stopped.cjs')
+    writeFileSync(stopped, "process.kill(process.pid, 'SIGINT')")
+    await expect(loadAddon('cpu', stopped)).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }))
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -1,7 +1,7 @@
-import { totalmem } from 'node:os'
 import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
 import { checkGrid, fp32Only } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
+import { sessionMemoryBytes } from '../session/memory-bytes.js'
 import { MachineSession } from '../session/session.js'
 import { countThreads, processorName } from '../session/threads.js'
 import { type Kernels, MOST_BYTES, WASM_ABI_VERSION } from './kernels.js'
@@ -9,6 +9,8 @@ import { loadWasmModule, type WasmModule } from './module.js'
 import { WasmMachine } from './wasm-machine.js'
 
 const INITIAL_PAGES = 32
+
+const mostBytes = (): number => Math.min(MOST_BYTES, sessionMemoryBytes())
 
 function createMemory(): WebAssembly.Memory {
   try {
@@ -35,7 +37,7 @@ class WasmEngine implements Engine {
     this.device = {
       name: processorName(count),
       instructionSet,
-      memoryBytes: Math.min(MOST_BYTES, totalmem()),
+      memoryBytes: mostBytes(),
     }
   }
 
@@ -50,7 +52,7 @@ class WasmEngine implements Engine {
     const memory = createMemory()
     const kernels = new WebAssembly.Instance(this.#module, { env: { memory } }).exports as unknown as Kernels
     if (kernels.mfl_abi_version() !== WASM_ABI_VERSION) throw new Error('the .wasm and its adapter differ: build both')
-    const machine = new WasmMachine(this.#module, memory, kernels, threads)
+    const machine = new WasmMachine(this.#module, memory, kernels, threads, mostBytes())
     return new MachineSession(machine, checked, { ...grid }, asked)
   }
 }

@@ -1,12 +1,11 @@
 import { bytesOf } from '@meshfl/core'
 import { disposed, type Machine, type Values } from '../session/machine.js'
 import { REGIONS, type Region } from '../session/request.js'
-import { type Kernels, MOST_BYTES, PAGE_BYTES, STACK_BYTES } from './kernels.js'
+import { type Kernels, PAGE_BYTES, STACK_BYTES } from './kernels.js'
 import { WasmTeam } from './team.js'
 
 /** One shared memory, and workers that run the kernels in it. */
 export class WasmMachine implements Machine {
-  readonly mostBytes = MOST_BYTES
   readonly #kernels: Kernels
   readonly #team: WasmTeam
   #memory: WebAssembly.Memory | undefined
@@ -16,6 +15,7 @@ export class WasmMachine implements Machine {
     memory: WebAssembly.Memory,
     kernels: Kernels,
     readonly threads: number,
+    readonly mostBytes: number,
   ) {
     this.#memory = memory
     this.#kernels = kernels
