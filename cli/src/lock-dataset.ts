@@ -1,10 +1,8 @@
-import type { MeshflError } from '@meshfl/core'
-import { lockFolder } from '@meshfl/federation'
+import { type FolderLock, lockFolder } from '@meshfl/federation/folder-lock'
 
 export interface LockDatasetOptions {
   signal: AbortSignal
   onNote(message: string): void
-  onLost(error: MeshflError): void
 }
 
 /**
@@ -12,16 +10,13 @@ export interface LockDatasetOptions {
  * links (exFAT, some network shares): datasets are carried on such disks.
  * @throws MeshflError `RUN_LOCKED`, `INTERRUPTED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
-export async function lockDataset(
-  folder: string,
-  { signal, onNote, onLost }: LockDatasetOptions,
-): Promise<{ release(): void }> {
+export async function lockDataset(folder: string, { signal, onNote }: LockDatasetOptions): Promise<FolderLock> {
   try {
-    return await lockFolder(folder, { signal, onWatch: onNote, onLost })
+    return await lockFolder(folder, { signal, onWatch: onNote })
   } catch (error) {
     const { syscall, code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException
     if (syscall !== 'link' || code === 'EACCES' || code === 'ENOSPC') throw error
     onNote(`the file system of ${folder} has no hard links (${code}): nothing keeps a second meshfl out of it`)
-    return { release: () => undefined }
+    return { lost: new AbortController().signal, release: () => undefined }
   }
 }

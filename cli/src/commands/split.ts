@@ -64,7 +64,6 @@ export function splitCommand(): Command {
         import('../program.js'),
         import('../left-out-text.js'),
       ])
-      const lost = new AbortController()
       const { manifest, leftOut } = await prepareDataset({
         source,
         out: options.out,
@@ -81,16 +80,14 @@ export function splitCommand(): Command {
         nanToZero: options.nanToZero === true,
         dryRun: options.dryRun === true,
         toolVersion: VERSION,
-        signal: AbortSignal.any([signal, lost.signal]),
-        // Not imported above: a dry run locks nothing, and does without ZeroMQ.
+        signal,
+        // Not imported above: a dry run locks nothing.
         lockFolder: async (folder) => {
           const { lockDataset } = await import('../lock-dataset.js')
           const onNote = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
-          return lockDataset(folder, { signal, onNote, onLost: (error) => lost.abort(error) })
+          return lockDataset(folder, { signal, onNote })
         },
         onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
-      }).catch((error: unknown) => {
-        throw lost.signal.aborted ? lost.signal.reason : error
       })
       for (const { level, code, message, subject } of manifest.findings) {
         output.events({

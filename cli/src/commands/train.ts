@@ -1,3 +1,4 @@
+import type { FolderLock } from '@meshfl/federation/folder-lock'
 import { Command } from 'commander'
 import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
@@ -50,14 +51,12 @@ export function trainCommand(): Command {
       const study = await studyForRun(options.out, options, dataset.manifest)
       const engine = await engineFromOptions(options)
       const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
-      let lock: { release(): void } | undefined
+      let lock: FolderLock | undefined
       let run: RunFolder | undefined
       let telemetry: Telemetry | undefined
-      const lost = new AbortController()
       try {
         lock = await lockFolder(options.out, {
           onWatch: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
-          onLost: (error) => lost.abort(error),
           signal,
         })
         run = await openRunFolder(options.out, study)
@@ -92,7 +91,7 @@ export function trainCommand(): Command {
           path: options.out,
         })
         events(memory)
-        const stop = AbortSignal.any([signal, lost.signal])
+        const stop = AbortSignal.any([signal, lock.lost])
         const result = await trainCentral({ ...resumable, emit: events, signal: stop })
         output.result(...describeResult(result, options.out))
       } finally {

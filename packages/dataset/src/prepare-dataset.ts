@@ -71,6 +71,7 @@ class Preparation {
   readonly #out: string
   readonly #leftOut = new Map<number, LeftOut>()
   readonly #records = new Map<number, CaseRecord>()
+  #lost: AbortSignal | undefined
 
   constructor(
     readonly options: PrepareOptions,
@@ -92,6 +93,7 @@ class Preparation {
 
   async execute(findings: Finding[]): Promise<PrepareResult> {
     const lock = await this.options.lockFolder?.(this.#out)
+    this.#lost = lock?.lost
     try {
       return await this.#make(findings)
     } finally {
@@ -196,6 +198,7 @@ class Preparation {
 
   /** @throws MeshflError `INTERRUPTED` */
   #stopWhenAsked(done: string): void {
+    this.#lost?.throwIfAborted()
     if (!this.options.signal?.aborted) return
     throw new MeshflError('INTERRUPTED', `stopped after ${done}`, {
       kind: 'interrupted',

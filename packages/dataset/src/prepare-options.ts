@@ -32,8 +32,11 @@ export interface PrepareOptions {
   /** Cases in progress at a time; default 2. */
   workers?: number
   signal?: AbortSignal
-  /** Makes this process the only one that works in a folder, or throws; the lock is a file `.lock` in it. */
-  lockFolder?(folder: string): Promise<{ release(): void }>
+  /**
+   * Makes this process the only one that works in a folder, or throws; the lock is a file `.lock` in it. Its `lost` is aborted, with
+   * the error as its reason, when another process has taken it: then this one stops.
+   */
+  lockFolder?(folder: string): Promise<{ readonly lost: AbortSignal; release(): void }>
   onProgress?(progress: { task: string; done: number; total: number; unit: string }): void
 }
 
