@@ -100,6 +100,18 @@ test('the truth scored against itself is perfect, by folders alone', async () =>
   expect(existsSync(join(out, 'report.html'))).toBe(true)
 })
 
+test('the names of the classes are taken without the spaces around them, and each must be one of its own', async () => {
+  const labels = join(source, 'labels')
+  const out = join(temporaryFolder('named'), 'report')
+  const score = (classes: string) =>
+    cli(['eval', '--pred', labels, '--truth', labels, '--out', out, '--classes', classes, '--json'])
+  for (const classes of ['background,tissue,tissue', 'background,,tissue', 'background,tissue,__proto__'])
+    expect(await score(classes)).toMatchObject({ code: 2, last: { type: 'error', code: 'USAGE_OPTION' } })
+  expect(existsSync(out)).toBe(false)
+  const { last } = await score('background, white, grey')
+  expect(last?.type === 'report' && Object.keys(last.dice)).toEqual(['white', 'grey'])
+})
+
 test('a prediction on a wrong grid is left out and noted, the others are scored, and the exit code is 3', async () => {
   const labels = join(source, 'labels')
   const predictions = temporaryFolder('predictions')

@@ -56,7 +56,7 @@ export function evalCommand(): Command {
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval' }, async ({ output, signal }) => {
-      const [{ MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all([
+      const [{ faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/evaluation'),
       ])
@@ -77,11 +77,14 @@ export function evalCommand(): Command {
       let evaluation: Evaluation
       if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
         const { evaluateFolders } = await import('../evaluate-folders.js')
+        const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
+        const fault = faultOfClassNames(classNames)
+        if (fault !== undefined) throw usage(`--classes: ${fault}`, 'name every class once, from 0, with commas')
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
           truth: options.truth,
-          classNames: (options.classes ?? '').split(','),
+          classNames,
         })
       } else if (model !== undefined && options.data !== undefined && options.pred === undefined) {
         const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel }] = await Promise.all([
