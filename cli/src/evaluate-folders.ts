@@ -15,6 +15,9 @@ import { readVolume, voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
 import { VERSION } from './program.js'
 
+/** Where the report goes when nothing else is said. */
+export const FOLDER = 'report'
+
 export interface FolderEvaluationOptions extends EvaluationOptions {
   pred: string
   truth: string
@@ -70,7 +73,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
     },
     slices: slices.worst(),
     leftOut: failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
-    folder: 'report',
+    folder: FOLDER,
   }
 }
 

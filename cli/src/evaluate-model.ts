@@ -111,9 +111,14 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     },
     slices: slices.worst(),
     leftOut: [],
-    folder: model.run ? join(model.run, 'report') : join(dirname(model.file), 'report'),
+    folder: reportFolder(model),
     ...(model.run ? { run: model.run } : {}),
   }
+}
+
+/** Where a model's report goes when nothing else is said. */
+export function reportFolder({ run, file }: TrainedModel): string {
+  return join(run ?? dirname(file), 'report')
 }
 
 /** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */

@@ -1,9 +1,13 @@
+import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
+import { canMount } from '../../packages/federation/src/mount.fixture.js'
 import { cli, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
+
+const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
 
 let source: string
 let dataset: string
@@ -210,6 +214,43 @@ test('a dataset prepared in another way than the model learned is scored with a 
   const same = await cli(['eval', run, '--data', dataset, '--out', out])
   expect(same.stdout).not.toContain('warning')
 })
+
+test('a report that has no place to go is told before anything is scored', async () => {
+  const file = join(temporaryFolder('no-folder'), 'report')
+  writeFileSync(file, 'a file')
+  const labels = join(source, 'labels')
+  for (const scored of [
+    [run, '--data', dataset],
+    ['--pred', labels, '--truth', labels],
+  ]) {
+    const { code, events } = await cli(['eval', ...scored, '--out', join(file, 'under-a-file'), '--json'])
+    expect(code).toBe(3)
+    expect(events).toMatchObject([{ type: 'error', code: 'PATH_NOT_WRITABLE' }])
+  }
+})
+
+test.skipIf(!canForbid)(
+  `a run that can only be read is scored into another folder, with a note that it is not counted${canForbid ? '' : ' (skipped: no right to mount)'}`,
+  async () => {
+    const folder = temporaryFolder('read-only')
+    cpSync(join(run, 'best.safetensors'), join(folder, 'best.safetensors'))
+    execFileSync('mount', ['--bind', '-o', 'ro', folder, folder])
+    try {
+      const out = join(temporaryFolder('elsewhere'), 'report')
+      const { code, events } = await cli(['eval', folder, '--data', dataset, '--out', out, '--json'])
+      expect(code).toBe(0)
+      const note = expect.stringMatching(/does not count .*evaluations\.jsonl \(EROFS\)/)
+      expect(events).toContainEqual(expect.objectContaining({ type: 'log', level: 'warn', message: note }))
+      const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+      expect(report).toMatchObject({ evaluations: 1, notes: [note] })
+      const within = await cli(['eval', folder, '--data', dataset, '--json'])
+      expect(within.code).toBe(3)
+      expect(within.events).toMatchObject([{ type: 'error', code: 'PATH_NOT_WRITABLE' }])
+    } finally {
+      execFileSync('umount', ['-l', folder])
+    }
+  },
+)
 
 test('a model that cannot be read is told as such', async () => {
   // Permissions do not hold root back; a folder in the place of the file holds back everyone.

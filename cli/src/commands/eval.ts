@@ -56,10 +56,9 @@ export function evalCommand(): Command {
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval' }, async ({ output, signal }) => {
-      const [{ faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all([
-        import('@meshfl/core'),
-        import('@meshfl/evaluation'),
-      ])
+      const [{ checkWritable, faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all(
+        [import('@meshfl/core'), import('@meshfl/evaluation')],
+      )
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
@@ -76,10 +75,11 @@ export function evalCommand(): Command {
       }
       let evaluation: Evaluation
       if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
-        const { evaluateFolders } = await import('../evaluate-folders.js')
+        const { evaluateFolders, FOLDER } = await import('../evaluate-folders.js')
         const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
         const fault = faultOfClassNames(classNames)
         if (fault !== undefined) throw usage(`--classes: ${fault}`, 'name every class once, from 0, with commas')
+        checkWritable(options.out ?? FOLDER)
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
@@ -87,12 +87,13 @@ export function evalCommand(): Command {
           classNames,
         })
       } else if (model !== undefined && options.data !== undefined && options.pred === undefined) {
-        const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel }] = await Promise.all([
+        const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel, reportFolder }] = await Promise.all([
           import('../trained-model.js'),
           import('../engine-options.js'),
           import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
+        checkWritable(options.out ?? reportFolder(trained))
         evaluation = await evaluateModel({
           ...common,
           model: trained,
