@@ -72,7 +72,14 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
       notes,
     },
     slices: slices.worst(),
-    leftOut: failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
+    leftOut: [
+      ...failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
+      // What is not there cannot be held against a gate: that it passed must not be all that a script sees.
+      ...(options.gates.length > 0 ? pairing.withoutPrediction : []).map((subject) => ({
+        subject,
+        hint: 'predict what has a truth and no prediction, or take its truth out of --truth',
+      })),
+    ],
     folder: FOLDER,
   }
 }

@@ -140,6 +140,21 @@ test('a prediction on a wrong grid is left out and noted, the others are scored,
   expect(existsSync(`${out}-2`)).toBe(false)
 })
 
+test('a gate does not pass in silence where predictions are missing: they are named, and the exit code is 3', async () => {
+  const labels = join(source, 'labels')
+  const predictions = temporaryFolder('few')
+  const [first] = readdirSync(labels).sort() as [string]
+  cpSync(join(labels, first), join(predictions, first))
+  const folders = ['eval', '--pred', predictions, '--truth', labels, '--json']
+  const out = join(temporaryFolder('few-report'), 'report')
+  const { code, last } = await cli([...folders, '--out', out, '--min-dice', '0.5'])
+  expect(code).toBe(3)
+  const leftOut = [2, 3, 4, 5, 6, 7, 8].map((n) => `sub-0${n}`)
+  expect(last).toMatchObject({ type: 'report', cases: 1, gate: 'passed', leftOut })
+  const asked = await cli([...folders, '--out', out])
+  expect(asked).toMatchObject({ code: 0, last: { gate: 'none' } })
+})
+
 test('a model file alone is enough to segment', async () => {
   const out = join(temporaryFolder('model'), 'labels')
   const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
