@@ -174,6 +174,18 @@ test('a model file alone is enough to segment', async () => {
   expect(last).toMatchObject({ type: 'prediction' })
 })
 
+test.each([
+  ['run', '--data', 'dataset', '--truth', 'labels'],
+  ['run', '--truth', 'labels'],
+  ['--pred', 'labels', '--truth', 'labels', '--data', 'dataset'],
+])('what to score is said once (%#)', async (...words) => {
+  const paths: Record<string, string> = { run, dataset, labels: join(source, 'labels') }
+  const out = join(temporaryFolder('both'), 'report')
+  const { code, events } = await cli(['eval', ...words.map((word) => paths[word] ?? word), '--out', out, '--json'])
+  expect(code).toBe(2)
+  expect(events).toMatchObject([{ type: 'error', code: 'USAGE_OPTION' }])
+})
+
 test('a gate on an unknown class is refused before anything is scored', async () => {
   const out = join(temporaryFolder('typo'), 'report')
   const { code, events } = await cli(['eval', run, '--data', dataset, '--out', out, '--min', 'gray:dice=0.8', '--json'])

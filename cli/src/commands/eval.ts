@@ -73,8 +73,11 @@ export function evalCommand(): Command {
         onNote: (message: string, level: 'warn' | 'error') =>
           output.events({ type: 'log', time: now(), level, message }),
       }
+      // One of them would be passed over, and the figures would be of something else.
+      if ((model !== undefined || options.data !== undefined) && (options.pred ?? options.truth) !== undefined)
+        throw usage('a model and its --data are scored, or --pred against --truth, not both', 'leave out one of them')
       let evaluation: Evaluation
-      if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
+      if (options.pred !== undefined && options.truth !== undefined) {
         const { evaluateFolders, FOLDER } = await import('../evaluate-folders.js')
         const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
         const fault = faultOfClassNames(classNames)
@@ -86,7 +89,7 @@ export function evalCommand(): Command {
           truth: options.truth,
           classNames,
         })
-      } else if (model !== undefined && options.data !== undefined && options.pred === undefined) {
+      } else if (model !== undefined && options.data !== undefined) {
         const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel, reportFolder }] = await Promise.all([
           import('../trained-model.js'),
           import('../engine-options.js'),
@@ -102,7 +105,7 @@ export function evalCommand(): Command {
           engine: await engineFromOptions(options),
           onSession: output.events,
         })
-      } else if (model !== undefined && options.data === undefined && options.pred === undefined) {
+      } else if (model !== undefined) {
         if (gates.length > 0) throw usage('a gate needs cases', 'give --data, or leave out --min-dice and --min')
         const [{ openTrainedModel }, { reportRun }] = await Promise.all([
           import('../trained-model.js'),
