@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { canMount } from '../../packages/federation/src/mount.fixture.js'
-import { cli, temporaryFolder } from './cli.js'
+import { cli, startCli, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
 
 const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
@@ -153,6 +153,19 @@ test('a gate does not pass in silence where predictions are missing: they are na
   expect(last).toMatchObject({ type: 'report', cases: 1, gate: 'passed', leftOut })
   const asked = await cli([...folders, '--out', out])
   expect(asked).toMatchObject({ code: 0, last: { gate: 'none' } })
+})
+
+test('Ctrl-C says that an evaluation begins anew, and leaves no report', async () => {
+  const many = temporaryFolder('many')
+  const label = join(source, 'labels', readdirSync(join(source, 'labels'))[0]!)
+  for (let i = 0; i < 3000; i++) symlinkSync(label, join(many, `sub-${i}.nii.gz`))
+  const out = join(temporaryFolder('stopped'), 'report')
+  const running = startCli(['eval', '--pred', many, '--truth', many, '--out', out, '--json'])
+  await running.waitFor((event) => event.type === 'progress')
+  running.child.kill('SIGINT')
+  const error = { code: 'INTERRUPTED', message: 'stopped before its end', hint: expect.stringContaining('begins anew') }
+  expect(await running.ended).toMatchObject({ code: 130, last: error })
+  expect(existsSync(out)).toBe(false)
 })
 
 test('a model file alone is enough to segment', async () => {

@@ -55,7 +55,7 @@ export function evalCommand(): Command {
         '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval --pred ./labels --truth ./manual',
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
-    await runCommand(options, { title: 'meshfl eval' }, async ({ output, signal }) => {
+    await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
       const [{ checkWritable, faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all(
         [import('@meshfl/core'), import('@meshfl/evaluation')],
       )
