@@ -155,6 +155,18 @@ test('a gate does not pass in silence where predictions are missing: they are na
   expect(asked).toMatchObject({ code: 0, last: { gate: 'none' } })
 })
 
+test('the name of a file does nothing to the terminal that it is printed on', async () => {
+  const labels = temporaryFolder('named')
+  const [whole, short] = readdirSync(join(source, 'labels')).map((name) => join(source, 'labels', name))
+  cpSync(whole!, join(labels, 'whole.nii.gz'))
+  writeFileSync(join(labels, 'sub\u001b[2J\u001b[31m-02.nii.gz'), readFileSync(short!).subarray(0, 100))
+  const out = join(temporaryFolder('printed'), 'report')
+  const { code, stdout } = await cli(['eval', '--pred', labels, '--truth', labels, '--out', out])
+  expect(code).toBe(3)
+  expect(stdout).toContain('1 left out: sub-02 ')
+  expect(stdout).not.toContain('\u001b')
+})
+
 test('Ctrl-C says that an evaluation begins anew, and leaves no report', async () => {
   const many = temporaryFolder('many')
   const label = join(source, 'labels', readdirSync(join(source, 'labels'))[0]!)
