@@ -132,6 +132,11 @@ function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string
   if (data.conform !== undefined && data.conform.mode !== mode) {
     differences.push(`scans conformed as ${mode} (the model: ${data.conform.mode})`)
   }
+  const names = manifest.labelMap.classes.map(({ name }) => name)
+  const isNamed = data.classNames.some((name, i) => name !== `class ${i}`)
+  if (isNamed && names.join() !== data.classNames.join()) {
+    differences.push(`the classes ${names.join(', ')} (the model: ${data.classNames.join(', ')})`)
+  }
   if (differences.length === 0) return []
   return [`${manifest.name} has ${differences.join(' and ')}, so these figures may not be what the model can do.`]
 }

@@ -304,6 +304,23 @@ test.skipIf(!canForbid)(
   },
 )
 
+test('a dataset that has other names for the classes than the model is scored with a warning and a note', async () => {
+  const folder = temporaryFolder('renamed')
+  const names = ['background', 'GM', 'WM']
+  const classes = names.map((name, value) => ({ value, name, codes: [[0], [3, 42], [2, 41]][value] }))
+  writeFileSync(join(folder, 'map.json'), JSON.stringify({ name: 'short', classes }))
+  const other = join(folder, 'dataset')
+  const options = ['--label-map', join(folder, 'map.json'), '--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1']
+  expect((await cli(['split', source, '--out', other, ...options])).code).toBe(0)
+  const out = join(folder, 'report')
+  const { code, stdout } = await cli(['eval', run, '--data', other, '--out', out])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /warning: .* the classes background, GM, WM \(the model: background, white matter, grey matter\)/,
+  )
+  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
+})
+
 test('a model that cannot be read is told as such', async () => {
   // Permissions do not hold root back; a folder in the place of the file holds back everyone.
   const folder = join(temporaryFolder('unreadable'), 'run')
