@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { decodeSafetensors, encodeSafetensors } from '@meshfl/core'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { canMount } from '../../packages/federation/src/mount.fixture.js'
@@ -303,6 +304,24 @@ test.skipIf(!canForbid)(
     }
   },
 )
+
+test.each([
+  '5',
+  '{"classNames":5}',
+  '{"classNames":["background"]}',
+  '{"classNames":["background","tissue","tissue"]}',
+  '{"conform":{"mode":"freesurfer","shape":"large"}}',
+  '{"conform":{"mode":"freesurfer","shape":[100000,100000,100000]}}',
+  '{"voxelSizeMm":-1}',
+])('a model file is refused that says of its data what cannot be: %s', async (data) => {
+  const folder = temporaryFolder('metadata')
+  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
+  const file = join(folder, 'model.safetensors')
+  writeFileSync(file, encodeSafetensors({ tensors, metadata: { ...metadata, 'meshfl.data': data } }))
+  const { code, events } = await cli(['eval', file, '--data', dataset, '--out', join(folder, 'out'), '--json'])
+  expect(code).toBe(3)
+  expect(events).toMatchObject([{ type: 'error', code: 'MODEL_SPEC_UNKNOWN' }])
+})
 
 test('a dataset that has other names for the classes than the model is scored with a warning and a note', async () => {
   const folder = temporaryFolder('renamed')

@@ -94,6 +94,9 @@ export const FederationSchema = FederationKeys.superRefine((federation, context)
 })
 export type Federation = z.infer<typeof FederationSchema>
 
+/** Voxels along an edge: as many as a site may tell of. */
+const edge = z.int().positive().max(4096)
+
 const ClassNamesSchema = z.array(z.string()).superRefine((names, context) => {
   const message = faultOfClassNames(names)
   if (message !== undefined) context.addIssue({ code: 'custom', message })
@@ -117,7 +120,7 @@ export const StudySchema = z.strictObject({
     .strictObject({
       mode: z.enum(['freesurfer', 'niivue', 'none']),
       /** Voxels along x, y, z. */
-      shape: z.tuple([z.int().positive(), z.int().positive(), z.int().positive()]),
+      shape: z.tuple([edge, edge, edge]),
     })
     .optional(),
   model: MeshNetSpecSchema.prefault({}),
