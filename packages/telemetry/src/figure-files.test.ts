@@ -62,6 +62,7 @@ test.each([3, 300])('the figures of %i sites hold as many files open as is said 
   files.close()
   const written = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   expect(written).toHaveLength(figureFilesOf(sites))
+  expect(readdirSync(join(folder, 'tensorboard'))).toContain('global')
 })
 
 test('scores that are told again after a restart are written once', () => {
