@@ -144,7 +144,7 @@ async function writeProbabilities(
   stem: string,
 ): Promise<void> {
   const voxels = probabilities.length / classNames.length
-  for (const [c, name] of classNames.entries()) {
+  for (const [c, name] of fileNamesOf(classNames).entries()) {
     const part = {
       ...grid,
       voxels: probabilities.subarray(c * voxels, (c + 1) * voxels),
@@ -153,11 +153,14 @@ async function writeProbabilities(
       intercept: 0,
     }
     const native = resample(part, scan, 'linear')
-    await writeFileAtomic(
-      `${stem}_probability-${name.replaceAll(/\W+/g, '-')}.nii.gz`,
-      await encodeNifti(native, { gzip: true }),
-    )
+    await writeFileAtomic(`${stem}_probability-${name}.nii.gz`, await encodeNifti(native, { gzip: true }))
   }
+}
+
+/** Letters of any alphabet stay; where two classes would have one file, each has its number too. */
+function fileNamesOf(classNames: readonly string[]): string[] {
+  const names = classNames.map((name) => name.replaceAll(/[^\p{L}\p{M}\p{N}_]+/gu, '-'))
+  return names.map((name, c) => (names.indexOf(name) === names.lastIndexOf(name) ? name : `${name}-${c}`))
 }
 
 function volumesOf(labels: Uint8Array, classNames: readonly string[], voxelMl: number): Record<string, number> {

@@ -181,6 +181,23 @@ test('Ctrl-C says that an evaluation begins anew, and leaves no report', async (
   expect(existsSync(out)).toBe(false)
 })
 
+test('every class has a file of its probabilities, whatever the letters of its name', async () => {
+  const folder = temporaryFolder('letters')
+  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  const filesOf = async (name: string, classNames: string[]): Promise<string[]> => {
+    const data = JSON.stringify({ ...JSON.parse(metadata['meshfl.data']!), classNames })
+    const file = join(folder, `${name}.safetensors`)
+    writeFileSync(file, encodeSafetensors({ tensors, metadata: { ...metadata, 'meshfl.data': data } }))
+    const out = join(folder, name)
+    expect((await cli(['predict', file, scan!, '--out', out, '--probabilities'])).code).toBe(0)
+    const found = readdirSync(out).flatMap((entry) => /_probability-(.*)\.nii\.gz$/.exec(entry)?.[1] ?? [])
+    return found.map((each) => each.normalize()).sort()
+  }
+  expect(await filesOf('greek', ['φόντο', 'λευκή ουσία', 'φαιά ουσία'])).toEqual(['λευκή-ουσία', 'φαιά-ουσία', 'φόντο'])
+  expect(await filesOf('signs', ['none', 'GM+', 'GM-'])).toEqual(['GM--1', 'GM--2', 'none'])
+})
+
 test('a model file alone is enough to segment', async () => {
   const out = join(temporaryFolder('model'), 'labels')
   const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
