@@ -81,7 +81,7 @@ export function openFigureFiles({ folder, classNames, past, onFailed }: FigureFi
       if (boardSites.size === MOST_SITES) return
       boardSites.add(site)
     }
-    const board = join(boards, site ?? GLOBAL, EVENT_FILE)
+    const board = join(boards, site === null ? GLOBAL : folderOf(site), EVENT_FILE)
     put(
       file(board, () => versionRecord(seconds)),
       scalarRecord(seconds, figures.round, scalars),
@@ -103,6 +103,12 @@ export function openFigureFiles({ folder, classNames, past, onFailed }: FigureFi
       failed = true
     },
   }
+}
+
+/** The site of a run on one machine has the name of its dataset, which may be any text: it leads nowhere else. */
+function folderOf(site: string): string {
+  const name = site.replaceAll(/[^\p{L}\p{M}\p{N}._ -]+/gu, '-')
+  return name === GLOBAL || /^\.*$/.test(name) ? `site-${name}` : name
 }
 
 /** A write may take a part only. */
