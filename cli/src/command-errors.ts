@@ -5,12 +5,16 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof MeshflError ? error.exitCode : 1
 }
 
-/** What a command that was stopped ends with. */
-export function interruption(howToContinue: string | undefined): MeshflError {
-  return new MeshflError('INTERRUPTED', 'stopped; everything done so far is kept', {
-    kind: 'interrupted',
-    hint: howToContinue ?? 'run the same command again to go on',
-  })
+/** What a command that was stopped ends with; `startsOver`: it has kept nothing that it would go on from. */
+export function interruption(howToContinue: string | undefined, startsOver = false): MeshflError {
+  return new MeshflError(
+    'INTERRUPTED',
+    startsOver ? 'stopped before its end' : 'stopped; everything done so far is kept',
+    {
+      kind: 'interrupted',
+      hint: howToContinue ?? `run the same command again${startsOver ? ': it begins anew' : ' to go on'}`,
+    },
+  )
 }
 
 /** Whether an error is but the echo of a stop. */

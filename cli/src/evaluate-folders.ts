@@ -15,6 +15,9 @@ import { readVolume, voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
 import { VERSION } from './program.js'
 
+/** Where the report goes when nothing else is said. */
+export const FOLDER = 'report'
+
 export interface FolderEvaluationOptions extends EvaluationOptions {
   pred: string
   truth: string
@@ -69,8 +72,15 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
       notes,
     },
     slices: slices.worst(),
-    leftOut: failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
-    folder: 'report',
+    leftOut: [
+      ...failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
+      // What is not there cannot be held against a gate: that it passed must not be all that a script sees.
+      ...(options.gates.length > 0 ? pairing.withoutPrediction : []).map((subject) => ({
+        subject,
+        hint: 'predict what has a truth and no prediction, or take its truth out of --truth',
+      })),
+    ],
+    folder: FOLDER,
   }
 }
 

@@ -111,9 +111,14 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     },
     slices: slices.worst(),
     leftOut: [],
-    folder: model.run ? join(model.run, 'report') : join(dirname(model.file), 'report'),
+    folder: reportFolder(model),
     ...(model.run ? { run: model.run } : {}),
   }
+}
+
+/** Where a model's report goes when nothing else is said. */
+export function reportFolder({ run, file }: TrainedModel): string {
+  return join(run ?? dirname(file), 'report')
 }
 
 /** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */
@@ -126,6 +131,11 @@ function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string
   }
   if (data.conform !== undefined && data.conform.mode !== mode) {
     differences.push(`scans conformed as ${mode} (the model: ${data.conform.mode})`)
+  }
+  const names = manifest.labelMap.classes.map(({ name }) => name)
+  const isNamed = data.classNames.some((name, i) => name !== `class ${i}`)
+  if (isNamed && names.join() !== data.classNames.join()) {
+    differences.push(`the classes ${names.join(', ')} (the model: ${data.classNames.join(', ')})`)
   }
   if (differences.length === 0) return []
   return [`${manifest.name} has ${differences.join(' and ')}, so these figures may not be what the model can do.`]

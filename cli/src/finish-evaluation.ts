@@ -1,6 +1,13 @@
 import { join } from 'node:path'
-import { now } from '@meshfl/core'
-import { buildReport, type Report, recordEvaluation, reportEvent, writeReport } from '@meshfl/evaluation'
+import { mayPass, now } from '@meshfl/core'
+import {
+  buildReport,
+  countEvaluations,
+  type Report,
+  recordEvaluation,
+  reportEvent,
+  writeReport,
+} from '@meshfl/evaluation'
 import type { Evaluation } from './evaluation.js'
 import { leftOutText } from './left-out-text.js'
 import type { Output } from './output.js'
@@ -12,7 +19,10 @@ export async function finishEvaluation(
   output: Output,
 ): Promise<Report> {
   const folder = out ?? evaluation.folder
-  const report = buildReport({ ...evaluation.input, evaluations: await countEvaluations(evaluation) })
+  const { evaluations, note } = await countThis(evaluation)
+  if (note !== undefined) output.events({ type: 'log', time: now(), level: 'warn', message: note })
+  const notes = [...(evaluation.input.notes ?? []), ...(note === undefined ? [] : [note])]
+  const report = buildReport({ ...evaluation.input, evaluations, notes })
   await writeReport(folder, report, evaluation.slices)
   const { mean } = report.summary.foregroundDice
   const perClass = report.classes
@@ -41,13 +51,24 @@ function format(value: number | null): string {
   return value === null ? 'undefined' : value.toFixed(4)
 }
 
-/** How often this model has now been scored on this split: the test split is for once. */
-async function countEvaluations({ run, input }: Evaluation): Promise<number> {
-  if (run === undefined || !input.model || !input.split) return 1
-  return recordEvaluation(join(run, 'evaluations.jsonl'), {
+/**
+ * How often this model has now been scored on this split: the test split is for once. The run of somebody else, which can only be
+ * read, does not remember it: that is noted.
+ */
+async function countThis({ run, input }: Evaluation): Promise<{ evaluations: number; note?: string }> {
+  if (run === undefined || !input.model || !input.split) return { evaluations: 1 }
+  const file = join(run, 'evaluations.jsonl')
+  const evaluation = {
     time: now(),
     modelSha256: input.model.sha256,
     dataset: input.dataset.sha256 ?? input.dataset.name,
     split: input.split,
-  })
+  }
+  try {
+    return { evaluations: await recordEvaluation(file, evaluation) }
+  } catch (error) {
+    if (!mayPass(error)) throw error
+    const evaluations = (await countEvaluations(file, evaluation)) + 1
+    return { evaluations, note: `This evaluation does not count where the run is scored again: ${error.message}.` }
+  }
 }

@@ -55,11 +55,13 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
       },
     }
   }
-  const { createPlainView, wantsColor, wantsLiveView } = await import('@meshfl/terminal')
+  const { cleanLines, createPlainView, wantsColor, wantsLiveView } = await import('@meshfl/terminal')
   const color = options.color !== false && wantsColor(process.stdout)
   const waiting: string[] = []
+  // Names of files stand in it, which may come from anywhere.
+  const print = (text: string): void => void process.stdout.write(`${cleanLines(text).join('\n')}\n`)
   const flush = (): void => {
-    for (const text of waiting.splice(0)) process.stdout.write(`${text}\n`)
+    for (const text of waiting.splice(0)) print(text)
   }
   if (request.live && !options.quiet && wantsLiveView(process.stdout)) {
     const { startLiveView } = await import('@meshfl/terminal/live')
@@ -86,7 +88,7 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
     events: view.sink,
     ask: askOnTerminal,
     result: (_event, text) => void (text && waiting.push(text)),
-    say: (text) => void (options.quiet || process.stdout.write(`${text}\n`)),
+    say: (text) => void (options.quiet || print(text)),
     stop: async () => {
       await view.stop()
       flush()

@@ -12,6 +12,8 @@ export interface CommandContext {
 /** What a command says when it was stopped: how to go on. */
 export interface CommandRequest extends Omit<OutputRequest, 'onQuit'> {
   howToContinue?: string
+  /** A command that keeps nothing to go on from. */
+  startsOver?: boolean
 }
 
 /**
@@ -28,7 +30,7 @@ export async function runCommand(
   const controller = new AbortController()
   const interrupt = (): void => {
     if (controller.signal.aborted) process.exit(130)
-    controller.abort(interruption(request.howToContinue))
+    controller.abort(interruption(request.howToContinue, request.startsOver))
   }
   const stopListening = listenForStops(interrupt, () => {
     if (!controller.signal.aborted) interrupt()

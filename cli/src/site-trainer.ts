@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type EventOf, MeshflError, memoryBytes, type SiteDescription, type Study } from '@meshfl/core'
+import { canonicalJson, type EventOf, MeshflError, memoryBytes, type SiteDescription, type Study } from '@meshfl/core'
 import { createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
@@ -33,17 +33,27 @@ export async function openTrainingDataset(path: string, reader: VolumeReader = c
   })
 }
 
-/** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's */
+/**
+ * Their names too, in their order: they are all that a model says of what its classes are.
+ * @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's
+ */
 export function checkClasses(dataset: Dataset, study: Study): void {
-  const classes = dataset.manifest.labelMap.classes.length
-  if (classes === study.model.classes) return
-  throw new MeshflError(
-    'DATASET_STUDY_MISMATCH',
-    `${dataset.path} has ${classes} classes (${dataset.manifest.labelMap.name}), the study ${study.model.classes}`,
-    {
-      hint: 'prepare the dataset with the label map of the study',
-    },
-  )
+  const { classes, name: map } = dataset.manifest.labelMap
+  const names = classes.map(({ name }) => name)
+  if (names.length !== study.model.classes) {
+    throw mismatch(`${dataset.path} has ${names.length} classes (${map}), the study ${study.model.classes}`)
+  }
+  if (canonicalJson(names) !== canonicalJson(study.classNames)) {
+    throw mismatch(
+      `${dataset.path} has the classes ${names.join(', ')} (${map}), the study ${study.classNames.join(', ')}`,
+    )
+  }
+}
+
+function mismatch(message: string): MeshflError {
+  return new MeshflError('DATASET_STUDY_MISMATCH', message, {
+    hint: 'prepare the dataset with the label map of the study, or give the study the classes of the dataset',
+  })
 }
 
 /** @throws MeshflError `DATASET_STUDY_MISMATCH` when the dataset's classes are not the study's; `ENGINE_MEMORY` when a step does not fit */

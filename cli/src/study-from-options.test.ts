@@ -35,3 +35,12 @@ describe('a key that a study does not have is refused', () => {
     expect((await studyOf('seed: 3', { conform })).conform).toEqual(conform)
   })
 })
+
+test.each([
+  ['[background, tissue, tissue]', 'two classes are called tissue'],
+  ['[background, " ", tissue]', 'a class has no name'],
+  ['[background, __proto__, tissue]', 'a class cannot be called __proto__'],
+])('a study whose figures could not be kept by the names of its classes is refused: %s', async (names, fault) => {
+  const message = expect.stringContaining(`study.yaml: classNames: ${fault}`)
+  await expect(studyOf(`classNames: ${names}`)).rejects.toMatchObject({ code: 'STUDY_INVALID', message })
+})

@@ -6,11 +6,10 @@ import {
   decodeSafetensors,
   MeshflError,
   type MeshNetSpec,
-  MeshNetSpecSchema,
+  type ModelData,
   type ModelState,
   modelSha256,
-  type Study,
-  StudySchema,
+  readModelMetadata,
 } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
 
@@ -20,12 +19,10 @@ export interface TrainedModel {
   state: ModelState
   sha256: string
   file: string
-  data: Pick<Study, 'classNames' | 'conform' | 'voxelSizeMm' | 'labelMap'>
+  data: ModelData
   /** The run's folder, when a run was named. */
   run?: string
 }
-
-const DataSchema = StudySchema.pick({ classNames: true, conform: true, voxelSizeMm: true, labelMap: true })
 
 /** A run's best model; where no validation chose one, its latest; at a site, the final one. */
 const MODEL_FILES = ['best.safetensors', 'latest.safetensors', 'model.safetensors']
@@ -55,25 +52,10 @@ async function readModel(file: string): Promise<TrainedModel> {
   const bytes = await readFile(file).catch((cause) => {
     throw unreadable(file, cause)
   })
-  const { metadata } = decodeSafetensors(bytes, file)
-  try {
-    // A file without metadata is tried as the paper's model, by its layout.
-    const spec = MeshNetSpecSchema.parse(JSON.parse(metadata['meshfl.spec'] ?? '{}'))
-    const said: object = JSON.parse(metadata['meshfl.data'] ?? '{}')
-    const classNames = Array.from({ length: spec.classes }, (_, i) => `class ${i}`)
-    const data = DataSchema.parse(typeof said === 'object' ? { classNames, ...said } : said)
-    if (data.classNames.length !== spec.classes)
-      throw new Error(`${data.classNames.length} names, ${spec.classes} classes`)
-    const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
-    const state = { parameters, statistics }
-    return { spec, state, sha256: modelSha256(state), file, data }
-  } catch (cause) {
-    if (cause instanceof MeshflError) throw cause
-    throw new MeshflError('MODEL_SPEC_UNKNOWN', `${file} says of its model or data what this version does not know`, {
-      hint: 'use the version of meshfl that wrote it',
-      cause,
-    })
-  }
+  const { spec, data } = readModelMetadata(decodeSafetensors(bytes, file).metadata, file)
+  const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
+  const state = { parameters, statistics }
+  return { spec, state, sha256: modelSha256(state), file, data }
 }
 
 function unreadable(path: string, cause: NodeJS.ErrnoException): MeshflError {

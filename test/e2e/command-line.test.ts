@@ -1,7 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
-import { cli, startCli, temporaryFolder } from './cli.js'
+import { bin, cli, startCli, temporaryFolder } from './cli.js'
+import { makeDataset } from './made-brains.js'
 
 const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor', 'bench']
 
@@ -96,3 +100,20 @@ test('whoever reads its output may go away: a command ends as it would have', as
   const { code, stderr } = await help.ended
   expect(`${code} ${stderr}`).toBe('0 ')
 })
+
+test.skipIf(!existsSync('/dev/full'))(
+  'a disk that has no room for what is printed ends no run: it is said once, and the exit code is 3 (skipped where there is no /dev/full)',
+  async () => {
+    const dataset = await makeDataset(1)
+    const out = join(temporaryFolder('full'), 'run')
+    const full = openSync('/dev/full', 'w')
+    const child = spawn(process.execPath, [bin, 'train', dataset, '--out', out, '--rounds', '2'], {
+      stdio: ['ignore', full, 'pipe'],
+    })
+    closeSync(full)
+    const [stderr, [code]] = await Promise.all([text(child.stderr!), once(child, 'close')])
+    expect(stderr).toMatch(/^error OUTPUT_LOST: [^\n]*\(ENOSPC\)[^\n]*\n {2}hint: [^\n]*\n$/)
+    expect(code).toBe(3)
+    expect((await cli(['eval', out, '--json'])).last).toMatchObject({ type: 'report' })
+  },
+)

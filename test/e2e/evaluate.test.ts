@@ -1,10 +1,14 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import type { EventOf } from '@meshfl/core'
+import { decodeSafetensors, type EventOf, encodeSafetensors } from '@meshfl/core'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
-import { cli, temporaryFolder } from './cli.js'
+import { canMount } from '../../packages/federation/src/mount.fixture.js'
+import { cli, startCli, temporaryFolder } from './cli.js'
 import { makeSource } from './made-brains.js'
+
+const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
 
 let source: string
 let dataset: string
@@ -103,6 +107,18 @@ test('the truth scored against itself is perfect, by folders alone', async () =>
   expect(existsSync(join(out, 'report.html'))).toBe(true)
 })
 
+test('the names of the classes are taken without the spaces around them, and each must be one of its own', async () => {
+  const labels = join(source, 'labels')
+  const out = join(temporaryFolder('named'), 'report')
+  const score = (classes: string) =>
+    cli(['eval', '--pred', labels, '--truth', labels, '--out', out, '--classes', classes, '--json'])
+  for (const classes of ['background,tissue,tissue', 'background,,tissue', 'background,tissue,__proto__'])
+    expect(await score(classes)).toMatchObject({ code: 2, last: { type: 'error', code: 'USAGE_OPTION' } })
+  expect(existsSync(out)).toBe(false)
+  const { last } = await score('background, white, grey')
+  expect(last?.type === 'report' && Object.keys(last.dice)).toEqual(['white', 'grey'])
+})
+
 test('a prediction on a wrong grid is left out and noted, the others are scored, and the exit code is 3', async () => {
   const labels = join(source, 'labels')
   const predictions = temporaryFolder('predictions')
@@ -127,6 +143,63 @@ test('a prediction on a wrong grid is left out and noted, the others are scored,
   expect(existsSync(`${out}-2`)).toBe(false)
 })
 
+test('a gate does not pass in silence where predictions are missing: they are named, and the exit code is 3', async () => {
+  const labels = join(source, 'labels')
+  const predictions = temporaryFolder('few')
+  const [first] = readdirSync(labels).sort() as [string]
+  cpSync(join(labels, first), join(predictions, first))
+  const folders = ['eval', '--pred', predictions, '--truth', labels, '--json']
+  const out = join(temporaryFolder('few-report'), 'report')
+  const { code, last } = await cli([...folders, '--out', out, '--min-dice', '0.5'])
+  expect(code).toBe(3)
+  const leftOut = [2, 3, 4, 5, 6, 7, 8].map((n) => `sub-0${n}`)
+  expect(last).toMatchObject({ type: 'report', cases: 1, gate: 'passed', leftOut })
+  const asked = await cli([...folders, '--out', out])
+  expect(asked).toMatchObject({ code: 0, last: { gate: 'none' } })
+})
+
+test('the name of a file does nothing to the terminal that it is printed on', async () => {
+  const labels = temporaryFolder('named')
+  const [whole, short] = readdirSync(join(source, 'labels')).map((name) => join(source, 'labels', name))
+  cpSync(whole!, join(labels, 'whole.nii.gz'))
+  writeFileSync(join(labels, 'sub\u001b[2J\u001b[31m-02.nii.gz'), readFileSync(short!).subarray(0, 100))
+  const out = join(temporaryFolder('printed'), 'report')
+  const { code, stdout } = await cli(['eval', '--pred', labels, '--truth', labels, '--out', out])
+  expect(code).toBe(3)
+  expect(stdout).toContain('1 left out: sub-02 ')
+  expect(stdout).not.toContain('\u001b')
+})
+
+test('Ctrl-C says that an evaluation begins anew, and leaves no report', async () => {
+  const many = temporaryFolder('many')
+  const label = join(source, 'labels', readdirSync(join(source, 'labels'))[0]!)
+  for (let i = 0; i < 3000; i++) symlinkSync(label, join(many, `sub-${i}.nii.gz`))
+  const out = join(temporaryFolder('stopped'), 'report')
+  const running = startCli(['eval', '--pred', many, '--truth', many, '--out', out, '--json'])
+  await running.waitFor((event) => event.type === 'progress')
+  running.child.kill('SIGINT')
+  const error = { code: 'INTERRUPTED', message: 'stopped before its end', hint: expect.stringContaining('begins anew') }
+  expect(await running.ended).toMatchObject({ code: 130, last: error })
+  expect(existsSync(out)).toBe(false)
+})
+
+test('every class has a file of its probabilities, whatever the letters of its name', async () => {
+  const folder = temporaryFolder('letters')
+  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  const filesOf = async (name: string, classNames: string[]): Promise<string[]> => {
+    const data = JSON.stringify({ ...JSON.parse(metadata['meshfl.data']!), classNames })
+    const file = join(folder, `${name}.safetensors`)
+    writeFileSync(file, encodeSafetensors({ tensors, metadata: { ...metadata, 'meshfl.data': data } }))
+    const out = join(folder, name)
+    expect((await cli(['predict', file, scan!, '--out', out, '--probabilities'])).code).toBe(0)
+    const found = readdirSync(out).flatMap((entry) => /_probability-(.*)\.nii\.gz$/.exec(entry)?.[1] ?? [])
+    return found.map((each) => each.normalize()).sort()
+  }
+  expect(await filesOf('greek', ['φόντο', 'λευκή ουσία', 'φαιά ουσία'])).toEqual(['λευκή-ουσία', 'φαιά-ουσία', 'φόντο'])
+  expect(await filesOf('signs', ['none', 'GM+', 'GM-'])).toEqual(['GM--1', 'GM--2', 'none'])
+})
+
 test('a model file alone is enough to segment', async () => {
   const out = join(temporaryFolder('model'), 'labels')
   const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
@@ -144,6 +217,18 @@ test('a model file alone is enough to segment', async () => {
   ])
   expect(code).toBe(0)
   expect(last).toMatchObject({ type: 'prediction' })
+})
+
+test.each([
+  ['run', '--data', 'dataset', '--truth', 'labels'],
+  ['run', '--truth', 'labels'],
+  ['--pred', 'labels', '--truth', 'labels', '--data', 'dataset'],
+])('what to score is said once (%#)', async (...words) => {
+  const paths: Record<string, string> = { run, dataset, labels: join(source, 'labels') }
+  const out = join(temporaryFolder('both'), 'report')
+  const { code, events } = await cli(['eval', ...words.map((word) => paths[word] ?? word), '--out', out, '--json'])
+  expect(code).toBe(2)
+  expect(events).toMatchObject([{ type: 'error', code: 'USAGE_OPTION' }])
 })
 
 test('a gate on an unknown class is refused before anything is scored', async () => {
@@ -234,6 +319,78 @@ test('a dataset prepared in another way than the model learned is scored with a 
   expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
   const same = await cli(['eval', run, '--data', dataset, '--out', out])
   expect(same.stdout).not.toContain('warning')
+})
+
+test('a report that has no place to go is told before anything is scored', async () => {
+  const file = join(temporaryFolder('no-folder'), 'report')
+  writeFileSync(file, 'a file')
+  const labels = join(source, 'labels')
+  for (const scored of [
+    [run, '--data', dataset],
+    ['--pred', labels, '--truth', labels],
+  ]) {
+    const { code, events } = await cli(['eval', ...scored, '--out', join(file, 'under-a-file'), '--json'])
+    expect(code).toBe(3)
+    expect(events).toMatchObject([{ type: 'error', code: 'PATH_NOT_WRITABLE' }])
+  }
+})
+
+test.skipIf(!canForbid)(
+  `a run that can only be read is scored into another folder, with a note that it is not counted${canForbid ? '' : ' (skipped: no right to mount)'}`,
+  async () => {
+    const folder = temporaryFolder('read-only')
+    cpSync(join(run, 'best.safetensors'), join(folder, 'best.safetensors'))
+    execFileSync('mount', ['--bind', '-o', 'ro', folder, folder])
+    try {
+      const out = join(temporaryFolder('elsewhere'), 'report')
+      const { code, events } = await cli(['eval', folder, '--data', dataset, '--out', out, '--json'])
+      expect(code).toBe(0)
+      const note = expect.stringMatching(/does not count .*evaluations\.jsonl \(EROFS\)/)
+      expect(events).toContainEqual(expect.objectContaining({ type: 'log', level: 'warn', message: note }))
+      const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+      expect(report).toMatchObject({ evaluations: 1, notes: [note] })
+      const within = await cli(['eval', folder, '--data', dataset, '--json'])
+      expect(within.code).toBe(3)
+      expect(within.events).toMatchObject([{ type: 'error', code: 'PATH_NOT_WRITABLE' }])
+    } finally {
+      execFileSync('umount', ['-l', folder])
+    }
+  },
+)
+
+test.each([
+  '5',
+  '{"classNames":5}',
+  '{"classNames":["background"]}',
+  '{"classNames":["background","tissue","tissue"]}',
+  '{"conform":{"mode":"freesurfer","shape":"large"}}',
+  '{"conform":{"mode":"freesurfer","shape":[100000,100000,100000]}}',
+  '{"voxelSizeMm":-1}',
+])('a model file is refused that says of its data what cannot be: %s', async (data) => {
+  const folder = temporaryFolder('metadata')
+  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
+  const file = join(folder, 'model.safetensors')
+  writeFileSync(file, encodeSafetensors({ tensors, metadata: { ...metadata, 'meshfl.data': data } }))
+  const { code, events } = await cli(['eval', file, '--data', dataset, '--out', join(folder, 'out'), '--json'])
+  expect(code).toBe(3)
+  expect(events).toMatchObject([{ type: 'error', code: 'MODEL_SPEC_UNKNOWN' }])
+})
+
+test('a dataset that has other names for the classes than the model is scored with a warning and a note', async () => {
+  const folder = temporaryFolder('renamed')
+  const names = ['background', 'GM', 'WM']
+  const classes = names.map((name, value) => ({ value, name, codes: [[0], [3, 42], [2, 41]][value] }))
+  writeFileSync(join(folder, 'map.json'), JSON.stringify({ name: 'short', classes }))
+  const other = join(folder, 'dataset')
+  const options = ['--label-map', join(folder, 'map.json'), '--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1']
+  expect((await cli(['split', source, '--out', other, ...options])).code).toBe(0)
+  const out = join(folder, 'report')
+  const { code, stdout } = await cli(['eval', run, '--data', other, '--out', out])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /warning: .* the classes background, GM, WM \(the model: background, white matter, grey matter\)/,
+  )
+  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
 })
 
 test('a model that cannot be read is told as such', async () => {

@@ -33,6 +33,23 @@ test('a dataset of two classes trains, and a study file stands beside what the d
   expect(refused).toMatchObject({ code: 3, last: { type: 'error', code: 'DATASET_STUDY_MISMATCH' } })
 })
 
+test('a study that gives the classes other names or another order than the dataset is refused before anything is written', async () => {
+  const folder = temporaryFolder('named')
+  const dataset = join(folder, 'dataset')
+  const shape = ['--shape', '16', '--voxel-size', '12', '--ratios', '0.5,0.5,0']
+  expect((await cli(['split', await makeSource(2), '--out', dataset, ...shape])).code).toBe(0)
+  const run = join(folder, 'run')
+  const study = join(folder, 'turned.yaml')
+  writeFileSync(study, 'rounds: 1\nclassNames: [background, grey matter, white matter]\n')
+  const { code, last } = await cli(['train', dataset, '--out', run, '--study', study, '--json'])
+  expect(code).toBe(3)
+  const message = expect.stringContaining(
+    'background, white matter, grey matter (gw3), the study background, grey matter',
+  )
+  expect(last).toMatchObject({ type: 'error', code: 'DATASET_STUDY_MISMATCH', message })
+  expect(existsSync(run)).toBe(false)
+})
+
 test('nothing to train on is told before anything is written', async () => {
   const folder = temporaryFolder('untrained')
   const dataset = join(folder, 'dataset')

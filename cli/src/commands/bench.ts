@@ -61,7 +61,7 @@ Examples:
   meshfl bench --report figures.json --plot figures.svg`,
       ),
   ).action(async (options: BenchOptions) => {
-    await runCommand(options, { title: 'meshfl bench' }, async ({ output, signal }) => {
+    await runCommand(options, { title: 'meshfl bench', startsOver: true }, async ({ output, signal }) => {
       if (options.report) {
         const { reportBench } = await import('../bench/report-bench.js')
         const markdown = await reportBench({ files: options.report, into: options.into ?? [], plot: options.plot })

@@ -55,11 +55,10 @@ export function evalCommand(): Command {
         '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval --pred ./labels --truth ./manual',
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
-    await runCommand(options, { title: 'meshfl eval' }, async ({ output, signal }) => {
-      const [{ MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all([
-        import('@meshfl/core'),
-        import('@meshfl/evaluation'),
-      ])
+    await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
+      const [{ checkWritable, faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all(
+        [import('@meshfl/core'), import('@meshfl/evaluation')],
+      )
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
@@ -74,22 +73,30 @@ export function evalCommand(): Command {
         onNote: (message: string, level: 'warn' | 'error') =>
           output.events({ type: 'log', time: now(), level, message }),
       }
+      // One of them would be passed over, and the figures would be of something else.
+      if ((model !== undefined || options.data !== undefined) && (options.pred ?? options.truth) !== undefined)
+        throw usage('a model and its --data are scored, or --pred against --truth, not both', 'leave out one of them')
       let evaluation: Evaluation
-      if (options.pred !== undefined && options.truth !== undefined && model === undefined) {
-        const { evaluateFolders } = await import('../evaluate-folders.js')
+      if (options.pred !== undefined && options.truth !== undefined) {
+        const { evaluateFolders, FOLDER } = await import('../evaluate-folders.js')
+        const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
+        const fault = faultOfClassNames(classNames)
+        if (fault !== undefined) throw usage(`--classes: ${fault}`, 'name every class once, from 0, with commas')
+        checkWritable(options.out ?? FOLDER)
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
           truth: options.truth,
-          classNames: (options.classes ?? '').split(','),
+          classNames,
         })
-      } else if (model !== undefined && options.data !== undefined && options.pred === undefined) {
-        const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel }] = await Promise.all([
+      } else if (model !== undefined && options.data !== undefined) {
+        const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel, reportFolder }] = await Promise.all([
           import('../trained-model.js'),
           import('../engine-options.js'),
           import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
+        checkWritable(options.out ?? reportFolder(trained))
         evaluation = await evaluateModel({
           ...common,
           model: trained,
@@ -98,7 +105,7 @@ export function evalCommand(): Command {
           engine: await engineFromOptions(options),
           onSession: output.events,
         })
-      } else if (model !== undefined && options.data === undefined && options.pred === undefined) {
+      } else if (model !== undefined) {
         if (gates.length > 0) throw usage('a gate needs cases', 'give --data, or leave out --min-dice and --min')
         const [{ openTrainedModel }, { reportRun }] = await Promise.all([
           import('../trained-model.js'),

@@ -37,7 +37,7 @@ export function predictCommand(): Command {
       .option('--probabilities', 'also write the probability of every class')
       .addHelpText('after', '\nExample:\n  meshfl predict ./run scan.nii.gz --out ./labels'),
   ).action(async (modelPath: string, images: string[], options: PredictCommandOptions) => {
-    await runCommand(options, { title: 'meshfl predict' }, async ({ output, signal }) => {
+    await runCommand(options, { title: 'meshfl predict', startsOver: true }, async ({ output, signal }) => {
       const [{ now }, { openTrainedModel }, { engineFromOptions }, { predictImages }] = await Promise.all([
         import('@meshfl/core'),
         import('../trained-model.js'),

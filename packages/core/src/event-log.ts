@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { EventSchema, type MeshflEvent } from './events.js'
 import { explainWriteError, makeFolder, mayPass } from './files.js'
@@ -81,7 +81,7 @@ export function openEventLog(path: string): EventLog {
 export function readEventLog(path: string, types?: readonly MeshflEvent['type'][]): MeshflEvent[] {
   if (!existsSync(path)) return []
   const events: MeshflEvent[] = []
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
+  for (const line of linesOf(path)) {
     if (line === '') continue
     let value: unknown
     try {
@@ -96,12 +96,48 @@ export function readEventLog(path: string, types?: readonly MeshflEvent['type'][
   return events
 }
 
+const PIECE_BYTES = 1 << 20
+const NEWLINE = 0x0a
+
+/** The lines of a file, which may be longer than a string can be. */
+function* linesOf(path: string): Generator<string> {
+  const file = openSync(path, 'r')
+  try {
+    let begun: Buffer[] = []
+    for (;;) {
+      const piece = Buffer.allocUnsafe(PIECE_BYTES)
+      const bytes = piece.subarray(0, readSync(file, piece))
+      if (bytes.length === 0) break
+      let start = 0
+      for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+        yield String(Buffer.concat([...begun, bytes.subarray(start, end)]))
+        begun = []
+        start = end + 1
+      }
+      begun.push(bytes.subarray(start))
+    }
+    yield String(Buffer.concat(begun))
+  } finally {
+    closeSync(file)
+  }
+}
+
 function dropPartialLine(path: string): void {
   if (!existsSync(path)) return
-  const bytes = readFileSync(path)
-  const end = bytes.lastIndexOf(0x0a) + 1
-  if (end === bytes.length) return
   const file = openSync(path, 'r+')
-  ftruncateSync(file, end)
-  closeSync(file)
+  try {
+    const piece = Buffer.allocUnsafe(PIECE_BYTES)
+    const length = fstatSync(file).size
+    // From the end, piece by piece: there is seldom more to look at than its last byte.
+    let end = length
+    while (end > 0) {
+      const start = Math.max(0, end - PIECE_BYTES)
+      const last = piece.subarray(0, readSync(file, piece, 0, end - start, start)).lastIndexOf(NEWLINE)
+      end = start + last + 1
+      if (last >= 0) break
+    }
+    if (end < length) ftruncateSync(file, end)
+  } finally {
+    closeSync(file)
+  }
 }

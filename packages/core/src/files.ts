@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { accessSync, closeSync, existsSync, constants as fileConstants, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import { MeshflError } from './errors.js'
 
 /** What names a temporary file of ours; `removeTemporaryFiles` sweeps what a crash left. */
@@ -55,6 +55,22 @@ export function makeFolder(path: string): void {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
   syncFolderNow(parent) // else a power cut may take the folder with all that was made durable in it
+}
+
+/**
+ * Looks whether files could be written into a folder that need not be there yet, as far as that shows without making it: for work of
+ * hours whose result goes there.
+ * @throws MeshflError `PATH_NOT_WRITABLE`, `FILE_SERVER_AWAY`
+ */
+export function checkWritable(folder: string): void {
+  let there = resolve(folder)
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there)
+  try {
+    // With the slash what is no folder is ENOTDIR.
+    accessSync(join(there, sep), fileConstants.W_OK | fileConstants.X_OK)
+  } catch (error) {
+    throw explainWriteError(error, folder)
+  }
 }
 
 function syncFolderNow(folder: string): void {

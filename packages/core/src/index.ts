@@ -1,3 +1,4 @@
+export * from './class-names.js'
 export * from './csv-cell.js'
 export * from './early-stop.js'
 export * from './errors.js'

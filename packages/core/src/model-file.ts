@@ -1,8 +1,10 @@
+import { z } from 'zod'
+import { faultOfClassNames } from './class-names.js'
 import { MeshflError } from './errors.js'
 import { bytesOf, canonicalJson } from './hash.js'
 import type { ModelLayout, ModelState, TensorEntry } from './model.js'
 import { decodeSafetensors, encodeSafetensors, type NamedTensor, type SafetensorsFile } from './safetensors.js'
-import { type Study, studySha256 } from './study.js'
+import { type MeshNetSpec, MeshNetSpecSchema, type Study, StudySchema, studySha256 } from './study.js'
 
 /** What a model file says of the study that made it: enough to segment a scan without the run's folder. */
 export function modelMetadata(study: Study, round: number): Record<string, string> {
@@ -12,6 +14,39 @@ export function modelMetadata(study: Study, round: number): Record<string, strin
     'meshfl.round': String(round),
     'meshfl.spec': canonicalJson(model),
     'meshfl.data': canonicalJson({ classNames, conform, voxelSizeMm, labelMap }),
+  }
+}
+
+const { conform, voxelSizeMm, labelMap } = StudySchema.shape
+const ModelDataSchema = z.object({ classNames: z.array(z.string()).optional(), conform, voxelSizeMm, labelMap })
+
+/** What a model file says of the data that it was trained on. */
+export type ModelData = Pick<Study, 'classNames' | 'conform' | 'voxelSizeMm' | 'labelMap'>
+
+/**
+ * Reads what `modelMetadata` wrote. A file without it is taken for the paper's model; its classes have numbers for names.
+ * @throws MeshflError `MODEL_SPEC_UNKNOWN`
+ */
+export function readModelMetadata(
+  metadata: Readonly<Record<string, string>>,
+  source: string,
+): { spec: MeshNetSpec; data: ModelData } {
+  const unknown = (what: string, cause?: unknown): MeshflError =>
+    new MeshflError('MODEL_SPEC_UNKNOWN', `${source} ${what}`, {
+      hint: 'use the version of meshfl that wrote it',
+      cause,
+    })
+  try {
+    const spec = MeshNetSpecSchema.parse(JSON.parse(metadata['meshfl.spec'] ?? '{}'))
+    const data = ModelDataSchema.parse(JSON.parse(metadata['meshfl.data'] ?? '{}'))
+    const classNames = data.classNames ?? Array.from({ length: spec.classes }, (_, i) => `class ${i}`)
+    if (classNames.length !== spec.classes) throw unknown(`names ${classNames.length} of ${spec.classes} classes`)
+    const fault = faultOfClassNames(classNames)
+    if (fault !== undefined) throw unknown(`cannot be used: ${fault}`)
+    return { spec, data: { ...data, classNames } }
+  } catch (cause) {
+    if (cause instanceof MeshflError) throw cause
+    throw unknown('says of its model or data what this version does not know', cause)
   }
 }
 

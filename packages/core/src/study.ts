@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { faultOfClassNames } from './class-names.js'
 import { EarlyStopSchema } from './early-stop.js'
 import { canonicalJson, sha256 } from './hash.js'
 import { STRATEGY_DEFAULTS, StrategyOptionsSchema, StrategySchema } from './strategy.js'
@@ -93,6 +94,14 @@ export const FederationSchema = FederationKeys.superRefine((federation, context)
 })
 export type Federation = z.infer<typeof FederationSchema>
 
+/** Voxels along an edge: as many as a site may tell of. */
+const edge = z.int().positive().max(4096)
+
+const ClassNamesSchema = z.array(z.string()).superRefine((names, context) => {
+  const message = faultOfClassNames(names)
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+})
+
 /** What was asked for: the content of study.yaml. Its hash names the run. */
 export const StudySchema = z.strictObject({
   name: z.string().default('study'),
@@ -102,7 +111,7 @@ export const StudySchema = z.strictObject({
   targetDice: z.number().min(0).max(1).optional(),
   /** Stops when the validation foreground Dice has not risen for a while. */
   earlyStop: EarlyStopSchema.optional(),
-  classNames: z.array(z.string()).default(['background', 'white matter', 'grey matter']),
+  classNames: ClassNamesSchema.default(['background', 'white matter', 'grey matter']),
   /** Edge of a voxel in mm and label map the sites' datasets must have; checked at join. Absent: taken from the first site. */
   voxelSizeMm: z.number().positive().optional(),
   labelMap: z.string().optional(),
@@ -111,7 +120,7 @@ export const StudySchema = z.strictObject({
     .strictObject({
       mode: z.enum(['freesurfer', 'niivue', 'none']),
       /** Voxels along x, y, z. */
-      shape: z.tuple([z.int().positive(), z.int().positive(), z.int().positive()]),
+      shape: z.tuple([edge, edge, edge]),
     })
     .optional(),
   model: MeshNetSpecSchema.prefault({}),

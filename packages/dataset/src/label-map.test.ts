@@ -87,7 +87,7 @@ describe('a label map file', () => {
     expect(mapLabels([7, 3, 9, 4], map)).toMatchObject({ unmapped: [{ code: 4, voxels: 1 }] })
   })
 
-  test('is refused where a value is missing, a code is listed twice, or it is no JSON', () => {
+  test('is refused where a value is missing, a code is listed twice, two classes share a name, or it is no JSON', () => {
     const refused = [
       file([
         { value: 0, name: 'a', codes: [0] },
@@ -98,6 +98,10 @@ describe('a label map file', () => {
         { value: 1, name: 'b', codes: [0] },
       ]),
       file([{ value: 0, name: 'a', codes: [0] }]),
+      file([
+        { value: 0, name: 'a', codes: [0] },
+        { value: 1, name: 'a', codes: [1] },
+      ]),
       '{',
       'null',
     ]

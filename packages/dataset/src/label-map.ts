@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { MeshflError } from '@meshfl/core'
+import { faultOfClassNames, MeshflError } from '@meshfl/core'
 import { z } from 'zod'
 import { asegMap, gw3Map } from './label-maps.js'
 
@@ -90,6 +90,8 @@ export function parseLabelMap(text: string, path: string): LabelMap {
   const parsed = LabelMapFileSchema.safeParse(json)
   if (!parsed.success) throw invalid(z.prettifyError(parsed.error).replaceAll('\n', ' '))
   const classes = [...parsed.data.classes].sort((a, b) => a.value - b.value)
+  const fault = faultOfClassNames(classes.map(({ name }) => name))
+  if (fault !== undefined) throw invalid(fault)
   const codes = new Map<number, number>()
   for (const [index, { value, codes: listed }] of classes.entries()) {
     if (value !== index) throw invalid(`the class values are not 0 to ${classes.length - 1}, each once`)

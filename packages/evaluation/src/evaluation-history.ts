@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises'
-import { MeshflError, writeFileAtomic } from '@meshfl/core'
+import { open, readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { explainWriteError, MeshflError, makeFolder, syncFolder } from '@meshfl/core'
 import { z } from 'zod'
 
 const EvaluationSchema = z.strictObject({
@@ -14,33 +15,78 @@ export type Evaluation = z.infer<typeof EvaluationSchema>
 
 /**
  * Adds an evaluation to a file of JSON lines and says how often this model has now been evaluated on this split of this
- * dataset: what a report's `evaluations` holds.
- * @throws MeshflError `EVAL_HISTORY_MALFORMED` for a file that was not written by this function
+ * dataset: what a report's `evaluations` holds. Of two processes at once neither takes the line of the other away.
+ * @throws MeshflError `EVAL_HISTORY_MALFORMED` for a file that was not written by this function, and those of a write
  */
 export async function recordEvaluation(file: string, evaluation: Evaluation): Promise<number> {
-  const before = await readHistory(file)
-  const all = [...before, evaluation]
-  await writeFileAtomic(file, all.map((one) => `${JSON.stringify(one)}\n`).join(''))
-  const { modelSha256, dataset, split } = evaluation
-  return all.filter((one) => one.modelSha256 === modelSha256 && one.dataset === dataset && one.split === split).length
+  const before = await readLines(file)
+  parseHistory(before, file)
+  // A line that a crash cut short stays as it is, and ends here.
+  const end = before === '' || before.endsWith('\n') ? '' : '\n'
+  await appendLine(file, `${end}${JSON.stringify(evaluation)}\n`)
+  return countEvaluations(file, evaluation)
 }
 
-async function readHistory(file: string): Promise<Evaluation[]> {
-  let text: string
+/**
+ * How often a model has been evaluated on a split so far.
+ * @throws MeshflError `EVAL_HISTORY_MALFORMED`
+ */
+export async function countEvaluations(file: string, of: Omit<Evaluation, 'time'>): Promise<number> {
+  const { modelSha256, dataset, split } = of
+  return parseHistory(await readLines(file), file).filter(
+    (one) => one.modelSha256 === modelSha256 && one.dataset === dataset && one.split === split,
+  ).length
+}
+
+async function appendLine(path: string, line: string): Promise<void> {
   try {
-    text = await readFile(file, 'utf8')
+    makeFolder(dirname(path))
+    const file = await open(path, 'a')
+    try {
+      await file.writeFile(line)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await syncFolder(dirname(path))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw error
+    throw explainWriteError(error, path)
   }
-  const lines = text.split('\n').filter((line) => line.trim() !== '')
+}
+
+async function readLines(file: string): Promise<string> {
   try {
-    return lines.map((line) => EvaluationSchema.parse(JSON.parse(line)))
+    return await readFile(file, 'utf8')
   } catch (error) {
-    throw new MeshflError('EVAL_HISTORY_MALFORMED', `${file} is no list of evaluations`, {
-      hint: 'move the file away; the count of evaluations then begins anew',
-      data: { file },
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return ''
+    throw new MeshflError('FILE_NOT_READABLE', `cannot read ${file} (${code})`, {
+      hint: 'check its permissions, or move it away: the count of evaluations then begins anew',
       cause: error,
     })
   }
+}
+
+function parseHistory(text: string, file: string): Evaluation[] {
+  const found: Evaluation[] = []
+  for (const line of text.split('\n')) {
+    let value: unknown
+    try {
+      value = JSON.parse(line)
+    } catch {
+      continue // empty, or what a crash cut short
+    }
+    const parsed = EvaluationSchema.safeParse(value)
+    if (!parsed.success) throw malformed(file, parsed.error)
+    found.push(parsed.data)
+  }
+  return found
+}
+
+function malformed(file: string, cause: unknown): MeshflError {
+  return new MeshflError('EVAL_HISTORY_MALFORMED', `${file} is no list of evaluations`, {
+    hint: 'move the file away; the count of evaluations then begins anew',
+    data: { file },
+    cause,
+  })
 }

@@ -51,6 +51,13 @@ describe('a gate', () => {
     expect(judgeGate(foregroundGate(mean + 1e-9), [perfect, half], classNames).outcome).toBe('failed')
   })
 
+  test('is told with enough decimals to see on which side of its minimum the figure lies', () => {
+    const mean = (1 + half.foregroundDice!) / 2
+    const reasonOf = (min: number): string => judgeGate(foregroundGate(min), [perfect, half], classNames).reason
+    expect(reasonOf(0.83331)).toContain(`is ${mean} over`)
+    expect(reasonOf(0.1)).toContain(`is ${mean.toFixed(4)} over`)
+  })
+
   test('fails when no case has a value', () => {
     const bare = measure('c', [0, 1], [0, 1])
     expect(judgeGate(parseGate('grey matter:dice=0'), [bare], classNames)).toMatchObject({

@@ -74,10 +74,16 @@ export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames:
     const shown = names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
     return failed(`${what} is undefined for ${shown}, where the truth holds the class`)
   }
-  const mean = `${what} is ${value.toFixed(4)} over ${values.filter((v) => v !== null).length} of ${cases.length} cases`
+  const mean = `${what} is ${figureText(value, gate.min)} over ${values.filter((v) => v !== null).length} of ${cases.length} cases`
   return value >= gate.min
     ? { ...gate, value, outcome: 'passed', reason: `${mean}, at least ${gate.min}` }
     : failed(`${mean}, below ${gate.min}`)
+}
+
+/** Four decimals, or all where those would lie on the other side of the minimum: no 0.8000 is below 0.8. */
+function figureText(value: number, min: number): string {
+  const text = value.toFixed(4)
+  return Number(text) >= min === value >= min ? text : String(value)
 }
 
 /**

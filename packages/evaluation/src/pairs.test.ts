@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -92,6 +92,22 @@ describe('the count of evaluations', () => {
     expect(await recordEvaluation(file, { ...entry, modelSha256: 'other' })).toBe(1)
     expect(await recordEvaluation(file, { ...entry, split: 'valid' })).toBe(1)
     expect(await recordEvaluation(file, entry)).toBe(2)
+  })
+
+  test('loses none of several that are told at once', async () => {
+    const file = join(folder, 'evaluations.jsonl')
+    const entry = { time: '2026-01-01T00:00:00Z', modelSha256: 'm', dataset: 'd', split: 'test' }
+    await Promise.all(Array.from({ length: 8 }, () => recordEvaluation(file, entry)))
+    expect(await recordEvaluation(file, entry)).toBe(9)
+  })
+
+  test('goes on after a line that a crash cut short', async () => {
+    const file = join(folder, 'evaluations.jsonl')
+    const entry = { time: '2026-01-01T00:00:00Z', modelSha256: 'm', dataset: 'd', split: 'test' }
+    await recordEvaluation(file, entry)
+    await appendFile(file, '{"time":"2026')
+    expect(await recordEvaluation(file, entry)).toBe(2)
+    expect(await recordEvaluation(file, entry)).toBe(3)
   })
 
   test('does not begin anew in silence when the file is damaged', async () => {

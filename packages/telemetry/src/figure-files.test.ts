@@ -62,6 +62,20 @@ test.each([3, 300])('the figures of %i sites hold as many files open as is said 
   files.close()
   const written = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   expect(written).toHaveLength(figureFilesOf(sites))
+  expect(readdirSync(join(folder, 'tensorboard'))).toContain('global')
+})
+
+test('whatever a site is called, its folder is one of its own within tensorboard/', () => {
+  const folder = temporaryFolder()
+  const files = openFigureFiles(options(folder))
+  const [trained, , finished] = round(1)
+  for (const site of ['../../out', '..', '/etc', 'global', 'Klinik Köln 2'])
+    files.write({ ...trained, site } as MeshflEvent)
+  files.write(finished!)
+  files.close()
+  const found = readdirSync(join(folder, 'tensorboard')).map((name) => name.normalize())
+  expect(found.sort()).toEqual(['-etc', '..-..-out', 'Klinik Köln 2', 'global', 'site-..', 'site-global'])
+  expect(readdirSync(folder).sort()).toEqual(['metrics.csv', 'tensorboard'])
 })
 
 test('scores that are told again after a restart are written once', () => {

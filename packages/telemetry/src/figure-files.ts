@@ -29,7 +29,7 @@ const MOST_SITES = 256
 
 /** Files that the figures of a run of so many sites hold open: `metrics.csv`, and TensorBoard's of each site and of the whole. */
 export function figureFilesOf(sites: number): number {
-  return Math.min(sites + 2, MOST_SITES + 1)
+  return Math.min(sites, MOST_SITES) + 2
 }
 
 /**
@@ -59,6 +59,7 @@ export function openFigureFiles({ folder, classNames, past, onFailed }: FigureFi
   }
   const csvPath = join(folder, 'metrics.csv')
   const boards = join(folder, 'tensorboard')
+  const boardSites = new Set<string>()
   /** What was written of the last round: a coordinator that is started again has scores told again that it heard before. */
   const written = new Set<string>()
   let lastRound = 0
@@ -74,8 +75,13 @@ export function openFigureFiles({ folder, classNames, past, onFailed }: FigureFi
     )
     const seconds = Date.parse(figures.time) / 1000
     const scalars = scalarsOf(figures)
-    const board = join(boards, figures.site ?? GLOBAL, EVENT_FILE)
-    if (scalars.length === 0 || (files.size > MOST_SITES && !files.has(board))) return
+    if (scalars.length === 0) return
+    const { site } = figures
+    if (site !== null && !boardSites.has(site)) {
+      if (boardSites.size === MOST_SITES) return
+      boardSites.add(site)
+    }
+    const board = join(boards, site === null ? GLOBAL : folderOf(site), EVENT_FILE)
     put(
       file(board, () => versionRecord(seconds)),
       scalarRecord(seconds, figures.round, scalars),
@@ -97,6 +103,12 @@ export function openFigureFiles({ folder, classNames, past, onFailed }: FigureFi
       failed = true
     },
   }
+}
+
+/** The site of a run on one machine has the name of its dataset, which may be any text: it leads nowhere else. */
+function folderOf(site: string): string {
+  const name = site.replaceAll(/[^\p{L}\p{M}\p{N}._ -]+/gu, '-')
+  return name === GLOBAL || /^\.*$/.test(name) ? `site-${name}` : name
 }
 
 /** A write may take a part only. */

@@ -1,6 +1,6 @@
 import { MeshflError } from '@meshfl/core'
 import { createPaint } from './palette.js'
-import { cleanText } from './text.js'
+import { cleanLines } from './text.js'
 
 export interface ErrorOptions {
   color?: boolean
@@ -13,19 +13,19 @@ export interface ErrorOptions {
 export function formatError(error: unknown, options: ErrorOptions = {}): string[] {
   const paint = createPaint(options.color ?? false)
   if (error instanceof MeshflError) {
-    const [first, ...rest] = linesOf(error.message)
+    const [first, ...rest] = cleanLines(error.message)
     const lines = [
       `${paint('red', 'error')} ${paint('bold', error.code)}: ${first ?? ''}`,
       ...rest.map((line) => `  ${line}`),
     ]
     if (error.hint !== undefined) {
-      const [hint, ...more] = linesOf(error.hint)
+      const [hint, ...more] = cleanLines(error.hint)
       lines.push(`  ${paint('cyan', 'hint:')} ${hint ?? ''}`, ...more.map((line) => `        ${line}`))
     }
     return lines
   }
   const lines = [
-    `${paint('red', 'error')} ${paint('bold', 'INTERNAL')}: ${linesOf(messageOf(error))[0] ?? ''}`,
+    `${paint('red', 'error')} ${paint('bold', 'INTERNAL')}: ${cleanLines(messageOf(error))[0] ?? ''}`,
     '  This is a fault of meshfl, not yours. Please report it with the lines below.',
   ]
   for (const line of stackOf(error)) lines.push(paint('dim', `    ${line}`))
@@ -44,7 +44,7 @@ function stackOf(error: unknown): string[] {
   let current: unknown = error
   // A chain of causes can be a circle.
   for (let depth = 0; depth < 5 && current instanceof Error; depth++) {
-    const stack = linesOf(current.stack ?? `${current.name}: ${current.message}`)
+    const stack = cleanLines(current.stack ?? `${current.name}: ${current.message}`)
     lines.push(...stack.map((line, index) => (index === 0 && depth > 0 ? `caused by ${line}` : line)))
     current = current.cause
   }
@@ -57,8 +57,4 @@ function describe(value: unknown): string {
   } catch {
     return Object.prototype.toString.call(value)
   }
-}
-
-function linesOf(text: string): string[] {
-  return text.split('\n').map(cleanText)
 }

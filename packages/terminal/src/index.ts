@@ -15,7 +15,7 @@ export {
 } from './palette.js'
 export { createPlainView, type PlainView, type PlainViewOptions } from './plain-view.js'
 export { createProgressBar, type ProgressBar, type ProgressBarOptions } from './progress-bar.js'
-export { cleanText, cutText, displayWidth, fitText } from './text.js'
+export { cleanLines, cleanText, cutText, displayWidth, fitText } from './text.js'
 export {
   initialView,
   type LogLine,

@@ -17,6 +17,11 @@ export function cleanText(text: string): string {
   return PLAIN.test(text) ? text : text.replace(ESCAPES, '').replace(CONTROLS, ' ').trimEnd()
 }
 
+/** `cleanText` for each line of a text. */
+export function cleanLines(text: string): string[] {
+  return text.split('\n').map(cleanText)
+}
+
 /** The columns that a line takes on the screen; colours take none, wide characters two. */
 export function displayWidth(text: string): number {
   if (PLAIN.test(text)) return text.length

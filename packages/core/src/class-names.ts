@@ -1,0 +1,10 @@
+/**
+ * What is wrong with the names of a model's classes, in words; undefined when nothing is. Figures and files are kept by these
+ * names, so that two classes of one name would be one.
+ */
+export function faultOfClassNames(names: readonly string[]): string | undefined {
+  if (names.some((name) => name.trim() === '')) return 'a class has no name'
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice !== undefined) return `two classes are called ${twice}`
+  return names.includes('__proto__') ? 'a class cannot be called __proto__' : undefined // no key of an object
+}
