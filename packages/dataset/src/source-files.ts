@@ -22,10 +22,12 @@ export function shownPath(root: string, file: string): string {
 /** Takes the folders of this machine out of a sentence that names a case's files. */
 export function withoutFolders(message: string, root: string, found: FoundCase): string {
   let text = message
-  for (const file of [found.image, found.label, found.names ?? found.label]) {
-    text = text.replaceAll(file, shownPath(root, file))
-  }
-  return text.replaceAll(`${root}${sep}`, '')
+  const files = [found.image, found.label, found.names ?? found.label]
+  for (const file of files) text = text.replaceAll(file, shownPath(root, file))
+  text = text.replaceAll(`${root}${sep}`, '')
+  // What lies beside a file that a table lists: the .img of a .hdr.
+  for (const file of files) text = text.replaceAll(`${dirname(file)}${sep}`, '')
+  return text
 }
 
 /** SHA-256 over the bytes of a case's files, both of a .hdr and .img pair. A file that is not there counts as empty. */
