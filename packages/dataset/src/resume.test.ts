@@ -42,6 +42,17 @@ describe('an interrupted run', () => {
     expect(await hashTree(out)).toEqual(await hashTree(whole))
   })
 
+  test('that was killed while it locked its folder is begun anew', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const out = join(await temporaryFolder(), 'out')
+    await mkdir(out)
+    for (const name of ['.lock', '.lock-0123456789abcdef']) await writeFile(join(out, name), '{}')
+    expect((await prepareDataset(optionsFor(source, out))).manifest.cases).toHaveLength(2)
+    await mkdir(`${out}-2`)
+    await writeFile(join(`${out}-2`, 'thesis.docx'), '')
+    await expect(prepareDataset(optionsFor(source, `${out}-2`))).rejects.toMatchObject({ code: 'DATASET_EXISTS' })
+  })
+
   test('stops while pictures are drawn, too, and the next with other sites leaves nothing of it', async () => {
     const source = await sourceOf(IDS)
     const folder = await temporaryFolder()
