@@ -1,5 +1,6 @@
 import { readFile, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { openDataset } from './open-dataset.js'
 import { prepareDataset } from './prepare-dataset.js'
@@ -109,6 +110,21 @@ describe('a case in error', () => {
       expect(leftOut[0]!.message).not.toContain(source)
     },
   )
+
+  test('of a table, whose .img is missing, is named without the folders of this machine', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const header = gunzipSync(await readFile(join(source, 'images/b.nii.gz'))).subarray(0, 348)
+    header.write('ni1\0', 344, 'latin1')
+    await writeFile(join(source, 'images/b.hdr'), header)
+    const rows = ['subject,image,label', 'a,images/a.nii.gz,labels/a.nii.gz', 'b,images/b.hdr,labels/b.nii.gz']
+    await writeFile(join(source, 'list.csv'), rows.join('\n'))
+    const out = join(await temporaryFolder(), 'out')
+    const { leftOut } = await prepareDataset(optionsFor(join(source, 'list.csv'), out))
+    expect(leftOut).toMatchObject([
+      { code: 'FILE_NOT_FOUND', message: 'there is no file b.img: a .hdr and an .img file belong together' },
+    ])
+    expect(await readFile(join(out, 'dataset.json'), 'utf8')).not.toContain(source)
+  })
 
   test('that is the only one ends the run, and nothing is published', async () => {
     const source = await sourceOf(['a'])

@@ -39,7 +39,7 @@ import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
 
-/** What `lockFolder` puts into the folder before anything else. */
+/** What `lockFolder` puts into the folder before anything else, at first under a longer name. */
 const LOCK_FILE = '.lock'
 
 /**
@@ -119,7 +119,9 @@ class Preparation {
     const journal = await readJournal(this.#out)
     const listing = await listFolder(this.#out)
     const published = listing?.files.includes(MANIFEST_FILE) ?? false
-    const others = [...(listing?.files ?? []), ...(listing?.folders ?? [])].filter((name) => name !== LOCK_FILE)
+    const others = [...(listing?.files ?? []), ...(listing?.folders ?? [])].filter(
+      (name) => !name.startsWith(LOCK_FILE),
+    )
     const foreign = journal === null && others.length > 0
     if (foreign || (published && journal?.head.dataset !== head.dataset)) {
       throw new MeshflError(

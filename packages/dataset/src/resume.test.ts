@@ -1,5 +1,6 @@
-import { appendFile, mkdir, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { DatasetManifest } from './manifest.js'
 import { openDataset } from './open-dataset.js'
@@ -41,6 +42,17 @@ describe('an interrupted run', () => {
     expect(await hashTree(out)).toEqual(await hashTree(whole))
   })
 
+  test('that was killed while it locked its folder is begun anew', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const out = join(await temporaryFolder(), 'out')
+    await mkdir(out)
+    for (const name of ['.lock', '.lock-0123456789abcdef']) await writeFile(join(out, name), '{}')
+    expect((await prepareDataset(optionsFor(source, out))).manifest.cases).toHaveLength(2)
+    await mkdir(`${out}-2`)
+    await writeFile(join(`${out}-2`, 'thesis.docx'), '')
+    await expect(prepareDataset(optionsFor(source, `${out}-2`))).rejects.toMatchObject({ code: 'DATASET_EXISTS' })
+  })
+
   test('stops while pictures are drawn, too, and the next with other sites leaves nothing of it', async () => {
     const source = await sourceOf(IDS)
     const folder = await temporaryFolder()
@@ -75,6 +87,32 @@ describe('an interrupted run', () => {
       (item, i) => item.imageSha256 !== first.manifest.cases[i]!.imageSha256,
     )
     expect(differing.map(({ subject }) => subject)).toEqual(['c'])
+  })
+
+  test('conforms a pair again whose header has changed, by whichever of its names the table has it', async () => {
+    const source = await sourceOf(['a', 'b'])
+    for (const id of ['a', 'b']) {
+      const bytes = gunzipSync(await readFile(join(source, 'images', `${id}.nii.gz`)))
+      bytes.write('ni1\0', 344, 'latin1')
+      bytes.writeFloatLE(0, 108)
+      await writeFile(join(source, `${id}.hdr`), bytes.subarray(0, 348))
+      await writeFile(join(source, `${id}.img`), bytes.subarray(352))
+    }
+    await writeFile(
+      join(source, 'cases.csv'),
+      'subject,image,label\na,a.img,labels/a.nii.gz\nb,b.hdr,labels/b.nii.gz\n',
+    )
+    const out = join(await temporaryFolder(), 'out')
+    const first = await prepareDataset(optionsFor(source, out))
+    for (const id of ['a', 'b']) {
+      const header = await readFile(join(source, `${id}.hdr`))
+      header.writeFloatLE(header.readFloatLE(292) + 16, 292) // 16 mm to the right
+      await writeFile(join(source, `${id}.hdr`), header)
+    }
+    const second = await prepareDataset(optionsFor(source, out))
+    expect(second.leftOut).toEqual([])
+    for (const [i, item] of second.manifest.cases.entries())
+      expect(item.source.affine[3]).toBe(first.manifest.cases[i]!.source.affine[3]! + 16)
   })
 
   test('that cannot write is an error of the run, not of its cases', async () => {

@@ -22,19 +22,22 @@ export function shownPath(root: string, file: string): string {
 /** Takes the folders of this machine out of a sentence that names a case's files. */
 export function withoutFolders(message: string, root: string, found: FoundCase): string {
   let text = message
-  for (const file of [found.image, found.label, found.names ?? found.label]) {
-    text = text.replaceAll(file, shownPath(root, file))
-  }
-  return text.replaceAll(`${root}${sep}`, '')
+  const files = [found.image, found.label, found.names ?? found.label]
+  for (const file of files) text = text.replaceAll(file, shownPath(root, file))
+  text = text.replaceAll(`${root}${sep}`, '')
+  // What lies beside a file that a table lists: the .img of a .hdr.
+  for (const file of files) text = text.replaceAll(`${dirname(file)}${sep}`, '')
+  return text
 }
 
-/** SHA-256 over the bytes of a case's files, the .img beside a .hdr included. A file that is not there counts as empty. */
+/** SHA-256 over the bytes of a case's files, both of a .hdr and .img pair. A file that is not there counts as empty. */
 export async function hashSources(found: FoundCase): Promise<string> {
   const hash = createHash('sha256')
   for (const file of [found.image, found.label, found.names]) {
     if (file === undefined) continue
-    const stem = /^(.*)\.hdr(\.gz)?$/i.exec(file)?.[1]
-    for (const path of stem === undefined ? [file] : [file, `${stem}.img`, `${stem}.img.gz`]) {
+    const [, stem, one] = /^(.*)\.(hdr|img)(?:\.gz)?$/i.exec(file) ?? []
+    const other = one?.toLowerCase() === 'hdr' ? 'img' : 'hdr'
+    for (const path of stem === undefined ? [file] : [file, `${stem}.${other}`, `${stem}.${other}.gz`]) {
       // What cannot be read is explained by the reader of volumes, which names the file and the mend.
       const bytes = await readFile(path).catch(() => Buffer.alloc(0))
       hash.update(`${bytes.byteLength}\n`).update(bytes)
