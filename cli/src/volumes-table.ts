@@ -44,9 +44,11 @@ export async function openVolumesTable(
     if (before !== undefined && before !== resolve(images[i]!) && existsSync(label))
       throw takesPlaceOf(label, images[i]!, `the label map of ${before}`)
   }
+  let canLock = true
   return {
     async add(image, label, volumesMl) {
-      const lock = await lockBriefly(folder, signal)
+      const lock = canLock ? await lockBriefly(folder, signal) : undefined
+      canLock = lock !== undefined // waited for once, not again for every scan
       try {
         const others = (await readRows()).filter((row) => row[1] !== basename(label))
         const volumes = classNames.slice(1).map((name) => volumesMl[name]!.toFixed(3))

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import type { EventOf } from '@meshfl/core'
 import { expect, test } from 'vitest'
 import { bin, cli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
@@ -74,13 +75,16 @@ test('doctor tells of every engine why it is there or not', async () => {
 test('Ctrl-C in the demo says how to go on in the same folder', async () => {
   const cwd = temporaryFolder('demo')
   mkdirSync(join(cwd, 'meshfl-demo'))
-  const demo = startCli(['demo', '--sites', '2', '--json'], { cwd })
-  await demo.waitFor((event) => event.type === 'progress')
-  demo.child.kill('SIGINT')
-  expect(await demo.ended).toMatchObject({
-    code: 130,
-    last: { code: 'INTERRUPTED', hint: 'go on with: meshfl demo --out meshfl-demo-2 --sites 2 --seed 0' },
-  })
+  const hintOf = async (...options: string[]) => {
+    const demo = startCli(['demo', '--strategy', 'fedprox', '--json', ...options], { cwd })
+    await demo.waitFor((event) => event.type === 'progress')
+    demo.child.kill('SIGINT')
+    const { code, last } = await demo.ended
+    expect(code).toBe(130)
+    return (last as EventOf<'error'>).hint
+  }
+  expect(await hintOf()).toBe('run the same command again with --out meshfl-demo-2 to go on')
+  expect(await hintOf('--out', 'mine')).toBe('run the same command again to go on')
 })
 
 test('options of serve that were refused do not bind the next try in the same folder', async () => {

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { type EngineOptions, engineArguments, engineChoice } from '../engine-options.js'
+import { type EngineOptions, engineChoice } from '../engine-options.js'
 import { type FederationOptions, withFederationOptions } from '../federation-options.js'
 import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
-import { type TrainingOptions, trainingArguments, withTrainingOptions } from '../training-options.js'
+import { type TrainingOptions, withTrainingOptions } from '../training-options.js'
 
 interface DemoOptions extends OutputOptions, FederationOptions, EngineOptions, TrainingOptions {
   out?: string
@@ -26,10 +26,9 @@ export function demoCommand(): Command {
       .option('--seed <n>', 'the seed of brains, split and training', wholeNumber(0), 0)
       .addHelpText('after', '\nExample:\n  meshfl demo'),
   ).action(async (options: DemoOptions) => {
-    const { sites, rounds, seed, out = freeFolder('meshfl-demo') } = options
-    const engine = [...engineArguments(options), ...trainingArguments(options)]
+    const { out = freeFolder('meshfl-demo') } = options
     // Without --out the same command would begin in the next free folder.
-    const howToContinue = `go on with: meshfl demo --out ${out} --sites ${sites}${rounds === undefined ? '' : ` --rounds ${rounds}`} --seed ${seed}${engine.map((word) => ` ${word}`).join('')}`
+    const howToContinue = `run the same command again ${options.out === undefined ? `with --out ${out} ` : ''}to go on`
     await runCommand(options, { title: 'meshfl demo', live: true, howToContinue }, async ({ output, signal }) => {
       const { runDemo } = await import('../run-demo.js')
       await runDemo({ ...options, engine: engineChoice(options), training: options, out, output, signal })
