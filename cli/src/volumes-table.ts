@@ -78,7 +78,7 @@ function emptyWhereNone(error: NodeJS.ErrnoException): string {
 
 /**
  * Keeps other processes from writing a row meanwhile, which would be lost. Where no lock can be had the row is written all the same:
- * in the folder of a run that goes on, or on a file system without hard links.
+ * in the folder of a run that goes on.
  */
 async function lockBriefly(folder: string, signal: AbortSignal): Promise<FolderLock | undefined> {
   const begin = performance.now()

@@ -112,14 +112,3 @@ test.skipIf(process.platform === 'win32')(
     }
   },
 )
-
-test('a disk without hard links, as exFAT is, takes a dataset without a lock, which is said', async () => {
-  const preload = `import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module'
-    fs.linkSync = () => { throw Object.assign(new Error('EPERM'), { code: 'EPERM', syscall: 'link' }) }
-    syncBuiltinESMExports()`
-  const env = { NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(preload).toString('base64')}` }
-  const result = await startCli(['split', source, '--out', out, ...SPLIT], { env }).ended
-  expect([result.code, result.last]).toMatchObject([0, { type: 'dataset', cases: 6 }])
-  expect(result.stdout).toContain('has no hard links (EPERM)')
-  expect(readdirSync(out).filter((name) => name.startsWith('.'))).toEqual([])
-})

@@ -33,7 +33,6 @@ export function serveCommand(): Command {
     const request = {
       title: 'meshfl serve',
       live: true,
-      howToContinue: `go on with: meshfl serve --out ${options.out}`,
       onPause: (paused: boolean) => pause(paused),
     }
     await runCommand(options, request, async ({ output, signal }) => {

@@ -39,8 +39,7 @@ export function simulateCommand(): Command {
       .option('--no-in-process', 'give every site a process')
       .addHelpText('after', '\nExample:\n  meshfl simulate ./dataset --out ./run --rounds 30'),
   ).action(async (path: string, options: SimulateOptions) => {
-    const howToContinue = `go on with: meshfl simulate ${path} --out ${options.out}`
-    await runCommand(options, { title: 'meshfl simulate', live: true, howToContinue }, async ({ output, signal }) => {
+    await runCommand(options, { title: 'meshfl simulate', live: true }, async ({ output, signal }) => {
       const [{ MeshflError }, { openDataset }, { studyForRun }, { simulateFederation }, { describeFederation }] =
         await Promise.all([
           import('@meshfl/core'),

@@ -83,9 +83,9 @@ export function splitCommand(): Command {
         signal,
         // Not imported above: a dry run locks nothing.
         lockFolder: async (folder) => {
-          const { lockDataset } = await import('../lock-dataset.js')
-          const onNote = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
-          return lockDataset(folder, { signal, onNote })
+          const { lockFolder } = await import('@meshfl/federation/folder-lock')
+          const onWatch = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
+          return lockFolder(folder, { signal, onWatch })
         },
         onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
       })

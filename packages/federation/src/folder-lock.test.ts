@@ -12,10 +12,21 @@ import {
 } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { lockFolder } from './folder-lock.js'
 import { ownProcess } from './lock-owner.js'
 import { until } from './loopback.fixture.js'
+
+const disk = vi.hoisted(() => ({ hasLinks: true }))
+
+vi.mock('node:fs', async (load) => {
+  const real = await load<typeof import('node:fs')>()
+  const linkSync: typeof real.linkSync = (from, to) => {
+    if (disk.hasLinks) real.linkSync(from, to)
+    else throw Object.assign(new Error('EPERM: operation not permitted, link'), { code: 'EPERM', syscall: 'link' })
+  }
+  return { ...real, linkSync }
+})
 
 const folder = mkdtempSync(join(tmpdir(), 'meshfl-lock-'))
 const path = join(folder, '.lock')
@@ -23,6 +34,7 @@ let touching: NodeJS.Timeout | undefined
 afterEach(() => {
   clearInterval(touching)
   rmSync(path, { force: true })
+  disk.hasLinks = true
 })
 
 /** What a lock names when it is not of this machine and container. */
@@ -44,6 +56,30 @@ test('a folder has one owner at a time', async () => {
   await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'RUN_LOCKED' })
   lock.release()
   lock.release()
+  ;(await lockFolder(folder)).release()
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test('a folder has one owner at a time on a disk without hard links, too, as exFAT is', async () => {
+  disk.hasLinks = false
+  const claims = await Promise.allSettled(Array.from({ length: 5 }, () => lockFolder(folder)))
+  const [lock, ...others] = claims.flatMap((claim) => (claim.status === 'fulfilled' ? [claim.value] : []))
+  expect(others).toEqual([])
+  for (const claim of claims)
+    if (claim.status === 'rejected') expect(claim.reason).toMatchObject({ code: 'RUN_LOCKED' })
+  lock!.release()
+  writeFileSync(path, JSON.stringify({ pid: spawnSync(process.execPath, ['-e', '']).pid, started: '1' }))
+  ;(await lockFolder(folder)).release()
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test('a lock that is just being written counts, and one that a crash left empty does not', async () => {
+  disk.hasLinks = false
+  writeFileSync(path, '')
+  const claim = lockFolder(folder)
+  writeFileSync(path, JSON.stringify({ ...ownProcess(), pid: process.ppid, started: null }))
+  await expect(claim).rejects.toMatchObject({ code: 'RUN_LOCKED' })
+  writeFileSync(path, '')
   ;(await lockFolder(folder)).release()
   expect(readdirSync(folder)).toEqual([])
 })

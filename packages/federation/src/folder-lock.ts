@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { explainWriteError, MeshflError, makeFolder } from '@meshfl/core'
+import { explainWriteError, MeshflError, makeFolder, systemErrorName } from '@meshfl/core'
 import { isNear, isRunning, type LockLook, type LockOwner, lockOwner, lookAtLock, ownProcess } from './lock-owner.js'
 import { DEFAULT_TIMING } from './timing.js'
 
@@ -14,6 +14,10 @@ const MISSED_TOUCHES = 5
 const TOUCH_MS_A_LOCK = 20
 const MOST_TOUCH_MS = 600_000
 const MOST_ATTEMPTS = 20
+/** What a file system says that has no hard links: exFAT, some network shares. */
+const NO_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+/** How long a lock may be empty that is being written where there are no hard links. */
+const WRITING_MS = 200
 
 const held = new Set<string>()
 
@@ -55,6 +59,10 @@ export async function lockFolder(folder: string, options: FolderLockOptions = {}
       const owner = found && lockOwner(found.text)
       if (attempt > MOST_ATTEMPTS) throw locked(folder, owner)
       if (!found) continue
+      if (found.text === '') {
+        await sleep(WRITING_MS)
+        if (lookAtLock(path)?.text !== '') continue
+      }
       if (owner && isNear(owner)) {
         if (owner.pid === process.pid ? held.has(path) : isRunning(owner)) throw locked(folder, owner)
       } else if (owner) {
@@ -102,11 +110,25 @@ function claimLock(path: string, content: string, claim: string): boolean {
     linkSync(fresh, path)
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const name = systemErrorName(error)
+    if (NO_LINKS.includes(name)) return createLock(path, content)
+    if (name !== 'EEXIST') throw error
     // NFS: when the first answer was lost, what was asked twice fails although it was done.
     return lookAtLock(path)?.text === content
   } finally {
     rmSync(fresh, { force: true })
+  }
+}
+
+/** The same where there are no hard links: for a moment others see it empty. */
+function createLock(path: string, content: string): boolean {
+  try {
+    writeFileSync(path, content, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    rmSync(path, { force: true })
+    throw error
   }
 }
 
@@ -150,8 +172,11 @@ function discardDeadLock(path: string, dead: LockLook, aside: string): void {
   try {
     if (moved && !isSame(moved, dead)) linkSync(aside, path)
   } catch (error) {
-    // A third one was faster still: the owner learns that it has lost the lock when it touches it next.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const name = systemErrorName(error)
+    const hasLinks = !NO_LINKS.includes(name)
+    if (hasLinks && name !== 'EEXIST') throw error
+    // Else a third one was faster still: the owner learns that it has lost the lock when it touches it next.
+    if (!hasLinks && !existsSync(path)) renameSync(aside, path)
   } finally {
     rmSync(aside, { force: true })
   }
