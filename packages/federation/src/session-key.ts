@@ -15,7 +15,7 @@ export const CODE_BYTES = 32
 /**
  * A login's own X25519 key pair. Its public key, fresh for every login, is the nonce that the login shows. It is not made by
  * `generateKeyPairSync`: what Node keeps of that call locks the key when it is collected, and where that happens while the key is
- * being exported, which locks it as well, the thread waits for itself for ever (seen with Node 20.20, once in some 10^5 keys).
+ * being exported, which locks it as well, the thread waits for itself for ever (seen with Node 20.20, once in some hundred thousand keys).
  */
 export class Ephemeral {
   /** Base64url. */
