@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, utimesSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { lockFolder } from '@meshfl/federation'
+import { lockFolder } from '@meshfl/core'
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { buildProgram } from './program.js'

@@ -2,23 +2,34 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { fewAtATime } from './few-at-a-time.js'
 
-test('never more are on their way than may be', async () => {
-  let onTheirWay = 0
-  let most = 0
-  let ran = 0
-  await fewAtATime(
-    Array.from({ length: 20 }, (_, i) => i),
-    3,
-    async (i, arrived) => {
-      most = Math.max(most, ++onTheirWay)
-      await turn()
-      onTheirWay--
-      if (i % 2 === 0) arrived() // the others end before they have said so
-      await turn()
-      ran++
-    },
-  )
-  expect({ ran, most }).toEqual({ ran: 20, most: 3 })
+test('the next one is let in when one has arrived or ended, and no sooner', async () => {
+  const begun: number[] = []
+  const arrive: (() => void)[] = []
+  const end: (() => void)[] = []
+  const all = fewAtATime([0, 1, 2, 3, 4], 2, (one, arrived) => {
+    begun.push(one)
+    arrive[one] = arrived
+    return new Promise((resolve) => {
+      end[one] = resolve
+    })
+  })
+  await turn()
+  expect(begun).toEqual([0, 1])
+  arrive[1]!()
+  arrive[1]!()
+  await turn()
+  expect(begun).toEqual([0, 1, 2])
+  end[0]!()
+  await turn()
+  expect(begun).toEqual([0, 1, 2, 3])
+  end[1]!() // it had arrived: its place was given away
+  await turn()
+  expect(begun).toEqual([0, 1, 2, 3])
+  end[2]!()
+  await turn()
+  for (const one of [3, 4]) end[one]!()
+  await all
+  expect(begun).toEqual([0, 1, 2, 3, 4])
 })
 
 test('of several failures the first is told, and none is left that nobody hears of', async () => {

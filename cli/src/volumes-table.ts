@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { csvCell, MeshflError, writeFileAtomic } from '@meshfl/core'
-import { type FolderLock, lockFolder } from '@meshfl/federation/folder-lock'
+import { csvCell, type FolderLock, lockFolder, MeshflError, writeFileAtomic } from '@meshfl/core'
 
 const RETRY_MS = 20
 const MOST_WAIT_MS = 10_000

@@ -1,6 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { MeshflError } from '@meshfl/core'
-import { lockFolder } from '@meshfl/federation'
+import { lockFolder, MeshflError } from '@meshfl/core'
 
 const POLL_MS = 100
 /** The longest that a step may take, after which a process that was told to end has ended. */

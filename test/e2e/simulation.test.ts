@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import path from 'node:path'
-import { lockFolder } from '@meshfl/federation'
+import { lockFolder } from '@meshfl/core'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { bin, cli, type RunningCli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'

@@ -81,12 +81,7 @@ export function splitCommand(): Command {
         dryRun: options.dryRun === true,
         toolVersion: VERSION,
         signal,
-        // Not imported above: a dry run locks nothing.
-        lockFolder: async (folder) => {
-          const { lockFolder } = await import('@meshfl/federation/folder-lock')
-          const onWatch = (message: string): void => output.events({ type: 'log', time: now(), level: 'info', message })
-          return lockFolder(folder, { signal, onWatch })
-        },
+        onWait: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
         onProgress: (progress) => output.events({ type: 'progress', time: now(), ...progress }),
       })
       for (const { level, code, message, subject } of manifest.findings) {

@@ -1,4 +1,4 @@
-import type { FolderLock } from '@meshfl/federation/folder-lock'
+import type { FolderLock } from '@meshfl/core'
 import { Command } from 'commander'
 import type { EngineOptions } from '../engine-options.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
@@ -27,9 +27,8 @@ export function trainCommand(): Command {
   ).action(async (path: string, options: TrainOptions) => {
     await runCommand(options, { title: 'meshfl train', live: true }, async ({ output, signal }) => {
       const [
-        { now },
+        { lockFolder, now },
         { openCheckpoint, trainCentral },
-        { lockFolder },
         { engineFromOptions },
         { openRunFolder },
         { studyForRun },
@@ -39,7 +38,6 @@ export function trainCommand(): Command {
       ] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/training'),
-        import('@meshfl/federation/folder-lock'),
         import('../engine-options.js'),
         import('../run-folder.js'),
         import('../study-for-run.js'),

@@ -5,6 +5,14 @@ export * from './errors.js'
 export * from './event-log.js'
 export * from './events.js'
 export * from './files.js'
+export {
+  type FolderLock,
+  type FolderLockOptions,
+  isLockedElsewhere,
+  LOCK_FILE,
+  LOCK_TOUCH_MS,
+  lockFolder,
+} from './folder-lock.js'
 export * from './hash.js'
 export * from './memory-bytes.js'
 export * from './model.js'

@@ -3,9 +3,9 @@ import { rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import {
   canonicalJson,
-  explainWriteError,
+  LOCK_FILE,
+  lockFolder,
   MeshflError,
-  makeFolder,
   mayPass,
   sha256,
   syncFolder,
@@ -38,9 +38,6 @@ import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.j
 import { qcPage } from './qc/qc-page.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
-
-/** What `lockFolder` puts into the folder before anything else, at first under a longer name. */
-const LOCK_FILE = '.lock'
 
 /**
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
@@ -92,12 +89,13 @@ class Preparation {
   }
 
   async execute(findings: Finding[]): Promise<PrepareResult> {
-    const lock = await this.options.lockFolder?.(this.#out)
-    this.#lost = lock?.lost
+    const { signal, onWait } = this.options
+    const lock = await lockFolder(this.#out, { ...(signal ? { signal } : {}), ...(onWait ? { onWatch: onWait } : {}) })
+    this.#lost = lock.lost
     try {
       return await this.#make(findings)
     } finally {
-      lock?.release()
+      lock.release()
     }
   }
 
@@ -132,11 +130,6 @@ class Preparation {
           data: { path: this.#out },
         },
       )
-    }
-    try {
-      makeFolder(this.#out)
-    } catch (error) {
-      throw explainWriteError(error, this.#out)
     }
     const known = journal?.records ?? []
     const records = journal?.head.conform === head.conform ? known : []

@@ -32,11 +32,8 @@ export interface PrepareOptions {
   /** Cases in progress at a time; default 2. */
   workers?: number
   signal?: AbortSignal
-  /**
-   * Makes this process the only one that works in a folder, or throws; the lock is a file `.lock` in it. Its `lost` is aborted, with
-   * the error as its reason, when another process has taken it: then this one stops.
-   */
-  lockFolder?(folder: string): Promise<{ readonly lost: AbortSignal; release(): void }>
+  /** Told, in words, that another machine's lock of `out` is watched first: see `lockFolder`. */
+  onWait?(message: string): void
   onProgress?(progress: { task: string; done: number; total: number; unit: string }): void
 }
 

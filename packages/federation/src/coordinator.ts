@@ -2,7 +2,9 @@ import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import {
   type EventSink,
+  type FolderLock,
   studySha256 as hashOfStudy,
+  lockFolder,
   MeshflError,
   type MeshflEvent,
   type ModelLayout,
@@ -22,7 +24,6 @@ import type { Best, Told } from './coordinator-state.js'
 import { type Commit, CoordinatorStore, type SavedCommit } from './coordinator-store.js'
 import { DerivedFiles } from './derived-files.js'
 import { checkFileLimit, openFileLimit } from './file-limit.js'
-import { type FolderLock, lockFolder } from './folder-lock.js'
 import { Goodbyes } from './goodbyes.js'
 import { loadIdentity, runName } from './identity.js'
 import { formatInvite, parseInvite } from './invite.js'

@@ -7,7 +7,6 @@ export {
   type FederationResult,
   startCoordinator,
 } from './coordinator.js'
-export { type FolderLock, lockFolder } from './folder-lock.js'
 export { formatInvite, type Invite, parseInvite } from './invite.js'
 export { type KnockOutcome, knockAtCoordinator } from './knock.js'
 export { type LedgerEntry, type LedgerVerdict, verifyLedger } from './ledger.js'

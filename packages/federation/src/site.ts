@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import {
   type EventSink,
+  lockFolder,
   MeshflError,
   type MeshflEvent,
   now,
@@ -10,7 +11,6 @@ import {
 } from '@meshfl/core'
 import type { FederationResult } from './coordinator.js'
 import type { Told } from './coordinator-state.js'
-import { lockFolder } from './folder-lock.js'
 import { fingerprint, loadIdentity } from './identity.js'
 import { enrolmentKeys, inviteAddress, parseInvite } from './invite.js'
 import { PatientWrites } from './patient-writes.js'

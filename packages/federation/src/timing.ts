@@ -1,3 +1,4 @@
+import { LOCK_TOUCH_MS } from '@meshfl/core'
 import { DEFAULT_HEARTBEAT } from './transport.js'
 
 /** The clocks of the protocol, in milliseconds. Each has a default that works; tests make them shorter. */
@@ -45,7 +46,7 @@ export const DEFAULT_TIMING: Timing = {
   heartbeatMs: DEFAULT_HEARTBEAT.intervalMs,
   heartbeatTimeoutMs: DEFAULT_HEARTBEAT.timeoutMs,
   writeRetryMs: 1000,
-  lockTouchMs: 2000,
+  lockTouchMs: LOCK_TOUCH_MS,
 }
 
 /** For sites that are not to be measured by their pace. */

@@ -4,10 +4,14 @@ import { readFile, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { explainWriteError, MeshflError, makeFolder, systemErrorName } from '@meshfl/core'
+import { MeshflError } from './errors.js'
+import { explainWriteError, makeFolder, systemErrorName } from './files.js'
 import { isNear, isRunning, type LockLook, type LockOwner, lockOwner, lookAtLock, ownProcess } from './lock-owner.js'
-import { DEFAULT_TIMING } from './timing.js'
 
+/** The lock of a folder; while it is being made or discarded, files whose names begin with this one are there for a moment. */
+export const LOCK_FILE = '.lock'
+/** How often a lock is touched by whoever holds it, in milliseconds. */
+export const LOCK_TOUCH_MS = 2000
 /** Signs of life that a lock of another machine must fail to give, one after the other, before it counts as dead. */
 const MISSED_TOUCHES = 5
 /** A process with thousands of locks, as a simulation of as many sites has, touches each the more seldom. */
@@ -47,13 +51,13 @@ export interface FolderLockOptions {
  * @throws MeshflError `RUN_LOCKED`, `INTERRUPTED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
 export async function lockFolder(folder: string, options: FolderLockOptions = {}): Promise<FolderLock> {
-  const leastTouchMs = options.touchMs ?? DEFAULT_TIMING.lockTouchMs
+  const leastTouchMs = options.touchMs ?? LOCK_TOUCH_MS
   const touchMs = Math.min(MOST_TOUCH_MS, Math.max(leastTouchMs, TOUCH_MS_A_LOCK * held.size))
   const claim = randomBytes(8).toString('hex')
   const content = JSON.stringify({ ...ownProcess(), claim, touchMs })
   try {
     makeFolder(folder)
-    const path = join(realpathSync(folder), '.lock')
+    const path = join(realpathSync(folder), LOCK_FILE)
     for (let attempt = 0; !claimLock(path, content, claim); attempt++) {
       const found = lookAtLock(path)
       const owner = found && lockOwner(found.text)
@@ -97,7 +101,7 @@ export async function lockFolder(folder: string, options: FolderLockOptions = {}
 
 /** Whether a process of another machine, or of another container, has locked a folder on a file system that both see. */
 export function isLockedElsewhere(folder: string): boolean {
-  const look = lookAtLock(join(folder, '.lock'))
+  const look = lookAtLock(join(folder, LOCK_FILE))
   const owner = look && lockOwner(look.text)
   return owner !== undefined && !isNear(owner)
 }

@@ -15,7 +15,6 @@ import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { lockFolder } from './folder-lock.js'
 import { ownProcess } from './lock-owner.js'
-import { until } from './loopback.fixture.js'
 
 const disk = vi.hoisted(() => ({ hasLinks: true }))
 
@@ -27,6 +26,8 @@ vi.mock('node:fs', async (load) => {
   }
   return { ...real, linkSync }
 })
+
+const SOON = { timeout: 10_000, interval: 5 }
 
 const folder = mkdtempSync(join(tmpdir(), 'meshfl-lock-'))
 const path = join(folder, '.lock')
@@ -174,13 +175,13 @@ test('a lock is touched as long as it is held, also when that did not succeed on
   const lock = await lockFolder(folder, { touchMs: 10 })
   const touched = (): number => statSync(path).mtimeMs
   const first = touched()
-  await until(() => touched() !== first)
+  await vi.waitUntil(() => touched() !== first, SOON)
   const content = readFileSync(path)
   rmSync(path)
   await new Promise((resolve) => setTimeout(resolve, 50))
   writeFileSync(path, content)
   const again = touched()
-  await until(() => touched() !== again)
+  await vi.waitUntil(() => touched() !== again, SOON)
   lock.release()
   expect(existsSync(path)).toBe(false)
 })
@@ -189,7 +190,7 @@ test('a process that lost its lock to another while it stood still learns of it,
   const lock = await lockFolder(folder, { touchMs: 10 })
   const other = JSON.stringify({ pid: 7, started: '1', host: 'node2' })
   writeFileSync(path, other)
-  await until(() => lock.lost.aborted)
+  await vi.waitUntil(() => lock.lost.aborted, SOON)
   lock.release()
   expect(lock.lost.reason).toMatchObject({ code: 'RUN_LOCKED', message: `${folder} is in use by process 7 on node2` })
   expect(readFileSync(path, 'utf8')).toBe(other)
