@@ -4,10 +4,10 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { MeshflError, makeFolder } from '@meshfl/core'
 import { type EngineOptions, engineArguments } from './engine-options.js'
+import { lockWhenFree } from './lock-when-free.js'
 import { ProcessLog } from './process-log.js'
 import { type TrainingOptions, trainingArguments } from './training-options.js'
 import { ENDS_WITH_PARENT } from './when-to-stop.js'
-import { whenUnlocked } from './when-unlocked.js'
 
 export interface LocalSite {
   name: string
@@ -61,7 +61,8 @@ export function startLocalSites(options: LocalSitesOptions): LocalSites {
 async function keepRunning(site: LocalSite, options: LocalSitesOptions): Promise<void> {
   const onWait = (message: string): void => options.onWarning(site.name, message)
   for (let restarts = 0; ; restarts++) {
-    await whenUnlocked(site.state, { signal: options.signal, onWait })
+    const free = await lockWhenFree(site.state, { signal: options.signal, onWait })
+    free.release() // the site takes it itself
     const { code, signal, error } = await runSite(site, options)
     if (code === 0 || options.signal.aborted) return
     // One that a killed simulation had only just started can lock its folder after we looked, before it sees that it is alone.

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   decodeModel,
   decodeSafetensors,
+  explainReadError,
   MeshflError,
   type MeshNetSpec,
   type ModelData,
@@ -37,7 +38,7 @@ export async function openTrainedModel(path: string): Promise<TrainedModel> {
   }
   if (!statSync(path).isDirectory()) return readModel(path)
   const names = await readdir(path).catch((cause) => {
-    throw unreadable(path, cause)
+    throw explainReadError(cause, path)
   })
   const name = MODEL_FILES.find((candidate) => names.includes(candidate))
   if (!name) {
@@ -50,17 +51,10 @@ export async function openTrainedModel(path: string): Promise<TrainedModel> {
 
 async function readModel(file: string): Promise<TrainedModel> {
   const bytes = await readFile(file).catch((cause) => {
-    throw unreadable(file, cause)
+    throw explainReadError(cause, file)
   })
   const { spec, data } = readModelMetadata(decodeSafetensors(bytes, file).metadata, file)
   const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
   const state = { parameters, statistics }
   return { spec, state, sha256: modelSha256(state), file, data }
-}
-
-function unreadable(path: string, cause: NodeJS.ErrnoException): MeshflError {
-  return new MeshflError('FILE_NOT_READABLE', `cannot read ${path} (${cause.code})`, {
-    hint: 'check the path and its permissions',
-    cause,
-  })
 }

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { csvCell, type FolderLock, lockFolder, MeshflError, writeFileAtomic } from '@meshfl/core'
+import { csvCell, explainReadError, type FolderLock, MeshflError, systemErrorName, writeFileAtomic } from '@meshfl/core'
+import { parse } from 'csv-parse/sync'
+import { lockWhenFree } from './lock-when-free.js'
 
-const RETRY_MS = 20
 const MOST_WAIT_MS = 10_000
 
 /** volumes.csv: a row for each label map in its folder, also of those that other commands wrote there, before or at the same time. */
@@ -27,15 +27,15 @@ export async function openVolumesTable(
 ): Promise<VolumesTable> {
   const path = join(folder, 'volumes.csv')
   const columns = ['image', 'label', ...classNames.slice(1).map((name) => `${name} (mL)`)]
-  const readRows = async (): Promise<string[][]> => {
-    const [header, ...rows] = parseCsv(await readFile(path, 'utf8').catch(emptyWhereNone))
+  const readOthers = async (): Promise<string[][]> => {
+    const [header, ...rows] = await readRows(path)
     if (header === undefined || header.join('\n') === columns.join('\n')) return rows
     throw new MeshflError('PREDICT_OTHER_CLASSES', `${path} has the columns ${header.join(', ')}`, {
       kind: 'usage',
       hint: 'choose another --out for a model with other classes',
     })
   }
-  const rows = await readRows()
+  const rows = await readOthers()
   const scans = new Set(images.map((image) => resolve(image)))
   for (const [i, label] of labels.entries()) {
     if (scans.has(resolve(label))) throw takesPlaceOf(label, images[i]!, 'that very scan')
@@ -49,7 +49,7 @@ export async function openVolumesTable(
       const lock = canLock ? await lockBriefly(folder, signal) : undefined
       canLock = lock !== undefined // waited for once, not again for every scan
       try {
-        const others = (await readRows()).filter((row) => row[1] !== basename(label))
+        const others = (await readOthers()).filter((row) => row[1] !== basename(label))
         const volumes = classNames.slice(1).map((name) => volumesMl[name]!.toFixed(3))
         const all = [columns, ...others, [resolve(image), basename(label), ...volumes]]
         await writeFileAtomic(path, all.map((row) => `${row.map(csvCell).join(',')}\n`).join(''))
@@ -67,43 +67,31 @@ function takesPlaceOf(label: string, image: string, what: string): MeshflError {
   })
 }
 
-function emptyWhereNone(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return ''
-  throw new MeshflError('FILE_NOT_READABLE', `cannot read ${error.path} (${error.code})`, {
-    hint: 'check the path and its permissions',
-    cause: error,
-  })
-}
-
 /**
- * Keeps other processes from writing a row meanwhile, which would be lost. Where no lock can be had the row is written all the same:
- * in the folder of a run that goes on.
+ * Keeps other processes from writing a row meanwhile, which would be lost. Undefined where no lock can be had, as in the folder of a
+ * run that goes on: the row is written all the same.
  */
 async function lockBriefly(folder: string, signal: AbortSignal): Promise<FolderLock | undefined> {
-  const begin = performance.now()
-  for (;;) {
-    try {
-      return await lockFolder(folder, { signal })
-    } catch (error) {
-      signal.throwIfAborted()
-      const isLocked = error instanceof MeshflError && error.code === 'RUN_LOCKED'
-      if (!isLocked || performance.now() - begin > MOST_WAIT_MS) return undefined
-    }
-    await sleep(RETRY_MS, undefined, { signal })
+  try {
+    return await lockWhenFree(folder, { signal, pollMs: 20, mostMs: MOST_WAIT_MS })
+  } catch {
+    signal.throwIfAborted()
+    return undefined
   }
 }
 
-/** The cells of what `csvCell` wrote, line by line; a spreadsheet may have saved it with other line ends. */
-function parseCsv(text: string): string[][] {
-  const rows: string[][] = []
-  let row: string[] = []
-  for (const [, cell = '', end] of text.replace(/^\ufeff/, '').matchAll(/("(?:[^"]|"")*"|[^,\r\n]*)(,|\r?\n|$)/g)) {
-    const value = cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell
-    if (end === '' && value === '' && row.length === 0) break
-    row.push(value.replace(/^'(?=[=+\-@\t\r])/, ''))
-    if (end === ',') continue
-    rows.push(row)
-    row = []
+async function readRows(path: string): Promise<string[][]> {
+  try {
+    return parseRows(await readFile(path))
+  } catch (error) {
+    const code = systemErrorName(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    throw explainReadError(error, path)
   }
-  return rows
+}
+
+/** The cells of what `csvCell` wrote, line by line, also where a spreadsheet has saved it. */
+function parseRows(bytes: Buffer): string[][] {
+  const options = { bom: true, skip_empty_lines: true, relax_column_count: true, relax_quotes: true }
+  return parse(bytes, { ...options, cast: (cell) => cell.replace(/^'(?=[=+\-@\t\r])/, '') }) as string[][]
 }

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
-import { decodeSafetensors, type EventOf, encodeSafetensors } from '@meshfl/core'
+import { join } from 'node:path'
+import { decodeSafetensors, encodeSafetensors } from '@meshfl/core'
 import { encodeNifti, readGeometry, readVolume } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { canMount } from '../../packages/federation/src/mount.fixture.js'
 import { cli, startCli, temporaryFolder } from './cli.js'
-import { makeSource } from './made-brains.js'
+import { trainRun } from './trained-run.js'
 
 const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
 
@@ -15,26 +15,24 @@ let dataset: string
 let run: string
 
 beforeAll(async () => {
-  source = await makeSource(8)
-  dataset = join(temporaryFolder('dataset'), 'dataset')
-  run = join(temporaryFolder('run'), 'run')
-  const split = await cli([
-    'split',
-    source,
-    '--out',
-    dataset,
-    '--shape',
-    '16',
-    '--voxel-size',
-    '12',
-    '--ratios',
-    '0.5,0.25,0.25',
-    '--json',
-  ])
-  expect(split.last).toMatchObject({ type: 'dataset', cases: 8, splits: { train: 4, valid: 2, test: 2 }, sites: 1 })
-  const trained = await cli(['train', dataset, '--out', run, '--rounds', '2', '--json'])
-  expect(trained.last).toMatchObject({ type: 'done', rounds: 2, path: run })
+  ;({ source, dataset, run } = await trainRun())
 })
+
+/** A dataset of all scans for testing, whose label map gives the classes of FreeSurfer's white matter and cortex these names. */
+async function datasetWithNames(grey: string, white: string): Promise<string> {
+  const folder = temporaryFolder('names')
+  const classes = [
+    { value: 0, name: 'background', codes: [0] },
+    { value: 1, name: grey, codes: [3, 42] },
+    { value: 2, name: white, codes: [2, 41] },
+  ]
+  writeFileSync(join(folder, 'map.json'), JSON.stringify({ name: 'other-names', classes }))
+  const other = join(folder, 'dataset')
+  const options = ['--label-map', join(folder, 'map.json'), '--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1']
+  const split = await cli(['split', source, '--out', other, ...options, '--json'])
+  expect(split.last).toMatchObject({ type: 'dataset', cases: 8 })
+  return other
+}
 
 test('eval writes the whole report and its last line has the Dice of every class', async () => {
   const out = join(temporaryFolder('report'), 'report')
@@ -183,42 +181,6 @@ test('Ctrl-C says that an evaluation begins anew, and leaves no report', async (
   expect(existsSync(out)).toBe(false)
 })
 
-test('every class has a file of its probabilities, whatever the letters of its name', async () => {
-  const folder = temporaryFolder('letters')
-  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
-  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
-  const filesOf = async (name: string, classNames: string[]): Promise<string[]> => {
-    const data = JSON.stringify({ ...JSON.parse(metadata['meshfl.data']!), classNames })
-    const file = join(folder, `${name}.safetensors`)
-    writeFileSync(file, encodeSafetensors({ tensors, metadata: { ...metadata, 'meshfl.data': data } }))
-    const out = join(folder, name)
-    expect((await cli(['predict', file, scan!, '--out', out, '--probabilities'])).code).toBe(0)
-    const found = readdirSync(out).flatMap((entry) => /_probability-(.*)\.nii\.gz$/.exec(entry)?.[1] ?? [])
-    return found.map((each) => each.normalize()).sort()
-  }
-  expect(await filesOf('greek', ['φόντο', 'λευκή ουσία', 'φαιά ουσία'])).toEqual(['λευκή-ουσία', 'φαιά-ουσία', 'φόντο'])
-  expect(await filesOf('signs', ['none', 'GM+', 'GM-'])).toEqual(['GM--1', 'GM--2', 'none'])
-})
-
-test('a model file alone is enough to segment', async () => {
-  const out = join(temporaryFolder('model'), 'labels')
-  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
-  const { code, last } = await cli([
-    'predict',
-    join(run, 'best.safetensors'),
-    scan,
-    '--out',
-    out,
-    '--shape',
-    '16',
-    '--voxel-size',
-    '12',
-    '--json',
-  ])
-  expect(code).toBe(0)
-  expect(last).toMatchObject({ type: 'prediction' })
-})
-
 test.each([
   ['run', '--data', 'dataset', '--truth', 'labels'],
   ['run', '--truth', 'labels'],
@@ -238,71 +200,8 @@ test('a gate on an unknown class is refused before anything is scored', async ()
   expect(events).toMatchObject([{ type: 'error', code: 'EVAL_GATE_UNKNOWN' }])
 })
 
-/** Image and label of every row of volumes.csv. */
-const rowsOf = (out: string): string[][] => {
-  const [, ...rows] = readFileSync(join(out, 'volumes.csv'), 'utf8').trim().split('\n')
-  return rows.map((row) => row.split(',').slice(0, 2))
-}
-
-test('scans of one name in several folders are told apart by their folders', async () => {
-  const scans = temporaryFolder('subjects')
-  const names = readdirSync(join(source, 'images')).slice(0, 2)
-  const images = names.map((_, i) => join(scans, `s${i}`, 'mri', 'T1.nii.gz'))
-  for (const [i, image] of images.entries()) cpSync(join(source, 'images', names[i]!), image)
-  const out = join(temporaryFolder('alike'), 'labels')
-  expect((await cli(['predict', run, ...images, '--out', out])).code).toBe(0)
-  expect(readdirSync(out).sort()).toEqual(['s0_mri_T1_dseg.nii.gz', 's1_mri_T1_dseg.nii.gz', 'volumes.csv'])
-  expect(rowsOf(out)).toEqual(images.map((image, i) => [image, `s${i}_mri_T1_dseg.nii.gz`]))
-  const twice = await cli(['predict', run, images[0]!, images[0]!, '--out', out, '--json'])
-  expect(twice).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
-})
-
-test('scans that are segmented one after the other, or at the same time, keep their label maps and volumes', async () => {
-  const scans = temporaryFolder('subjects')
-  const out = join(temporaryFolder('cohort'), 'labels')
-  const names = readdirSync(join(source, 'images')).slice(0, 4)
-  const images = names.map((name, i) => join(scans, `s${i}`, i < 2 ? 'T1.nii.gz' : name))
-  for (const [i, image] of images.entries()) cpSync(join(source, 'images', names[i]!), image)
-  const predict = (image: string) => cli(['predict', run, image, '--out', out, '--threads', '1', '--json'])
-
-  expect((await predict(images[0]!)).code).toBe(0)
-  const label = readFileSync(join(out, 'T1_dseg.nii.gz'))
-  const other = await predict(images[1]!)
-  expect(other).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
-  expect((other.last as EventOf<'error'>).message).toContain(images[0])
-  expect(readFileSync(join(out, 'T1_dseg.nii.gz'))).toEqual(label)
-
-  const together = await Promise.all([images[0]!, images[2]!, images[3]!].map(predict))
-  expect(together.map(({ code }) => code)).toEqual([0, 0, 0])
-  expect(rowsOf(out).sort()).toEqual(
-    [images[0]!, images[2]!, images[3]!].map((image) => [image, basename(image).replace('.nii.gz', '_dseg.nii.gz')]),
-  )
-  expect(readdirSync(out).sort()).toEqual([...rowsOf(out).map(([, name]) => name), 'volumes.csv'].sort())
-
-  writeFileSync(join(out, 'volumes.csv'), 'image,label,hippocampus (mL)\n')
-  const classes = await predict(images[0]!)
-  expect(classes).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_OTHER_CLASSES' } })
-})
-
-test('a scan that is missing is told before the others are segmented', async () => {
-  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
-  const out = join(temporaryFolder('missing'), 'labels')
-  const { code, last } = await cli(['predict', run, scan, join(out, 'none.nii.gz'), '--out', out, '--json'])
-  expect(code).toBe(3)
-  expect(last).toMatchObject({ type: 'error', code: 'FILE_NOT_FOUND' })
-  expect(existsSync(out)).toBe(false)
-  expect((await cli(['predict', run, scan, '--out', out, '--conform', 'freesurfr'])).code).toBe(2)
-})
-
 test('a dataset that has the classes in another order than the model is refused', async () => {
-  const folder = temporaryFolder('order')
-  const names = ['background', 'grey matter', 'white matter']
-  const classes = names.map((name, value) => ({ value, name, codes: [[0], [3, 42], [2, 41]][value] }))
-  writeFileSync(join(folder, 'map.json'), JSON.stringify({ name: 'gw3-turned', classes }))
-  const other = join(folder, 'dataset')
-  const options = ['--label-map', join(folder, 'map.json'), '--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1']
-  const split = await cli(['split', source, '--out', other, ...options, '--json'])
-  expect(split.last).toMatchObject({ type: 'dataset', cases: 8 })
+  const other = await datasetWithNames('grey matter', 'white matter')
   const { code, last } = await cli(['eval', run, '--data', other, '--json'])
   expect(code).toBe(3)
   expect(last).toMatchObject({ type: 'error', code: 'DATASET_STUDY_MISMATCH' })
@@ -377,14 +276,8 @@ test.each([
 })
 
 test('a dataset that has other names for the classes than the model is scored with a warning and a note', async () => {
-  const folder = temporaryFolder('renamed')
-  const names = ['background', 'GM', 'WM']
-  const classes = names.map((name, value) => ({ value, name, codes: [[0], [3, 42], [2, 41]][value] }))
-  writeFileSync(join(folder, 'map.json'), JSON.stringify({ name: 'short', classes }))
-  const other = join(folder, 'dataset')
-  const options = ['--label-map', join(folder, 'map.json'), '--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1']
-  expect((await cli(['split', source, '--out', other, ...options])).code).toBe(0)
-  const out = join(folder, 'report')
+  const other = await datasetWithNames('GM', 'WM')
+  const out = join(temporaryFolder('renamed'), 'report')
   const { code, stdout } = await cli(['eval', run, '--data', other, '--out', out])
   expect(code).toBe(0)
   expect(stdout).toMatch(

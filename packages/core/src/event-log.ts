@@ -1,7 +1,8 @@
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { EventSchema, type MeshflEvent } from './events.js'
-import { explainWriteError, makeFolder, mayPass } from './files.js'
+import { explainWriteError, mayPass } from './file-errors.js'
+import { makeFolder } from './files.js'
 
 /** An append-only file of events, one JSON object a line. */
 export interface EventLog {

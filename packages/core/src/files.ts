@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { accessSync, closeSync, existsSync, constants as fileConstants, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
-import { constants } from 'node:os'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import { MeshflError } from './errors.js'
+import { explainWriteError, isOutOfReach } from './file-errors.js'
 
 /** What names a temporary file of ours; `removeTemporaryFiles` sweeps what a crash left. */
 export const TEMPORARY_PREFIX = '.meshfl-tmp-'
@@ -108,72 +107,5 @@ export async function syncFolder(folder: string): Promise<void> {
     await handle.sync()
   } finally {
     await handle.close()
-  }
-}
-
-/** Errors without a name in Node: it says "Unknown system error -122". */
-const UNNAMED = ['EDQUOT', 'ESTALE'] as const
-
-/** What the operating system calls an error: `ENOSPC`. */
-export function systemErrorName(error: unknown): string | undefined {
-  const { code, errno } = (error ?? {}) as NodeJS.ErrnoException
-  return UNNAMED.find((name) => errno !== undefined && errno === -constants.errno[name]) ?? code
-}
-
-/** What `explainWriteError` gives when the same write may succeed later: when there is room, or the file server is back. */
-export function mayPass(error: unknown): error is MeshflError {
-  return error instanceof MeshflError && PASSING.has(error.code)
-}
-
-const PASSING = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE', 'OPEN_FILES_USED_UP', 'FILE_SERVER_AWAY'])
-
-/** Whether a file or folder could not be opened for a reason that says nothing about it. */
-function isOutOfReach(error: unknown): boolean {
-  return ['EMFILE', 'ENFILE', 'ESTALE', 'ETIMEDOUT'].includes(systemErrorName(error) ?? '')
-}
-
-/** Turns what the operating system says about a failed write into words. Anything else comes back as it was. */
-export function explainWriteError(error: unknown, path: string): unknown {
-  const code = systemErrorName(error)
-  switch (code) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-    case 'EFBIG':
-      return new MeshflError('DISK_FULL', `no room to write ${path}`, {
-        hint: 'free some space, or point --out at another disk, and run the same command again',
-        data: { path },
-        cause: error,
-      })
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-    case 'ENOTDIR':
-    case 'EISDIR':
-    case 'EEXIST':
-    case 'ENOENT':
-      return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path} (${code})`, {
-        hint: 'check the path and its permissions, or point --out elsewhere',
-        data: { path },
-        cause: error,
-      })
-    case 'EMFILE':
-    case 'ENFILE':
-      return new MeshflError('OPEN_FILES_USED_UP', `no open file is left to write ${path} (${code})`, {
-        hint:
-          code === 'EMFILE'
-            ? 'raise the limit of open files, for example with ulimit -n 65536, and run the same command again'
-            : 'close what holds so many files on this machine, and run the same command again',
-        data: { path },
-        cause: error,
-      })
-    case 'ESTALE':
-    case 'ETIMEDOUT':
-      return new MeshflError('FILE_SERVER_AWAY', `the file server of ${path} is out of reach (${code})`, {
-        hint: 'look whether its file system is still mounted, and run the same command again',
-        data: { path },
-        cause: error,
-      })
-    default:
-      return error
   }
 }

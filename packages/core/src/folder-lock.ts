@@ -5,7 +5,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MeshflError } from './errors.js'
-import { explainWriteError, makeFolder, systemErrorName } from './files.js'
+import { explainWriteError, systemErrorName } from './file-errors.js'
+import { makeFolder } from './files.js'
 import { isNear, isRunning, type LockLook, type LockOwner, lockOwner, lookAtLock, ownProcess } from './lock-owner.js'
 
 /** The lock of a folder; while it is being made or discarded, files whose names begin with this one are there for a moment. */

@@ -4,6 +4,7 @@ export * from './early-stop.js'
 export * from './errors.js'
 export * from './event-log.js'
 export * from './events.js'
+export { explainReadError, explainWriteError, fileNotFound, mayPass, systemErrorName } from './file-errors.js'
 export * from './files.js'
 export {
   type FolderLock,

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { systemErrorName } from './files.js'
+import { systemErrorName } from './file-errors.js'
 
 /** The process that a lock file names. */
 export interface LockOwner {

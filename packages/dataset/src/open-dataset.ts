@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
-import { MeshflError } from '@meshfl/core'
+import { explainReadError, MeshflError, mayPass } from '@meshfl/core'
 import type { Affine } from '@meshfl/volume'
 import { z } from 'zod'
 import type { LoadedVolume } from './load-volume.js'
@@ -74,7 +74,7 @@ export async function openDataset(path: string, reader: VolumeReader = readHere)
   }
 }
 
-/** @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE` */
+/** @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP` */
 async function readManifest(folder: string): Promise<DatasetManifest> {
   const path = join(folder, MANIFEST_FILE)
   let text: string
@@ -82,13 +82,8 @@ async function readManifest(folder: string): Promise<DatasetManifest> {
     text = await readFile(path, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EACCES' || code === 'EPERM') {
-      throw new MeshflError('FILE_NOT_READABLE', `cannot read ${path} (${code})`, {
-        hint: 'check the permissions of the file and of its folder',
-        data: { path },
-        cause: error,
-      })
-    }
+    const explained = explainReadError(error, path)
+    if (mayPass(explained) || code === 'EACCES' || code === 'EPERM') throw explained
     throw new MeshflError('DATASET_NOT_FOUND', `${folder} is no dataset: it has no ${MANIFEST_FILE}`, {
       hint: 'give a folder that meshfl split wrote, or make one: meshfl split <source> --out <dataset>',
       data: { path },

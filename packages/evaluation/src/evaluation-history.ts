@@ -1,6 +1,6 @@
 import { open, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { explainWriteError, MeshflError, makeFolder, syncFolder } from '@meshfl/core'
+import { explainReadError, explainWriteError, MeshflError, makeFolder, syncFolder } from '@meshfl/core'
 import { z } from 'zod'
 
 const EvaluationSchema = z.strictObject({
@@ -58,12 +58,8 @@ async function readLines(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return ''
-    throw new MeshflError('FILE_NOT_READABLE', `cannot read ${file} (${code})`, {
-      hint: 'check its permissions, or move it away: the count of evaluations then begins anew',
-      cause: error,
-    })
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw explainReadError(error, file)
   }
 }
 

@@ -20,7 +20,7 @@ export {
 export { type EncodeOptions, encodeNifti } from './encode-nifti.js'
 export { intensityRange } from './intensity.js'
 export { orientation, reorient } from './orientation.js'
-export { explainReadError, readWholeFile } from './read-file.js'
+export { readWholeFile } from './read-file.js'
 export { parseVolume, type ReadOptions, readGeometry, readVolume } from './read-volume.js'
 export { resample } from './resample.js'
 export { type Affine, type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } from './volume.js'

@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises'
-import { MeshflError } from '@meshfl/core'
+import { explainReadError, fileNotFound, MeshflError } from '@meshfl/core'
 import { BYTES_PER_VOXEL } from './datatype.js'
 import { applyScaling, checkFinite, decodeVoxels, integerLabels } from './decode-voxels.js'
 import { dataBytes, parseHeader } from './header.js'
 import { inflate, inflateHeader, inflateSync, isGzip } from './inflate.js'
 import { truncated } from './read-errors.js'
-import { explainReadError, notFound, readWholeFile } from './read-file.js'
+import { readWholeFile } from './read-file.js'
 import { type Geometry, type Volume, voxelCount } from './volume.js'
 import type { VolumeHeader } from './volume-header.js'
 
@@ -49,7 +49,7 @@ export function parseVolume(bytes: Uint8Array, name: string, options: ReadOption
   const header = parseHeader(plain, name)
   if (!header.separate) return build(header, plain, name, options)
   if (imageBytes === undefined)
-    throw notFound(name.replace(/\.hdr(\.gz)?$/, '.img'), 'the voxels of a .hdr file are in its .img file')
+    throw fileNotFound(name.replace(/\.hdr(\.gz)?$/, '.img'), 'the voxels of a .hdr file are in its .img file')
   const expected = header.dataOffset + dataBytes(header)
   return build(header, isGzip(imageBytes) ? inflateSync(imageBytes, name, expected) : imageBytes, name, options)
 }
@@ -134,5 +134,5 @@ async function firstThatExists(paths: readonly [string, ...string[]]): Promise<s
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw explainReadError(error, path)
     }
   }
-  throw notFound(paths[0], 'a .hdr and an .img file belong together')
+  throw fileNotFound(paths[0], 'a .hdr and an .img file belong together')
 }

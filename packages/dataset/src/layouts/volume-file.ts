@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { relative, sep } from 'node:path'
-import { MeshflError } from '@meshfl/core'
-import { explainReadError } from '@meshfl/volume'
+import { explainReadError, MeshflError } from '@meshfl/core'
 import type { Finding } from '../manifest.js'
 
 const EXTENSIONS = ['.nii.gz', '.nii', '.mgz', '.mgh', '.hdr.gz', '.hdr'] as const

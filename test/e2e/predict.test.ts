@@ -1,0 +1,105 @@
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { decodeSafetensors, type EventOf, encodeSafetensors } from '@meshfl/core'
+import { beforeAll, expect, test } from 'vitest'
+import { cli, temporaryFolder } from './cli.js'
+import { trainRun } from './trained-run.js'
+
+let source: string
+let run: string
+
+/** Image and label of every row of volumes.csv. */
+const rowsOf = (out: string): string[][] => {
+  const [, ...rows] = readFileSync(join(out, 'volumes.csv'), 'utf8').trim().split('\n')
+  return rows.map((row) => row.split(',').slice(0, 2))
+}
+
+beforeAll(async () => {
+  ;({ source, run } = await trainRun())
+})
+
+test('every class has a file of its probabilities, whatever the letters of its name', async () => {
+  const folder = temporaryFolder('letters')
+  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  const filesOf = async (name: string, classNames: string[]): Promise<string[]> => {
+    const data = JSON.stringify({ ...JSON.parse(metadata['meshfl.data']!), classNames })
+    const file = join(folder, `${name}.safetensors`)
+    writeFileSync(file, encodeSafetensors({ tensors, metadata: { ...metadata, 'meshfl.data': data } }))
+    const out = join(folder, name)
+    expect((await cli(['predict', file, scan!, '--out', out, '--probabilities'])).code).toBe(0)
+    const found = readdirSync(out).flatMap((entry) => /_probability-(.*)\.nii\.gz$/.exec(entry)?.[1] ?? [])
+    return found.map((each) => each.normalize()).sort()
+  }
+  expect(await filesOf('greek', ['φόντο', 'λευκή ουσία', 'φαιά ουσία'])).toEqual(['λευκή-ουσία', 'φαιά-ουσία', 'φόντο'])
+  expect(await filesOf('signs', ['none', 'GM+', 'GM-'])).toEqual(['GM--1', 'GM--2', 'none'])
+})
+
+test('a model file alone is enough to segment', async () => {
+  const out = join(temporaryFolder('model'), 'labels')
+  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const { code, last } = await cli([
+    'predict',
+    join(run, 'best.safetensors'),
+    scan,
+    '--out',
+    out,
+    '--shape',
+    '16',
+    '--voxel-size',
+    '12',
+    '--json',
+  ])
+  expect(code).toBe(0)
+  expect(last).toMatchObject({ type: 'prediction' })
+})
+
+test('scans of one name in several folders are told apart by their folders', async () => {
+  const scans = temporaryFolder('subjects')
+  const names = readdirSync(join(source, 'images')).slice(0, 2)
+  const images = names.map((_, i) => join(scans, `s${i}`, 'mri', 'T1.nii.gz'))
+  for (const [i, image] of images.entries()) cpSync(join(source, 'images', names[i]!), image)
+  const out = join(temporaryFolder('alike'), 'labels')
+  expect((await cli(['predict', run, ...images, '--out', out])).code).toBe(0)
+  expect(readdirSync(out).sort()).toEqual(['s0_mri_T1_dseg.nii.gz', 's1_mri_T1_dseg.nii.gz', 'volumes.csv'])
+  expect(rowsOf(out)).toEqual(images.map((image, i) => [image, `s${i}_mri_T1_dseg.nii.gz`]))
+  const twice = await cli(['predict', run, images[0]!, images[0]!, '--out', out, '--json'])
+  expect(twice).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
+})
+
+test('scans that are segmented one after the other, or at the same time, keep their label maps and volumes', async () => {
+  const scans = temporaryFolder('subjects')
+  const out = join(temporaryFolder('cohort'), 'labels')
+  const names = readdirSync(join(source, 'images')).slice(0, 4)
+  const images = names.map((name, i) => join(scans, `s${i}`, i < 2 ? 'T1.nii.gz' : name))
+  for (const [i, image] of images.entries()) cpSync(join(source, 'images', names[i]!), image)
+  const predict = (image: string) => cli(['predict', run, image, '--out', out, '--threads', '1', '--json'])
+
+  expect((await predict(images[0]!)).code).toBe(0)
+  const label = readFileSync(join(out, 'T1_dseg.nii.gz'))
+  const other = await predict(images[1]!)
+  expect(other).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_NAME_TWICE' } })
+  expect((other.last as EventOf<'error'>).message).toContain(images[0])
+  expect(readFileSync(join(out, 'T1_dseg.nii.gz'))).toEqual(label)
+
+  const together = await Promise.all([images[0]!, images[2]!, images[3]!].map(predict))
+  expect(together.map(({ code }) => code)).toEqual([0, 0, 0])
+  expect(rowsOf(out).sort()).toEqual(
+    [images[0]!, images[2]!, images[3]!].map((image) => [image, basename(image).replace('.nii.gz', '_dseg.nii.gz')]),
+  )
+  expect(readdirSync(out).sort()).toEqual([...rowsOf(out).map(([, name]) => name), 'volumes.csv'].sort())
+
+  writeFileSync(join(out, 'volumes.csv'), 'image,label,hippocampus (mL)\n')
+  const classes = await predict(images[0]!)
+  expect(classes).toMatchObject({ code: 2, last: { type: 'error', code: 'PREDICT_OTHER_CLASSES' } })
+})
+
+test('a scan that is missing is told before the others are segmented', async () => {
+  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const out = join(temporaryFolder('missing'), 'labels')
+  const { code, last } = await cli(['predict', run, scan, join(out, 'none.nii.gz'), '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'error', code: 'FILE_NOT_FOUND' })
+  expect(existsSync(out)).toBe(false)
+  expect((await cli(['predict', run, scan, '--out', out, '--conform', 'freesurfr'])).code).toBe(2)
+})
