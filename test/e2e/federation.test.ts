@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { type CliResult, cli, type RunningCli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
 
-const ROUNDS = 4
+const ROUNDS = 12
 const SITES = ['site-1', 'site-2']
 
 interface Federation {

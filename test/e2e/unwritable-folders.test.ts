@@ -8,6 +8,8 @@ import { type CliResult, cli, type RunningCli, startCli, temporaryFolder } from 
 import { makeDataset } from './made-brains.js'
 
 const ROUNDS = 6
+const CANNOT_WRITE = /^cannot write .* \(EROFS\): waiting until it can be written$/
+const GOING_ON = /^it can be written again: going on$/
 
 const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
 
@@ -46,6 +48,11 @@ const isTold =
   (event: MeshflEvent): boolean =>
     event.type === 'log' && words.test(event.message)
 
+/** Until it has been told so many times. */
+async function isToldAgain(running: RunningCli, words: RegExp, times: number): Promise<void> {
+  await running.waitFor(() => running.events.filter(isTold(words)).length === times)
+}
+
 test.skipIf(!canForbid)(
   `meshfl serve and join outlast folders that can only be read for a while, and end as without that${canForbid ? '' : ' (skipped: no right to mount)'}`,
   async () => {
@@ -59,20 +66,26 @@ test.skipIf(!canForbid)(
     mkdirSync(run)
     mkdirSync(out)
     const bind = ['--bind', 'tcp://127.0.0.1:*', '--advertise', '127.0.0.1']
-    const serve = start('serve', '--out', run, ...options, '--sites', '1', ...bind, '--auto-approve')
+    const serve = start('serve', '--out', run, ...options, '--sites', '1', ...bind)
     const { invite } = (await serve.waitFor((event) => event.type === 'invite')) as { invite: string }
     const site = start('join', invite, '--data', dataset, '--out', out, '--threads', '1')
-    for (const [each, at] of [
-      [serve, run],
-      [site, out],
-    ] as const) {
-      const round = at === run ? 1 : 3
-      await serve.waitFor((event) => event.type === 'round-started' && event.round === round)
-      forbid(at)
-      await each.waitFor(isTold(/^cannot write .* \(EROFS\): waiting until it can be written$/))
-      allow(at)
-      await each.waitFor(isTold(/^it can be written again: going on$/))
-    }
+    await serve.waitFor(isTold(/^site-1 .* asks to take part/))
+    forbid(out)
+    expect((await cli(['sites', 'approve', run, 'site-1'])).code).toBe(0)
+    await isToldAgain(site, CANNOT_WRITE, 1)
+    // While the coordinator stands still no round can pass by before both folders are forbidden.
+    serve.child.kill('SIGSTOP')
+    allow(out)
+    await isToldAgain(site, GOING_ON, 1)
+    forbid(out)
+    forbid(run)
+    serve.child.kill('SIGCONT')
+    await isToldAgain(site, CANNOT_WRITE, 2)
+    allow(out)
+    await isToldAgain(site, GOING_ON, 2)
+    await isToldAgain(serve, CANNOT_WRITE, 1)
+    allow(run)
+    await isToldAgain(serve, GOING_ON, 1)
     const results = await Promise.all([serve.ended, site.ended])
     expect(results.map(hashOf)).toEqual([expected, expected])
     expect(readdirSync(path.join(run, 'rounds'))).toHaveLength(ROUNDS)
