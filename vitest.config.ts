@@ -5,7 +5,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['@meshfl/source'], externalConditions: ['@meshfl/source'] } },
   test: {
     include: ['packages/*/src/**/*.test.{ts,tsx}', 'cli/src/**/*.test.ts', 'test/**/*.test.ts'],
-    globalSetup: ['test/temporary-root.ts'],
+    globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/temporary-folder.ts'],
     pool: 'forks',
     maxWorkers: 2,

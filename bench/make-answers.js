@@ -3,7 +3,7 @@
 //   node bench/make-answers.js [channels,...]     after npm run build; minutes for all
 import { writeFileSync } from 'node:fs'
 import { createReferenceEngine } from '@meshfl/testkit'
-import { answerOf, CHECKED_GRID, createProblem } from '../cli/dist/bench/problem.js'
+import { answerOf, CHECKED_GRID, createProblem } from '../cli/build/bench/problem.js'
 
 const CHANNELS = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 16, 20, 21, 24, 30, 32]
 const channels = process.argv[2]?.split(',').map(Number) ?? CHANNELS

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 
-const file = new URL('../dist/when-to-stop.js', import.meta.url).href
+const file = new URL('../build/when-to-stop.js', import.meta.url).href
 
 /** How a process ends that was stopped by a SIGHUP and gets a signal once more when its command has ended. */
 function endOf(again: string): { status: number | null; signal: string | null } {

@@ -24,7 +24,7 @@ const HOSTILE = 'site-333'
 const MOST_BYTES = 256 << 20
 const MOST_HEAP_BYTES = 16 << 20
 const STUDY = { rounds: ROUNDS, model: TINY_MODEL, federation: { minSites: 3 } }
-const ENTRY = path.join(root, 'cli/dist/bench-federation/federation-process.js')
+const ENTRY = path.join(root, 'cli/dist/federation-process.js')
 
 const processes: FederationProcess[] = []
 afterEach(async () => {

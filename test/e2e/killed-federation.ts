@@ -5,7 +5,7 @@ import type { SitesJob } from '../../cli/src/bench-federation/process-messages.j
 import { FederationProcess } from '../../cli/src/bench-federation/spawn-process.js'
 import { root } from './cli.js'
 
-const ENTRY = path.join(root, 'cli/dist/bench-federation/federation-process.js')
+const ENTRY = path.join(root, 'cli/dist/federation-process.js')
 /** Processes that have loaded their code and wait for a part to play: starting one takes longer than a round. */
 const SPARES = 4
 /** A wait that lasts so long is told, and again after the same time. */

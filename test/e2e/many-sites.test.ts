@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { BenchFederation } from '../../cli/dist/bench-federation/federation.js'
+import { BenchFederation } from '../../cli/build/bench-federation/federation.js'
 import { startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
 

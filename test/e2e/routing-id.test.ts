@@ -23,7 +23,7 @@ const FIRST_ID = Buffer.from('00e43c9869', 'hex')
 
 // libzmq ends its process when it gives a connection an id that another one has claimed.
 test('who claims routing ids that are still to be given does not bring the coordinator down', async () => {
-  coordinator = new FederationProcess(path.join(root, 'cli/dist/bench-federation/federation-process.js'))
+  coordinator = new FederationProcess(path.join(root, 'cli/dist/federation-process.js'))
   const { ended } = coordinator
   const study = { rounds: 1, model: TINY_MODEL }
   const folder = path.join(temporaryFolder('claims'), 'run')

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, packageFile } from '@meshfl/core'
 import type { Engine } from '@meshfl/engine'
 import { type Answer, answerOf, CHECKED_GRID, createProblem } from './problem.js'
 
 /** Largest error, of the loss and of the gradient over its size: rounding of the sums, and of bf16's eight bits through nine layers. */
 const TOLERANCE = { fp32: 1e-4, bf16: 0.1 }
 
-/** What the float64 reference engine answers, by channels: written by bench/make-answers.js. The same from src and dist. */
-const ANSWERS = new URL('../../bench/answers.json', import.meta.url)
+/** What the float64 reference engine answers, by channels: written by bench/make-answers.js. */
+const ANSWERS = packageFile('meshfl', 'bench/answers.json', import.meta.url)
 
 /**
  * Holds a training step of an engine against the reference: a fast wrong kernel is no figure.

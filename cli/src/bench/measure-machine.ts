@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { packageFile } from '@meshfl/core'
 import { measureCpuPeak } from '@meshfl/engine'
 import { VERSION } from '../program.js'
 
@@ -44,11 +45,11 @@ export async function measureMachine(threads: number): Promise<BenchMachine> {
 }
 
 function commitHere(): string | null {
-  const cwd = fileURLToPath(new URL('.', import.meta.url))
+  const cwd = fileURLToPath(packageFile('meshfl', '.', import.meta.url))
   try {
     const git = (...words: string[]): string =>
       execFileSync('git', words, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
-    if (git('ls-files', '--error-unmatch', '../../package.json') === '') return null
+    if (git('ls-files', '--error-unmatch', 'package.json') === '') return null
     return `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' and changes'}`
   } catch {
     return null // no repository, or no git

@@ -4,15 +4,14 @@ import { createRequire } from 'node:module'
 import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { formatBytes } from '@meshfl/core'
+import { formatBytes, packageFile } from '@meshfl/core'
 import type { BenchTask } from './bench-case.js'
 import type { Absent, Entrant } from './entrant.js'
 import { encodeOnnxModel } from './onnx-model.js'
 import { startPeer } from './peer-process.js'
 import type { Problem } from './problem.js'
 
-/** The same from src and dist. */
-const script = (name: string): string => fileURLToPath(new URL(`../../bench/${name}`, import.meta.url))
+const script = (name: string): string => fileURLToPath(packageFile('meshfl', `bench/${name}`, import.meta.url))
 
 /** Programs that compute the same network, and how each is started; null: it is not installed. */
 export interface Peers {

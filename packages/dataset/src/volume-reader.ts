@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, packageFile } from '@meshfl/core'
 import { type LoadedVolume, loadVolume, type VolumeRequest } from './load-volume.js'
 
 /** Reads volumes of a dataset, one after the other in the order asked for. */
@@ -30,8 +30,7 @@ export function createVolumeReader(): VolumeReader {
   const waiting = new Map<number, { resolve(volume: LoadedVolume): void; reject(error: Error): void }>()
   let asked = 0
   let broken: Error | undefined
-  // The same from src and dist.
-  const worker = new Worker(new URL('../worker/read-volumes.js', import.meta.url), {
+  const worker = new Worker(packageFile('@meshfl/dataset', 'worker/read-volumes.js', import.meta.url), {
     name: 'meshfl-volumes',
     execArgv: [],
   })

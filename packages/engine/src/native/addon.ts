@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { packageFile } from '@meshfl/core'
 import { REQUEST_BYTES } from '../session/request.js'
 
 export const NATIVE_ABI_VERSION = 2
@@ -77,9 +78,10 @@ const TOOLS: Record<NativeBackend, string> = {
 const buildHint = (backend: NativeBackend): string =>
   `build it with \`npm run build:native\`, which needs ${TOOLS[backend]}`
 
-/** The same from `src/native` and `dist/native`. MESHFL_NATIVE names another file. */
+/** MESHFL_NATIVE names another file. */
 const addonFile = (): string =>
-  process.env.MESHFL_NATIVE ?? fileURLToPath(new URL('../../../../native/build/Release/meshfl.node', import.meta.url))
+  process.env.MESHFL_NATIVE ??
+  fileURLToPath(packageFile('@meshfl/engine', '../../native/build/Release/meshfl.node', import.meta.url))
 
 /**
  * Loads the addon and runs the smallest model there is on a backend: what a broken build would die of. Prints the error with a status

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { packageFile } from '@meshfl/core'
 
 type WasmInstructionSet = 'relaxed-simd' | 'simd128'
 
@@ -12,8 +13,8 @@ const FILES: Record<WasmInstructionSet, string> = {
   simd128: 'meshfl-simd128.wasm',
 }
 
-/** Where a committed file of the engine lies: the same from `src/wasm` and `dist/wasm`. */
-export const wasmFile = (name: string): URL => new URL(`../../wasm/${name}`, import.meta.url)
+/** Where a committed file of the engine lies. */
+export const wasmFile = (name: string): URL => packageFile('@meshfl/engine', `wasm/${name}`, import.meta.url)
 
 async function load(): Promise<WasmModule> {
   if (process.env.MESHFL_WASM !== 'simd128') {
