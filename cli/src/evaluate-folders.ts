@@ -3,6 +3,7 @@ import { MeshflError } from '@meshfl/core'
 import {
   type CaseMetrics,
   type CaseSlices,
+  checkBaseline,
   checkGate,
   checkSameGrid,
   evaluateCase,
@@ -33,6 +34,8 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
   const { classNames, signal } = options
   for (const gate of options.gates) checkGate(gate, classNames)
   const pairing = await pairPredictions(options.pred, options.truth)
+  const { baseline, maxDrop, empty } = options
+  if (baseline) checkBaseline(baseline, { subjects: pairing.pairs.map(({ subject }) => subject), classNames, empty })
   const notes = pairingNotes(pairing)
   for (const note of notes) options.onNote(note, 'warn')
   const measured: CaseMetrics[] = []
@@ -66,16 +69,18 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
       tool: `meshfl ${VERSION}`,
       dataset: { name: basename(resolve(options.truth)) },
       classes: classNames.map((name, value) => ({ value, name })),
-      conventions: { empty: options.empty },
+      conventions: { empty },
       cases: measured,
       gates: options.gates,
+      baseline,
+      maxDrop,
       notes,
     },
     slices: slices.worst(),
     leftOut: [
       ...failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
       // What is not there cannot be held against a gate: that it passed must not be all that a script sees.
-      ...(options.gates.length > 0 ? pairing.withoutPrediction : []).map((subject) => ({
+      ...(options.gates.length > 0 || maxDrop !== undefined ? pairing.withoutPrediction : []).map((subject) => ({
         subject,
         hint: 'predict what has a truth and no prediction, or take its truth out of --truth',
       })),

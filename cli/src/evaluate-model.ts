@@ -2,7 +2,16 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { canonicalJson, type EventSink, MeshflError, readEventLog, sha256 } from '@meshfl/core'
 import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
-import { type CaseMetrics, type Comparison, checkGate, evaluateCase, runFigures, sliceImages } from '@meshfl/evaluation'
+import {
+  type Baseline,
+  type CaseMetrics,
+  type Comparison,
+  checkBaseline,
+  checkGate,
+  evaluateCase,
+  runFigures,
+  sliceImages,
+} from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
@@ -52,8 +61,11 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       { hint: 'score it on a dataset whose label map gives each class the value that it was trained with' },
     )
   }
+  const { baseline, maxDrop, empty } = options
   for (const gate of options.gates) checkGate(gate, classNames)
-  const notes = preparationNotes(model, dataset)
+  if (baseline) checkBaseline(baseline, { subjects: cases.map(({ id }) => id), classNames, empty })
+  const sha256OfDataset = datasetHash(dataset)
+  const notes = [...preparationNotes(model, dataset), ...baselineNotes(baseline, sha256OfDataset)]
   for (const note of notes) options.onNote(note, 'warn')
   const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
   options.onSession(memoryEvent(engine, session, model.spec, 'predict'))
@@ -70,7 +82,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
         truth: label,
         prediction: labels,
         voxelVolumeMl: voxelVolumeMl(affine),
-        empty: options.empty,
+        empty,
       })
       measured.push(metrics)
       slices.offer(metrics, () =>
@@ -99,13 +111,15 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
         precision: engine.precision,
       },
       model: { name: basename(resolve(model.run ?? model.file)), sha256: model.sha256 },
-      dataset: { name: dataset.manifest.name, sha256: datasetHash(dataset) },
+      dataset: { name: dataset.manifest.name, sha256: sha256OfDataset },
       split,
       classes,
-      conventions: { empty: options.empty },
+      conventions: { empty },
       cases: measured,
       gates: options.gates,
       comparisons: options.comparisons,
+      baseline,
+      maxDrop,
       notes,
       ...runFigures(events),
     },
@@ -139,6 +153,15 @@ function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string
   }
   if (differences.length === 0) return []
   return [`${manifest.name} has ${differences.join(' and ')}, so these figures may not be what the model can do.`]
+}
+
+/** Cases of one name may yet be others: then a difference is not the model's alone. */
+function baselineNotes(baseline: Baseline | undefined, sha256OfDataset: string): string[] {
+  const theirs = baseline?.dataset.sha256
+  if (theirs === undefined || theirs === sha256OfDataset) return []
+  return [
+    `The baseline was scored on another version of the dataset (${baseline!.dataset.name}, ${theirs.slice(0, 12)}; here ${sha256OfDataset.slice(0, 12)}): cases are compared by their names.`,
+  ]
 }
 
 /** Names what was scored: every case with its split and the hashes of its voxels. */

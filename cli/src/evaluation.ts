@@ -1,4 +1,4 @@
-import type { CaseMetrics, CaseSlices, EmptyConvention, Gate, ReportInput } from '@meshfl/evaluation'
+import type { Baseline, CaseMetrics, CaseSlices, EmptyConvention, Gate, ReportInput } from '@meshfl/evaluation'
 
 /** Slices are drawn of the worst cases only, so that report.html stays small. */
 const CASES_WITH_SLICES = 12
@@ -6,6 +6,10 @@ const CASES_WITH_SLICES = 12
 export interface EvaluationOptions {
   empty: EmptyConvention
   gates: readonly Gate[]
+  /** An earlier report, to be compared with. */
+  baseline?: Baseline | undefined
+  /** Gate: how far the Dice may lie below the baseline's. */
+  maxDrop?: number | undefined
   signal: AbortSignal
   onCase(done: number, total: number): void
   /** Told at once what the report will note: cases left out, data prepared in another way. */

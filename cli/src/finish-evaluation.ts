@@ -3,6 +3,10 @@ import { mayPass, now } from '@meshfl/core'
 import {
   buildReport,
   countEvaluations,
+  countText,
+  type Difference,
+  githubAnnotations,
+  pText,
   type Report,
   recordEvaluation,
   reportEvent,
@@ -40,11 +44,25 @@ export async function finishEvaluation(
         ? []
         : [`foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`]),
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
+      ...(report.baseline?.differences ?? []).map(differenceText),
       ...report.gates.map(({ outcome, reason }) => `gate ${outcome}: ${reason}`),
       `report: ${join(folder, 'report.html')}`,
     ].join('\n'),
   )
+  // On standard error: of standard output scripts read the last line.
+  if (process.env.GITHUB_ACTIONS === 'true')
+    for (const line of githubAnnotations(report)) process.stderr.write(`${line}\n`)
   return report
+}
+
+function differenceText({ class: name, difference, ci95, baseline, pHolm, cases }: Difference): string {
+  if (difference === null) return `against the baseline: no ${name} dice to compare`
+  const interval = ci95 ? `95 % interval ${signed(ci95[0])} to ${signed(ci95[1])}, ` : ''
+  return `against the baseline: ${name} ${signed(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${countText(cases, 'case')})`
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '' : '+'}${value.toFixed(4)}`
 }
 
 function format(value: number | null): string {

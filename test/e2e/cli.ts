@@ -41,7 +41,7 @@ export function startCli(
 ): RunningCli {
   const child = spawn(process.execPath, [bin, ...args], {
     cwd: options.cwd ?? root,
-    env: { ...process.env, CI: '1', ...options.env },
+    env: { ...process.env, CI: '1', GITHUB_ACTIONS: '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // Without the terminal that the tests may have.
     detached: options.detached === true,

@@ -13,6 +13,8 @@ interface EvalOptions extends OutputOptions, EngineOptions {
   out?: string
   minDice?: number
   min?: string[]
+  baseline?: string
+  maxDrop?: number
   empty: 'nan' | 'one' | 'zero'
   classes?: string
 }
@@ -45,6 +47,15 @@ export function evalCommand(): Command {
         'gate: a minimum of a metric of a class; may be repeated',
         (text: string, all: string[] = []) => [...all, text],
       )
+      .option(
+        '--baseline <report>',
+        'compare case by case with an earlier evaluation: its report.json or the folder of it, or a run',
+      )
+      .option(
+        '--max-drop <x>',
+        "gate: how far the foreground Dice, and that of each class, may lie below the baseline's",
+        numberBetween(0, 1),
+      )
       .addOption(
         new Option('--empty <how>', 'what 0/0 counts as when a class is in neither volume')
           .choices(['nan', 'one', 'zero'])
@@ -52,21 +63,27 @@ export function evalCommand(): Command {
       )
       .addHelpText(
         'after',
-        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval --pred ./labels --truth ./manual',
+        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual',
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
-      const [{ checkWritable, faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate }] = await Promise.all(
-        [import('@meshfl/core'), import('@meshfl/evaluation')],
-      )
+      const [{ checkWritable, faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate, readBaseline }] =
+        await Promise.all([import('@meshfl/core'), import('@meshfl/evaluation')])
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
         ...(options.min ?? []).map(parseGate),
       ]
+      const { baseline: earlier, maxDrop } = options
+      if (maxDrop !== undefined && earlier === undefined)
+        throw usage('--max-drop needs something to have dropped from', 'give --baseline, an earlier report')
+      const hasGates = gates.length > 0 || maxDrop !== undefined
       const common = {
         empty: options.empty,
         gates,
+        maxDrop,
+        // Before the new report is written, which may be in the same folder.
+        baseline: earlier === undefined ? undefined : await readBaseline(earlier),
         signal,
         onCase: (done: number, total: number) =>
           output.events({ type: 'progress', time: now(), task: 'eval', done, total, unit: 'cases' }),
@@ -106,7 +123,11 @@ export function evalCommand(): Command {
           onSession: output.events,
         })
       } else if (model !== undefined) {
-        if (gates.length > 0) throw usage('a gate needs cases', 'give --data, or leave out --min-dice and --min')
+        if (hasGates || earlier !== undefined)
+          throw usage(
+            'gates and a baseline need cases',
+            'give --data, or leave out --min-dice, --min, --baseline and --max-drop',
+          )
         const [{ openTrainedModel }, { reportRun }] = await Promise.all([
           import('../trained-model.js'),
           import('../report-run.js'),

@@ -252,6 +252,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     cases: z.int(),
     foregroundDice: z.number().nullable(),
     dice: z.record(z.string(), z.number().nullable()),
+    /** With a baseline: the mean foreground Dice less the baseline's, over the cases of both. */
+    baselineDifference: z.number().nullable().optional(),
     gate: z.enum(['passed', 'failed', 'none']),
     path: z.string(),
     /** Cases that could not be scored. */

@@ -1,5 +1,7 @@
 import { now } from '@meshfl/core'
+import { type Baseline, compareWithBaseline } from './baseline.js'
 import type { CaseMetrics } from './case-metrics.js'
+import { dropGates, judgeDrop } from './drop-gate.js'
 import { type Gate, judgeGate } from './gates.js'
 import { METRICS } from './metrics/registry.js'
 import {
@@ -32,6 +34,10 @@ export interface ReportInput {
   cases: readonly CaseMetrics[]
   gates?: readonly Gate[] | undefined
   comparisons?: readonly Comparison[] | undefined
+  /** An earlier report, to be compared with case by case. */
+  baseline?: Baseline | undefined
+  /** Gate: how far the Dice may lie below the baseline's. */
+  maxDrop?: number | undefined
   curves?: readonly CurvePoint[] | undefined
   siteCurves?: readonly SiteCurve[] | undefined
   crossSite?: CrossSite | undefined
@@ -48,7 +54,12 @@ export function buildReport(input: ReportInput): Report {
   const classNames = input.classes.map((one) => one.name)
   if (new Set(classNames).size !== classNames.length) throw new RangeError(`classes share a name: ${classNames}`)
   if (classNames.includes('__proto__')) throw new RangeError('a class cannot be called __proto__') // no key of a record
-  const gates = (input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames))
+  const baseline = input.baseline && compareWithBaseline(cases, classNames, input.baseline)
+  const drops = baseline && input.maxDrop !== undefined ? dropGates(classNames, input.maxDrop) : []
+  const gates = [
+    ...(input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames)),
+    ...drops.map((gate) => judgeDrop(gate, cases, baseline!)),
+  ]
   const siteNames = [...new Set(cases.flatMap((one) => (one.site === undefined ? [] : [one.site])))].sort()
   const sites = siteNames.map((site) => {
     const own = cases.filter((one) => one.site === site)
@@ -70,6 +81,7 @@ export function buildReport(input: ReportInput): Report {
     summary: summarize(cases, classNames),
     ...(sites.length > 0 ? { sites } : {}),
     ...(input.comparisons?.length ? { comparisons: input.comparisons } : {}),
+    ...(baseline ? { baseline } : {}),
     ...(input.curves?.length ? { curves: input.curves } : {}),
     ...(input.siteCurves?.length ? { siteCurves: input.siteCurves } : {}),
     ...(input.crossSite ? { crossSite: input.crossSite } : {}),

@@ -99,7 +99,8 @@ describe('a number over cases', () => {
     expect(result.sd).toBeCloseTo(Math.sqrt(32 / 7), 12)
   })
 
-  test('of one case has no deviation', () => {
-    expect(statisticOf([0.5])).toEqual({ cases: 1, leftOut: 0, mean: 0.5, sd: null, median: 0.5, min: 0.5, max: 0.5 })
+  test('of one case has no deviation and no interval', () => {
+    const of = { mean: 0.5, sd: null, median: 0.5, min: 0.5, max: 0.5, ci95: null }
+    expect(statisticOf([0.5])).toEqual({ cases: 1, leftOut: 0, ...of })
   })
 })

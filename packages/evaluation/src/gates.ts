@@ -16,14 +16,26 @@ export const GateSchema = z.strictObject({
 })
 export type Gate = z.infer<typeof GateSchema>
 
-export const GateOutcomeSchema = z.strictObject({
-  ...GateSchema.shape,
-  /** The mean over the cases that have a value; null when none has. */
+/** How far the mean Dice of a class, or of the foreground, may lie below that of a baseline. */
+export const DropGateSchema = z.strictObject({
+  class: z.string(),
+  metric: z.literal('dice'),
+  maxDrop: z.number().min(0),
+})
+export type DropGate = z.infer<typeof DropGateSchema>
+
+const Outcome = {
+  /** The mean over the cases that have a value, or that less the baseline's; null when none has. */
   value: z.number().nullable(),
   outcome: z.enum(['passed', 'failed']),
   /** Why, in one sentence. */
   reason: z.string(),
-})
+}
+export const MinimumOutcomeSchema = z.strictObject({ ...GateSchema.shape, ...Outcome })
+export type MinimumOutcome = z.infer<typeof MinimumOutcomeSchema>
+export const DropOutcomeSchema = z.strictObject({ ...DropGateSchema.shape, ...Outcome })
+export type DropOutcome = z.infer<typeof DropOutcomeSchema>
+export const GateOutcomeSchema = z.union([MinimumOutcomeSchema, DropOutcomeSchema])
 export type GateOutcome = z.infer<typeof GateOutcomeSchema>
 
 /** The gate that `--min-dice x` asks for: the mean over cases of the foreground Dice. */
@@ -61,23 +73,26 @@ export function gateValue(gate: Pick<Gate, 'class' | 'metric'>, one: CaseMetrics
  * truth holds the class, for a model that predicts nothing must not pass on the precision of the others.
  * @throws MeshflError `EVAL_GATE_UNKNOWN` for a class or metric that the report does not have
  */
-export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames: readonly string[]): GateOutcome {
+export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames: readonly string[]): MinimumOutcome {
   checkGate(gate, classNames)
   const values = cases.map((one) => gateValue(gate, one))
   const value = meanOf(values)
   const undefinedIn = cases.filter((one, i) => values[i] === null && (one.perClass[gate.class]?.truthMl ?? 0) > 0)
-  const failed = (reason: string): GateOutcome => ({ ...gate, value, outcome: 'failed', reason })
+  const failed = (reason: string): MinimumOutcome => ({ ...gate, value, outcome: 'failed', reason })
   const what = `${gate.class} ${gate.metric}`
   if (value === null) return failed(`no case has a value for ${what}`)
-  if (undefinedIn.length > 0) {
-    const names = undefinedIn.map((one) => one.subject)
-    const shown = names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
-    return failed(`${what} is undefined for ${shown}, where the truth holds the class`)
-  }
+  if (undefinedIn.length > 0)
+    return failed(`${what} is undefined for ${someOf(undefinedIn)}, where the truth holds the class`)
   const mean = `${what} is ${figureText(value, gate.min)} over ${values.filter((v) => v !== null).length} of ${cases.length} cases`
   return value >= gate.min
     ? { ...gate, value, outcome: 'passed', reason: `${mean}, at least ${gate.min}` }
     : failed(`${mean}, below ${gate.min}`)
+}
+
+/** The first subjects, and how many more there are. */
+export function someOf(cases: readonly { subject: string }[]): string {
+  const names = cases.map((one) => one.subject)
+  return names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
 }
 
 /** Four decimals, or all where those would lie on the other side of the minimum: no 0.8000 is below 0.8. */

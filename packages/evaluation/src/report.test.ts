@@ -56,6 +56,7 @@ describe('a report', () => {
       median: null,
       min: null,
       max: null,
+      ci95: null,
     })
   })
 

@@ -1,5 +1,6 @@
 import { CrossScoreSchema, DiceSchema, type EventOf } from '@meshfl/core'
 import { z } from 'zod'
+import { BaselineComparisonSchema } from './baseline.js'
 import { CaseMetricsSchema } from './case-metrics.js'
 import { GateOutcomeSchema } from './gates.js'
 import { EmptyConventionSchema } from './metrics/metric.js'
@@ -91,6 +92,8 @@ export const ReportSchema = z.strictObject({
   summary: SummarySchema,
   sites: z.array(z.strictObject({ site: z.string(), cases: z.int(), summary: SummarySchema })).optional(),
   comparisons: z.array(ComparisonSchema).optional(),
+  /** Case by case with an earlier report. */
+  baseline: BaselineComparisonSchema.optional(),
   curves: z.array(CurvePointSchema).optional(),
   siteCurves: z.array(SiteCurveSchema).optional(),
   crossSite: CrossSiteSchema.optional(),
@@ -115,6 +118,7 @@ export function reportEvent(report: Report, path: string): EventOf<'report'> {
     dice: Object.fromEntries(
       report.classes.slice(1).map(({ name }) => [name, report.summary.perClass[name]?.dice?.mean ?? null]),
     ),
+    ...(report.baseline ? { baselineDifference: report.baseline.differences[0]?.difference ?? null } : {}),
     gate: report.gate,
     path,
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { bcaInterval } from './bca-interval.js'
 import { meanOf } from './confusion.js'
 
 /** One number over the cases. `leftOut` counts the cases that have none; all others are null when every case was left out. */
@@ -11,10 +12,12 @@ export const StatisticSchema = z.strictObject({
   median: z.number().nullable(),
   min: z.number().nullable(),
   max: z.number().nullable(),
+  /** 95 % confidence interval of the mean, see `bcaInterval`; null for fewer than five cases. */
+  ci95: z.tuple([z.number(), z.number()]).nullable(),
 })
 export type Statistic = z.infer<typeof StatisticSchema>
 
-/** Mean, spread and extremes of what is not null. */
+/** Mean, spread, extremes and the interval of the mean, of what is not null. */
 export function statisticOf(values: readonly (number | null)[]): Statistic {
   const present = values.filter((value) => value !== null).sort((a, b) => a - b)
   const mean = meanOf(present)
@@ -27,5 +30,6 @@ export function statisticOf(values: readonly (number | null)[]): Statistic {
     median: n === 0 ? null : (present[(n - 1) >> 1]! + present[n >> 1]!) / 2,
     min: present[0] ?? null,
     max: present[n - 1] ?? null,
+    ci95: bcaInterval(present),
   }
 }

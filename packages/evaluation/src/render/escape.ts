@@ -10,10 +10,11 @@ export function escapeMarkup(value: string): string {
 
 /** Text for one cell of a Markdown table: one line, no markup, no link, no mention. */
 export function escapeMarkdown(value: string): string {
-  return escapeMarkup(value.replace(/\s+/g, ' ')).replace(
-    /[\\`*_{}[\]()#+!|~@:]/g,
-    (character) => `&#${character.charCodeAt(0)};`,
-  )
+  // All at once: what an entity is made of is not to be escaped again.
+  return value
+    .replace(/\s+/g, ' ')
+    .replace(NOT_XML, '\ufffd')
+    .replace(/[&<>"'\\`*_{}[\]()#+!|~@:]/g, (character) => ENTITIES[character] ?? `&#${character.charCodeAt(0)};`)
 }
 
 /** The first characters of a text that may be of any length. */

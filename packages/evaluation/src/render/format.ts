@@ -1,3 +1,4 @@
+import type { BaselineComparison } from '../baseline.js'
 import type { Report } from '../report.js'
 
 /** What stands where there is no number. */
@@ -20,6 +21,40 @@ export function signedMlText(value: number | null | undefined): string {
   const text = mlText(Math.abs(value))
   return Number(text) === 0 ? text : `${value < 0 ? '−' : '+'}${text}`
 }
+
+/** A difference of ratios with its sign, and four decimals: what a gate may allow is small. */
+export function signedRatioText(value: number | null | undefined): string {
+  if (value === null || value === undefined) return NOTHING
+  const text = Math.abs(value).toFixed(4)
+  return Number(text) === 0 ? text : `${value < 0 ? '−' : '+'}${text}`
+}
+
+/** A p-value. */
+export function pText(value: number | null): string {
+  if (value === null) return NOTHING
+  return value < 0.001 ? '< 0.001' : value.toFixed(3)
+}
+
+/** An interval of ratios, or of differences of them. */
+export function intervalText(interval: readonly [number, number] | null | undefined, isSigned = false): string {
+  if (!interval) return NOTHING
+  const text = isSigned ? signedRatioText : ratioText
+  return `${text(interval[0])} to ${text(interval[1])}`
+}
+
+/** What a comparison is with, in words. */
+export function baselineText({ model, dataset, created, cases, onlyHere, onlyInBaseline }: BaselineComparison): string {
+  const what = model ? `the model ${model.name} (${model.sha256.slice(0, 12)})` : 'predictions from a folder'
+  const apart = [
+    ...(onlyHere.length > 0 ? [`${onlyHere.length} only here`] : []),
+    ...(onlyInBaseline.length > 0 ? [`${onlyInBaseline.length} only there`] : []),
+  ]
+  return `The baseline: ${what} on ${dataset}, scored on ${created.slice(0, 10)}; ${countText(cases.length, 'case')} in both${apart.map((one) => `, ${one}`).join('')}.`
+}
+
+/** How a comparison was made. */
+export const BASELINE_METHOD =
+  'Differences are here less there, case by case; the interval is a 95 % bootstrap interval (BCa) of their mean; p is of a two-sided permutation test on them, adjusted for the number of rows (Holm).'
 
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`

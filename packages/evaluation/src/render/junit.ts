@@ -1,5 +1,6 @@
 import { worstFirst } from '../case-metrics.js'
-import { FOREGROUND, type GateOutcome, gateValue } from '../gates.js'
+import { baselineDice } from '../drop-gate.js'
+import { type DropOutcome, FOREGROUND, gateValue, type MinimumOutcome } from '../gates.js'
 import { METRICS } from '../metrics/registry.js'
 import type { Report } from '../report.js'
 import { escapeMarkup } from './escape.js'
@@ -13,22 +14,29 @@ interface TestCase {
 
 /**
  * junit.xml: a suite for each gate and one that lists every measurement, with a test for each subject, class and metric. The
- * subjects below a gate's minimum fail only when the gate on their mean does, so that a CI's count of failures and the exit
+ * subjects below a gate's bound fail only when the gate on their mean does, so that a CI's count of failures and the exit
  * code never disagree.
  */
 export function renderJunit(report: Report): string {
   const cases = worstFirst(report.cases)
-  const suites = report.gates.map((gate) =>
-    suite(`gate: ${gate.class} ${gate.metric} >= ${gate.min}`, report.created, [
+  const before = report.baseline && baselineDice(report.baseline)
+  const suites = report.gates.map((gate) => {
+    const bound = 'min' in gate ? `${gate.metric} >= ${gate.min}` : `${gate.metric} >= baseline - ${gate.maxDrop}`
+    return suite(`gate: ${gate.class} ${bound}`, report.created, [
       {
         className: gate.class,
-        name: `mean over cases: ${gate.metric} >= ${gate.min}`,
+        name: `mean over cases: ${bound}`,
         value: gate.value,
         ...(gate.outcome === 'failed' ? { failure: gate.reason } : {}),
       },
-      ...cases.map((one) => gateCase(gate, one.subject, gateValue(gate, one))),
-    ]),
-  )
+      ...cases.map((one) => {
+        const value = gateValue(gate, one)
+        return 'min' in gate
+          ? gateCase(gate, one.subject, value)
+          : dropCase(gate, one.subject, value, before?.(gate.class, one.subject) ?? null)
+      }),
+    ])
+  })
   const measurements = cases.flatMap((one): TestCase[] => [
     { className: one.subject, name: `${FOREGROUND}: dice`, value: one.foregroundDice },
     ...report.classes.flatMap(({ name }) =>
@@ -43,7 +51,7 @@ export function renderJunit(report: Report): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="${escapeMarkup(report.tool)}">\n${suites.join('')}</testsuites>\n`
 }
 
-function gateCase(gate: GateOutcome, subject: string, value: number | null): TestCase {
+function gateCase(gate: MinimumOutcome, subject: string, value: number | null): TestCase {
   const below = gate.outcome === 'failed' && (value === null || value < gate.min)
   const name = `${gate.class}: ${gate.metric}`
   return {
@@ -52,6 +60,16 @@ function gateCase(gate: GateOutcome, subject: string, value: number | null): Tes
     value,
     ...(below ? { failure: value === null ? `${name} has no value` : `${name} is ${value}, below ${gate.min}` } : {}),
   }
+}
+
+/** A case that the baseline does not have, or has no value for, is skipped: there is nothing it could be below. */
+function dropCase(gate: DropOutcome, subject: string, value: number | null, before: number | null): TestCase {
+  const name = `${gate.class}: ${gate.metric} less the baseline's`
+  if (before === null) return { className: subject, name, value: null }
+  const difference = value === null ? null : value - before
+  const below = gate.outcome === 'failed' && (difference === null || difference < -gate.maxDrop)
+  const failure = `${gate.class}: ${gate.metric} ${value === null ? 'has no value' : `is ${value}`}, and was ${before}`
+  return { className: subject, name, value: difference, ...(below ? { failure } : {}) }
 }
 
 function suite(name: string, timestamp: string, tests: readonly TestCase[]): string {

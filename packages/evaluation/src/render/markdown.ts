@@ -3,14 +3,19 @@ import { isRepeatedTest, type Report } from '../report.js'
 import type { Statistic } from '../statistics.js'
 import { escapeMarkdown, shorten } from './escape.js'
 import {
+  BASELINE_METHOD,
+  baselineText,
   countText,
   DISCLAIMER,
   emptyText,
+  intervalText,
   meshflDiceName,
   mlText,
+  pText,
   ratioText,
   repeatedText,
   signedMlText,
+  signedRatioText,
 } from './format.js'
 
 /** GitHub refuses a job summary above 1 MiB. */
@@ -21,12 +26,14 @@ const RESERVE_BYTES = 4096
 const MOST_CLASSES = 12
 const MOST_LINES = 200
 
+const STATISTIC_HEAD = ['', 'Mean', '95 % interval', 'SD', 'Median', 'Min', 'Cases', 'Left out']
+
 const name = (value: string): string => escapeMarkdown(shorten(value, 80))
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
 /** report.md: a job summary. Always below 1 MiB: when there are too many cases, the best ones are left to cases.csv. */
 export function renderMarkdown(report: Report): string {
-  const head = [...headline(report), ...classTable(report), ...siteTable(report)]
+  const head = [...headline(report), ...baselineTable(report), ...classTable(report), ...siteTable(report)]
   const foot = ['', `${emptyText(report)} ${DISCLAIMER}`, '']
   const names = report.classes.slice(1, 1 + MOST_CLASSES).map((one) => one.name)
   const table = [
@@ -56,13 +63,15 @@ function headline(report: Report): string[] {
   const lines = [
     `## ${name(report.dataset.name)}${split}: foreground Dice ${ratioText(foregroundDice.mean)}`,
     '',
-    row(['', 'Mean', 'SD', 'Median', 'Min', 'Cases', 'Left out']),
-    row(['---', '---:', '---:', '---:', '---:', '---:', '---:']),
+    row(STATISTIC_HEAD),
+    row(STATISTIC_HEAD.map((_, i) => (i === 0 ? '---' : '---:'))),
     statisticRow('**Foreground Dice** (without background)', foregroundDice),
     statisticRow(meshflDiceName(report), meshflDice),
     ...(report.comparisons ?? [])
       .slice(0, MOST_LINES)
-      .map((one) => row([`for comparison: ${name(one.name)}`, ratioText(one.dice.foregroundDice), '', '', '', '', ''])),
+      .map((one) =>
+        row([`for comparison: ${name(one.name)}`, ratioText(one.dice.foregroundDice), '', '', '', '', '', '']),
+      ),
     '',
   ]
   for (const gate of report.gates.slice(0, MOST_LINES)) {
@@ -83,16 +92,46 @@ function headline(report: Report): string[] {
 }
 
 function statisticRow(label: string, value: Statistic): string {
-  const { mean, sd, median, min } = value
+  const { mean, ci95, sd, median, min } = value
   return row([
     label,
     ratioText(mean),
+    intervalText(ci95),
     ratioText(sd),
     ratioText(median),
     ratioText(min),
     `${value.cases}`,
     `${value.leftOut}`,
   ])
+}
+
+function baselineTable({ baseline }: Report): string[] {
+  if (!baseline) return []
+  return [
+    '',
+    '### Against the baseline',
+    '',
+    escapeMarkdown(shorten(baselineText(baseline), 300)),
+    '',
+    row(['Dice', 'Here', 'Baseline', 'Difference', '95 % interval', 'Better', 'Worse', 'p']),
+    row(['---', '---:', '---:', '---:', '---:', '---:', '---:', '---:']),
+    ...baseline.differences
+      .slice(0, MOST_LINES)
+      .map((one) =>
+        row([
+          name(one.class),
+          ratioText(one.mean),
+          ratioText(one.baseline),
+          signedRatioText(one.difference),
+          intervalText(one.ci95, true),
+          `${one.better}`,
+          `${one.worse}`,
+          pText(one.pHolm),
+        ]),
+      ),
+    '',
+    BASELINE_METHOD,
+  ]
 }
 
 function classTable(report: Report): string[] {
@@ -122,8 +161,8 @@ function siteTable(report: Report): string[] {
     '',
     '### Sites (foreground Dice)',
     '',
-    row(['Site', 'Mean', 'SD', 'Median', 'Min', 'Cases', 'Left out']),
-    row(['---', '---:', '---:', '---:', '---:', '---:', '---:']),
+    row(['Site', ...STATISTIC_HEAD.slice(1)]),
+    row(STATISTIC_HEAD.map((_, i) => (i === 0 ? '---' : '---:'))),
     ...rows,
   ]
 }

@@ -1,11 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { BaselineSchema } from '../baseline.js'
 import { buildReport, type ReportInput } from '../build-report.js'
 import { evaluateCase } from '../case-metrics.js'
 import { foregroundGate, parseGate } from '../gates.js'
 import { sliceImages } from '../slices/slice-images.js'
 import { renderCsv } from './csv.js'
 import { escapeMarkdown, escapeMarkup } from './escape.js'
+import { githubAnnotations } from './github.js'
 import { renderHtml } from './html/page.js'
 import { renderJunit } from './junit.js'
 import { renderMarkdown } from './markdown.js'
@@ -154,6 +156,66 @@ describe('junit.xml', () => {
   })
 })
 
+describe('a comparison with a baseline', () => {
+  const compared = (name: string, maxDrop: number) => {
+    const better = reportOf(name, { cases: [reportOf(name).cases[0]!] })
+    const lost = { ...reportOf(name).cases[1]!, subject: name }
+    return reportOf(name, { cases: [lost], gates: [], baseline: BaselineSchema.parse(better), maxDrop })
+  }
+
+  test('is in the page, the summary and the gates, with hostile names as text only', () => {
+    const report = compared(NASTY, 0.01)
+    const page = renderHtml(report, [])
+    const body = page.replace('<!doctype html>', '').replace(/<style>[^<]*<\/style>/, '')
+    expect(checkMarkup(body, (tag) => ['meta', 'br'].includes(tag))).not.toContain('script')
+    expect(body).toContain('Against the baseline')
+    expect(body).toContain('Lost most')
+    const rows = renderMarkdown(report)
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+    expect(rows.every((line) => line.endsWith('|'))).toBe(true)
+    const junit = renderJunit(report)
+    checkMarkup(junit.slice(junit.indexOf('\n')), () => false)
+  })
+
+  test('has in the summary what is here, what was, and the difference', () => {
+    const text = renderMarkdown(compared('x', 0.01))
+    expect(text).toMatch(/\| x \| 0\.667 \| 1\.000 \| −0\.3333 \| – \| 0 \| 1 \| 1\.000 \|/)
+    expect(text).toContain('1 case in both')
+  })
+
+  test('gives JUnit a suite for each gate, in which a case fails that lost more than it may', () => {
+    const failed = renderJunit(compared('x', 0.01))
+    expect(failed).toContain(
+      '<testsuite name="gate: x dice &gt;= baseline - 0.01" tests="2" failures="2" errors="0" skipped="0"',
+    )
+    expect(renderJunit(compared('x', 0.5))).not.toContain('<failure')
+  })
+
+  test('shows no table of losses where nothing was lost', () => {
+    const report = reportOf('x', { baseline: BaselineSchema.parse(reportOf('x')) })
+    expect(renderHtml(report, [])).not.toContain('Lost most')
+  })
+})
+
+describe('annotations for GitHub Actions', () => {
+  test('are one line each for gates that failed and for notes, whatever their words', () => {
+    const name = 'a:b,c%\r\n::error::d'
+    const lines = githubAnnotations(reportOf(name))
+    expect(lines).toHaveLength(3) // the foreground's gate, the second look at the test split, the note
+    for (const line of lines) expect(line).toMatch(/^::(error|warning) title=[^:,\r\n]*::[^\r\n]*$/)
+    expect(lines[0]).toMatch(
+      /^::error title=gate%3A foreground dice::foreground dice is 0\.\d{4} over 2 of 2 cases, below 0\.99$/,
+    )
+    expect(lines[2]).toBe('::warning title=meshfl eval::a:b,c%25%0D%0A::error::d')
+  })
+
+  test('say nothing of gates that passed', () => {
+    const report = reportOf('x', { gates: [foregroundGate(0.1)], evaluations: 1, notes: [] })
+    expect(githubAnnotations(report)).toEqual([])
+  })
+})
+
 describe('cases.csv', () => {
   test('has a row for each case and class, quoted where needed, and no formulas', () => {
     const report = reportOf('a,"b"')
@@ -176,6 +238,18 @@ describe('escaping', () => {
         const clean =
           !/[<>"']|&(?!amp;|lt;|gt;|quot;|#39;)|\p{Surrogate}/u.test(markup) && !/[<>|\n`[\]*]/.test(markdown)
         return clean
+      }),
+    )
+  })
+
+  test('in Markdown shows the text as it was, apostrophes and all', () => {
+    const named: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"' }
+    const shown = (markdown: string): string =>
+      markdown.replace(/&(?:#(\d+)|(\w+));/g, (_, code, name) => (code ? String.fromCharCode(code) : named[name]!))
+    expect(escapeMarkdown("the model's")).toBe('the model&#39;s')
+    fc.assert(
+      fc.property(fc.stringMatching(/^[ -~]*$/), (text) => {
+        expect(shown(escapeMarkdown(text))).toBe(text.replace(/ +/g, ' '))
       }),
     )
   })

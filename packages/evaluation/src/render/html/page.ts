@@ -2,7 +2,17 @@ import { worstFirst } from '../../case-metrics.js'
 import { METRICS } from '../../metrics/registry.js'
 import { isRepeatedTest, type Report } from '../../report.js'
 import type { CaseSlices } from '../../slices/slice-images.js'
-import { countText, DISCLAIMER, emptyText, meshflDiceName, ratioText, repeatedText } from '../format.js'
+import {
+  BASELINE_METHOD,
+  countText,
+  DISCLAIMER,
+  emptyText,
+  intervalText,
+  meshflDiceName,
+  ratioText,
+  repeatedText,
+} from '../format.js'
+import { baselineSection } from './baseline-section.js'
 import { classKey } from './class-key.js'
 import { curves } from './curves.js'
 import { crossSiteSection, trafficSection } from './federation-section.js'
@@ -43,6 +53,7 @@ ${header(report)}
 ${notices(report)}
 ${report.cases.length > 0 ? figures(report) : undefined}
 ${gates(report)}
+${baselineSection(report)}
 ${report.cases.length > 0 ? cases(report, anchors) : undefined}
 ${sliceSection(report, shown)}
 ${curves(report)}
@@ -76,7 +87,7 @@ function figures(report: Report): Markup {
       ? foregroundDice.cases === 0
         ? 'no case has a value'
         : 'one case'
-      : `sd ${ratioText(foregroundDice.sd)}, from ${ratioText(foregroundDice.min)} to ${ratioText(foregroundDice.max)}`
+      : `${foregroundDice.ci95 ? `95 % interval ${intervalText(foregroundDice.ci95)}, ` : ''}sd ${ratioText(foregroundDice.sd)}, from ${ratioText(foregroundDice.min)} to ${ratioText(foregroundDice.max)}`
   const leftOut = foregroundDice.leftOut > 0 ? `; ${countText(foregroundDice.leftOut, 'case')} left out` : ''
   return html`<dl class="figures"><div class="figure"><dt>Foreground Dice</dt><dd class="value">${ratioText(foregroundDice.mean)}</dd><dd class="detail">mean without background; ${spread}${leftOut}</dd></div>${report.classes
     .slice(1, 1 + MOST_FIGURES)
@@ -128,6 +139,11 @@ function method(report: Report): Markup {
           ...METRICS.map((metric) => fact(metric.name, metric.definition)),
           fact('Empty classes', emptyText(report)),
           fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
+          fact(
+            'Interval',
+            'A 95 % confidence interval of the mean over cases like these: bootstrap over the cases, bias-corrected and accelerated (BCa). Not given for fewer than five cases.',
+          ),
+          fact('Baseline', report.baseline ? BASELINE_METHOD : undefined),
         ]
   return html`<section aria-labelledby="method"><h2 id="method">${report.cases.length === 0 ? 'What this is of' : 'How this was measured'}</h2><dl class="facts">${[
     ...measured,

@@ -1,5 +1,5 @@
 import type { Statistic } from '../../statistics.js'
-import { NOTHING, ratioText } from '../format.js'
+import { intervalText, NOTHING, ratioText } from '../format.js'
 import { html, type Markup } from './markup.js'
 
 /** Columns under one heading. */
@@ -32,10 +32,10 @@ export function groupCells(values: readonly string[]): Markup[] {
 }
 
 /** The columns of a number over cases, and their texts. */
-export const STATISTIC_COLUMNS = ['mean', 'sd', 'median', 'min', 'max', 'cases', 'left out']
+export const STATISTIC_COLUMNS = ['mean', '95 % interval', 'sd', 'median', 'min', 'max', 'cases', 'left out']
 
 export function statisticTexts(value: Statistic | undefined): string[] {
   if (!value) return STATISTIC_COLUMNS.map(() => NOTHING)
-  const { mean, sd, median, min, max, cases, leftOut } = value
-  return [...[mean, sd, median, min, max].map(ratioText), `${cases}`, `${leftOut}`]
+  const { mean, ci95, sd, median, min, max, cases, leftOut } = value
+  return [ratioText(mean), intervalText(ci95), ...[sd, median, min, max].map(ratioText), `${cases}`, `${leftOut}`]
 }

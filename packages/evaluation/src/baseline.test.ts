@@ -1,0 +1,161 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MeshflError } from '@meshfl/core'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Baseline, BaselineSchema, checkBaseline, compareWithBaseline } from './baseline.js'
+import { buildReport } from './build-report.js'
+import { evaluateCase } from './case-metrics.js'
+import { dropGates, judgeDrop } from './drop-gate.js'
+import { readBaseline } from './read-baseline.js'
+import { renderJson } from './render/json.js'
+
+const classNames = ['background', 'white matter', 'grey matter']
+const classes = classNames.map((name, value) => ({ name, value }))
+const TRUTH = [0, 0, 1, 1, 2, 2]
+const measure = (subject: string, prediction: number[], truth = TRUTH) =>
+  evaluateCase({ subject, truth, prediction, classNames, voxelVolumeMl: 0.001 })
+const perfect = (subject: string) => measure(subject, TRUTH)
+/** White matter 2/3, grey matter 1. */
+const poor = (subject: string) => measure(subject, [0, 0, 1, 0, 2, 2])
+const reportOf = (cases: ReturnType<typeof measure>[]) =>
+  buildReport({ tool: 'meshfl', dataset: { name: 'cohort' }, split: 'test', classes, cases })
+const baselineOf = (cases: ReturnType<typeof measure>[]): Baseline => BaselineSchema.parse(reportOf(cases))
+const codeOf = async (action: () => unknown): Promise<string> => {
+  try {
+    await action()
+  } catch (error) {
+    if (error instanceof MeshflError && error.exitCode === 3) return error.code
+    throw error
+  }
+  return 'nothing was thrown'
+}
+
+describe('a comparison with a baseline', () => {
+  test('pairs cases by subject, whatever their order, and names those without a partner', () => {
+    const comparison = compareWithBaseline(
+      [perfect('b'), poor('a'), perfect('new')],
+      classNames,
+      baselineOf([perfect('old'), perfect('a'), poor('b')]),
+    )
+    expect(comparison).toMatchObject({ onlyHere: ['new'], onlyInBaseline: ['old'] })
+    const white = comparison.differences.find((one) => one.class === 'white matter')!
+    expect(white).toMatchObject({ cases: 2, better: 1, worse: 1, difference: 0, p: 1 })
+    expect(comparison.differences.map((one) => one.class)).toEqual(['foreground', 'white matter', 'grey matter'])
+  })
+
+  test('has the mean difference with its interval, and p-values adjusted for the rows', () => {
+    const subjects = ['a', 'b', 'c', 'd', 'e', 'f']
+    const { differences } = compareWithBaseline(subjects.map(poor), classNames, baselineOf(subjects.map(perfect)))
+    const [foreground, white, grey] = differences
+    expect(white!.difference).toBeCloseTo(-1 / 3, 12)
+    expect(white!.ci95![0]).toBeCloseTo(-1 / 3, 12)
+    expect(white).toMatchObject({ worse: 6, better: 0, p: 2 / 64, pHolm: 6 / 64 })
+    expect(foreground!.difference).toBeCloseTo(-1 / 6, 12)
+    expect(grey).toMatchObject({ difference: 0, worse: 0, better: 0, p: 1, pHolm: 1 })
+  })
+
+  test('leaves out what has no value on one side, and says how many', () => {
+    const bare = measure('a', [0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 0, 0])
+    const { differences } = compareWithBaseline([bare], classNames, baselineOf([perfect('a')]))
+    expect(differences[2]).toMatchObject({ cases: 0, leftOut: 1, difference: null, ci95: null, p: null, pHolm: null })
+    expect(differences[1]).toMatchObject({ cases: 1, leftOut: 0, difference: 0 })
+  })
+
+  test('with itself finds no difference', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 6, maxLength: 6 }), {
+          minLength: 1,
+          maxLength: 8,
+        }),
+        (predictions) => {
+          const cases = predictions.map((prediction, i) => measure(`s${i}`, prediction))
+          for (const one of compareWithBaseline(cases, classNames, baselineOf(cases)).differences) {
+            expect([0, null]).toContain(one.difference)
+            expect([one.better, one.worse]).toEqual([0, 0])
+          }
+        },
+      ),
+    )
+  })
+
+  test('is refused before scoring where classes, the convention for 0/0 or all subjects are others', async () => {
+    const baseline = baselineOf([perfect('a')])
+    const here = { subjects: ['a'], classNames, empty: 'nan' } as const
+    expect(await codeOf(() => checkBaseline(baseline, here))).toBe('nothing was thrown')
+    for (const other of [
+      { classNames: ['background', 'white matter'] },
+      { empty: 'one' as const },
+      { subjects: ['b'] },
+    ])
+      expect(await codeOf(() => checkBaseline(baseline, { ...here, ...other }))).toBe('EVAL_BASELINE_MISMATCH')
+  })
+})
+
+describe('a gate on what may be lost', () => {
+  const judge = (cases: ReturnType<typeof measure>[], before: ReturnType<typeof measure>[], maxDrop: number) => {
+    const comparison = compareWithBaseline(cases, classNames, baselineOf(before))
+    return dropGates(classNames, maxDrop).map((gate) => judgeDrop(gate, cases, comparison))
+  }
+
+  test('holds for the foreground and for every class: what one gains does not make up for another', () => {
+    const swapped = measure('a', [0, 0, 1, 1, 2, 0])
+    const outcomes = judge([poor('a')], [swapped], 0.01)
+    expect(outcomes.map((one) => [one.class, one.outcome])).toEqual([
+      ['foreground', 'passed'],
+      ['white matter', 'failed'],
+      ['grey matter', 'passed'],
+    ])
+    expect(outcomes[1]!.reason).toBe(
+      "white matter dice is 0.6667, 0.3333 below the baseline's 1.0000, over 1 case; it may be 0.01 below at most",
+    )
+  })
+
+  test('allows exactly what it says, though no double is a hundredth', () => {
+    const before = [{ ...perfect('a'), foregroundDice: 0.85 }]
+    const after = [{ ...perfect('a'), foregroundDice: 0.84 }]
+    expect(judge(after, before, 0.01)[0]!.outcome).toBe('passed')
+    const [failed] = judge([{ ...perfect('a'), foregroundDice: 0.83999 }], before, 0.01)
+    expect(failed).toMatchObject({ outcome: 'failed', reason: expect.stringMatching(/0\.0100\d+ below/) })
+  })
+
+  test('fails without cases to compare, and where a Dice is gone although the class is there', () => {
+    expect(judge([perfect('a')], [perfect('b')], 1).map((one) => one.outcome)).toEqual(['failed', 'failed', 'failed'])
+    const gone = { ...perfect('a'), foregroundDice: null }
+    gone.perClass = { ...gone.perClass, 'grey matter': { ...gone.perClass['grey matter'], dice: null } }
+    const outcomes = judge([gone, perfect('b')], [perfect('a'), perfect('b')], 1)
+    expect(outcomes.map((one) => one.outcome)).toEqual(['passed', 'passed', 'failed'])
+    expect(outcomes[2]!.reason).toContain('undefined for a, and was not in the baseline')
+  })
+})
+
+describe('the file of a baseline', () => {
+  let folder: string
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'meshfl-baseline-'))
+    mkdirSync(join(folder, 'run', 'report'), { recursive: true })
+    writeFileSync(join(folder, 'run/report/report.json'), renderJson(reportOf([perfect('a')])))
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  test.each(['run', 'run/report', 'run/report/report.json'])('is found by %s', async (name) => {
+    expect((await readBaseline(join(folder, name))).cases).toHaveLength(1)
+  })
+
+  test('of another version may hold more than is read, and lack what was added since', async () => {
+    const report = JSON.parse(renderJson(reportOf([perfect('a')])))
+    for (const statistic of Object.values(report.summary)) delete (statistic as { ci95?: unknown }).ci95
+    writeFileSync(join(folder, 'other.json'), JSON.stringify({ ...report, later: { more: true } }))
+    expect((await readBaseline(join(folder, 'other.json'))).cases).toHaveLength(1)
+  })
+
+  test('that is none is refused by its name', async () => {
+    for (const text of ['', '{', '{}', '[]', 'null', '{"format":"meshfl-report/1"}']) {
+      writeFileSync(join(folder, 'none.json'), text)
+      expect(await codeOf(() => readBaseline(join(folder, 'none.json')))).toBe('EVAL_BASELINE_MALFORMED')
+    }
+    expect(await codeOf(() => readBaseline(join(folder, 'nowhere.json')))).toMatch(/NOT_FOUND/)
+  })
+})

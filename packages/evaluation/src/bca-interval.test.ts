@@ -1,0 +1,95 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { bcaInterval, intervalOf } from './bca-interval.js'
+import { normalCdf, normalQuantile } from './normal-distribution.js'
+
+/** The means of all n^n resamples: what the bootstrap draws from. */
+function allMeans(values: readonly number[]): Float64Array {
+  const n = values.length
+  return Float64Array.from({ length: n ** n }, (_, index) => {
+    let sum = 0
+    for (let i = 0, rest = index; i < n; i++, rest = Math.floor(rest / n)) sum += values[rest % n]!
+    return sum / n
+  })
+}
+
+describe('the interval of a mean', () => {
+  test('is that of all resamples, but for the noise of drawing some', () => {
+    for (const values of [
+      [0.91, 0.88, 0.9, 0.72, 0.85, 0.89],
+      [0.1, 0.2, 0.15, 0.9, 0.12],
+    ]) {
+      const exact = intervalOf(Float64Array.from(values), allMeans(values))
+      const [low, high] = bcaInterval(values)!
+      const width = exact[1] - exact[0]
+      expect(Math.abs(low - exact[0])).toBeLessThan(0.04 * width)
+      expect(Math.abs(high - exact[1])).toBeLessThan(0.04 * width)
+    }
+  })
+
+  // SciPy 1.10.1: stats.bootstrap((x,), np.mean, method='BCa', n_resamples=200000, random_state=1)
+  test('is that of SciPy for skewed values', () => {
+    const [low, high] = bcaInterval([0.91, 0.88, 0.9, 0.72, 0.85, 0.89, 0.93, 0.61, 0.87, 0.9, 0.9, 0.84])!
+    expect(Math.abs(low - 0.775)).toBeLessThan(0.004)
+    expect(Math.abs(high - 0.88667)).toBeLessThan(0.002)
+  })
+
+  test('leans to the side of the long tail, unlike that of the percentiles', () => {
+    const values = [0.95, 0.94, 0.95, 0.93, 0.96, 0.94, 0.4]
+    const means = allMeans(values).sort()
+    const [low, high] = intervalOf(Float64Array.from(values), means)
+    expect(low).toBeLessThan(means[Math.floor(0.025 * means.length)]!)
+    expect(high).toBeLessThan(means[Math.floor(0.975 * means.length)]!)
+  })
+
+  test('holds the mean, lies within the values, and shrinks to a point where all are equal', () => {
+    expect(bcaInterval([0.5, 0.5, 0.5, 0.5, 0.5])).toEqual([0.5, 0.5])
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 5, maxLength: 40 }), (values) => {
+        const [low, high] = bcaInterval(values)!
+        const mean = values.reduce((sum, x) => sum + x, 0) / values.length
+        expect(low).toBeLessThanOrEqual(mean + 1e-12)
+        expect(high).toBeGreaterThanOrEqual(mean - 1e-12)
+        expect(low).toBeGreaterThanOrEqual(Math.min(...values) - 1e-12)
+        expect(high).toBeLessThanOrEqual(Math.max(...values) + 1e-12)
+        expect(bcaInterval(values)).toEqual([low, high])
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('hardly changes where it is no longer drawn', () => {
+    const values = Array.from({ length: 1001 }, (_, i) => 0.9 - 0.2 * (i / 1000) ** 3)
+    const [drawn, computed] = [bcaInterval(values.slice(0, 1000))!, bcaInterval(values)!]
+    const width = computed[1] - computed[0]
+    for (const end of [0, 1]) expect(Math.abs(drawn[end]! - computed[end]!)).toBeLessThan(0.06 * width)
+  })
+
+  test('is not given for fewer than five values', () => {
+    expect(bcaInterval([])).toBeNull()
+    expect(bcaInterval([0.1, 0.2, 0.3, 0.4])).toBeNull()
+  })
+})
+
+describe('the normal distribution', () => {
+  // Abramowitz and Stegun, Handbook of Mathematical Functions, table 26.1.
+  test.each([
+    [0, 0.5],
+    [0.5, 0.691462461274013],
+    [1, 0.841344746068543],
+    [1.96, 0.97500210485178],
+    [3, 0.99865010196837],
+    [-2, 0.022750131948179],
+  ])('is at most %d with probability %d', (x, p) => expect(normalCdf(x)).toBeCloseTo(p, 14))
+
+  test('has a quantile that is the inverse of the probability', () => {
+    expect(normalQuantile(0.975)).toBeCloseTo(1.959963984540054, 12)
+    fc.assert(
+      fc.property(fc.double({ min: 1e-6, max: 1 - 1e-6, noNaN: true }), (p) => {
+        expect(normalCdf(normalQuantile(p))).toBeCloseTo(p, 12)
+      }),
+    )
+    expect([normalQuantile(0), normalQuantile(1)]).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY])
+    expect([normalCdf(-40), normalCdf(40), normalCdf(Number.NaN)]).toEqual([0, 1, Number.NaN])
+  })
+})

@@ -1,0 +1,73 @@
+import { baselineDice } from '../../drop-gate.js'
+import { FOREGROUND, gateValue } from '../../gates.js'
+import type { Report } from '../../report.js'
+import { baselineText, intervalText, NOTHING, pText, ratioText, signedRatioText } from '../format.js'
+import { html, type Markup } from './markup.js'
+import { groupCells, groupedHead, scrollTable } from './table.js'
+
+/** Cases that are shown one by one: those that have lost most. */
+const MOST_CASES = 10
+
+/** What has changed against an earlier report: over the cases, and the cases that have lost most. */
+export function baselineSection(report: Report): Markup | undefined {
+  const { baseline } = report
+  if (!baseline) return undefined
+  const overview = scrollTable(
+    'Dice here and in the baseline',
+    html`<thead><tr><th scope="col" class="name">Dice</th>${['here', 'baseline', 'difference', '95 % interval', 'better', 'worse', 'left out', 'p'].map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>`,
+    baseline.differences.map((one) => {
+      const texts = [
+        ...[
+          ratioText(one.mean),
+          ratioText(one.baseline),
+          signedRatioText(one.difference),
+          intervalText(one.ci95, true),
+        ],
+        ...[`${one.better}`, `${one.worse}`, `${one.leftOut}`, pText(one.pHolm)],
+      ]
+      const isTotal = one.class === FOREGROUND
+      return html`<tr${isTotal ? html` class="total"` : undefined}><th scope="row">${isTotal ? 'Foreground mean' : one.class}</th>${texts.map((text) => html`<td>${text}</td>`)}</tr>`
+    }),
+  )
+  return html`<section aria-labelledby="baseline"><h2 id="baseline">Against the baseline</h2><p class="lead">${baselineText(baseline)} A difference is the figure here less the baseline's.</p>${overview}${lostMost(report)}</section>`
+}
+
+function lostMost(report: Report): Markup | undefined {
+  const before = baselineDice(report.baseline!)
+  const names = [FOREGROUND, ...report.classes.slice(1).map(({ name }) => name)]
+  const changed = report.cases
+    .map((one) => {
+      const changes = names.map((name) => {
+        const [mine, theirs] = [gateValue({ class: name, metric: 'dice' }, one), before(name, one.subject)]
+        return { mine, theirs, difference: mine === null || theirs === null ? null : mine - theirs }
+      })
+      // A Dice that is gone counts as one that fell to 0.
+      const { mine, theirs, difference } = changes[0]!
+      const loss = theirs === null ? 0 : mine === null ? -theirs : difference!
+      return { subject: one.subject, changes, loss }
+    })
+    .filter(({ loss }) => loss < 0)
+    .sort((a, b) => a.loss - b.loss)
+    .slice(0, MOST_CASES)
+  if (changed.length === 0) return undefined
+  const texts = (change: { mine: number | null; theirs: number | null; difference: number | null }): string[] => [
+    ratioText(change.theirs),
+    ratioText(change.mine),
+    change.difference === null ? NOTHING : signedRatioText(change.difference),
+  ]
+  const table = scrollTable(
+    'The cases that have lost most against the baseline',
+    groupedHead(
+      [html`<th scope="col" class="name" rowspan="2">Subject</th>`],
+      names.map((name) => ({
+        heading: name === FOREGROUND ? 'Foreground Dice' : name,
+        columns: ['baseline', 'here', 'change'],
+      })),
+    ),
+    changed.map(
+      ({ subject, changes }) =>
+        html`<tr><th scope="row" title="${subject}">${subject}</th>${changes.map((change) => groupCells(texts(change)))}</tr>`,
+    ),
+  )
+  return html`<h3>Lost most</h3>${table}`
+}
