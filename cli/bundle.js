@@ -31,7 +31,21 @@ async function bundle() {
     chunkFileNames: '[name]-[hash].js',
   })
   await built.close()
-  write(new Map(output.map((file) => [file.fileName, file.type === 'chunk' ? file.code : file.source])))
+  const files = new Map(output.map((file) => [file.fileName, file.type === 'chunk' ? file.code : file.source]))
+  files.set('THIRD-PARTY-LICENSES.txt', licencesOf(output.flatMap((file) => file.moduleIds ?? [])))
+  write(files)
+}
+
+/** The licence texts of the libraries whose code is in the bundle, which most of them ask for. */
+function licencesOf(modules) {
+  const folders = new Set(modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id) ?? []))
+  const texts = [...folders].map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    const file = readdirSync(folder).find((one) => /^(licen[cs]e|copying)(\.|$)/i.test(one))
+    const text = file === undefined ? `Licence: ${license}` : readFileSync(join(folder, file), 'utf8').trim()
+    return `${name} ${version}\n\n${text}\n`
+  })
+  return texts.sort().join(`\n${'-'.repeat(80)}\n\n`)
 }
 
 /** Touches only what has changed: a command that is running may yet import the others. */
