@@ -13,7 +13,7 @@ import {
   sliceImages,
 } from '@meshfl/evaluation'
 import { readVolume, voxelVolumeMl } from '@meshfl/volume'
-import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
+import { createWorstSlices, type Evaluation, type EvaluationOptions, missingFromBaseline } from './evaluation.js'
 import { VERSION } from './program.js'
 
 /** Where the report goes when nothing else is said. */
@@ -35,7 +35,8 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
   for (const gate of options.gates) checkGate(gate, classNames)
   const pairing = await pairPredictions(options.pred, options.truth)
   const { baseline, maxDrop, empty } = options
-  if (baseline) checkBaseline(baseline, { subjects: pairing.pairs.map(({ subject }) => subject), classNames, empty })
+  const subjects = pairing.pairs.map(({ subject }) => subject)
+  if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const notes = pairingNotes(pairing)
   for (const note of notes) options.onNote(note, 'warn')
   const measured: CaseMetrics[] = []
@@ -84,6 +85,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
         subject,
         hint: 'predict what has a truth and no prediction, or take its truth out of --truth',
       })),
+      ...missingFromBaseline(options, [...subjects, ...pairing.withoutPrediction]),
     ],
     folder: FOLDER,
   }

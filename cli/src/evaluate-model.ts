@@ -13,7 +13,7 @@ import {
   sliceImages,
 } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
-import { createWorstSlices, type Evaluation, type EvaluationOptions } from './evaluation.js'
+import { createWorstSlices, type Evaluation, type EvaluationOptions, missingFromBaseline } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
 import type { TrainedModel } from './trained-model.js'
@@ -63,7 +63,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   }
   const { baseline, maxDrop, empty } = options
   for (const gate of options.gates) checkGate(gate, classNames)
-  if (baseline) checkBaseline(baseline, { subjects: cases.map(({ id }) => id), classNames, empty })
+  const subjects = cases.map(({ id }) => id)
+  if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const sha256OfDataset = datasetHash(dataset)
   const notes = [...preparationNotes(model, dataset), ...baselineNotes(baseline, sha256OfDataset)]
   for (const note of notes) options.onNote(note, 'warn')
@@ -124,7 +125,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       ...runFigures(events),
     },
     slices: slices.worst(),
-    leftOut: [],
+    leftOut: missingFromBaseline(options, subjects),
     folder: reportFolder(model),
     ...(model.run ? { run: model.run } : {}),
   }

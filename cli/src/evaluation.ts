@@ -28,6 +28,24 @@ export interface Evaluation {
   run?: string
 }
 
+/**
+ * Cases of the baseline that are not to be scored here, where a gate holds the one against the other: what is not there cannot have
+ * dropped, and that the gate passed must not be all that a script sees.
+ */
+export function missingFromBaseline(
+  { baseline, maxDrop }: Pick<EvaluationOptions, 'baseline' | 'maxDrop'>,
+  subjects: readonly string[],
+): Evaluation['leftOut'] {
+  if (!baseline || maxDrop === undefined) return []
+  const here = new Set(subjects)
+  return baseline.cases
+    .filter(({ subject }) => !here.has(subject))
+    .map(({ subject }) => ({
+      subject,
+      hint: 'the baseline has it: score that again without it, or bring it back here',
+    }))
+}
+
 /** Keeps the slices of the cases with the lowest foreground Dice; those of the others are let go at once. */
 export function createWorstSlices() {
   const held: { dice: number; slices: CaseSlices }[] = []

@@ -58,6 +58,17 @@ test('a model that lost more than it may exits with 4, and says how much', async
   expect(told.stdout).toMatch(/^against the baseline: foreground -0\.0200 from 0\.\d{4} \(p 1\.000, 2 cases\)$/m)
 })
 
+test('a gate that passed ends with 3 where the baseline has a case that is not here, and names it', async () => {
+  const file = baselineThatWasBetter(0)
+  const more = JSON.parse(readFileSync(file, 'utf8'))
+  more.cases.push({ ...more.cases[0], subject: 'sub-gone' })
+  writeFileSync(file, JSON.stringify(more))
+  const out = join(temporaryFolder('missing'), 'report')
+  const gated = await evaluate('--baseline', file, '--max-drop', '0.01', '--out', out)
+  expect([gated.code, gated.last]).toMatchObject([3, { gate: 'passed', leftOut: ['sub-gone'] }])
+  expect((await evaluate('--baseline', file, '--out', out)).code).toBe(0)
+})
+
 test('a baseline in the folder that the new report goes to is read before it is replaced', async () => {
   const file = baselineThatWasBetter(0.02)
   const { code, last } = await evaluate('--baseline', file, '--max-drop', '0.5', '--out', join(file, '..'))
