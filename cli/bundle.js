@@ -1,12 +1,15 @@
 // Joins what tsc has built, and the libraries that it imports, to the few files of cli/dist that are run: Node takes longer to find
 // and read several hundred modules than most commands take to answer. Part of `npm run build`, and of every run of the tests.
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const dist = join(here, 'dist')
+/** When files of `dist` were first found in no bundle any more; beside it, for it is packed as it is. */
+const SUPERSEDED = join(here, 'build', 'superseded.json')
+const KEPT_MS = 7 * 24 * 3600 * 1000
 
 /** The command line, and the process that `meshfl bench federation` and the tests start. */
 const ENTRIES = { bin: 'build/bin.js', 'federation-process': 'build/bench-federation/federation-process.js' }
@@ -38,26 +41,48 @@ async function bundle() {
 
 /** The licence texts of the libraries whose code is in the bundle, which most of them ask for. */
 function licencesOf(modules) {
-  const folders = new Set(modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id) ?? []))
+  const inPackage = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
+  const folders = new Set(modules.flatMap((id) => inPackage.exec(id.replaceAll('\\', '/')) ?? []))
+  if (folders.size === 0) throw new Error('no library was found in the bundle, so that no licence would be packed')
   const texts = [...folders].map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-    const file = readdirSync(folder).find((one) => /^(licen[cs]e|copying)(\.|$)/i.test(one))
-    const text = file === undefined ? `Licence: ${license}` : readFileSync(join(folder, file), 'utf8').trim()
-    return `${name} ${version}\n\n${text}\n`
+    const { name, version, license, author } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    const files = readdirSync(folder).filter((one) => /^(licen[cs]e|copying|notice)/i.test(one))
+    const by = typeof author === 'string' ? author : author?.name
+    const found = files.map((file) => readFileSync(join(folder, file), 'utf8').trim())
+    if (found.length === 0) found.push(`Licence: ${license}${by ? `, by ${by}` : ''}`)
+    return `${name} ${version}\n\n${found.join('\n\n')}\n`
   })
   return texts.sort().join(`\n${'-'.repeat(80)}\n\n`)
 }
 
-/** Touches only what has changed: a command that is running may yet import the others. */
+/**
+ * Entries come last, for they name the others. What is in no file of the bundle any more stays for a week: a command that is
+ * running may yet import it, and one that has scored cases for hours loads what writes the report only then.
+ */
 function write(files) {
   mkdirSync(dist, { recursive: true })
-  for (const [name, content] of files) {
+  const isEntry = ([name]) => Object.hasOwn(ENTRIES, name.replace(/\.js$/, ''))
+  for (const [name, content] of [...files].sort((a, b) => isEntry(a) - isEntry(b))) {
     const path = join(dist, name)
-    if (existsSync(path) && readFileSync(path, 'utf8') === content) continue
-    writeFileSync(`${path}.new`, content, { mode: name === 'bin.js' ? 0o755 : 0o644 })
-    renameSync(`${path}.new`, path)
+    if (!existsSync(path) || readFileSync(path, 'utf8') !== content) replace(path, content)
   }
-  for (const name of readdirSync(dist)) if (!files.has(name)) rmSync(join(dist, name), { recursive: true })
+  chmodSync(join(dist, 'bin.js'), 0o755)
+  const before = existsSync(SUPERSEDED) ? JSON.parse(readFileSync(SUPERSEDED, 'utf8')) : {}
+  const superseded = {}
+  for (const name of readdirSync(dist)) {
+    if (files.has(name)) continue
+    const since = before[name] ?? Date.now()
+    if (Date.now() - since < KEPT_MS) superseded[name] = since
+    else rmSync(join(dist, name), { recursive: true, force: true })
+  }
+  replace(SUPERSEDED, JSON.stringify(superseded))
+}
+
+/** At once, under a name of this process until then: two may bundle at the same time. */
+function replace(path, content) {
+  const fresh = `${path}.${process.pid}.new`
+  writeFileSync(fresh, content)
+  renameSync(fresh, path)
 }
 
 await bundle()

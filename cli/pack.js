@@ -2,7 +2,7 @@
 // Packs the command line with everything it needs into one meshfl-<version>.tgz that installs without a network:
 //   node cli/pack.js [folder]      then, elsewhere:  npm install ./meshfl-<version>.tgz
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +13,7 @@ const work = mkdtempSync(join(tmpdir(), 'meshfl-pack-'))
 const stage = join(work, 'meshfl')
 
 try {
+  execFileSync(process.execPath, [join(root, 'cli/bundle.js')])
   // A plain node_modules folder with the production dependencies, the rooms of this workspace among them.
   execFileSync(
     process.execPath,
@@ -41,6 +42,9 @@ try {
     join(stage, 'package.json'),
     `${JSON.stringify({ ...manifest, bundleDependencies: Object.keys(manifest.dependencies) }, null, 2)}\n`,
   )
+  const superseded = Object.keys(JSON.parse(readFileSync(join(root, 'cli/build/superseded.json'), 'utf8')))
+  for (const name of superseded) rmSync(join(stage, 'dist', name), { recursive: true, force: true })
+  copyFileSync(join(root, 'LICENSE'), join(stage, 'LICENSE'))
   mkdirSync(target, { recursive: true })
   const name = execFileSync('npm', ['pack', '--silent', '--pack-destination', target], {
     cwd: stage,

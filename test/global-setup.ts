@@ -9,6 +9,7 @@ export default function makeRoot(): () => void {
   // What the end-to-end tests run is what was compiled last. Others need nothing compiled.
   const cli = fileURLToPath(new URL('../cli', import.meta.url))
   if (existsSync(join(cli, 'build'))) execFileSync(process.execPath, [join(cli, 'bundle.js')])
+  else if (existsSync(join(cli, 'dist'))) throw new Error('cli/dist is of an earlier checkout: npm run build')
   const root = mkdtempSync(join(tmpdir(), 'meshfl-test-'))
   process.env.TMPDIR = root
   return () => rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })

@@ -39,6 +39,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
   if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const notes = pairingNotes(pairing)
   for (const note of notes) options.onNote(note, 'warn')
+  const missing = missingFromBaseline(options, [...subjects, ...pairing.withoutPrediction], notes)
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
   const failures: { subject: string; error: MeshflError }[] = []
@@ -85,7 +86,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
         subject,
         hint: 'predict what has a truth and no prediction, or take its truth out of --truth',
       })),
-      ...missingFromBaseline(options, [...subjects, ...pairing.withoutPrediction]),
+      ...missing,
     ],
     folder: FOLDER,
   }

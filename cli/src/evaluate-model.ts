@@ -68,6 +68,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   const sha256OfDataset = datasetHash(dataset)
   const notes = [...preparationNotes(model, dataset), ...baselineNotes(baseline, sha256OfDataset)]
   for (const note of notes) options.onNote(note, 'warn')
+  const missing = missingFromBaseline(options, subjects, notes)
   const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
   options.onSession(memoryEvent(engine, session, model.spec, 'predict'))
   const measured: CaseMetrics[] = []
@@ -125,7 +126,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       ...runFigures(events),
     },
     slices: slices.worst(),
-    leftOut: missingFromBaseline(options, subjects),
+    leftOut: missing,
     folder: reportFolder(model),
     ...(model.run ? { run: model.run } : {}),
   }

@@ -1,4 +1,12 @@
-import type { Baseline, CaseMetrics, CaseSlices, EmptyConvention, Gate, ReportInput } from '@meshfl/evaluation'
+import {
+  type Baseline,
+  type CaseMetrics,
+  type CaseSlices,
+  type EmptyConvention,
+  type Gate,
+  type ReportInput,
+  someOf,
+} from '@meshfl/evaluation'
 
 /** Slices are drawn of the worst cases only, so that report.html stays small. */
 const CASES_WITH_SLICES = 12
@@ -33,17 +41,20 @@ export interface Evaluation {
  * dropped, and that the gate passed must not be all that a script sees.
  */
 export function missingFromBaseline(
-  { baseline, maxDrop }: Pick<EvaluationOptions, 'baseline' | 'maxDrop'>,
+  { baseline, maxDrop, onNote }: EvaluationOptions,
   subjects: readonly string[],
+  notes: string[],
 ): Evaluation['leftOut'] {
   if (!baseline || maxDrop === undefined) return []
   const here = new Set(subjects)
-  return baseline.cases
-    .filter(({ subject }) => !here.has(subject))
-    .map(({ subject }) => ({
-      subject,
-      hint: 'the baseline has it: score that again without it, or bring it back here',
-    }))
+  const missing = baseline.cases.filter(({ subject }) => !here.has(subject)).map(({ subject }) => subject)
+  if (missing.length > 0) {
+    const note = `Of the baseline's cases ${someOf(missing)} ${missing.length === 1 ? 'is' : 'are'} not scored here.`
+    notes.push(note)
+    onNote(note, 'error')
+  }
+  const hint = 'the baseline has it: score that again without it, or bring it back here'
+  return missing.map((subject) => ({ subject, hint }))
 }
 
 /** Keeps the slices of the cases with the lowest foreground Dice; those of the others are let go at once. */

@@ -62,7 +62,8 @@ function differenceText({ class: name, difference, ci95, baseline, pHolm, cases 
 }
 
 function signed(value: number): string {
-  return `${value < 0 ? '' : '+'}${value.toFixed(4)}`
+  const text = Math.abs(value).toFixed(4)
+  return Number(text) === 0 ? text : `${value < 0 ? '-' : '+'}${text}`
 }
 
 function format(value: number | null): string {

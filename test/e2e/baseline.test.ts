@@ -66,18 +66,29 @@ test('a gate that passed ends with 3 where the baseline has a case that is not h
   const out = join(temporaryFolder('missing'), 'report')
   const gated = await evaluate('--baseline', file, '--max-drop', '0.01', '--out', out)
   expect([gated.code, gated.last]).toMatchObject([3, { gate: 'passed', leftOut: ['sub-gone'] }])
+  expect(readFileSync(join(out, 'report.md'), 'utf8')).toContain('sub-gone is not scored here')
   expect((await evaluate('--baseline', file, '--out', out)).code).toBe(0)
 })
 
-test('a baseline in the folder that the new report goes to is read before it is replaced', async () => {
+test('a gate does not replace its baseline, which it would pass against when asked again', async () => {
   const file = baselineThatWasBetter(0.02)
-  const { code, last } = await evaluate('--baseline', file, '--max-drop', '0.5', '--out', join(file, '..'))
-  expect([code, last]).toMatchObject([0, { baselineDifference: expect.closeTo(-0.02, 9) }])
+  const words = ['--baseline', file, '--out', join(file, '..')]
+  const gated = await evaluate(...words, '--max-drop', '0.01')
+  expect([gated.code, gated.last]).toMatchObject([
+    2,
+    { code: 'USAGE_OPTION', message: expect.stringMatching(/would replace the baseline/) },
+  ])
+  const compared = await evaluate(...words)
+  expect([compared.code, compared.last]).toMatchObject([0, { baselineDifference: expect.closeTo(-0.02, 9) }])
 })
 
 test('what cannot be compared is refused before anything is scored', async () => {
   const out = join(temporaryFolder('refused'), 'report')
-  expect(await evaluate('--max-drop', '0.1', '--out', out)).toMatchObject({ code: 2, last: { code: 'USAGE_OPTION' } })
+  for (const words of [
+    ['--max-drop', '0.1'],
+    ['--baseline', ''],
+  ])
+    expect(await evaluate(...words, '--out', out)).toMatchObject({ code: 2, last: { code: 'USAGE_OPTION' } })
   for (const [baseline, code] of [
     [join(report, 'cases.csv'), 'EVAL_BASELINE_MALFORMED'],
     [join(report, 'nowhere'), 'FILE_NOT_FOUND'],

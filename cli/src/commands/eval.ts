@@ -1,3 +1,5 @@
+import { existsSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import type { Evaluation } from '../evaluation.js'
@@ -53,7 +55,7 @@ export function evalCommand(): Command {
       )
       .option(
         '--max-drop <x>',
-        "gate: how far the foreground Dice, and that of each class, may lie below the baseline's",
+        'gate on --baseline: exit with 4 when the foreground Dice or that of a class is lower by more, with 3 when a case of it is not here',
         numberBetween(0, 1),
       )
       .addOption(
@@ -67,16 +69,29 @@ export function evalCommand(): Command {
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
-      const [{ checkWritable, faultOfClassNames, MeshflError, now }, { foregroundGate, parseGate, readBaseline }] =
-        await Promise.all([import('@meshfl/core'), import('@meshfl/evaluation')])
+      const [core, { baselineFile, foregroundGate, parseGate, readBaseline }] = await Promise.all([
+        import('@meshfl/core'),
+        import('@meshfl/evaluation'),
+      ])
+      const { checkWritable, faultOfClassNames, MeshflError, now } = core
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
         ...(options.min ?? []).map(parseGate),
       ]
       const { baseline: earlier, maxDrop } = options
+      // As `--baseline "$UNSET"` of a script is, which must not find some report in the working directory.
+      if (earlier === '') throw usage('--baseline is empty', 'name a report.json, the folder of it, or a run')
       if (maxDrop !== undefined && earlier === undefined)
         throw usage('--max-drop needs something to have dropped from', 'give --baseline, an earlier report')
+      /** A gate that failed would pass when it is asked again, for its baseline would be what failed. */
+      const checkOut = async (folder: string): Promise<void> => {
+        checkWritable(folder)
+        if (earlier === undefined || maxDrop === undefined) return
+        const [before, after] = [await baselineFile(earlier), join(folder, 'report.json')]
+        if (existsSync(after) && realpathSync(before) === realpathSync(after))
+          throw usage(`the new report would replace the baseline, ${before}`, 'give --out another folder')
+      }
       const hasGates = gates.length > 0 || maxDrop !== undefined
       const common = {
         empty: options.empty,
@@ -99,7 +114,7 @@ export function evalCommand(): Command {
         const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
         const fault = faultOfClassNames(classNames)
         if (fault !== undefined) throw usage(`--classes: ${fault}`, 'name every class once, from 0, with commas')
-        checkWritable(options.out ?? FOLDER)
+        await checkOut(options.out ?? FOLDER)
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
@@ -113,7 +128,7 @@ export function evalCommand(): Command {
           import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
-        checkWritable(options.out ?? reportFolder(trained))
+        await checkOut(options.out ?? reportFolder(trained))
         evaluation = await evaluateModel({
           ...common,
           model: trained,

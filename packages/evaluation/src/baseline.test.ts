@@ -14,7 +14,7 @@ import { renderJson } from './render/json.js'
 const classNames = ['background', 'white matter', 'grey matter']
 const classes = classNames.map((name, value) => ({ name, value }))
 const TRUTH = [0, 0, 1, 1, 2, 2]
-const measure = (subject: string, prediction: number[], truth = TRUTH) =>
+const measure = (subject: string, prediction: number[], truth: number[] = TRUTH) =>
   evaluateCase({ subject, truth, prediction, classNames, voxelVolumeMl: 0.001 })
 const perfect = (subject: string) => measure(subject, TRUTH)
 /** White matter 2/3, grey matter 1. */
@@ -46,21 +46,48 @@ describe('a comparison with a baseline', () => {
   })
 
   test('has the mean difference with its interval, and p-values adjusted for the rows', () => {
-    const subjects = ['a', 'b', 'c', 'd', 'e', 'f']
+    const subjects = Array.from({ length: 10 }, (_, i) => `s${i}`)
     const { differences } = compareWithBaseline(subjects.map(poor), classNames, baselineOf(subjects.map(perfect)))
     const [foreground, white, grey] = differences
     expect(white!.difference).toBeCloseTo(-1 / 3, 12)
     expect(white!.ci95![0]).toBeCloseTo(-1 / 3, 12)
-    expect(white).toMatchObject({ worse: 6, better: 0, p: 2 / 64, pHolm: 6 / 64 })
+    expect(white).toMatchObject({ worse: 10, better: 0, p: 2 / 1024, pHolm: 6 / 1024 })
     expect(foreground!.difference).toBeCloseTo(-1 / 6, 12)
     expect(grey).toMatchObject({ difference: 0, worse: 0, better: 0, p: 1, pHolm: 1 })
   })
 
-  test('leaves out what has no value on one side, and says how many', () => {
-    const bare = measure('a', [0, 0, 1, 1, 0, 0], [0, 0, 1, 1, 0, 0])
-    const { differences } = compareWithBaseline([bare], classNames, baselineOf([perfect('a')]))
-    expect(differences[2]).toMatchObject({ cases: 0, leftOut: 1, difference: null, ci95: null, p: null, pHolm: null })
-    expect(differences[1]).toMatchObject({ cases: 1, leftOut: 0, difference: 0 })
+  test('counts what one of them finds wrongly where there is nothing, and leaves out what neither finds', () => {
+    const truth = [0, 0, 1, 1, 0, 0]
+    const rightlyNone = measure('a', truth, truth)
+    const wrongly = measure('a', [0, 0, 1, 1, 0, 2], truth)
+    const grey = (here: typeof wrongly, before: typeof wrongly) =>
+      compareWithBaseline([here], classNames, baselineOf([before])).differences[2]
+    expect(grey(wrongly, rightlyNone)).toMatchObject({ cases: 1, difference: -1, worse: 1 })
+    expect(grey(rightlyNone, wrongly)).toMatchObject({ cases: 1, difference: 1, better: 1 })
+    expect(grey(rightlyNone, rightlyNone)).toMatchObject({
+      ...{ cases: 0, leftOut: 1, difference: null, ci95: null, p: null, pHolm: null },
+    })
+  })
+
+  test('of a single class has one row: it is the foreground', () => {
+    const [one] = [
+      evaluateCase({
+        subject: 'a',
+        truth: [0, 1],
+        prediction: [0, 1],
+        classNames: ['background', 'foreground'],
+        voxelVolumeMl: 1,
+      }),
+    ]
+    const baseline = { ...baselineOf([]), classes: [{ name: 'background' }, { name: 'foreground' }], cases: [one!] }
+    const comparison = compareWithBaseline([one!], ['background', 'foreground'], BaselineSchema.parse(baseline))
+    expect(comparison.differences.map((row) => row.class)).toEqual(['foreground'])
+  })
+
+  test('names the cases whose truth is another', () => {
+    const other = measure('a', TRUTH, [0, 0, 1, 1, 1, 2])
+    const comparison = compareWithBaseline([other, perfect('b')], classNames, baselineOf([perfect('a'), perfect('b')]))
+    expect(comparison.otherTruth).toEqual(['a'])
   })
 
   test('with itself finds no difference', () => {
@@ -97,7 +124,7 @@ describe('a comparison with a baseline', () => {
 describe('a gate on what may be lost', () => {
   const judge = (cases: ReturnType<typeof measure>[], before: ReturnType<typeof measure>[], maxDrop: number) => {
     const comparison = compareWithBaseline(cases, classNames, baselineOf(before))
-    return dropGates(classNames, maxDrop).map((gate) => judgeDrop(gate, cases, comparison))
+    return dropGates(classNames, maxDrop).map((gate) => judgeDrop(gate, comparison))
   }
 
   test('holds for the foreground and for every class: what one gains does not make up for another', () => {
@@ -121,13 +148,28 @@ describe('a gate on what may be lost', () => {
     expect(failed).toMatchObject({ outcome: 'failed', reason: expect.stringMatching(/0\.0100\d+ below/) })
   })
 
-  test('fails without cases to compare, and where a Dice is gone although the class is there', () => {
+  test('fails without cases to compare, and where the truth is another', () => {
     expect(judge([perfect('a')], [perfect('b')], 1).map((one) => one.outcome)).toEqual(['failed', 'failed', 'failed'])
-    const gone = { ...perfect('a'), foregroundDice: null }
-    gone.perClass = { ...gone.perClass, 'grey matter': { ...gone.perClass['grey matter'], dice: null } }
-    const outcomes = judge([gone, perfect('b')], [perfect('a'), perfect('b')], 1)
-    expect(outcomes.map((one) => one.outcome)).toEqual(['passed', 'passed', 'failed'])
-    expect(outcomes[2]!.reason).toContain('undefined for a, and was not in the baseline')
+    const other = measure('a', [0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 1, 2])
+    const outcomes = judge([other, perfect('b')], [perfect('a'), perfect('b')], 1)
+    expect(outcomes.map((one) => one.outcome)).toEqual(['failed', 'failed', 'failed'])
+    expect(outcomes[0]!.reason).toBe('the truth of a is not that of the baseline: score that again')
+  })
+
+  test('is not held against a class that is in no case', () => {
+    const truth = [0, 0, 1, 1, 0, 0]
+    const [foreground, white, grey] = judge([measure('a', truth, truth)], [measure('a', truth, truth)], 0)
+    expect([foreground, white, grey].map((one) => one!.outcome)).toEqual(['passed', 'passed', 'passed'])
+    expect(grey!.reason).toBe('no case has any grey matter, here or in the baseline')
+    expect(white!.reason).toContain('equal to the baseline')
+  })
+
+  test('sees a class that is found wrongly where the baseline rightly found nothing', () => {
+    const truth = [0, 0, 1, 1, 0, 0]
+    const subjects = ['a', 'b', 'c']
+    const wrong = subjects.map((subject) => measure(subject, [0, 0, 1, 1, 0, 2], truth))
+    const right = subjects.map((subject) => measure(subject, truth, truth))
+    expect(judge(wrong, right, 0.5).map((one) => one.outcome)).toEqual(['passed', 'passed', 'failed'])
   })
 })
 
@@ -152,7 +194,15 @@ describe('the file of a baseline', () => {
   })
 
   test('that is none is refused by its name', async () => {
-    for (const text of ['', '{', '{}', '[]', 'null', '{"format":"meshfl-report/1"}']) {
+    const report = JSON.parse(renderJson(reportOf([perfect('a')])))
+    const [one] = report.cases
+    const broken = [
+      { ...report, format: 'meshfl-report/2' },
+      { ...report, cases: [one, one] },
+      { ...report, cases: [{ ...one, foregroundDice: 1e308 }] },
+      { ...report, cases: [{ ...one, perClass: {} }] },
+    ].map((value) => JSON.stringify(value))
+    for (const text of ['', '{', '{}', '[]', 'null', ...broken]) {
       writeFileSync(join(folder, 'none.json'), text)
       expect(await codeOf(() => readBaseline(join(folder, 'none.json')))).toBe('EVAL_BASELINE_MALFORMED')
     }

@@ -6,29 +6,43 @@ import { meanOf } from './confusion.js'
 import { FOREGROUND, gateValue } from './gates.js'
 import { type EmptyConvention, EmptyConventionSchema } from './metrics/metric.js'
 import { holm, signFlipTest } from './paired-test.js'
+import { REPORT_FORMAT } from './report-format.js'
+
+const dice = z.number().min(0).max(1).nullable()
 
 /** What a comparison reads of an earlier report.json. Whatever else another version wrote there is passed over. */
-export const BaselineSchema = z.object({
-  format: z.literal('meshfl-report/1'),
-  created: z.string(),
-  model: z.object({ name: z.string(), sha256: z.string() }).nullable(),
-  dataset: z.object({ name: z.string(), sha256: z.string().optional() }),
-  split: z.string().nullable(),
-  classes: z.array(z.object({ name: z.string() })).min(1),
-  conventions: z.object({ empty: EmptyConventionSchema }),
-  cases: z.array(z.object(CaseMetricsSchema.shape)),
-})
+export const BaselineSchema = z
+  .object({
+    format: z.literal(REPORT_FORMAT),
+    created: z.string(),
+    model: z.object({ name: z.string(), sha256: z.string() }).nullable(),
+    dataset: z.object({ name: z.string(), sha256: z.string().optional() }),
+    classes: z.array(z.object({ name: z.string() })).min(1),
+    conventions: z.object({ empty: EmptyConventionSchema }),
+    cases: z.array(
+      z.object({
+        ...CaseMetricsSchema.shape,
+        foregroundDice: dice,
+        perClass: z.record(z.string(), z.object({ dice, truthMl: z.number() }).catchall(z.number().nullable())),
+      }),
+    ),
+  })
+  .refine(({ cases }) => new Set(cases.map(({ subject }) => subject)).size === cases.length, 'a subject is there twice')
+  .refine(
+    ({ cases, classes }) => cases.every(({ perClass }) => classes.every(({ name }) => perClass[name] !== undefined)),
+    'a case lacks a class',
+  )
 export type Baseline = z.infer<typeof BaselineSchema>
 
 /** The Dice of one class, here less in the baseline, over the cases that both have. */
 const DifferenceSchema = z.strictObject({
   /** A class name, or `foreground`. */
   class: z.string(),
-  /** Cases that have a value in both. */
+  /** Cases that were compared. */
   cases: z.int().min(0),
-  /** Cases of both reports of which one has no value. */
+  /** Cases of both reports that have no Dice in either, because the class is in none of their volumes. */
   leftOut: z.int().min(0),
-  /** Their mean Dice in the baseline, and here; null without cases. */
+  /** The mean Dice of those that were compared, in the baseline and here; null without one. */
   baseline: z.number().nullable(),
   mean: z.number().nullable(),
   difference: z.number().nullable(),
@@ -52,13 +66,13 @@ export const BaselineComparisonSchema = z.strictObject({
   /** Subjects that only one of the reports has. */
   onlyHere: z.array(z.string()),
   onlyInBaseline: z.array(z.string()),
-  /** Dice in the baseline of the cases that are in both. */
+  /** Subjects of both whose true volumes differ: another truth, or another scan, of the same name. */
+  otherTruth: z.array(z.string()),
+  /** The cases that are in both, each with a pair for every row of `differences`; null where it was not compared. */
   cases: z.array(
     z.strictObject({
       subject: z.string(),
-      foregroundDice: z.number().nullable(),
-      /** By class name, without background. */
-      perClass: z.record(z.string(), z.number().nullable()),
+      pairs: z.array(z.strictObject({ here: z.number(), baseline: z.number() }).nullable()),
     }),
   ),
 })
@@ -89,12 +103,18 @@ export function checkBaseline(
       `give --empty ${baseline.conventions.empty}, or score the baseline again`,
     )
   }
-  if (!baseline.cases.some(({ subject }) => subjects.includes(subject))) {
+  const here = new Set(subjects)
+  if (!baseline.cases.some(({ subject }) => here.has(subject))) {
     throw mismatch(
       'no subject of the baseline is to be scored here',
       'compare evaluations of the same cases: the same dataset and split, or files of the same names',
     )
   }
+}
+
+/** What is compared: the foreground mean, and each class but background. A single class is the foreground mean, and no row of its own. */
+export function comparedRows(classNames: readonly string[]): string[] {
+  return [FOREGROUND, ...(classNames.length > 2 ? classNames.slice(1) : [])]
 }
 
 /** Compares case by case with a baseline, by subject. */
@@ -104,47 +124,56 @@ export function compareWithBaseline(
   baseline: Baseline,
 ): BaselineComparison {
   const there = new Map(baseline.cases.map((one) => [one.subject, one]))
-  const pairs = cases.flatMap((here): Pair[] => {
+  const both = cases.flatMap((here) => {
     const found = there.get(here.subject)
     return found ? [{ here, baseline: found }] : []
   })
-  const differences = [FOREGROUND, ...classNames.slice(1)].map((name) => differenceOf(name, pairs))
+  const rows = comparedRows(classNames)
+  const compared = both.map(({ here, baseline }) => ({
+    subject: here.subject,
+    pairs: rows.map((row) => pairOf(row, here, baseline)),
+  }))
+  const differences = rows.map((row, i) =>
+    differenceOf(
+      row,
+      compared.map(({ pairs }) => pairs[i]!),
+    ),
+  )
   const adjusted = holm(differences.map(({ p }) => p))
-  const here = new Set(cases.map(({ subject }) => subject))
+  const subjects = new Set(cases.map(({ subject }) => subject))
   return {
     model: baseline.model && { name: baseline.model.name, sha256: baseline.model.sha256 },
     dataset: baseline.dataset.name,
     created: baseline.created,
     differences: differences.map((one, i) => ({ ...one, pHolm: adjusted[i]! })),
-    onlyHere: [...here].filter((subject) => !there.has(subject)).sort(),
-    onlyInBaseline: [...there.keys()].filter((subject) => !here.has(subject)).sort(),
-    cases: pairs.map(({ here: { subject }, baseline: { foregroundDice, perClass } }) => ({
-      subject,
-      foregroundDice,
-      perClass: Object.fromEntries(classNames.slice(1).map((name) => [name, perClass[name]?.dice ?? null])),
-    })),
+    onlyHere: [...subjects].filter((subject) => !there.has(subject)).sort(),
+    onlyInBaseline: [...there.keys()].filter((subject) => !subjects.has(subject)).sort(),
+    otherTruth: both.filter((one) => hasOtherTruth(one, classNames)).map(({ here }) => here.subject),
+    cases: compared,
   }
 }
 
-/** One subject, here and in the baseline. */
-interface Pair {
-  here: CaseMetrics
-  baseline: Baseline['cases'][number]
+type ComparedPair = BaselineComparison['cases'][number]['pairs'][number]
+
+/**
+ * The Dice of a case here and in the baseline. Where only one of them finds a class that is not there, its Dice is 0 and that of the
+ * other is 0/0, which is rightly nothing and counts as 1: else what was found wrongly would be left out.
+ */
+function pairOf(row: string, here: CaseMetrics, baseline: Baseline['cases'][number]): ComparedPair {
+  const of = { class: row, metric: 'dice' }
+  const [mine, theirs] = [gateValue(of, here), gateValue(of, baseline)]
+  return mine === null && theirs === null ? null : { here: mine ?? 1, baseline: theirs ?? 1 }
 }
 
-function differenceOf(name: string, pairs: readonly Pair[]): Difference {
-  const gate = { class: name, metric: 'dice' }
-  const values = pairs.flatMap(({ here, baseline }) => {
-    const [mine, theirs] = [gateValue(gate, here), gateValue(gate, baseline)]
-    return mine === null || theirs === null ? [] : [{ mine, theirs, difference: mine - theirs }]
-  })
-  const differences = values.map(({ difference }) => difference)
+function differenceOf(row: string, pairs: readonly ComparedPair[]): Difference {
+  const compared = pairs.filter((pair) => pair !== null)
+  const differences = compared.map(({ here, baseline }) => here - baseline)
   return {
-    class: name,
-    cases: values.length,
-    leftOut: pairs.length - values.length,
-    baseline: meanOf(values.map(({ theirs }) => theirs)),
-    mean: meanOf(values.map(({ mine }) => mine)),
+    class: row,
+    cases: compared.length,
+    leftOut: pairs.length - compared.length,
+    baseline: meanOf(compared.map(({ baseline }) => baseline)),
+    mean: meanOf(compared.map(({ here }) => here)),
     difference: meanOf(differences),
     ci95: bcaInterval(differences),
     better: differences.filter((x) => x > 0).length,
@@ -152,6 +181,16 @@ function differenceOf(name: string, pairs: readonly Pair[]): Difference {
     p: signFlipTest(differences),
     pHolm: null,
   }
+}
+
+function hasOtherTruth(
+  { here, baseline }: { here: CaseMetrics; baseline: Baseline['cases'][number] },
+  classNames: readonly string[],
+): boolean {
+  return classNames.some((name) => {
+    const [mine, theirs] = [here.perClass[name]?.truthMl ?? 0, baseline.perClass[name]!.truthMl]
+    return Math.abs(mine - theirs) > 1e-6 * Math.max(mine, theirs)
+  })
 }
 
 function mismatch(message: string, hint: string): MeshflError {

@@ -1,37 +1,37 @@
 import { createRandom } from '@meshfl/core'
 import { normalCdf, normalQuantile } from './normal-distribution.js'
 
-/** With fewer values the bootstrap's intervals are too narrow to be read. */
-const LEAST_VALUES = 5
+/** With fewer values the interval is far too narrow: of 7 values it held the mean in 85 % of trials instead of 95 %, of 10 in 92 %. */
+const LEAST_VALUES = 10
 /** Of more values the bootstrap finds what the normal distribution says, and takes long. */
-const MOST_BOOTSTRAPPED = 1000
-const MOST_RESAMPLES = 5000
-/** Resamples times values, beyond which there are fewer resamples: 2,000 at least. */
-const MOST_DRAWS = 2000 * MOST_BOOTSTRAPPED
+const MOST_BOOTSTRAPPED = 200
+const RESAMPLES = 5000
 const Z = normalQuantile(0.975)
 
 export type Interval = [low: number, high: number]
 
 /**
  * The 95 % confidence interval of a mean over independent subjects: bootstrap, bias-corrected and accelerated (BCa; Efron, Better
- * Bootstrap Confidence Intervals, JASA 82, 1987). Draws are seeded, so equal values give an equal interval. Of more than 1,000
+ * Bootstrap Confidence Intervals, JASA 82, 1987). Draws are seeded, so equal values give an equal interval. Of more than 200
  * values it is 1.96 standard errors to either side.
- * @returns null for fewer than five values
+ * @returns null for fewer than ten values
  */
 export function bcaInterval(values: readonly number[]): Interval | null {
   const n = values.length
   if (n < LEAST_VALUES) return null
   const data = Float64Array.from(values)
-  if (n > MOST_BOOTSTRAPPED) return normalInterval(data)
-  const resamples = Math.min(MOST_RESAMPLES, Math.floor(MOST_DRAWS / n))
+  return n > MOST_BOOTSTRAPPED ? normalInterval(data) : intervalOf(data, drawnMeans(values))
+}
+
+/** Means of resamples, by seeded draws. */
+export function drawnMeans(values: readonly number[]): Float64Array {
+  const n = values.length
   const random = createRandom(0, 'bca-interval')
-  const means = new Float64Array(resamples)
-  for (let i = 0; i < resamples; i++) {
+  return Float64Array.from({ length: RESAMPLES }, () => {
     let sum = 0
-    for (let j = 0; j < n; j++) sum += data[random.integer(n)]!
-    means[i] = sum / n
-  }
-  return intervalOf(data, means)
+    for (let j = 0; j < n; j++) sum += values[random.integer(n)]!
+    return sum / n
+  })
 }
 
 /** The interval that a set of resampled means gives; sorts them. */

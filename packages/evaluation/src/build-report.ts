@@ -8,14 +8,14 @@ import {
   type Comparison,
   type CrossSite,
   type CurvePoint,
-  REPORT_FORMAT,
   type Report,
   ReportSchema,
   type SiteCurve,
   type SiteTraffic,
   type Summary,
 } from './report.js'
-import { statisticOf } from './statistics.js'
+import { REPORT_FORMAT } from './report-format.js'
+import { statisticOf, withInterval } from './statistics.js'
 
 export interface ReportInput {
   /** For example `meshfl 0.1.0`. */
@@ -58,7 +58,7 @@ export function buildReport(input: ReportInput): Report {
   const drops = baseline && input.maxDrop !== undefined ? dropGates(classNames, input.maxDrop) : []
   const gates = [
     ...(input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames)),
-    ...drops.map((gate) => judgeDrop(gate, cases, baseline!)),
+    ...drops.map((gate) => judgeDrop(gate, baseline!)),
   ]
   const siteNames = [...new Set(cases.flatMap((one) => (one.site === undefined ? [] : [one.site])))].sort()
   const sites = siteNames.map((site) => {
@@ -91,16 +91,19 @@ export function buildReport(input: ReportInput): Report {
   })
 }
 
-/** Statistics over cases of the two means and of every metric of every class. */
+/** Statistics over cases of the two means and of every metric of every class; intervals are of Dice. */
 export function summarize(cases: readonly CaseMetrics[], classNames: readonly string[]): Summary {
   return {
-    foregroundDice: statisticOf(cases.map((one) => one.foregroundDice)),
-    meshflDice: statisticOf(cases.map((one) => one.meshflDice)),
+    foregroundDice: withInterval(cases.map((one) => one.foregroundDice)),
+    meshflDice: withInterval(cases.map((one) => one.meshflDice)),
     perClass: Object.fromEntries(
       classNames.map((name) => [
         name,
         Object.fromEntries(
-          METRICS.map(({ id }) => [id, statisticOf(cases.map((one) => one.perClass[name]?.[id] ?? null))]),
+          METRICS.map(({ id }) => {
+            const values = cases.map((one) => one.perClass[name]?.[id] ?? null)
+            return [id, id === 'dice' ? withInterval(values) : statisticOf(values)]
+          }),
         ),
       ]),
     ),

@@ -4,7 +4,7 @@ import { evaluateCase, evaluateConfusion, worstFirst } from './case-metrics.js'
 import { confusionOf } from './confusion.js'
 import type { EmptyConvention } from './metrics/metric.js'
 import { METRICS } from './metrics/registry.js'
-import { statisticOf } from './statistics.js'
+import { statisticOf, withInterval } from './statistics.js'
 
 const measure = (truth: number[], prediction: number[], classNames: string[], empty?: EmptyConvention) =>
   evaluateCase({ subject: 's', truth, prediction, classNames, voxelVolumeMl: 0.008, empty })
@@ -101,6 +101,6 @@ describe('a number over cases', () => {
 
   test('of one case has no deviation and no interval', () => {
     const of = { mean: 0.5, sd: null, median: 0.5, min: 0.5, max: 0.5, ci95: null }
-    expect(statisticOf([0.5])).toEqual({ cases: 1, leftOut: 0, ...of })
+    expect(withInterval([0.5])).toEqual({ cases: 1, leftOut: 0, ...of })
   })
 })

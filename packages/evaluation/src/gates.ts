@@ -82,7 +82,9 @@ export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames:
   const what = `${gate.class} ${gate.metric}`
   if (value === null) return failed(`no case has a value for ${what}`)
   if (undefinedIn.length > 0)
-    return failed(`${what} is undefined for ${someOf(undefinedIn)}, where the truth holds the class`)
+    return failed(
+      `${what} is undefined for ${someOf(undefinedIn.map((one) => one.subject))}, where the truth holds the class`,
+    )
   const mean = `${what} is ${figureText(value, gate.min)} over ${values.filter((v) => v !== null).length} of ${cases.length} cases`
   return value >= gate.min
     ? { ...gate, value, outcome: 'passed', reason: `${mean}, at least ${gate.min}` }
@@ -90,8 +92,7 @@ export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames:
 }
 
 /** The first subjects, and how many more there are. */
-export function someOf(cases: readonly { subject: string }[]): string {
-  const names = cases.map((one) => one.subject)
+export function someOf(names: readonly string[]): string {
   return names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
 }
 

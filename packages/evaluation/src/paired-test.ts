@@ -2,11 +2,11 @@ import { createRandom } from '@meshfl/core'
 
 /** So many pairs have every choice of signs looked at: a million. */
 const MOST_EXACT_PAIRS = 20
-const RANDOM_SIGNS = 99_999
+const RANDOM_SIGNS = 9_999
 
 /**
  * The two-sided p-value of a permutation test on paired differences: how often their sum would be as far from 0 if each
- * had its sign by chance (Fisher, The Design of Experiments, 1935, section 21). Exact for up to 20 pairs, else from 99,999 seeded
+ * had its sign by chance (Fisher, The Design of Experiments, 1935, section 21). Exact for up to 20 pairs, else from 9,999 seeded
  * draws, of which the observed one is another.
  * @returns null without pairs
  */

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explainReadError, MeshflError } from '@meshfl/core'
+import { z } from 'zod'
 import { type Baseline, BaselineSchema } from './baseline.js'
 
 /**
@@ -8,7 +9,7 @@ import { type Baseline, BaselineSchema } from './baseline.js'
  * @throws MeshflError `EVAL_BASELINE_MALFORMED`, and those of a read
  */
 export async function readBaseline(path: string): Promise<Baseline> {
-  const file = await fileOf(path)
+  const file = await baselineFile(path)
   let text: string
   try {
     text = await readFile(file, 'utf8')
@@ -26,7 +27,8 @@ export async function readBaseline(path: string): Promise<Baseline> {
   return parsed.data
 }
 
-async function fileOf(path: string): Promise<string> {
+/** The report.json that a baseline is read from. */
+export async function baselineFile(path: string): Promise<string> {
   for (const candidate of [join(path, 'report.json'), join(path, 'report', 'report.json')]) {
     if ((await stat(candidate).catch(() => undefined))?.isFile()) return candidate
   }
@@ -35,7 +37,8 @@ async function fileOf(path: string): Promise<string> {
 }
 
 function malformed(file: string, cause: unknown): MeshflError {
-  return new MeshflError('EVAL_BASELINE_MALFORMED', `${file} is no report of meshfl eval`, {
+  const why = cause instanceof z.ZodError ? `: ${cause.issues[0]?.path.join('.')} ${cause.issues[0]?.message}` : ''
+  return new MeshflError('EVAL_BASELINE_MALFORMED', `${file} is no report that can be compared with${why}`, {
     hint: 'name a report.json, the folder that holds it, or a run that was scored',
     data: { file },
     cause,

@@ -12,12 +12,12 @@ export const StatisticSchema = z.strictObject({
   median: z.number().nullable(),
   min: z.number().nullable(),
   max: z.number().nullable(),
-  /** 95 % confidence interval of the mean, see `bcaInterval`; null for fewer than five cases. */
-  ci95: z.tuple([z.number(), z.number()]).nullable(),
+  /** 95 % confidence interval of the mean, see `bcaInterval`; null for few cases. Of Dice only. */
+  ci95: z.tuple([z.number(), z.number()]).nullable().optional(),
 })
 export type Statistic = z.infer<typeof StatisticSchema>
 
-/** Mean, spread, extremes and the interval of the mean, of what is not null. */
+/** Mean, spread and extremes of what is not null. */
 export function statisticOf(values: readonly (number | null)[]): Statistic {
   const present = values.filter((value) => value !== null).sort((a, b) => a - b)
   const mean = meanOf(present)
@@ -30,6 +30,10 @@ export function statisticOf(values: readonly (number | null)[]): Statistic {
     median: n === 0 ? null : (present[(n - 1) >> 1]! + present[n >> 1]!) / 2,
     min: present[0] ?? null,
     max: present[n - 1] ?? null,
-    ci95: bcaInterval(present),
   }
+}
+
+/** The same, with the interval of the mean. */
+export function withInterval(values: readonly (number | null)[]): Statistic {
+  return { ...statisticOf(values), ci95: bcaInterval(values.filter((value) => value !== null)) }
 }

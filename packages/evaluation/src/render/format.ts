@@ -1,5 +1,6 @@
 import type { BaselineComparison } from '../baseline.js'
 import type { Report } from '../report.js'
+import { shorten } from './escape.js'
 
 /** What stands where there is no number. */
 export const NOTHING = '–'
@@ -43,18 +44,29 @@ export function intervalText(interval: readonly [number, number] | null | undefi
 }
 
 /** What a comparison is with, in words. */
-export function baselineText({ model, dataset, created, cases, onlyHere, onlyInBaseline }: BaselineComparison): string {
-  const what = model ? `the model ${model.name} (${model.sha256.slice(0, 12)})` : 'predictions from a folder'
+export function baselineText({
+  model,
+  dataset,
+  created,
+  cases,
+  onlyHere,
+  onlyInBaseline,
+  otherTruth,
+}: BaselineComparison): string {
+  const what = model
+    ? `the model ${shorten(model.name, 80)} (${model.sha256.slice(0, 12)})`
+    : 'predictions from a folder'
   const apart = [
     ...(onlyHere.length > 0 ? [`${onlyHere.length} only here`] : []),
     ...(onlyInBaseline.length > 0 ? [`${onlyInBaseline.length} only there`] : []),
+    ...(otherTruth.length > 0 ? [`${otherTruth.length} with another truth`] : []),
   ]
-  return `The baseline: ${what} on ${dataset}, scored on ${created.slice(0, 10)}; ${countText(cases.length, 'case')} in both${apart.map((one) => `, ${one}`).join('')}.`
+  return `The baseline: ${what} on ${shorten(dataset, 80)}, scored on ${created.slice(0, 10)}; ${countText(cases.length, 'case')} in both${apart.map((one) => `, ${one}`).join('')}.`
 }
 
 /** How a comparison was made. */
 export const BASELINE_METHOD =
-  'Differences are here less there, case by case; the interval is a 95 % bootstrap interval (BCa) of their mean; p is of a two-sided permutation test on them, adjusted for the number of rows (Holm).'
+  'Differences are here less there, case by case. Where only one of the two finds a class that is not there, the 0/0 of the other counts as 1. The interval is a 95 % bootstrap interval (BCa) of the mean difference; p is of a two-sided permutation test, adjusted for the number of rows (Holm).'
 
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`

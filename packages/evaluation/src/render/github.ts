@@ -20,7 +20,8 @@ export function githubAnnotations(report: Report): string[] {
 }
 
 function data(text: string): string {
-  return text.replace(/%/g, '%25').replace(/\r/g, '%0D').replace(/\n/g, '%0A')
+  const shown = text.replace(/%/g, '%25').replace(/\r/g, '%0D').replace(/\n/g, '%0A')
+  return shown.replace(/\p{Cc}/gu, '\ufffd') // what would colour or clear the log
 }
 
 function property(text: string): string {

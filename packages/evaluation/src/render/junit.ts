@@ -1,5 +1,5 @@
+import type { BaselineComparison } from '../baseline.js'
 import { worstFirst } from '../case-metrics.js'
-import { baselineDice } from '../drop-gate.js'
 import { type DropOutcome, FOREGROUND, gateValue, type MinimumOutcome } from '../gates.js'
 import { METRICS } from '../metrics/registry.js'
 import type { Report } from '../report.js'
@@ -10,6 +10,8 @@ interface TestCase {
   name: string
   value: number | null
   failure?: string
+  /** Why it has no value. Default: 0/0. */
+  skipped?: string
 }
 
 /**
@@ -19,7 +21,7 @@ interface TestCase {
  */
 export function renderJunit(report: Report): string {
   const cases = worstFirst(report.cases)
-  const before = report.baseline && baselineDice(report.baseline)
+  const before = new Map(report.baseline?.cases.map(({ subject, pairs }) => [subject, pairs]))
   const suites = report.gates.map((gate) => {
     const bound = 'min' in gate ? `${gate.metric} >= ${gate.min}` : `${gate.metric} >= baseline - ${gate.maxDrop}`
     return suite(`gate: ${gate.class} ${bound}`, report.created, [
@@ -30,10 +32,9 @@ export function renderJunit(report: Report): string {
         ...(gate.outcome === 'failed' ? { failure: gate.reason } : {}),
       },
       ...cases.map((one) => {
-        const value = gateValue(gate, one)
-        return 'min' in gate
-          ? gateCase(gate, one.subject, value)
-          : dropCase(gate, one.subject, value, before?.(gate.class, one.subject) ?? null)
+        if ('min' in gate) return gateCase(gate, one.subject, gateValue(gate, one))
+        const row = report.baseline!.differences.findIndex((difference) => difference.class === gate.class)
+        return dropCase(gate, one.subject, before.get(one.subject)?.[row])
       }),
     ])
   })
@@ -62,13 +63,20 @@ function gateCase(gate: MinimumOutcome, subject: string, value: number | null): 
   }
 }
 
-/** A case that the baseline does not have, or has no value for, is skipped: there is nothing it could be below. */
-function dropCase(gate: DropOutcome, subject: string, value: number | null, before: number | null): TestCase {
+/** A case that was not compared is skipped: there is nothing it could be below. */
+function dropCase(
+  gate: DropOutcome,
+  subject: string,
+  pair: BaselineComparison['cases'][number]['pairs'][number] | undefined,
+): TestCase {
   const name = `${gate.class}: ${gate.metric} less the baseline's`
-  if (before === null) return { className: subject, name, value: null }
-  const difference = value === null ? null : value - before
-  const below = gate.outcome === 'failed' && (difference === null || difference < -gate.maxDrop)
-  const failure = `${gate.class}: ${gate.metric} ${value === null ? 'has no value' : `is ${value}`}, and was ${before}`
+  if (!pair) {
+    const skipped = pair === null ? 'the class is in none of its volumes' : 'the baseline does not have the case'
+    return { className: subject, name, value: null, skipped }
+  }
+  const difference = pair.here - pair.baseline
+  const below = gate.outcome === 'failed' && difference < -gate.maxDrop
+  const failure = `${gate.class}: ${gate.metric} is ${pair.here}, and was ${pair.baseline}`
   return { className: subject, name, value: difference, ...(below ? { failure } : {}) }
 }
 
@@ -82,6 +90,7 @@ function suite(name: string, timestamp: string, tests: readonly TestCase[]): str
 function testCase(test: TestCase): string {
   const open = `    <testcase classname="${escapeMarkup(test.className)}" name="${escapeMarkup(test.name)}" time="0"`
   if (test.failure !== undefined) return `${open}><failure message="${escapeMarkup(test.failure)}"/></testcase>\n`
-  if (test.value === null) return `${open}><skipped message="no value: 0/0"/></testcase>\n`
+  if (test.value === null)
+    return `${open}><skipped message="${escapeMarkup(test.skipped ?? 'no value: 0/0')}"/></testcase>\n`
   return `${open}><system-out>${test.value}</system-out></testcase>\n`
 }

@@ -111,7 +111,7 @@ function baselineTable({ baseline }: Report): string[] {
     '',
     '### Against the baseline',
     '',
-    escapeMarkdown(shorten(baselineText(baseline), 300)),
+    escapeMarkdown(baselineText(baseline)),
     '',
     row(['Dice', 'Here', 'Baseline', 'Difference', '95 % interval', 'Better', 'Worse', 'p']),
     row(['---', '---:', '---:', '---:', '---:', '---:', '---:', '---:']),

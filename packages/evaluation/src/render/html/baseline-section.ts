@@ -1,5 +1,4 @@
-import { baselineDice } from '../../drop-gate.js'
-import { FOREGROUND, gateValue } from '../../gates.js'
+import { FOREGROUND } from '../../gates.js'
 import type { Report } from '../../report.js'
 import { baselineText, intervalText, NOTHING, pText, ratioText, signedRatioText } from '../format.js'
 import { html, type Markup } from './markup.js'
@@ -33,40 +32,30 @@ export function baselineSection(report: Report): Markup | undefined {
 }
 
 function lostMost(report: Report): Markup | undefined {
-  const before = baselineDice(report.baseline!)
-  const names = [FOREGROUND, ...report.classes.slice(1).map(({ name }) => name)]
-  const changed = report.cases
-    .map((one) => {
-      const changes = names.map((name) => {
-        const [mine, theirs] = [gateValue({ class: name, metric: 'dice' }, one), before(name, one.subject)]
-        return { mine, theirs, difference: mine === null || theirs === null ? null : mine - theirs }
-      })
-      // A Dice that is gone counts as one that fell to 0.
-      const { mine, theirs, difference } = changes[0]!
-      const loss = theirs === null ? 0 : mine === null ? -theirs : difference!
-      return { subject: one.subject, changes, loss }
-    })
+  const { cases, differences } = report.baseline!
+  // By the class that has lost most: what another has gained does not hide it.
+  const changed = cases
+    .map((one) => ({ ...one, loss: Math.min(...one.pairs.map((pair) => (pair ? pair.here - pair.baseline : 0))) }))
     .filter(({ loss }) => loss < 0)
     .sort((a, b) => a.loss - b.loss)
     .slice(0, MOST_CASES)
   if (changed.length === 0) return undefined
-  const texts = (change: { mine: number | null; theirs: number | null; difference: number | null }): string[] => [
-    ratioText(change.theirs),
-    ratioText(change.mine),
-    change.difference === null ? NOTHING : signedRatioText(change.difference),
-  ]
+  const texts = (pair: (typeof cases)[number]['pairs'][number]): string[] =>
+    pair
+      ? [ratioText(pair.baseline), ratioText(pair.here), signedRatioText(pair.here - pair.baseline)]
+      : [NOTHING, NOTHING, NOTHING]
   const table = scrollTable(
     'The cases that have lost most against the baseline',
     groupedHead(
       [html`<th scope="col" class="name" rowspan="2">Subject</th>`],
-      names.map((name) => ({
-        heading: name === FOREGROUND ? 'Foreground Dice' : name,
+      differences.map((one) => ({
+        heading: one.class === FOREGROUND ? 'Foreground Dice' : one.class,
         columns: ['baseline', 'here', 'change'],
       })),
     ),
     changed.map(
-      ({ subject, changes }) =>
-        html`<tr><th scope="row" title="${subject}">${subject}</th>${changes.map((change) => groupCells(texts(change)))}</tr>`,
+      ({ subject, pairs }) =>
+        html`<tr><th scope="row" title="${subject}">${subject}</th>${pairs.map((pair) => groupCells(texts(pair)))}</tr>`,
     ),
   )
   return html`<h3>Lost most</h3>${table}`

@@ -141,7 +141,7 @@ function method(report: Report): Markup {
           fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
           fact(
             'Interval',
-            'A 95 % confidence interval of the mean over cases like these: bootstrap over the cases, bias-corrected and accelerated (BCa). Not given for fewer than five cases.',
+            'A 95 % confidence interval of the mean over cases like these: bootstrap over the cases, bias-corrected and accelerated (BCa). Not given for fewer than ten cases; of fewer than some twenty it is somewhat too narrow.',
           ),
           fact('Baseline', report.baseline ? BASELINE_METHOD : undefined),
         ]
