@@ -40,7 +40,9 @@ test('eval writes the whole report and its last line has the Dice of every class
   expect(code).toBe(0)
   expect(last).toMatchObject({ type: 'report', cases: 2, gate: 'none', path: out })
   expect(last?.type === 'report' && Object.keys(last.dice)).toEqual(['white matter', 'grey matter'])
-  expect(readdirSync(out).sort()).toEqual(['cases.csv', 'junit.xml', 'report.html', 'report.json', 'report.md'])
+  expect(readdirSync(out).sort()).toEqual([
+    ...['cases.csv', 'junit.xml', 'report.html', 'report.json', 'report.md', 'summary.json'],
+  ])
   const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
   expect(report.curves).toHaveLength(2)
   expect(['cuda', 'cpu', 'wasm']).toContain(report.engine.name)

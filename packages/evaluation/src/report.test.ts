@@ -160,7 +160,7 @@ describe('a report', () => {
     expect(page.match(/class="line site/g)).toHaveLength(5)
   })
 
-  test('is written as five files', async () => {
+  test('is written as six files', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'meshfl-report-'))
     try {
       const files = await writeReport(join(folder, 'report'), buildReport({ ...base, cases: [good, poor] }))

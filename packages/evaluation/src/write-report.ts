@@ -5,6 +5,7 @@ import { renderHtml } from './render/html/page.js'
 import { renderJson } from './render/json.js'
 import { renderJunit } from './render/junit.js'
 import { renderMarkdown } from './render/markdown.js'
+import { renderNnunetSummary } from './render/nnunet.js'
 import type { Report } from './report.js'
 import type { CaseSlices } from './slices/slice-images.js'
 
@@ -15,10 +16,11 @@ export interface ReportFiles {
   markdown: string
   junit: string
   csv: string
+  nnunet: string
 }
 
 /**
- * Writes report.html, report.json, report.md, junit.xml and cases.csv, each atomically; report.json comes last, so that its
+ * Writes report.html, report.json, report.md, junit.xml, cases.csv and nnU-Net's summary.json, each atomically; report.json comes last, so that its
  * presence says that the report is whole.
  * @throws MeshflError `DISK_FULL`, `PATH_NOT_WRITABLE`
  */
@@ -33,8 +35,10 @@ export async function writeReport(
     markdown: join(folder, 'report.md'),
     junit: join(folder, 'junit.xml'),
     csv: join(folder, 'cases.csv'),
+    nnunet: join(folder, 'summary.json'),
   }
   await writeFileAtomic(files.csv, renderCsv(report))
+  await writeFileAtomic(files.nnunet, renderNnunetSummary(report))
   await writeFileAtomic(files.junit, renderJunit(report))
   await writeFileAtomic(files.markdown, renderMarkdown(report))
   await writeFileAtomic(files.html, renderHtml(report, slices))

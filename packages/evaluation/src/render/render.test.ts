@@ -11,6 +11,7 @@ import { githubAnnotations } from './github.js'
 import { renderHtml } from './html/page.js'
 import { renderJunit } from './junit.js'
 import { renderMarkdown } from './markdown.js'
+import { renderNnunetSummary } from './nnunet.js'
 
 const NASTY = '<script>alert("x")</script>&\'`|[a](javascript:b)\u0000\u0007\ud800=1]]>'
 const IDENTITY = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
@@ -227,6 +228,35 @@ describe('cases.csv', () => {
       'subject,site,class,dice,jaccard,sensitivity,precision,specificity,volumetricSimilarity,truthMl,predictionMl,volumeErrorMl,foregroundDice,meshflDice',
     )
     expect(lines[2]).toBe(`"a,""b""",'=HYPERLINK(1),"a,""b""",1,1,1,1,1,1,0.002,0.002,0,1,1`)
+  })
+})
+
+describe('summary.json of nnU-Net', () => {
+  test('has counts of every label but background, and means that leave out 0/0', () => {
+    const classNames = ['background', 'x', 'x 2']
+    const measure = (subject: string, truth: number[], prediction: number[]) =>
+      evaluateCase({ subject, truth, prediction, classNames, voxelVolumeMl: 1 })
+    const cases = [measure('a', [0, 0, 1, 1, 2, 2], [0, 1, 1, 0, 2, 2]), measure('b', [0, 1], [0, 1])]
+    const { metric_per_case, mean, foreground_mean } = JSON.parse(
+      renderNnunetSummary(reportOf('x', { cases, gates: [] })).replaceAll('NaN', 'null'),
+    )
+    expect(metric_per_case[0]).toEqual({
+      metrics: {
+        1: { Dice: 0.5, FN: 1, FP: 1, IoU: 1 / 3, TN: 3, TP: 1, n_pred: 2, n_ref: 2 },
+        2: { Dice: 1, FN: 0, FP: 0, IoU: 1, TN: 4, TP: 2, n_pred: 2, n_ref: 2 },
+      },
+      ...{ prediction_file: 'a', reference_file: 'a' },
+    })
+    expect(metric_per_case[1].metrics[2]).toMatchObject({ Dice: null, IoU: null, n_ref: 0 })
+    expect(mean).toMatchObject({ 1: { Dice: 0.75, TP: 1 }, 2: { Dice: 1, TP: 1 } })
+    expect(foreground_mean).toMatchObject({ Dice: 0.875, TP: 1 })
+  })
+
+  test('has NaN where there is no mean, and a subject of that name stays a text', () => {
+    const text = renderNnunetSummary(reportOf('NaN', { cases: [], gates: [] }))
+    expect(text).toContain('"Dice": NaN')
+    const [one] = reportOf('NaN').cases
+    expect(renderNnunetSummary(reportOf('NaN', { cases: [one!] }))).toContain('"prediction_file": "NaN"')
   })
 })
 
