@@ -170,7 +170,7 @@ describe('a comparison with a baseline', () => {
     const body = page.replace('<!doctype html>', '').replace(/<style>[^<]*<\/style>/, '')
     expect(checkMarkup(body, (tag) => ['meta', 'br'].includes(tag))).not.toContain('script')
     expect(body).toContain('Against the baseline')
-    expect(body).toContain('Lost most')
+    expect(body).toContain('Cases that lost most')
     const rows = renderMarkdown(report)
       .split('\n')
       .filter((line) => line.startsWith('|'))
@@ -195,7 +195,7 @@ describe('a comparison with a baseline', () => {
 
   test('shows no table of losses where nothing was lost', () => {
     const report = reportOf('x', { baseline: BaselineSchema.parse(reportOf('x')) })
-    expect(renderHtml(report, [])).not.toContain('Lost most')
+    expect(renderHtml(report, [])).not.toContain('Cases that lost most')
   })
 })
 

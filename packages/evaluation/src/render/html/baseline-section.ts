@@ -58,5 +58,5 @@ function lostMost(report: Report): Markup | undefined {
         html`<tr><th scope="row" title="${subject}">${subject}</th>${pairs.map((pair) => groupCells(texts(pair)))}</tr>`,
     ),
   )
-  return html`<h3>Lost most</h3>${table}`
+  return html`<h3>Cases that lost most</h3>${table}`
 }

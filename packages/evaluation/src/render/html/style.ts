@@ -20,6 +20,7 @@ h1{margin:2px 0 8px;font-size:30px;line-height:1.2;font-weight:600;letter-spacin
 h1 small{font-weight:400;font-size:inherit;color:var(--muted)}
 h2{margin:0 0 4px;font-size:19px;font-weight:600;letter-spacing:-.005em}
 h3{margin:0 0 8px;font-size:14px;font-weight:600}
+.scroll+h3{margin-top:22px}
 p{margin:0 0 10px}
 a{color:var(--link);text-underline-offset:2px}
 section{padding:34px 0 0;break-inside:auto}
