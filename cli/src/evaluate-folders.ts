@@ -13,7 +13,7 @@ import {
   sliceImages,
 } from '@meshfl/evaluation'
 import { readVolume, voxelVolumeMl } from '@meshfl/volume'
-import { createWorstSlices, type Evaluation, type EvaluationOptions, missingFromBaseline } from './evaluation.js'
+import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { VERSION } from './program.js'
 
 /** Where the report goes when nothing else is said. */
@@ -39,7 +39,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
   if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const notes = pairingNotes(pairing)
   for (const note of notes) options.onNote(note, 'warn')
-  const missing = missingFromBaseline(options, [...subjects, ...pairing.withoutPrediction], notes)
+  const missing = missingHere(options, [...subjects, ...pairing.withoutPrediction], notes)
   const measured: CaseMetrics[] = []
   const slices = createWorstSlices()
   const failures: { subject: string; error: MeshflError }[] = []

@@ -13,7 +13,7 @@ import {
   sliceImages,
 } from '@meshfl/evaluation'
 import { voxelVolumeMl } from '@meshfl/volume'
-import { createWorstSlices, type Evaluation, type EvaluationOptions, missingFromBaseline } from './evaluation.js'
+import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
 import type { TrainedModel } from './trained-model.js'
@@ -68,7 +68,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   const sha256OfDataset = datasetHash(dataset)
   const notes = [...preparationNotes(model, dataset), ...baselineNotes(baseline, sha256OfDataset)]
   for (const note of notes) options.onNote(note, 'warn')
-  const missing = missingFromBaseline(options, subjects, notes)
+  const missing = missingHere(options, subjects, notes)
   const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
   options.onSession(memoryEvent(engine, session, model.spec, 'predict'))
   const measured: CaseMetrics[] = []

@@ -40,7 +40,7 @@ export interface Evaluation {
  * Cases of the baseline that are not to be scored here, where a gate holds the one against the other: what is not there cannot have
  * dropped, and that the gate passed must not be all that a script sees.
  */
-export function missingFromBaseline(
+export function missingHere(
   { baseline, maxDrop, onNote }: EvaluationOptions,
   subjects: readonly string[],
   notes: string[],

@@ -6,10 +6,12 @@ import {
   countText,
   type Difference,
   githubAnnotations,
+  intervalText,
   pText,
   type Report,
   recordEvaluation,
   reportEvent,
+  signedRatioText,
   writeReport,
 } from '@meshfl/evaluation'
 import type { Evaluation } from './evaluation.js'
@@ -57,13 +59,8 @@ export async function finishEvaluation(
 
 function differenceText({ class: name, difference, ci95, baseline, pHolm, cases }: Difference): string {
   if (difference === null) return `against the baseline: no ${name} dice to compare`
-  const interval = ci95 ? `95 % interval ${signed(ci95[0])} to ${signed(ci95[1])}, ` : ''
-  return `against the baseline: ${name} ${signed(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${countText(cases, 'case')})`
-}
-
-function signed(value: number): string {
-  const text = Math.abs(value).toFixed(4)
-  return Number(text) === 0 ? text : `${value < 0 ? '-' : '+'}${text}`
+  const interval = ci95 ? `95 % interval ${intervalText(ci95, true)}, ` : ''
+  return `against the baseline: ${name} ${signedRatioText(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${countText(cases, 'case')})`
 }
 
 function format(value: number | null): string {

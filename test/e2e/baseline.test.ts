@@ -55,7 +55,7 @@ test('a model that lost more than it may exits with 4, and says how much', async
   )
   const told = await cli(['eval', run, '--data', dataset, '--split', 'valid', ...words])
   expect(told.code).toBe(0)
-  expect(told.stdout).toMatch(/^against the baseline: foreground -0\.0200 from 0\.\d{4} \(p 1\.000, 2 cases\)$/m)
+  expect(told.stdout).toMatch(/^against the baseline: foreground −0\.0200 from 0\.\d{4} \(p 1\.000, 2 cases\)$/m)
 })
 
 test('a gate that passed ends with 3 where the baseline has a case that is not here, and names it', async () => {

@@ -38,18 +38,8 @@ test('every class has a file of its probabilities, whatever the letters of its n
 test('a model file alone is enough to segment', async () => {
   const out = join(temporaryFolder('model'), 'labels')
   const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
-  const { code, last } = await cli([
-    'predict',
-    join(run, 'best.safetensors'),
-    scan,
-    '--out',
-    out,
-    '--shape',
-    '16',
-    '--voxel-size',
-    '12',
-    '--json',
-  ])
+  const grid = ['--shape', '16', '--voxel-size', '12']
+  const { code, last } = await cli(['predict', join(run, 'best.safetensors'), scan, '--out', out, ...grid, '--json'])
   expect(code).toBe(0)
   expect(last).toMatchObject({ type: 'prediction' })
 })

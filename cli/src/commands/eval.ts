@@ -79,18 +79,19 @@ export function evalCommand(): Command {
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
         ...(options.min ?? []).map(parseGate),
       ]
-      const { baseline: earlier, maxDrop } = options
+      const { maxDrop } = options
       // As `--baseline "$UNSET"` of a script is, which must not find some report in the working directory.
-      if (earlier === '') throw usage('--baseline is empty', 'name a report.json, the folder of it, or a run')
+      if (options.baseline === '') throw usage('--baseline is empty', 'name a report.json, the folder of it, or a run')
+      const earlier = options.baseline === undefined ? undefined : await baselineFile(options.baseline)
       if (maxDrop !== undefined && earlier === undefined)
         throw usage('--max-drop needs something to have dropped from', 'give --baseline, an earlier report')
       /** A gate that failed would pass when it is asked again, for its baseline would be what failed. */
-      const checkOut = async (folder: string): Promise<void> => {
+      const checkOut = (folder: string): void => {
         checkWritable(folder)
         if (earlier === undefined || maxDrop === undefined) return
-        const [before, after] = [await baselineFile(earlier), join(folder, 'report.json')]
-        if (existsSync(after) && realpathSync(before) === realpathSync(after))
-          throw usage(`the new report would replace the baseline, ${before}`, 'give --out another folder')
+        const file = join(folder, 'report.json')
+        if (existsSync(file) && realpathSync(earlier) === realpathSync(file))
+          throw usage(`the new report would replace the baseline, ${earlier}`, 'give --out another folder')
       }
       const hasGates = gates.length > 0 || maxDrop !== undefined
       const common = {
@@ -114,7 +115,7 @@ export function evalCommand(): Command {
         const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
         const fault = faultOfClassNames(classNames)
         if (fault !== undefined) throw usage(`--classes: ${fault}`, 'name every class once, from 0, with commas')
-        await checkOut(options.out ?? FOLDER)
+        checkOut(options.out ?? FOLDER)
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
@@ -128,7 +129,7 @@ export function evalCommand(): Command {
           import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
-        await checkOut(options.out ?? reportFolder(trained))
+        checkOut(options.out ?? reportFolder(trained))
         evaluation = await evaluateModel({
           ...common,
           model: trained,

@@ -17,13 +17,14 @@ test('a full disk is told as such', () => {
   })
 })
 
-test.each([
-  ['EDQUOT', 'DISK_FULL'],
+const OUT_OF_REACH = [
   ['EMFILE', 'OPEN_FILES_USED_UP'],
   ['ENFILE', 'OPEN_FILES_USED_UP'],
   ['ESTALE', 'FILE_SERVER_AWAY'],
   ['ETIMEDOUT', 'FILE_SERVER_AWAY'],
-] as const)('%s is %s, which may pass', (name, code) => {
+] as const
+
+test.each([['EDQUOT', 'DISK_FULL'], ...OUT_OF_REACH] as const)('%s is %s, which may pass', (name, code) => {
   const explained = explainWriteError(systemError(name), 'a')
   expect(explained).toMatchObject({ code, exitCode: 3 })
   expect(mayPass(explained)).toBe(true)
@@ -35,12 +36,7 @@ test('what will not be otherwise later is no error that may pass', () => {
   expect(mayPass(broken)).toBe(false)
 })
 
-test.each([
-  ['ESTALE', 'FILE_SERVER_AWAY'],
-  ['ETIMEDOUT', 'FILE_SERVER_AWAY'],
-  ['EMFILE', 'OPEN_FILES_USED_UP'],
-  ['ENFILE', 'OPEN_FILES_USED_UP'],
-] as const)('%s says nothing about a file to be read: it is %s, which may pass', (name, code) => {
+test.each(OUT_OF_REACH)('%s says nothing about a file to be read: it is %s, which may pass', (name, code) => {
   const explained = explainReadError(systemError(name), 'scan.nii.gz')
   expect(explained).toMatchObject({ code, exitCode: 3, message: expect.stringContaining('scan.nii.gz') })
   expect((explained as Error).message).not.toContain('write')

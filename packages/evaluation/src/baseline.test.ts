@@ -1,14 +1,13 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MeshflError } from '@meshfl/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Baseline, BaselineSchema, checkBaseline, compareWithBaseline } from './baseline.js'
+import { checkBaseline, compareWithBaseline } from './baseline.js'
 import { buildReport } from './build-report.js'
 import { evaluateCase } from './case-metrics.js'
 import { dropGates, judgeDrop } from './drop-gate.js'
-import { readBaseline } from './read-baseline.js'
+import { type Baseline, BaselineSchema, baselineFile, readBaseline } from './read-baseline.js'
 import { renderJson } from './render/json.js'
 
 const classNames = ['background', 'white matter', 'grey matter']
@@ -22,15 +21,6 @@ const poor = (subject: string) => measure(subject, [0, 0, 1, 0, 2, 2])
 const reportOf = (cases: ReturnType<typeof measure>[]) =>
   buildReport({ tool: 'meshfl', dataset: { name: 'cohort' }, split: 'test', classes, cases })
 const baselineOf = (cases: ReturnType<typeof measure>[]): Baseline => BaselineSchema.parse(reportOf(cases))
-const codeOf = async (action: () => unknown): Promise<string> => {
-  try {
-    await action()
-  } catch (error) {
-    if (error instanceof MeshflError && error.exitCode === 3) return error.code
-    throw error
-  }
-  return 'nothing was thrown'
-}
 
 describe('a comparison with a baseline', () => {
   test('pairs cases by subject, whatever their order, and names those without a partner', () => {
@@ -108,16 +98,18 @@ describe('a comparison with a baseline', () => {
     )
   })
 
-  test('is refused before scoring where classes, the convention for 0/0 or all subjects are others', async () => {
+  test('is refused before scoring where classes, the convention for 0/0 or all subjects are others', () => {
     const baseline = baselineOf([perfect('a')])
     const here = { subjects: ['a'], classNames, empty: 'nan' } as const
-    expect(await codeOf(() => checkBaseline(baseline, here))).toBe('nothing was thrown')
+    expect(() => checkBaseline(baseline, here)).not.toThrow()
     for (const other of [
       { classNames: ['background', 'white matter'] },
       { empty: 'one' as const },
       { subjects: ['b'] },
     ])
-      expect(await codeOf(() => checkBaseline(baseline, { ...here, ...other }))).toBe('EVAL_BASELINE_MISMATCH')
+      expect(() => checkBaseline(baseline, { ...here, ...other })).toThrow(
+        expect.objectContaining({ code: 'EVAL_BASELINE_MISMATCH', exitCode: 3 }),
+      )
   })
 })
 
@@ -183,7 +175,7 @@ describe('the file of a baseline', () => {
   afterAll(() => rmSync(folder, { recursive: true }))
 
   test.each(['run', 'run/report', 'run/report/report.json'])('is found by %s', async (name) => {
-    expect((await readBaseline(join(folder, name))).cases).toHaveLength(1)
+    expect((await readBaseline(await baselineFile(join(folder, name)))).cases).toHaveLength(1)
   })
 
   test('of another version may hold more than is read, and lack what was added since', async () => {
@@ -204,8 +196,10 @@ describe('the file of a baseline', () => {
     ].map((value) => JSON.stringify(value))
     for (const text of ['', '{', '{}', '[]', 'null', ...broken]) {
       writeFileSync(join(folder, 'none.json'), text)
-      expect(await codeOf(() => readBaseline(join(folder, 'none.json')))).toBe('EVAL_BASELINE_MALFORMED')
+      await expect(readBaseline(join(folder, 'none.json'))).rejects.toMatchObject({
+        ...{ code: 'EVAL_BASELINE_MALFORMED', exitCode: 3 },
+      })
     }
-    expect(await codeOf(() => readBaseline(join(folder, 'nowhere.json')))).toMatch(/NOT_FOUND/)
+    await expect(readBaseline(join(folder, 'nowhere.json'))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' })
   })
 })

@@ -1,38 +1,12 @@
 import { MeshflError } from '@meshfl/core'
 import { z } from 'zod'
 import { bcaInterval } from './bca-interval.js'
-import { type CaseMetrics, CaseMetricsSchema } from './case-metrics.js'
+import type { CaseMetrics } from './case-metrics.js'
 import { meanOf } from './confusion.js'
 import { FOREGROUND, gateValue } from './gates.js'
-import { type EmptyConvention, EmptyConventionSchema } from './metrics/metric.js'
+import type { EmptyConvention } from './metrics/metric.js'
 import { holm, signFlipTest } from './paired-test.js'
-import { REPORT_FORMAT } from './report-format.js'
-
-const dice = z.number().min(0).max(1).nullable()
-
-/** What a comparison reads of an earlier report.json. Whatever else another version wrote there is passed over. */
-export const BaselineSchema = z
-  .object({
-    format: z.literal(REPORT_FORMAT),
-    created: z.string(),
-    model: z.object({ name: z.string(), sha256: z.string() }).nullable(),
-    dataset: z.object({ name: z.string(), sha256: z.string().optional() }),
-    classes: z.array(z.object({ name: z.string() })).min(1),
-    conventions: z.object({ empty: EmptyConventionSchema }),
-    cases: z.array(
-      z.object({
-        ...CaseMetricsSchema.shape,
-        foregroundDice: dice,
-        perClass: z.record(z.string(), z.object({ dice, truthMl: z.number() }).catchall(z.number().nullable())),
-      }),
-    ),
-  })
-  .refine(({ cases }) => new Set(cases.map(({ subject }) => subject)).size === cases.length, 'a subject is there twice')
-  .refine(
-    ({ cases, classes }) => cases.every(({ perClass }) => classes.every(({ name }) => perClass[name] !== undefined)),
-    'a case lacks a class',
-  )
-export type Baseline = z.infer<typeof BaselineSchema>
+import type { Baseline } from './read-baseline.js'
 
 /** The Dice of one class, here less in the baseline, over the cases that both have. */
 const DifferenceSchema = z.strictObject({
@@ -77,6 +51,8 @@ export const BaselineComparisonSchema = z.strictObject({
   ),
 })
 export type BaselineComparison = z.infer<typeof BaselineComparisonSchema>
+/** One case and row: its Dice here and in the baseline; null where it was not compared. */
+export type ComparedPair = BaselineComparison['cases'][number]['pairs'][number]
 
 /**
  * Whether the cases to be scored can be compared with a baseline: asked before hours of scoring.
@@ -152,8 +128,6 @@ export function compareWithBaseline(
     cases: compared,
   }
 }
-
-type ComparedPair = BaselineComparison['cases'][number]['pairs'][number]
 
 /**
  * The Dice of a case here and in the baseline. Where only one of them finds a class that is not there, its Dice is 0 and that of the

@@ -1,3 +1,4 @@
+import { createRandom } from '@meshfl/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bcaInterval, drawnMeans, intervalOf } from './bca-interval.js'
@@ -63,6 +64,23 @@ describe('the interval of a mean', () => {
     const [drawn, computed] = [bcaInterval(values.slice(0, 200))!, bcaInterval(values)!]
     const width = computed[1] - computed[0]
     for (const end of [0, 1]) expect(Math.abs(drawn[end]! - computed[end]!)).toBeLessThan(0.06 * width)
+  })
+
+  test('holds the mean of ten normal values in about nine of ten trials, of forty in nearly 95 %', () => {
+    const random = createRandom(7, 'coverage')
+    for (const [n, least, most] of [
+      [10, 0.85, 0.94],
+      [40, 0.9, 0.98],
+    ] as const) {
+      const trials = 400
+      let held = 0
+      for (let i = 0; i < trials; i++) {
+        const [low, high] = bcaInterval(Array.from({ length: n }, () => random.normal()))!
+        if (low <= 0 && high >= 0) held++
+      }
+      expect(held / trials).toBeGreaterThan(least)
+      expect(held / trials).toBeLessThan(most)
+    }
   })
 
   test('is not given for fewer than ten values', () => {

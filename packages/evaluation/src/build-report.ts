@@ -1,20 +1,21 @@
 import { now } from '@meshfl/core'
-import { type Baseline, compareWithBaseline } from './baseline.js'
+import { compareWithBaseline } from './baseline.js'
 import type { CaseMetrics } from './case-metrics.js'
 import { dropGates, judgeDrop } from './drop-gate.js'
 import { type Gate, judgeGate } from './gates.js'
 import { METRICS } from './metrics/registry.js'
+import type { Baseline } from './read-baseline.js'
 import {
   type Comparison,
   type CrossSite,
   type CurvePoint,
+  REPORT_FORMAT,
   type Report,
   ReportSchema,
   type SiteCurve,
   type SiteTraffic,
   type Summary,
 } from './report.js'
-import { REPORT_FORMAT } from './report-format.js'
 import { statisticOf, withInterval } from './statistics.js'
 
 export interface ReportInput {

@@ -92,8 +92,8 @@ export function judgeGate(gate: Gate, cases: readonly CaseMetrics[], classNames:
 }
 
 /** The first subjects, and how many more there are. */
-export function someOf(names: readonly string[]): string {
-  return names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
+export function someOf(names: readonly string[], most = 3): string {
+  return names.slice(0, most).join(', ') + (names.length > most ? ` and ${names.length - most} more` : '')
 }
 
 /** Four decimals, or all where those would lie on the other side of the minimum: no 0.8000 is below 0.8. */

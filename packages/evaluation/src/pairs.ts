@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 import { type Geometry, orientation, sameGrid, voxelSize } from '@meshfl/volume'
+import { someOf } from './gates.js'
 
 /** A prediction and the truth that it is held against. */
 export interface Pair {
@@ -70,11 +71,7 @@ export async function pairPredictions(predictionFolder: string, truthFolder: str
 /** What a report must say of files that were left without a partner. */
 export function pairingNotes(pairing: Pairing): string[] {
   const note = (subjects: readonly string[], what: string): string[] =>
-    subjects.length === 0
-      ? []
-      : [
-          `${subjects.length} left out, ${what}: ${subjects.slice(0, 20).join(', ')}${subjects.length > 20 ? ` and ${subjects.length - 20} more` : ''}.`,
-        ]
+    subjects.length === 0 ? [] : [`${subjects.length} left out, ${what}: ${someOf(subjects, 20)}.`]
   return [
     ...note(pairing.withoutPrediction, 'a truth without a prediction'),
     ...note(pairing.withoutTruth, 'a prediction without a truth'),

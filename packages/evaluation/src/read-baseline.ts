@@ -2,14 +2,51 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explainReadError, MeshflError } from '@meshfl/core'
 import { z } from 'zod'
-import { type Baseline, BaselineSchema } from './baseline.js'
+import { CaseMetricsSchema } from './case-metrics.js'
+import { EmptyConventionSchema } from './metrics/metric.js'
+import { REPORT_FORMAT } from './report.js'
+
+const dice = z.number().min(0).max(1).nullable()
+
+/** What a comparison reads of an earlier report.json. Whatever else another version wrote there is passed over. */
+export const BaselineSchema = z
+  .object({
+    format: z.literal(REPORT_FORMAT),
+    created: z.string(),
+    model: z.object({ name: z.string(), sha256: z.string() }).nullable(),
+    dataset: z.object({ name: z.string(), sha256: z.string().optional() }),
+    classes: z.array(z.object({ name: z.string() })).min(1),
+    conventions: z.object({ empty: EmptyConventionSchema }),
+    cases: z.array(
+      z.object({
+        ...CaseMetricsSchema.shape,
+        foregroundDice: dice,
+        perClass: z.record(z.string(), z.object({ dice, truthMl: z.number() }).catchall(z.number().nullable())),
+      }),
+    ),
+  })
+  .refine(({ cases }) => new Set(cases.map(({ subject }) => subject)).size === cases.length, 'a subject is there twice')
+  .refine(
+    ({ cases, classes }) => cases.every(({ perClass }) => classes.every(({ name }) => perClass[name] !== undefined)),
+    'a case lacks a class',
+  )
+export type Baseline = z.infer<typeof BaselineSchema>
+
+/** The report.json that `--baseline` names: itself, by the folder that holds it, or by the run in whose report folder it lies. */
+export async function baselineFile(path: string): Promise<string> {
+  for (const candidate of [join(path, 'report.json'), join(path, 'report', 'report.json')]) {
+    if ((await stat(candidate).catch(() => undefined))?.isFile()) return candidate
+  }
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory()
+  return isFolder ? join(path, 'report.json') : path // to say that it is not there
+}
 
 /**
- * Reads an earlier report: a report.json, the folder that holds it, or the run in whose report folder it lies.
+ * Reads an earlier report.
+ * @param file a report.json
  * @throws MeshflError `EVAL_BASELINE_MALFORMED`, and those of a read
  */
-export async function readBaseline(path: string): Promise<Baseline> {
-  const file = await baselineFile(path)
+export async function readBaseline(file: string): Promise<Baseline> {
   let text: string
   try {
     text = await readFile(file, 'utf8')
@@ -25,15 +62,6 @@ export async function readBaseline(path: string): Promise<Baseline> {
   const parsed = BaselineSchema.safeParse(value)
   if (!parsed.success) throw malformed(file, parsed.error)
   return parsed.data
-}
-
-/** The report.json that a baseline is read from. */
-export async function baselineFile(path: string): Promise<string> {
-  for (const candidate of [join(path, 'report.json'), join(path, 'report', 'report.json')]) {
-    if ((await stat(candidate).catch(() => undefined))?.isFile()) return candidate
-  }
-  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory()
-  return isFolder ? join(path, 'report.json') : path // to say that it is not there
 }
 
 function malformed(file: string, cause: unknown): MeshflError {

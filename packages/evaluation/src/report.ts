@@ -4,8 +4,9 @@ import { BaselineComparisonSchema } from './baseline.js'
 import { CaseMetricsSchema } from './case-metrics.js'
 import { GateOutcomeSchema } from './gates.js'
 import { EmptyConventionSchema } from './metrics/metric.js'
-import { REPORT_FORMAT } from './report-format.js'
 import { StatisticSchema } from './statistics.js'
+
+export const REPORT_FORMAT = 'meshfl-report/1'
 
 export const SummarySchema = z.strictObject({
   /** Over the cases: their mean Dice without background. The headline figure. */

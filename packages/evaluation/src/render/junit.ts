@@ -1,4 +1,4 @@
-import type { BaselineComparison } from '../baseline.js'
+import type { ComparedPair } from '../baseline.js'
 import { worstFirst } from '../case-metrics.js'
 import { type DropOutcome, FOREGROUND, gateValue, type MinimumOutcome } from '../gates.js'
 import { METRICS } from '../metrics/registry.js'
@@ -64,11 +64,7 @@ function gateCase(gate: MinimumOutcome, subject: string, value: number | null): 
 }
 
 /** A case that was not compared is skipped: there is nothing it could be below. */
-function dropCase(
-  gate: DropOutcome,
-  subject: string,
-  pair: BaselineComparison['cases'][number]['pairs'][number] | undefined,
-): TestCase {
+function dropCase(gate: DropOutcome, subject: string, pair: ComparedPair | undefined): TestCase {
   const name = `${gate.class}: ${gate.metric} less the baseline's`
   if (!pair) {
     const skipped = pair === null ? 'the class is in none of its volumes' : 'the baseline does not have the case'

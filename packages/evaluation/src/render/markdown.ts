@@ -26,25 +26,24 @@ const RESERVE_BYTES = 4096
 const MOST_CLASSES = 12
 const MOST_LINES = 200
 
-const STATISTIC_HEAD = ['', 'Mean', '95 % interval', 'SD', 'Median', 'Min', 'Cases', 'Left out']
+const STATISTIC_COLUMNS = ['Mean', '95 % interval', 'SD', 'Median', 'Min', 'Cases', 'Left out']
 
 const name = (value: string): string => escapeMarkdown(shorten(value, 80))
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+/** Two lines: a table's head, the first column to the left and numbers to the right. */
+const head = (first: string, columns: readonly string[]): string[] => [
+  row([first, ...columns]),
+  row(['---', ...columns.map(() => '---:')]),
+]
 
 /** report.md: a job summary. Always below 1 MiB: when there are too many cases, the best ones are left to cases.csv. */
 export function renderMarkdown(report: Report): string {
-  const head = [...headline(report), ...baselineTable(report), ...classTable(report), ...siteTable(report)]
+  const before = [...headline(report), ...baselineTable(report), ...classTable(report), ...siteTable(report)]
   const foot = ['', `${emptyText(report)} ${DISCLAIMER}`, '']
   const names = report.classes.slice(1, 1 + MOST_CLASSES).map((one) => one.name)
-  const table = [
-    '',
-    '### Cases, worst first',
-    '',
-    row(['Subject', 'Foreground Dice', ...names.map((one) => `${name(one)}`)]),
-    row(['---', ...['', ...names].map(() => '---:')]),
-  ]
+  const table = ['', '### Cases, worst first', '', ...head('Subject', ['Foreground Dice', ...names.map(name)])]
   const cases = worstFirst(report.cases)
-  let bytes = Buffer.byteLength([...head, ...table, ...foot].join('\n')) + RESERVE_BYTES
+  let bytes = Buffer.byteLength([...before, ...table, ...foot].join('\n')) + RESERVE_BYTES
   let shown = 0
   for (const one of cases) {
     const line = caseRow(one, names)
@@ -54,7 +53,7 @@ export function renderMarkdown(report: Report): string {
     shown++
   }
   if (shown < cases.length) table.push('', `${countText(cases.length - shown, 'more case')} in cases.csv.`)
-  return [...head, ...(cases.length > 0 ? table : []), ...foot].join('\n')
+  return [...before, ...(cases.length > 0 ? table : []), ...foot].join('\n')
 }
 
 function headline(report: Report): string[] {
@@ -63,8 +62,7 @@ function headline(report: Report): string[] {
   const lines = [
     `## ${name(report.dataset.name)}${split}: foreground Dice ${ratioText(foregroundDice.mean)}`,
     '',
-    row(STATISTIC_HEAD),
-    row(STATISTIC_HEAD.map((_, i) => (i === 0 ? '---' : '---:'))),
+    ...head('', STATISTIC_COLUMNS),
     statisticRow('**Foreground Dice** (without background)', foregroundDice),
     statisticRow(meshflDiceName(report), meshflDice),
     ...(report.comparisons ?? [])
@@ -113,8 +111,7 @@ function baselineTable({ baseline }: Report): string[] {
     '',
     escapeMarkdown(baselineText(baseline)),
     '',
-    row(['Dice', 'Here', 'Baseline', 'Difference', '95 % interval', 'Better', 'Worse', 'p']),
-    row(['---', '---:', '---:', '---:', '---:', '---:', '---:', '---:']),
+    ...head('Dice', ['Here', 'Baseline', 'Difference', '95 % interval', 'Better', 'Worse', 'p']),
     ...baseline.differences
       .slice(0, MOST_LINES)
       .map((one) =>
@@ -139,8 +136,16 @@ function classTable(report: Report): string[] {
     '',
     '### Classes (mean over cases)',
     '',
-    row(['Class', 'Dice', 'Jaccard', 'Sensitivity', 'Precision', 'True mL', 'Predicted mL', 'Error mL', 'Left out']),
-    row(['---', '---:', '---:', '---:', '---:', '---:', '---:', '---:', '---:']),
+    ...head('Class', [
+      'Dice',
+      'Jaccard',
+      'Sensitivity',
+      'Precision',
+      'True mL',
+      'Predicted mL',
+      'Error mL',
+      'Left out',
+    ]),
     ...report.classes.map((one) => {
       const of = (metric: string): Statistic | undefined => report.summary.perClass[one.name]?.[metric]
       const ratios = ['dice', 'jaccard', 'sensitivity', 'precision'].map((metric) => ratioText(of(metric)?.mean))
@@ -157,14 +162,7 @@ function classTable(report: Report): string[] {
 function siteTable(report: Report): string[] {
   if (!report.sites) return []
   const rows = report.sites.slice(0, MOST_LINES).map((one) => statisticRow(name(one.site), one.summary.foregroundDice))
-  return [
-    '',
-    '### Sites (foreground Dice)',
-    '',
-    row(['Site', ...STATISTIC_HEAD.slice(1)]),
-    row(STATISTIC_HEAD.map((_, i) => (i === 0 ? '---' : '---:'))),
-    ...rows,
-  ]
+  return ['', '### Sites (foreground Dice)', '', ...head('Site', STATISTIC_COLUMNS), ...rows]
 }
 
 function caseRow(one: CaseMetrics, names: readonly string[]): string {

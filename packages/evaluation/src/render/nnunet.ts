@@ -1,4 +1,4 @@
-import { type ClassCounts, classCounts } from '../confusion.js'
+import { type ClassCounts, classCounts, meanOf } from '../confusion.js'
 import type { Report } from '../report.js'
 
 type Metrics = Record<'Dice' | 'IoU' | 'FP' | 'TP' | 'FN' | 'TN' | 'n_pred' | 'n_ref', number>
@@ -17,7 +17,7 @@ export function renderNnunetSummary(report: Report): string {
   })
   const names = Object.keys(metricsOf({ truePositives: 0, falsePositives: 0, falseNegatives: 0, trueNegatives: 0 }))
   const over = (values: (name: keyof Metrics) => number[]): Record<string, number> =>
-    Object.fromEntries(names.map((name) => [name, mean(values(name as keyof Metrics))]))
+    Object.fromEntries(names.map((name) => [name, meanOf(values(name as keyof Metrics)) ?? Number.NaN]))
   const means = Object.fromEntries(
     labels.map(({ key }) => [
       key,
@@ -38,10 +38,6 @@ function metricsOf({
     ...{ Dice: (2 * tp) / (2 * tp + fp + fn), FN: fn, FP: fp, IoU: tp / (tp + fp + fn) },
     ...{ TN: tn, TP: tp, n_pred: fp + tp, n_ref: fn + tp },
   }
-}
-
-function mean(values: readonly number[]): number {
-  return values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 /** JSON with `NaN`, which Python writes and reads and the standard does not have. */

@@ -1,3 +1,4 @@
+import type { ComparedPair } from '../../baseline.js'
 import { FOREGROUND } from '../../gates.js'
 import type { Report } from '../../report.js'
 import { baselineText, intervalText, NOTHING, pText, ratioText, signedRatioText } from '../format.js'
@@ -40,7 +41,7 @@ function lostMost(report: Report): Markup | undefined {
     .sort((a, b) => a.loss - b.loss)
     .slice(0, MOST_CASES)
   if (changed.length === 0) return undefined
-  const texts = (pair: (typeof cases)[number]['pairs'][number]): string[] =>
+  const texts = (pair: ComparedPair): string[] =>
     pair
       ? [ratioText(pair.baseline), ratioText(pair.here), signedRatioText(pair.here - pair.baseline)]
       : [NOTHING, NOTHING, NOTHING]

@@ -1,2 +1,0 @@
-/** The `format` of every report.json. */
-export const REPORT_FORMAT = 'meshfl-report/1'
