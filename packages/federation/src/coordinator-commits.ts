@@ -21,7 +21,7 @@ import type { PatientWrites } from './patient-writes.js'
 import { takeStep } from './step-update.js'
 import { STRATEGIES } from './strategies/index.js'
 import type { RoundOutput } from './strategies/strategy.js'
-import { findNotFinite } from './vector-tensor.js'
+import { findUnusable } from './vector-tensor.js'
 
 /** Rounds whose files are not written yet, after which a round waits for them. */
 const MOST_DUE = 64
@@ -187,7 +187,7 @@ export class Commits {
     const { sync, strategy } = this.#options.study.federation
     const output = sync === 'step' ? this.#step(round, steps, entries) : this.#combineRound(entries)
     const { parameters, statistics } = output.model
-    if (findNotFinite(parameters) < 0 && findNotFinite(statistics) < 0) return output
+    if (findUnusable(parameters) < 0 && findUnusable(statistics) < 0) return output
     const what = sync === 'step' ? `step ${round} made a model` : `${strategy} made a model of round ${round}`
     throw new MeshflError('AGGREGATE_NOT_FINITE', `${what} that is not finite`, {
       hint:

@@ -36,7 +36,7 @@ test('a signed message comes back as it was sent', () => {
   const frames = encodeSigned(author, task, [encodeModelBody(model)])
   const { header, bodies } = decodeSigned(frames, ['TASK'], signer, LAYOUT)
   expect(header).toEqual(task)
-  expect(modelSha256(decodeModelBody(LAYOUT, bodies[0]!, task.base))).toBe(task.base)
+  expect(modelSha256(decodeModelBody(LAYOUT, bodies[0]!, { expectedSha256: task.base }))).toBe(task.base)
 })
 
 test('a message of another login, sender or signer is refused', () => {
@@ -124,7 +124,7 @@ test('whatever bytes come in, the decoder reads them or refuses them as a Protoc
         () => peekType(tried),
         () => decodeUnsigned(tried, 'HELLO'),
         () => decodeSigned(tried, types, signer, LAYOUT),
-        () => decodeModelBody(LAYOUT, tried[0] ?? new Uint8Array(), hash),
+        () => decodeModelBody(LAYOUT, tried[0] ?? new Uint8Array(), { expectedSha256: hash }),
       ]) {
         try {
           read()
@@ -165,11 +165,11 @@ test('a greeting with a key that the schema does not name is refused, a signed m
 
 test('a model’s body of another length than the layout’s, or with a float that is none, is refused', () => {
   const body = encodeModelBody(model)
-  expect(() => decodeModelBody(LAYOUT, body.subarray(4), task.base)).toThrow('596 bytes')
+  expect(() => decodeModelBody(LAYOUT, body.subarray(4), { expectedSha256: task.base })).toThrow('596 bytes')
   const spoiled = body.slice()
   new DataView(spoiled.buffer).setFloat32(8, Number.NaN, true)
-  expect(() => decodeModelBody(LAYOUT, spoiled, task.base)).toThrow('float 2 is NaN')
+  expect(() => decodeModelBody(LAYOUT, spoiled, { expectedSha256: task.base })).toThrow('float 2 is NaN')
   const unaligned = new Uint8Array(body.length + 1)
   unaligned.set(body, 1)
-  expect(modelSha256(decodeModelBody(LAYOUT, unaligned.subarray(1), task.base))).toBe(task.base)
+  expect(modelSha256(decodeModelBody(LAYOUT, unaligned.subarray(1), { expectedSha256: task.base }))).toBe(task.base)
 })

@@ -12,7 +12,7 @@ import {
   type MessageType,
 } from './messages.js'
 import { CODE_BYTES, codeOf, isCode } from './session-key.js'
-import { findNotFinite, floatsOf, floatView } from './vector-tensor.js'
+import { findUnusable, floatsOf, floatView } from './vector-tensor.js'
 
 const MAX_HEADER_BYTES = 4096
 const MAX_FRAMES = 5
@@ -307,19 +307,31 @@ export function keepModel(layout: ModelLayout, model: ModelState): { model: Mode
 
 /**
  * Reads a model's body; its floats may be those of the frame, which nobody changes.
- * @param expectedSha256 what it should be, where that is known
- * @throws ProtocolError when it is something else, of another length, or holds a NaN or an infinity
+ * @param expected its hash, where that is known, and the largest number that it may hold, where there is one
+ * @throws ProtocolError when it is something else, of another length, or holds a NaN, an infinity or a larger number
  */
-export function decodeModelBody(layout: ModelLayout, body: Uint8Array, expectedSha256?: string): ModelState {
+export function decodeModelBody(
+  layout: ModelLayout,
+  body: Uint8Array,
+  { expectedSha256, most }: { expectedSha256?: string; most?: number } = {},
+): ModelState {
   if (body.length !== modelBytes(layout))
     throw new ProtocolError(`a body of ${body.length} bytes, the model has ${modelBytes(layout)}`)
   const floats = floatView(body)
-  const at = findNotFinite(floats)
-  if (at >= 0) throw new ProtocolError(`float ${at} is ${floats[at]}, not a finite number`)
+  checkFloats(floats, most)
   const found = frameDigest(body).toString('hex')
   if (expectedSha256 !== undefined && found !== expectedSha256)
     throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
   return modelOfBody(layout, body, floats)
+}
+
+/** @throws ProtocolError */
+function checkFloats(values: Float32Array, most: number | undefined, of = ''): void {
+  const at = findUnusable(values, most)
+  if (at < 0) return
+  const value = values[at]!
+  const what = Number.isFinite(value) ? `its size is above ${most?.toPrecision(3)}` : 'not a finite number'
+  throw new ProtocolError(`float ${at}${of} is ${value}, ${what}`)
 }
 
 /** A vector of one float a parameter as a body, and its hash. */
@@ -330,15 +342,15 @@ export function encodeVectorBody(vector: Float32Array): { body: Uint8Array; vect
 
 /**
  * Reads a vector's body.
- * @throws ProtocolError when it is something else than the header says, or holds a NaN or an infinity
+ * @param most the largest number that it may hold, where there is one
+ * @throws ProtocolError when it is something else than the header says, or holds a NaN, an infinity or a larger number
  */
-export function decodeVectorBody(body: Uint8Array, expectedSha256: string): Float32Array {
+export function decodeVectorBody(body: Uint8Array, expectedSha256: string, most?: number): Float32Array {
   const found = sha256(body)
   if (found !== expectedSha256)
     throw new ProtocolError(`the vector’s hash is ${found}, the header says ${expectedSha256}`)
   const vector = floatsOf(body)
-  const at = findNotFinite(vector)
-  if (at >= 0) throw new ProtocolError(`float ${at} of the vector is ${vector[at]}, not a finite number`)
+  checkFloats(vector, most, ' of the vector')
   return vector
 }
 

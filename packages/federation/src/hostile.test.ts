@@ -64,6 +64,16 @@ test('spoiled results are refused by name, and the run ends as if they had never
       },
     ],
     [
+      /float 140 is -19\d+, its size is above 1\.15e\+18/,
+      () => {
+        // As the mean of a running statistic it would make a variance beyond float32.
+        const model = copyOf(good)
+        model.statistics[0] = -2e18
+        const { header, bodies } = raw.result(task, model, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
       /a message of site-2 was refused: the signature is wrong/,
       () => {
         const { header, bodies } = raw.result(task, good, 3)

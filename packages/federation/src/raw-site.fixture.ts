@@ -175,7 +175,8 @@ export class RawSite {
     if (header.type === 'WELCOME') {
       this.send(this.#joins.header as Header, [encodeJsonBody(this.#joins.body)])
     } else if (header.type === 'TASK') {
-      const model = bodies[0]!.length > 0 ? decodeModelBody(LAYOUT, bodies[0]!, header.base) : this.#model!
+      const model =
+        bodies[0]!.length > 0 ? decodeModelBody(LAYOUT, bodies[0]!, { expectedSha256: header.base }) : this.#model!
       this.#model = model
       this.onTask?.(header, model)
     } else if (header.type === 'DONE') {

@@ -5,6 +5,7 @@ import type { JournalEntry } from './coordinator-store.js'
 import { decodeJsonBody, decodeModelBody, decodeVectorBody, frameDigest, ProtocolError } from './frame.js'
 import { type Header, TrainMetricsSchema } from './messages.js'
 import { STRATEGIES } from './strategies/index.js'
+import { LARGEST } from './vector-tensor.js'
 
 /** What an update is checked against. */
 interface UpdateContext {
@@ -15,7 +16,7 @@ interface UpdateContext {
 }
 
 /**
- * A site's update from its RESULT: length and finite floats are checked, the signature over its hash that the ledger will keep is not.
+ * A site's update from its RESULT: length and floats are checked (`LARGEST`), the signature over its hash that the ledger will keep is not.
  * @throws ProtocolError
  */
 export function decodeUpdate(
@@ -26,7 +27,7 @@ export function decodeUpdate(
   const { site, signingKey: key } = admitted
   const { round, base, samples, vectorSha256, voxels, updateSignature: signature } = header
   if (signature === undefined) throw new ProtocolError('it has no signature')
-  const model = decodeModelBody(layout, bodies[0]!)
+  const model = decodeModelBody(layout, bodies[0]!, { most: LARGEST })
   const update = frameDigest(bodies[0]!).toString('hex')
   const metrics = readScores(TrainMetricsSchema, bodies[1]!, study)
   const isVectorDue = STRATEGIES[study.federation.strategy].taskVector !== undefined
@@ -35,7 +36,9 @@ export function decodeUpdate(
   return {
     ...{ run, round, site, base, key, update, samples, signature, metrics, model },
     ...(voxels === undefined ? {} : { voxels }),
-    ...(vectorSha256 === undefined ? {} : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256) }),
+    ...(vectorSha256 === undefined
+      ? {}
+      : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256, LARGEST) }),
   }
 }
 

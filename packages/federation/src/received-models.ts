@@ -38,7 +38,7 @@ export class ReceivedModels {
       // Two are in use at most: whoever sends more models than tasks that can be done gets no more memory for it.
       for (const known of this.#models.keys()) if (!isInUse(known)) this.#models.delete(known)
       if (bodies[0]!.length === 0) throw new ProtocolError('a task without its model') // it comes with the next one
-      this.#models.set(base, { model: heldOnce(base, decodeModelBody(layout, bodies[0]!, base)) })
+      this.#models.set(base, { model: heldOnce(base, decodeModelBody(layout, bodies[0]!, { expectedSha256: base })) })
     }
     if (vectorSha256 !== undefined) this.#models.get(base)!.vector = decodeVectorBody(bodies[1]!, vectorSha256)
     else if (purpose === 'train' && STRATEGIES[study.federation.strategy].taskVector)

@@ -3,7 +3,7 @@ import { encodeVectorBody, keepModel } from './frame.js'
 import type { TrainMetrics, Work } from './messages.js'
 import { ownPartOf } from './own-part.js'
 import type { SavedRound } from './site-store.js'
-import { findNotFinite } from './vector-tensor.js'
+import { findUnusable, LARGEST } from './vector-tensor.js'
 import type { Welcome } from './welcome.js'
 
 /**
@@ -37,9 +37,9 @@ export function savedRound(
 ): SavedRound {
   const { model, samples, state, metrics, vector } = outcome
   const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
-  if (sent.some((values) => findNotFinite(values) >= 0)) {
-    const notFinite = sent.reduce((sum, values) => sum + values.filter((value) => !Number.isFinite(value)).length, 0)
-    const words = `the update of round ${work.round} has ${notFinite} values that are no finite numbers`
+  if (sent.some((values) => findUnusable(values, LARGEST) >= 0)) {
+    const unusable = sent.reduce((sum, values) => sum + values.filter((it) => !(Math.abs(it) <= LARGEST)).length, 0)
+    const words = `the update of round ${work.round} has ${unusable} values that are no finite numbers, or above ${LARGEST.toPrecision(3)}`
     throw new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' })
   }
   const kept = keepModel(layout, model)

@@ -205,7 +205,12 @@ export class SiteRun {
 
   async #keepEnd({ rounds, result, best }: Header<'DONE'>, bodies: Uint8Array[]): Promise<FederationResult> {
     const { layout } = this.#welcome!
-    const outcome = { rounds, parametersSha256: result, best, model: decodeModelBody(layout, bodies[0]!, result) }
+    const outcome = {
+      rounds,
+      parametersSha256: result,
+      best,
+      model: decodeModelBody(layout, bodies[0]!, { expectedSha256: result }),
+    }
     const keys = decodeJsonBody(DataKeysSchema, bodies[1]!)
     const part = ownPartOf(this.#welcome!.study.federation)
     if (part !== 'nothing') {

@@ -267,7 +267,7 @@ export class HostilePeer {
   #task(task: Header<'TASK'>, bodies: readonly Uint8Array[]): void {
     const { site, layout } = this.#options
     const { round, base, purpose } = task
-    if (bodies[0]!.length > 0) this.#model = decodeModelBody(layout, bodies[0]!, base)
+    if (bodies[0]!.length > 0) this.#model = decodeModelBody(layout, bodies[0]!, { expectedSha256: base })
     const model = this.#model
     if (!model || modelSha256(model) !== base) return
     const { signal } = new AbortController()

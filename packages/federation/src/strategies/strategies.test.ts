@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Contribution, sortedBySite } from '../aggregate.js'
 import { LAYOUT, randomModel } from '../loopback.fixture.js'
+import { findUnusable, LARGEST } from '../vector-tensor.js'
 import { STRATEGIES } from './index.js'
 import type { Population } from './strategy.js'
 
@@ -243,6 +244,37 @@ describe('hostile sites', () => {
     }
   })
 })
+
+test.each(StrategySchema.options)(
+  '%s: numbers as large as an update may hold make no model that is not finite',
+  (name) => {
+    const extreme = fc.constantFrom(LARGEST, -LARGEST, 0, 1e-30)
+    const floats = (length: number) => fc.array(extreme, { minLength: length, maxLength: length })
+    const update = fc.record({
+      samples: fc.integer({ min: 1, max: 1000 }),
+      values: floats(P),
+      vector: floats(P),
+      statistics: floats(LAYOUT.statisticCount),
+    })
+    const round = fc.array(update, { minLength: 5, maxLength: 5 })
+    const population = sitesOf({ a: 1000, b: 1000, c: 1000, d: 1000, e: 1000 })
+    fc.assert(
+      fc.property(fc.array(round, { minLength: 1, maxLength: 4 }), (rounds) => {
+        const contributions = rounds.map((updates) =>
+          updates.map(({ samples, values, vector, statistics }, i) => ({
+            ...{ site: 'abcde'[i]!, samples, vector: new Float32Array(vector) },
+            model: { parameters: new Float32Array(values), statistics: new Float32Array(statistics) },
+          })),
+        )
+        for (const { model } of play(name, contributions, {}, population)) {
+          expect(findUnusable(model.parameters)).toBe(-1)
+          expect(findUnusable(model.statistics)).toBe(-1)
+        }
+      }),
+      { numRuns: 20 },
+    )
+  },
+)
 
 test.each(StrategySchema.options)('%s: the same bits over 100 orders of arrival, of model and server state', (name) => {
   const updates = ['site-1', 'site-10', 'site-2', 'b', 'B', 'c'].map((site, i) => contribution(site, 3 * i + 1))
