@@ -56,7 +56,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
   }
   let run: RunFolder | undefined
   try {
-    run = await openRunFolder(folder, study)
+    run = await openRunFolder(folder, study, 'federation')
     const { log, studySha256 } = run
     closeFirst(async () => log.close())
     let telemetry: EventSink = () => undefined

@@ -9,6 +9,7 @@ import {
   studySha256,
   writeFileAtomic,
 } from '@meshfl/core'
+import { BEST_FILE, CHECKPOINT_FILE, LATEST_FILE } from '@meshfl/training'
 import { parseStudy, readStudyYaml } from './study-from-options.js'
 
 export interface RunFolder {
@@ -18,11 +19,15 @@ export interface RunFolder {
   log: EventLog
 }
 
+/** Who works in a folder: one machine (`meshfl train`), or a coordinator. */
+export type RunKind = 'train' | 'federation'
+
 /**
- * Opens a run's folder: writes study.yaml into a new one; an old one must hold the same study.
- * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study
+ * Opens a run's folder: writes study.yaml into a new one; an old one must hold the same study, and be of the same kind.
+ * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study, `RUN_OF_OTHER_KIND`
  */
-export async function openRunFolder(path: string, asked: Study): Promise<RunFolder> {
+export async function openRunFolder(path: string, asked: Study, kind: RunKind): Promise<RunFolder> {
+  checkKind(path, kind)
   const file = join(path, 'study.yaml')
   const resumed = existsSync(file)
   if (resumed) {
@@ -42,6 +47,25 @@ export async function openRunFolder(path: string, asked: Study): Promise<RunFold
     await writeFileAtomic(file, stringify(asked))
   }
   return { studySha256: studySha256(asked), resumed, log: openEventLog(join(path, 'events.jsonl')) }
+}
+
+/** Both kinds call their models by the same names: one would write over those of the other. */
+function checkKind(path: string, kind: RunKind): void {
+  const has = (name: string): boolean => existsSync(join(path, name))
+  const refuse = (what: string, hint: string): MeshflError =>
+    new MeshflError('RUN_OF_OTHER_KIND', `${path} ${what}`, { kind: 'usage', hint })
+  const isFederation = has('keys/coordinator.json')
+  if (kind === 'federation') {
+    if (!isFederation && has(CHECKPOINT_FILE))
+      throw refuse('holds a run of meshfl train', 'go on with meshfl train, or choose another --out')
+  } else if (isFederation) {
+    throw refuse('holds a run of several sites', 'go on with meshfl serve or simulate, or choose another --out')
+  } else if (!has(CHECKPOINT_FILE) && (has(LATEST_FILE) || has(BEST_FILE))) {
+    throw refuse(
+      `holds models without the ${CHECKPOINT_FILE} that they came from`,
+      'bring that file back to go on, or choose another --out: a new run would write over them',
+    )
+  }
 }
 
 /** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */

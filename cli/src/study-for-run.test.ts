@@ -15,7 +15,7 @@ const dataset = (labelMap: string, conform: Partial<DatasetManifest['conform']> 
 test('a run goes on with scans that were prepared as those that it began with, and with no others', async () => {
   const run = join(mkdtempSync(join(tmpdir(), 'meshfl-study-')), 'run')
   const begun = await studyForRun(run, { rounds: 7 }, dataset('gw3'))
-  ;(await openRunFolder(run, begun)).log.close()
+  ;(await openRunFolder(run, begun, 'train')).log.close()
 
   expect(await studyForRun(run, {}, dataset('gw3'))).toEqual(begun)
   expect(await studyForRun(run, {})).toEqual(begun)

@@ -47,6 +47,12 @@ export async function studyFromOptions(
     ...(options.patience === undefined ? {} : { patience: options.patience }),
     ...(options.minDelta === undefined ? {} : { minDelta: options.minDelta }),
   }
+  if (options.minDelta !== undefined && !('patience' in earlyStop)) {
+    throw new MeshflError('STUDY_INVALID', '--min-delta says nothing without --patience', {
+      kind: 'usage',
+      hint: 'say with --patience after how many rounds without a rise the run ends',
+    })
+  }
   return parseStudy(
     {
       ...given,

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MeshflEvent } from '@meshfl/core'
 import { beforeAll, expect, test } from 'vitest'
@@ -55,4 +55,50 @@ test('Ctrl-C while an engine is looked for is a stop, and says nothing against t
     const stopped = await startCli([...words, '--json'], { env, detached: true }).ended
     expect(stopped).toMatchObject({ code: 130, last: { type: 'error', code: 'INTERRUPTED' } })
   }
+})
+
+test('a run of one machine and a run of sites do not write over each other’s models', async () => {
+  const folder = temporaryFolder('train')
+  const [trained, simulated] = [join(folder, 'trained'), join(folder, 'simulated')]
+  const models = (run: string) =>
+    ['best', 'latest'].map((name) => readFileSync(join(run, `${name}.safetensors`), 'hex'))
+  const start = (command: string, run: string) => cli([command, dataset, '--out', run, '--rounds', '1', '--json'])
+  const refused = { code: 2, last: { type: 'error', code: 'RUN_OF_OTHER_KIND' } }
+  expect((await start('train', trained)).code).toBe(0)
+  expect((await start('simulate', simulated)).code).toBe(0)
+  for (const [command, run] of [
+    ['simulate', trained],
+    ['train', simulated],
+  ] as const) {
+    const before = models(run)
+    expect(await start(command, run)).toMatchObject(refused)
+    expect(models(run)).toEqual(before)
+  }
+  // Models alone, as whoever sweeps up may leave them, are no run to go on with.
+  rmSync(join(trained, 'checkpoint.safetensors'))
+  expect(await start('train', trained)).toMatchObject(refused)
+}, 60_000)
+
+test('a start that fails before its first round does not bind the folder to its options', async () => {
+  const folder = temporaryFolder('train')
+  const run = join(folder, 'run')
+  const study = join(folder, 'instance.yaml')
+  writeFileSync(study, 'model: {normalization: instance}\n')
+  const failed = await cli(['train', dataset, '--out', run, '--rounds', '1', '--study', study, '--json'])
+  expect(failed).toMatchObject({ code: 3, last: { code: 'MODEL_UNSUPPORTED' } })
+  expect(existsSync(join(run, 'study.yaml'))).toBe(false)
+  expect((await cli(['train', dataset, '--out', run, '--rounds', '1', '--json'])).code).toBe(0)
+}, 60_000)
+
+test.each([
+  ['--min-delta says nothing without --patience', ['--min-delta', '0.1'], ''],
+  ['one of the weights must be above 0', [], 'recipe: {classWeights: [0, 0, 0]}'],
+  ['expected number to be <=10000', [], 'recipe: {localEpochs: 9007199254740991}'],
+])('what no training can be made of is a mistake of its options: %s', async (words, options, yaml) => {
+  const folder = temporaryFolder('train')
+  const study = join(folder, 'study.yaml')
+  writeFileSync(study, yaml || 'rounds: 1\n')
+  const failed = await cli(['train', dataset, '--out', join(folder, 'run'), '--study', study, ...options, '--json'])
+  expect(failed).toMatchObject({ code: 2, last: { code: 'STUDY_INVALID', message: expect.stringContaining(words) } })
+  expect(existsSync(join(folder, 'run'))).toBe(false)
 })

@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { FolderLock } from '@meshfl/core'
 import { Command } from 'commander'
 import type { EngineOptions } from '../engine-options.js'
@@ -27,8 +30,8 @@ export function trainCommand(): Command {
   ).action(async (path: string, options: TrainOptions) => {
     await runCommand(options, { title: 'meshfl train', live: true }, async ({ output, signal }) => {
       const [
-        { lockFolder, now },
-        { openCheckpoint, trainCentral },
+        { lockFolder, MeshflError, now },
+        { CHECKPOINT_FILE, openCheckpoint, trainCentral },
         { engineFromOptions },
         { openRunFolder },
         { studyForRun },
@@ -51,13 +54,14 @@ export function trainCommand(): Command {
       const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
       let lock: FolderLock | undefined
       let run: RunFolder | undefined
+      let hasBegun = false
       let telemetry: Telemetry | undefined
       try {
         lock = await lockFolder(options.out, {
           onWatch: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
           signal,
         })
-        run = await openRunFolder(options.out, study)
+        run = await openRunFolder(options.out, study, 'train')
         const { log } = run
         const events: typeof output.events = (event) => {
           output.events(event)
@@ -89,14 +93,25 @@ export function trainCommand(): Command {
           path: options.out,
         })
         events(memory)
+        hasBegun = true
         const stop = AbortSignal.any([signal, lock.lost])
         const result = await trainCentral({ ...resumable, emit: events, signal: stop })
         output.result(...describeResult(result, options.out))
+      } catch (error) {
+        // A start that failed before its first commit does not bind the next one to its options. One that was interrupted does: going
+        // on needs no options.
+        const hasFailed = error instanceof MeshflError && error.kind !== 'interrupted'
+        const isCommitted = hasBegun && existsSync(join(options.out, CHECKPOINT_FILE))
+        if (run?.resumed === false && hasFailed && !isCommitted) await rm(join(options.out, 'study.yaml'))
+        throw error
       } finally {
         session.dispose()
-        await telemetry?.close()
-        run?.log.close()
-        lock?.release()
+        try {
+          await telemetry?.close()
+          run?.log.close()
+        } finally {
+          lock?.release()
+        }
       }
     })
   })

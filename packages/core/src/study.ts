@@ -23,7 +23,10 @@ export type MeshNetSpec = z.infer<typeof MeshNetSpecSchema>
 /** How it is trained. The defaults are the reference's recipe without its mistakes (docs/decisions.md). */
 export const RecipeSchema = z.strictObject({
   /** Cross-entropy weights, one a class; their length is the model's number of classes. */
-  classWeights: z.array(z.number().min(0)).default([0.2, 1.0, 0.8]),
+  classWeights: z
+    .array(z.number().min(0))
+    .refine((weights) => weights.some((weight) => weight > 0), 'one of the weights must be above 0')
+    .default([0.2, 1.0, 0.8]),
   labelSmoothing: z.number().min(0).lt(1).default(0.01),
   maxLearningRate: z.number().positive().default(5e-3),
   /** Fraction of all steps in which the learning rate rises. */
@@ -40,8 +43,8 @@ export const RecipeSchema = z.strictObject({
   epsilon: z.number().positive().default(1e-8),
   /** Volumes a step. */
   batchSize: z.int().min(1).default(1),
-  /** Passes over a site's training volumes a round. */
-  localEpochs: z.int().min(1).default(1),
+  /** Passes over a site's training volumes a round. The order of all is drawn when the round begins. */
+  localEpochs: z.int().min(1).max(10_000).default(1),
 })
 export type Recipe = z.infer<typeof RecipeSchema>
 

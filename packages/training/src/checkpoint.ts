@@ -38,7 +38,7 @@ const ProgressSchema = z.strictObject({
   best: BestSchema,
   /** The last rise of the validation Dice: where early stop counts from. */
   rise: RiseSchema.nullable(),
-  /** What the last round reached, so that its event can be told after a crash. */
+  /** What the last round reached, so that its events can be told after a crash. */
   metrics: z.strictObject({
     trainLoss: metric,
     trainDice: DiceSchema.nullable(),
@@ -46,6 +46,8 @@ const ProgressSchema = z.strictObject({
     validDice: DiceSchema.nullable(),
     seconds: z.number(),
   }),
+  /** Cases of the last round's validation; absent in checkpoints of before. */
+  validCases: z.int().min(0).optional(),
 })
 export type Progress = z.infer<typeof ProgressSchema>
 export type RoundMetrics = Progress['metrics']

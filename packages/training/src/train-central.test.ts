@@ -228,21 +228,31 @@ describe('a run that was stopped', () => {
     expect((await readdir(run)).sort()).toEqual([BEST_FILE, CHECKPOINT_FILE, LATEST_FILE])
   })
 
-  test('between the commit and its event tells the round once when it goes on', async () => {
-    const log = openEventLog(join(run, 'events.jsonl'))
-    const emit = (event: MeshflEvent): void => {
-      if (event.type === 'update-applied' && event.round === 2) throw new Error('killed')
-      log.write(event)
-    }
-    await expect(train({ emit })).rejects.toThrow('killed')
-    const finished = (events: MeshflEvent[]) =>
-      events.flatMap((event) => (event.type === 'round-finished' ? [event.round] : []))
-    const { events } = await train()
-    expect(finished(events)).toEqual([2, 3, 4])
-    for (const event of events) log.write(event)
-    log.close()
-    expect(finished((await train()).events)).toEqual([])
-  })
+  test.each(['update-applied', 'site-evaluated', 'best', 'round-finished'] as const)(
+    'between the commit and its %s tells each event of the round once when it goes on',
+    async (type) => {
+      const whole = await undisturbed()
+      const log = openEventLog(join(run, 'events.jsonl'))
+      const told: MeshflEvent[] = []
+      const tell = (event: MeshflEvent): void => {
+        log.write(event)
+        told.push(event)
+      }
+      const emit = (event: MeshflEvent): void => {
+        if (event.type === type) throw new Error('killed')
+        tell(event)
+      }
+      await expect(train({ emit })).rejects.toThrow('killed')
+      await train({ emit: tell })
+      log.close()
+      const untimed = (events: MeshflEvent[]) =>
+        events
+          .filter((event) => 'round' in event && event.type !== 'step')
+          .map(({ time: _, ...event }) => ({ ...event, seconds: 0, secondsLeft: 0 }))
+      expect(untimed(told)).toEqual(untimed(whole.outcome.events))
+      expect(untimed((await train()).events)).toEqual([])
+    },
+  )
 
   test('is not continued on other cases, which would mix those that it has learned from with those that it is scored on', async () => {
     await train()

@@ -3,6 +3,7 @@ import {
   type EventSink,
   isStagnant,
   MeshflError,
+  type MeshflEvent,
   type ModelLayout,
   type ModelState,
   modelSha256,
@@ -143,16 +144,14 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
         validDice,
         seconds: (performance.now() - roundBegun) / 1000,
       },
+      validCases: valid.cases,
     }
     checkpoint = { progress, model, state, bestModel: better || !before ? model : before.bestModel }
     await commitCheckpoint(run, study, layout, checkpoint)
 
-    emit({ type: 'update-applied', time: now(), round, parametersSha256, sites: [site], leftOut: [] })
-    emit({ type: 'site-evaluated', time: now(), site, round, ...valid })
-    if (better && foregroundDice !== null) emit({ type: 'best', time: now(), round, foregroundDice })
     const secondsEach = (performance.now() - begun) / 1000 / (round - resumedAt)
     const left = isOver(study, checkpoint) ? 0 : secondsEach * (rounds - round)
-    emitRoundFinished(emit, study, checkpoint, left)
+    for (const event of eventsOf(study, site, checkpoint, left)) emit(event)
   }
   if (!checkpoint) throw new RangeError('a study has at least one round')
   const { progress, model } = checkpoint
@@ -169,23 +168,33 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
 async function restore(options: CentralOptions, layout: ModelLayout, checkpoint: Checkpoint): Promise<void> {
   await writeModels(options.run, options.study, layout, checkpoint)
   const { round } = checkpoint.progress
-  const told = readEventLog(join(options.run, 'events.jsonl')).some(
-    (event) => event.type === 'round-finished' && event.round === round,
+  const told = readEventLog(join(options.run, 'events.jsonl')).filter(
+    (event) => 'round' in event && event.round === round,
   )
-  if (!told) emitRoundFinished(options.emit, options.study, checkpoint, null)
+  const isTold = (type: MeshflEvent['type']): boolean => told.some((event) => event.type === type)
+  if (isTold('round-finished')) return
+  for (const event of eventsOf(options.study, options.trainer.site, checkpoint, null)) {
+    if (!isTold(event.type)) options.emit(event)
+  }
 }
 
-function emitRoundFinished(emit: EventSink, study: Study, checkpoint: Checkpoint, secondsLeft: number | null): void {
+/** What is told of a checkpoint's round once that is committed, in this order. */
+function eventsOf(study: Study, site: string, checkpoint: Checkpoint, secondsLeft: number | null): MeshflEvent[] {
   const { progress, model } = checkpoint
-  emit({
-    type: 'round-finished',
-    time: now(),
-    round: progress.round,
-    rounds: study.rounds,
-    ...progress.metrics,
-    parametersSha256: modelSha256(model),
-    secondsLeft,
-  })
+  const { round, metrics, validCases, best } = progress
+  const { validLoss, validDice } = metrics
+  const parametersSha256 = modelSha256(model)
+  const time = now()
+  return [
+    { type: 'update-applied', time, round, parametersSha256, sites: [site], leftOut: [] },
+    ...(validDice && validCases !== undefined
+      ? [{ type: 'site-evaluated' as const, time, site, round, loss: validLoss, dice: validDice, cases: validCases }]
+      : []),
+    ...(best.round === round && best.foregroundDice !== null
+      ? [{ type: 'best' as const, time, round, foregroundDice: best.foregroundDice }]
+      : []),
+    { type: 'round-finished', time, round, rounds: study.rounds, ...metrics, parametersSha256, secondsLeft },
+  ]
 }
 
 /** Without a score the last round is the best. */
