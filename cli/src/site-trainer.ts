@@ -1,5 +1,13 @@
 import { join } from 'node:path'
-import { canonicalJson, type EventOf, MeshflError, memoryBytes, type SiteDescription, type Study } from '@meshfl/core'
+import {
+  canonicalJson,
+  type EventOf,
+  MeshflError,
+  memoryBytes,
+  PROCESS_BYTES,
+  type SiteDescription,
+  type Study,
+} from '@meshfl/core'
 import { createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
@@ -65,14 +73,24 @@ export async function createDatasetTrainer(
 ): Promise<DatasetTrainer> {
   checkClasses(dataset, study)
   const batchSize = Math.min(study.recipe.batchSize, dataset.cases('train').length)
-  const cacheBytes = await dataCacheBytes(training)
+  const asked = await dataCacheBytes(training)
   const session = await engine.createSession(study.model, dataset.grid, { purpose: 'train', batchSize })
+  const onHost = engine.name === 'cuda' ? 0 : session.memory.plannedBytes
+  const cacheBytes = asked === undefined ? undefined : cacheBeside(onHost, asked, memoryBytes())
   const trainer = new LocalTrainer({
     ...trainerOptions(dataset, study),
     session,
     ...(cacheBytes === undefined ? {} : { cacheBytes }),
   })
   return { trainer, session, memory: memoryEvent(engine, session, study.model, 'train', batchSize) }
+}
+
+/**
+ * Bytes of volumes that are kept beside a session: no more than there are left, or the process is killed without a word. The plan of a
+ * session leaves room for as many as are kept by default.
+ */
+export function cacheBeside(sessionBytes: number, asked: number, memory: number): number {
+  return Math.max(0, Math.min(asked, memory - sessionBytes - PROCESS_BYTES))
 }
 
 /** What of a trainer follows from the dataset and the study. */

@@ -11,7 +11,7 @@ export function withTrainingOptions(command: Command): Command {
   return withEngineOptions(command)
     .option(
       '--data-cache <bytes>',
-      'most bytes of decoded volumes to keep in memory; 0 reads every volume anew (default: 2GB, or an eighth of the memory)',
+      'most bytes of decoded volumes to keep in memory; no more than the engine leaves; 0 reads every volume anew (default: 2GB, or an eighth of the memory)',
     )
     .option(
       '--allow-engine-change',

@@ -1,5 +1,8 @@
 import { totalmem } from 'node:os'
 
+/** Node with its libraries, and the volumes that are being read, put together or written. */
+export const PROCESS_BYTES = 256 * 2 ** 20
+
 /** Bytes of memory that this process may take: the machine's, or what its container or job allows. */
 export function memoryBytes(): number {
   const allowed = process.constrainedMemory?.() ?? 0

@@ -248,7 +248,7 @@ describe('a run that was stopped', () => {
       const untimed = (events: MeshflEvent[]) =>
         events
           .filter((event) => 'round' in event && event.type !== 'step')
-          .map(({ time: _, ...event }) => ({ ...event, seconds: 0, secondsLeft: 0 }))
+          .map((event) => ({ ...event, time: '', seconds: 0, secondsLeft: 0 }))
       expect(untimed(told)).toEqual(untimed(whole.outcome.events))
       expect(untimed((await train()).events)).toEqual([])
     },

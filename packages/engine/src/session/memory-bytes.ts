@@ -1,7 +1,4 @@
-import { cacheMemoryBytes, memoryBytes } from '@meshfl/core'
-
-/** Node with its libraries, and the volumes that are being read, put together or written. */
-const PROCESS_BYTES = 256 * 2 ** 20
+import { cacheMemoryBytes, memoryBytes, PROCESS_BYTES } from '@meshfl/core'
 
 /** Bytes that a session may plan with: the process needs some beside it, and is killed without a word when there are none left. */
 export function sessionMemoryBytes(): number {
