@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type EventSink, lockFolder, MeshflError, now, type Study } from '@meshfl/core'
-import { initializeModel, modelLayout } from '@meshfl/engine'
+import { modelLayout } from '@meshfl/engine'
 import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@meshfl/federation'
 import { createStepOptimizer } from '@meshfl/training'
+import { initialModelOf } from './initial-model.js'
 import type { Output } from './output.js'
 import { openRunFolder, type RunFolder } from './run-folder.js'
 import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
@@ -12,6 +13,8 @@ import type { Tunnels } from './tunnels.js'
 export interface FederationRunOptions {
   folder: string
   study: Study
+  /** Where the model is that a new run begins with; default: drawn from the study's seed. */
+  from?: string | undefined
   bind: string
   advertise?: string
   /** Where to listen for tunnels as well: `host:port`. */
@@ -56,7 +59,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
   }
   let run: RunFolder | undefined
   try {
-    run = await openRunFolder(folder, study, 'federation')
+    run = await openRunFolder(folder, study, 'federation', options.from)
     const { log, studySha256 } = run
     closeFirst(async () => log.close())
     let telemetry: EventSink = () => undefined
@@ -82,7 +85,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
       study,
       studySha256,
       layout: modelLayout(study.model),
-      initialModel: initializeModel(study.model, study.seed),
+      initialModel: await initialModelOf(folder, study),
       stepOptimizer: createStepOptimizer(study.model, study.recipe),
       sites: options.sites,
       otherFiles,

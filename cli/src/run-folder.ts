@@ -10,6 +10,7 @@ import {
   writeFileAtomic,
 } from '@meshfl/core'
 import { BEST_FILE, CHECKPOINT_FILE, LATEST_FILE } from '@meshfl/training'
+import { keepInitialModel } from './initial-model.js'
 import { parseStudy, readStudyYaml } from './study-from-options.js'
 
 export interface RunFolder {
@@ -24,9 +25,10 @@ export type RunKind = 'train' | 'federation'
 
 /**
  * Opens a run's folder: writes study.yaml into a new one; an old one must hold the same study, and be of the same kind.
- * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study, `RUN_OF_OTHER_KIND`
+ * @param from where the model is that a new run begins with, if one was named
+ * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study, `RUN_OF_OTHER_KIND`, `INITIAL_MODEL_MISSING`
  */
-export async function openRunFolder(path: string, asked: Study, kind: RunKind): Promise<RunFolder> {
+export async function openRunFolder(path: string, asked: Study, kind: RunKind, from?: string): Promise<RunFolder> {
   checkKind(path, kind)
   const file = join(path, 'study.yaml')
   const resumed = existsSync(file)
@@ -44,6 +46,7 @@ export async function openRunFolder(path: string, asked: Study, kind: RunKind): 
     }
   } else {
     const { stringify } = await import('yaml')
+    if (from !== undefined) await keepInitialModel(path, asked, from)
     await writeFileAtomic(file, stringify(asked))
   }
   return { studySha256: studySha256(asked), resumed, log: openEventLog(join(path, 'events.jsonl')) }

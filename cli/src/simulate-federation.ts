@@ -17,6 +17,8 @@ export interface SimulationOptions {
   sites: readonly string[]
   folder: string
   study: Study
+  /** See `FederationRunOptions`. */
+  from?: string | undefined
   command: string
   telemetry?: TelemetryOptions
   /** Whether all sites run in this process. */
@@ -38,6 +40,7 @@ export async function simulateFederation(options: SimulationOptions) {
   const run = await startFederationRun({
     folder,
     study: { ...study, federation: { ...study.federation, sites: options.sites.length } },
+    from: options.from,
     bind: 'tcp://127.0.0.1:*',
     sites: options.sites.length,
     approve: async () => true,

@@ -3,6 +3,7 @@ import { numberBetween, positiveNumber, wholeNumber } from './option-parsers.js'
 
 export interface StudyOptions {
   study?: string
+  from?: string
   rounds?: number
   seed?: number
   lr?: number
@@ -17,6 +18,10 @@ export interface StudyOptions {
 export function withStudyOptions(command: Command): Command {
   return command
     .option('--study <file>', 'a study.yaml to start from; the options below override it')
+    .option(
+      '--from <model>',
+      'begin with the model of a run or a .safetensors file, not with weights drawn from the seed',
+    )
     .option('--rounds <n>', 'rounds, each of one local epoch (default: 50)', wholeNumber(1))
     .option('--seed <n>', 'the seed of every random draw (default: 0)', wholeNumber(0))
     .option('--lr <rate>', 'highest learning rate of the one-cycle schedule (default: 0.005)', positiveNumber)

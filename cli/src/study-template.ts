@@ -8,6 +8,11 @@ const KEYS: Record<string, { comment: string; example?: string }> = {
     comment: 'Of every random draw: first weights, shuffles, dropout, sampling. The same seed gives the same bits.',
   },
   rounds: { comment: 'A round: every site trains, the updates are combined, every site scores the result.' },
+  initialSha256: {
+    comment:
+      'Hash of the model that the run begins with; written by --from <model>. Absent: weights drawn from the seed.',
+    example: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+  },
   targetDice: { comment: 'Stop when the validation foreground Dice reaches it.', example: '0.85' },
   earlyStop: { comment: 'Stop when the validation foreground Dice has not risen for a while.' },
   'earlyStop.patience': { comment: 'Rounds without a rise after which the run ends.', example: '10' },

@@ -24,19 +24,20 @@ export function auditCommand(): Command {
       ),
   ).action(async (folder: string, options: AuditCommandOptions) => {
     await runCommand(options, { title: 'meshfl audit' }, async ({ output }) => {
-      const [{ initializeModel, modelLayout }, { auditRun }, { createStepOptimizer }, { readRunStudy }] =
+      const [{ modelLayout }, { auditRun }, { createStepOptimizer }, { readRunStudy }, { initialModelOf }] =
         await Promise.all([
           import('@meshfl/engine'),
           import('@meshfl/federation'),
           import('@meshfl/training'),
           import('../run-folder.js'),
+          import('../initial-model.js'),
         ])
       const study = await readRunStudy(folder)
       const { ok, rounds, replayed, models, signingPublic, problem, note } = await auditRun({
         folder,
         study,
         layout: modelLayout(study.model),
-        initialModel: initializeModel(study.model, study.seed),
+        initialModel: await initialModelOf(folder, study),
         stepOptimizer: createStepOptimizer(study.model, study.recipe),
         ...(options.key ? { signingPublic: options.key } : {}),
       })

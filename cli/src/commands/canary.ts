@@ -47,6 +47,7 @@ export function canaryCommand(): Command {
             rounds: 1,
             federation: { ...federation, sites, minSites: sites, crossSite: false, keepUpdates: false },
           },
+          from: options.from,
           bind: options.bind,
           ...(options.advertise ? { advertise: options.advertise } : {}),
           telemetry: {},

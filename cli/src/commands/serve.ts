@@ -51,6 +51,7 @@ export function serveCommand(): Command {
       const run = await startFederationRun({
         folder: options.out,
         study: { ...study, federation },
+        from: options.from,
         bind: options.bind,
         ...(options.advertise ? { advertise: options.advertise } : {}),
         ...(options.tunnel ? { tunnel: options.tunnel } : {}),

@@ -60,6 +60,7 @@ export function simulateCommand(): Command {
         sites: manifest.sites,
         folder: options.out,
         study: await studyForRun(options.out, options, manifest),
+        from: options.from,
         command: 'simulate',
         inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
         engine: engineChoice(options),

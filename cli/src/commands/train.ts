@@ -38,6 +38,7 @@ export function trainCommand(): Command {
         { createDatasetTrainer, openTrainingDataset },
         { describeResult },
         { openTelemetry },
+        { initialModelOf },
       ] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/training'),
@@ -47,6 +48,7 @@ export function trainCommand(): Command {
         import('../site-trainer.js'),
         import('../describe-result.js'),
         import('../telemetry-options.js'),
+        import('../initial-model.js'),
       ])
       const dataset = await openTrainingDataset(path)
       const study = await studyForRun(options.out, options, dataset.manifest)
@@ -61,7 +63,7 @@ export function trainCommand(): Command {
           onWatch: (message) => output.events({ type: 'log', time: now(), level: 'info', message }),
           signal,
         })
-        run = await openRunFolder(options.out, study, 'train')
+        run = await openRunFolder(options.out, study, 'train', options.from)
         const { log } = run
         const events: typeof output.events = (event) => {
           output.events(event)
@@ -77,6 +79,7 @@ export function trainCommand(): Command {
           run: options.out,
           trainer,
           engine,
+          initialModel: await initialModelOf(options.out, study),
           allowEngineChange: options.allowEngineChange === true,
         }
         const resumedAtRound = (await openCheckpoint(resumable))?.progress.round

@@ -36,7 +36,7 @@ export interface CentralOptions {
   signal: AbortSignal
   /** Continues on another engine or instruction set, or in another precision; the result is then that of neither alone. */
   allowEngineChange?: boolean
-  /** Where a new run starts; absent: initialised from the study's seed. */
+  /** Where a new run starts; absent: drawn from the study's seed. */
   initialModel?: ModelState
 }
 
