@@ -2,7 +2,7 @@ import type { CoordinatorOptions } from '@meshfl/federation'
 import type { Command } from 'commander'
 import { type FederationOptions, withFederationOptions } from './federation-options.js'
 import { positiveNumber, wholeNumber } from './option-parsers.js'
-import type { Output, OutputOptions } from './output.js'
+import type { Output } from './output.js'
 import { type StudyOptions, withStudyOptions } from './study-options.js'
 
 /** Options of the commands that wait for sites on other machines. */
@@ -32,13 +32,17 @@ export function withCoordinatorOptions(command: Command): Command {
 /** Who decides about a site that asks: nobody, the person at the terminal, or `meshfl sites` from elsewhere. */
 export function approval(
   run: string,
-  options: CoordinatorCommandOptions & OutputOptions,
+  options: CoordinatorCommandOptions,
   output: Output,
 ): CoordinatorOptions['approve'] {
   if (options.autoApprove) return async () => true
-  if (!options.json && process.stdin.isTTY)
-    return async ({ site, fingerprint }) => output.ask(`admit ${site}, key ${fingerprint}?`)
-  return askElsewhere(run, output)
+  const elsewhere = askElsewhere(run, output)
+  if (!output.asks) return elsewhere
+  return async (request) => {
+    const { site, fingerprint, signal } = request
+    const answer = await output.ask(`admit ${site}, key ${fingerprint}?`, signal)
+    return answer ?? (signal.aborted ? false : elsewhere(request))
+  }
 }
 
 /** Without a terminal to ask at, a site waits until `meshfl sites` decides. */

@@ -10,8 +10,13 @@ export interface OutputOptions {
 /** Where a command's events are shown: a live view on a terminal, plain lines in a pipe, JSON lines with `--json`. */
 export interface Output {
   readonly events: EventSink
-  /** Yes or no from the person at the terminal; without one the answer is no. */
-  ask(question: string): Promise<boolean>
+  /** Whether there is a person at a terminal who can be asked. */
+  readonly asks: boolean
+  /**
+   * Yes or no from the person at the terminal, one question at a time; undefined where nobody answered: the signal says that the
+   * question is no more, the person has closed the input, or the command ends.
+   */
+  ask(question: string, signal: AbortSignal): Promise<boolean | undefined>
   /** Prints the command's result: its JSON line, or `text` for a person. */
   result(event: MeshflEvent, text?: string): void
   /** Text for a person: nothing with `--json` or `--quiet`. */
@@ -48,7 +53,8 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
     return {
       events: write,
       result: write,
-      ask: async () => false,
+      asks: false,
+      ask: async () => undefined,
       say: () => undefined,
       stop: async () => {
         stopped = true
@@ -74,7 +80,8 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
     })
     return {
       events: view.sink,
-      ask: (question) => view.ask(question),
+      asks: process.stdin.isTTY === true,
+      ask: (question, signal) => view.ask(question, signal),
       result: (_event, text) => void (text && waiting.push(text)),
       say: (text) => void waiting.push(text),
       stop: async () => {
@@ -84,26 +91,18 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
     }
   }
   const view = createPlainView({ stream: process.stdout, quiet: options.quiet === true, color })
+  const { canAsk, createPrompt } = await import('./prompt.js')
+  const prompt = createPrompt(process.stdin, process.stderr)
   return {
     events: view.sink,
-    ask: askOnTerminal,
+    asks: canAsk(),
+    ask: prompt.ask,
     result: (_event, text) => void (text && waiting.push(text)),
     say: (text) => void (options.quiet || print(text)),
     stop: async () => {
+      prompt.close()
       await view.stop()
       flush()
     },
-  }
-}
-
-async function askOnTerminal(question: string): Promise<boolean> {
-  if (!process.stdin.isTTY) return false
-  const { createInterface } = await import('node:readline/promises')
-  const prompt = createInterface({ input: process.stdin, output: process.stderr })
-  prompt.on('error', () => undefined) // the terminal is gone, and with it whoever could answer
-  try {
-    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim())
-  } finally {
-    prompt.close()
   }
 }

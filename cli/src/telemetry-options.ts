@@ -39,7 +39,7 @@ export async function openTelemetry(
   const files: ((sites: number) => number)[] = []
   let listening: string | undefined
   if (options.figures || options.metrics !== undefined) {
-    const [telemetry, { readEventLog }, { parseListen }] = await Promise.all([
+    const [telemetry, { readEventLog }, { formatListen, parseListen }] = await Promise.all([
       import('@meshfl/telemetry'),
       import('@meshfl/core'),
       import('./listen-address.js'),
@@ -53,7 +53,7 @@ export async function openTelemetry(
       sinks.push(metrics.events)
       closings.push(() => server.close())
       files.push(() => 1 + MOST_CONNECTIONS)
-      listening = `figures for Prometheus: http://${server.host}:${server.port}/metrics`
+      listening = `figures for Prometheus: http://${formatListen(server)}/metrics`
     }
     if (options.figures) {
       const figures = openFigureFiles({

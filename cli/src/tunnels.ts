@@ -1,5 +1,5 @@
 import { startTunnelServer } from '@meshfl/reach'
-import { parseListen } from './listen-address.js'
+import { formatListen, parseListen } from './listen-address.js'
 
 export interface Tunnels {
   /** What to say of it. */
@@ -21,7 +21,7 @@ export async function startTunnels(listen: string, endpoint: string, sites: numb
   })
   const { address } = server
   return {
-    words: `listening for tunnels on ${address.host}:${address.port}: send wss://<this host>/... there`,
+    words: `listening for tunnels on ${formatListen(address)}: send wss://<this host>/... there`,
     close: () => server.close(),
   }
 }

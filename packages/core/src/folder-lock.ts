@@ -110,8 +110,8 @@ export function isLockedElsewhere(folder: string): boolean {
 /** Whether the lock is ours now: whole or not at all, and only where none was. */
 function claimLock(path: string, content: string, claim: string): boolean {
   const fresh = `${path}-${claim}` // a name of its own: the processes of two containers can have one number
-  writeFileSync(fresh, content)
   try {
+    writeFileSync(fresh, content)
     linkSync(fresh, path)
     return true
   } catch (error) {

@@ -23,7 +23,12 @@ export interface LockLook {
 
 /** This process, as a lock names it. */
 export function ownProcess(): LockOwner {
-  return { pid: process.pid, started: processStart(process.pid), host: hostname(), space: processSpace() }
+  return {
+    pid: process.pid,
+    started: processStat(process.pid)?.[STARTED] ?? null,
+    host: hostname(),
+    space: processSpace(),
+  }
 }
 
 /**
@@ -70,7 +75,9 @@ export function isRunning({ pid, started }: LockOwner): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
   }
-  return started === null || started === processStart(pid)
+  const stat = processStat(pid)
+  if (stat !== null && /^[ZX]$/.test(stat[0] ?? '')) return false // dead, and its parent has not looked
+  return started === null || started === (stat?.[STARTED] ?? null)
 }
 
 /**
@@ -85,12 +92,15 @@ function processSpace(): string | null {
   }
 }
 
-/** When a process began, in ticks since the machine did; null where the system does not tell. */
-function processStart(pid: number): string | null {
+/** Fields of a process's /proc/<pid>/stat from its state on; null where the system does not tell. */
+function processStat(pid: number): string[] | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
     return null
   }
 }
+
+/** Of these fields: when it began, in ticks since the machine did. */
+const STARTED = 19

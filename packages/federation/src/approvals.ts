@@ -25,10 +25,20 @@ interface Approval extends PendingSite {
   decide(isApproved: boolean): void
 }
 
+/**
+ * Asks someone about a site. The signal fires when its fate is known, also by other ways: an answer that comes after that says nothing.
+ */
+export type Approve = (request: {
+  site: string
+  fingerprint: string
+  description: SiteDescription
+  signal: AbortSignal
+}) => Promise<boolean>
+
 interface ApprovalOptions {
   admissions: Admissions
   study: Study
-  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  approve: Approve
   onEngineChanged(site: string, change: { had: string; has: string }): void
   onFailed(error: unknown): void
 }
@@ -67,19 +77,23 @@ export class Approvals {
   #ask(applicant: Applicant, signingKey: string, description: SiteDescription, invite: IssuedInvite): Approval {
     const { site } = description
     const request = { site, fingerprint: fingerprint(applicant.signingPublic), description }
+    const known = new AbortController()
     let decide!: (isApproved: boolean) => void
     const decided = new Promise<boolean>((resolve) => {
       decide = resolve
     })
     const verdict = (async (): Promise<Refusal | undefined> => {
       if (this.#options.admissions.siteOfKey(signingKey)) return undefined // approved before its answer was lost
-      this.#options.approve(request).then(decide, (error) => this.#options.onFailed(error))
+      this.#options.approve({ ...request, signal: known.signal }).then(decide, (error) => this.#options.onFailed(error))
       if (!(await decided)) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
       return this.#admit({ signingKey, curveKey: applicant.curveKey }, description, invite)
     })()
     const approval = { ...request, since: new Date(), invite: applicant.invite, decide, verdict }
     this.#byKey.set(signingKey, approval)
-    const forget = (): void => void this.#byKey.delete(signingKey)
+    const forget = (): void => {
+      this.#byKey.delete(signingKey)
+      known.abort()
+    }
     verdict.then(forget, forget)
     return approval
   }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MeshflError, type ModelLayout, type SiteDescription, type StepOptimizer, type Study } from '@meshfl/core'
+import { MeshflError, type ModelLayout, type StepOptimizer, type Study } from '@meshfl/core'
 import { Acknowledgements } from './acknowledgements.js'
 import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissions.js'
+import type { Approve } from './approvals.js'
 import type { ControlFolder } from './control-folder.js'
 import type { FederationResult } from './coordinator.js'
 import { Commits } from './coordinator-commits.js'
@@ -45,7 +46,7 @@ export interface CoordinatorRunOptions {
   minSites: number
   /** What the model files say of the sites' data. */
   dataKeys(): DataKeys
-  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  approve: Approve
   tell(event: Told): void
   saved: SavedCommit
   journal: readonly JournalEntry[]

@@ -11,13 +11,13 @@ import {
   type ModelState,
   modelSha256,
   now,
-  type SiteDescription,
   type StepOptimizer,
   type Study,
   writeFileAtomic,
 } from '@meshfl/core'
 import { type Address, addressPath } from './administer-sites.js'
 import { Admissions, type IssuedInvite } from './admissions.js'
+import type { Approve } from './approvals.js'
 import { ControlFolder } from './control-folder.js'
 import { CoordinatorRun } from './coordinator-run.js'
 import type { Best, Told } from './coordinator-state.js'
@@ -61,7 +61,7 @@ export interface CoordinatorOptions {
   /** Sites that a round needs. Default: all. */
   minSites?: number
   /** Asks a person whether a site may take part. */
-  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  approve: Approve
   events: EventSink
   /** The folder's lock, where the caller has taken it already and gives it back itself, after this has stopped. */
   lock?: FolderLock

@@ -1,6 +1,6 @@
 import type { ModelLayout, SiteDescription, Study } from '@meshfl/core'
 import { type Admissions, INVITE_REPLACED, type IssuedInvite, type Refusal } from './admissions.js'
-import { Approvals, type PendingSite } from './approvals.js'
+import { Approvals, type Approve, type PendingSite } from './approvals.js'
 import { engineChange, refuseEngine } from './engine-change.js'
 import {
   type Author,
@@ -54,7 +54,7 @@ export interface GateOptions {
   study: Study
   studySha256: string
   layout: ModelLayout
-  approve(request: { site: string; fingerprint: string; description: SiteDescription }): Promise<boolean>
+  approve: Approve
   send(peer: string, message: readonly Uint8Array[] | (() => readonly Uint8Array[])): void
   onJoined(site: string, peer: string, working: Work | null): void
   onMessage(site: string, peer: string, message: Message<SiteMessage>): void

@@ -31,10 +31,20 @@ export function formatInvite(invite: Invite): string {
   return `mfl1:${host}:${invite.port}/${keys}/${invite.secret.toString('base64url')}`
 }
 
-/** @throws MeshflError `INVITE_MALFORMED` */
+/**
+ * The invite that a text holds: by itself, or in the line that the coordinator prints.
+ * @throws MeshflError `INVITE_MALFORMED`
+ */
 export function parseInvite(text: string): Invite {
+  const words = text.split(/\s+/).filter((word) => word.startsWith('mfl1:'))
+  if (words.length > 1) {
+    throw new MeshflError('INVITE_MALFORMED', `there are ${words.length} invites in it, and each is for one site`, {
+      kind: 'usage',
+      hint: 'give this site the one that is meant for it',
+    })
+  }
   const match = /^mfl1:(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})\/([A-Za-z0-9_-]{86})\/([A-Za-z0-9_-]{22})$/.exec(
-    text.trim(),
+    words[0] ?? '',
   )
   const port = Number(match?.[2])
   if (!match || port < 1 || port > 65_535) {

@@ -64,3 +64,11 @@ export interface DealerOptions {
    */
   onHandshakeFailed(afterMs: number): void
 }
+
+/**
+ * Whether an endpoint names an IPv6 address: libzmq reads it as one only where a socket is told so. It is not told so for names, of
+ * which it would then take the IPv6 address alone, whether or not the network carries it.
+ */
+export function isIpv6(endpoint: string): boolean {
+  return endpoint.startsWith('tcp://[')
+}

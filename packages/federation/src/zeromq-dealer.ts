@@ -3,7 +3,7 @@ import { Context, Dealer } from 'zeromq'
 import { packFrames, unpackFrames } from './message-parts.js'
 import { receiveEach } from './receive-each.js'
 import { SendQueue } from './send-queue.js'
-import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport } from './transport.js'
+import { DEFAULT_HEARTBEAT, type DealerOptions, type DealerTransport, isIpv6 } from './transport.js'
 import { uninterrupted } from './uninterrupted.js'
 import { encodeZ85 } from './z85.js'
 
@@ -25,6 +25,7 @@ export function openDealer(options: DealerOptions): DealerTransport {
   const { heartbeat = DEFAULT_HEARTBEAT } = options
   const socket = new Dealer({
     context: sharedContext(),
+    ipv6: isIpv6(options.address),
     linger: 500, // what was said last (BYE) still goes out
     sendTimeout: 0,
     immediate: true,

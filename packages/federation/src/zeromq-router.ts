@@ -4,7 +4,7 @@ import { Context, curveKeyPair, Dealer, Router } from 'zeromq'
 import { packFrames, unpackFrames } from './message-parts.js'
 import { receiveEach } from './receive-each.js'
 import { SendQueue } from './send-queue.js'
-import { DEFAULT_HEARTBEAT, type RouterOptions, type RouterTransport } from './transport.js'
+import { DEFAULT_HEARTBEAT, isIpv6, type RouterOptions, type RouterTransport } from './transport.js'
 import { uninterrupted } from './uninterrupted.js'
 import { encodeZ85 } from './z85.js'
 import { serveZap, ZAP_DOMAIN } from './zap-handler.js'
@@ -30,6 +30,7 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
   const { heartbeat = DEFAULT_HEARTBEAT } = options
   const socket = new Router({
     context,
+    ipv6: isIpv6(options.bind),
     linger: 500,
     mandatory: true,
     sendTimeout: 0,
@@ -174,6 +175,7 @@ async function tryConnection(
 ): Promise<'refused' | 'let in' | undefined> {
   const dealer = new Dealer({
     context,
+    ipv6: isIpv6(endpoint),
     linger: 0,
     reconnectInterval: -1,
     curvePublicKey: key.publicKey,

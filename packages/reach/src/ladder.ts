@@ -31,7 +31,9 @@ export interface LadderOptions {
 
 /** The routes worth trying, simplest first: direct, every proxy, the tunnel, the tunnel through every proxy. */
 export function routesOf(proxies: readonly ProxyAddress[], tunnel: URL | undefined): Route[] {
-  const unique = [...new Map(proxies.map((proxy) => [formatProxy(proxy), proxy])).values()]
+  // Of two that differ in their passwords only the first: what a person has given comes before what the environment holds.
+  const names = proxies.map(formatProxy)
+  const unique = proxies.filter((_, i) => names.indexOf(names[i]!) === i)
   const ways: Route[] = [{}, ...unique.map((proxy) => ({ proxy }))]
   return tunnel ? [...ways, ...ways.map((way) => ({ ...way, tunnel }))] : ways
 }

@@ -32,9 +32,20 @@ export function parseProxy(text: string): ProxyAddress {
     kind,
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port,
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+    ...(url.username === '' ? {} : { username: decoded(url.username) }),
+    ...(url.password === '' ? {} : { password: decoded(url.password) }),
   }
+}
+
+/** A % that begins no code stands for itself: who writes a password as it is does not know of codes. */
+function decoded(text: string): string {
+  return text.replace(/(?:%[0-9a-f]{2})+/gi, (codes) => {
+    try {
+      return decodeURIComponent(codes)
+    } catch {
+      return codes
+    }
+  })
 }
 
 /** A proxy as text, without its password. */
@@ -47,7 +58,7 @@ export function formatProxy({ kind, host, port, username }: ProxyAddress): strin
 export function proxiesOfEnvironment(env: NodeJS.ProcessEnv): ProxyAddress[] {
   const found = new Map<string, ProxyAddress>()
   for (const name of ['HTTPS_PROXY', 'ALL_PROXY', 'HTTP_PROXY']) {
-    const text = env[name] ?? env[name.toLowerCase()]
+    const text = env[name] || env[name.toLowerCase()]
     if (!text) continue
     try {
       const proxy = parseProxy(text)

@@ -120,7 +120,8 @@ function put(file: number, data: Uint8Array | string): void {
 /** Removes our event files, and nothing else that somebody keeps there. */
 function removeBoards(folder: string): void {
   if (!existsSync(folder)) return
-  for (const name of readdirSync(folder)) rmSync(join(folder, name, EVENT_FILE), { force: true })
+  for (const entry of readdirSync(folder, { withFileTypes: true }))
+    if (entry.isDirectory()) rmSync(join(folder, entry.name, EVENT_FILE), { force: true })
 }
 
 function scalarsOf({ phase, loss, foregroundDice, dicePerClass, seconds }: Figures): { tag: string; value: number }[] {

@@ -16,8 +16,11 @@ export interface LiveViewOptions {
 
 export interface LiveView {
   readonly sink: EventSink
-  /** Asks at the foot of the screen, one question after the other. False: n, Escape, the view has stopped, or nobody can answer. */
-  ask(question: string): Promise<boolean>
+  /**
+   * Asks at the foot of the screen, one question after the other. False: n or Escape; undefined: nobody answered before the signal,
+   * which takes the question away, or the view's stop, or nobody can.
+   */
+  ask(question: string, signal: AbortSignal): Promise<boolean | undefined>
   /** Leaves the last frame on the screen and gives the terminal back. */
   stop(): Promise<void>
 }

@@ -28,7 +28,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
   const screen = new Screen(stdout)
   const paint = createPaint(options.color ?? wantsColor(stdout))
   const glyphs = chooseGlyphs()
-  const questions: { text: string; answer(yes: boolean): void }[] = []
+  const questions: { text: string; answer(yes: boolean | undefined): void }[] = []
   let state = initialView(Date.now())
   let interaction: Interaction = {
     panel: 'run',
@@ -95,6 +95,11 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     change({ quitting: true })
     options.onQuit()
   }
+  // A slow line hands over several keys at once.
+  const onKeys = (input: string, key: Key) => {
+    if (input.length <= 1) onKey(input, key)
+    else for (const character of input) onKey(character, key)
+  }
   const onKey = (input: string, key: Key) => {
     if (stopped !== null) return
     if (key.ctrl && input === 'c') return quit()
@@ -127,7 +132,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
 
   // Ink takes a few hundred milliseconds to load: the first frames do not wait for it.
   const loading = import('./mount-app.js').then(({ mountApp }) => {
-    if (stopped === null) app = mountApp(screen, stdin, { frame: layOut(), keys: interaction.keys, onKey })
+    if (stopped === null) app = mountApp(screen, stdin, { frame: layOut(), keys: interaction.keys, onKey: onKeys })
   })
   draw()
   stdout.on('resize', onResize)
@@ -136,7 +141,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     stdout.off('resize', onResize)
     clearInterval(tick)
     if (settling !== null) clearTimeout(settling)
-    for (const question of [...questions]) question.answer(false)
+    for (const question of [...questions]) question.answer(undefined)
     interaction = { ...interaction, panel: 'run', final: true }
     draw()
     await loading
@@ -154,17 +159,20 @@ export function startLiveView(options: LiveViewOptions): LiveView {
       }
       drawSoon()
     },
-    ask(text) {
-      if (stopped !== null || !interaction.keys) return Promise.resolve(false)
-      return new Promise<boolean>((resolve) => {
+    ask(text, signal) {
+      if (stopped !== null || !interaction.keys || signal.aborted) return Promise.resolve(undefined)
+      return new Promise<boolean | undefined>((resolve) => {
         const question = {
           text: cleanText(text),
-          answer(yes: boolean) {
+          answer(yes: boolean | undefined) {
+            signal.removeEventListener('abort', drop)
             questions.splice(questions.indexOf(question), 1)
             resolve(yes)
             drawSoon()
           },
         }
+        const drop = (): void => question.answer(undefined)
+        signal.addEventListener('abort', drop, { once: true })
         questions.push(question)
         draw()
       })

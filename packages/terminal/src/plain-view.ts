@@ -39,7 +39,7 @@ export function createPlainView(options: PlainViewOptions): PlainView {
 
   const sink = (event: MeshflEvent) => {
     if (event.type === 'run-started' || event.type === 'round-started') rounds = event.rounds
-    if (event.type === 'run-started') alone = event.sites === 1
+    if (event.type === 'run-started') alone = event.command === 'train' // its round's line says it all
     if (event.type === 'progress') {
       if (!quiet) bar.update(event)
       return

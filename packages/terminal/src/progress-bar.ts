@@ -52,14 +52,14 @@ function updatingLine({ stream, color }: ProgressBarOptions, now: () => number):
       const before = progress
       progress = advance(before, event, now())
       if (before !== null && progress.task !== before.task) {
-        draw(barLine(before, now(), stream.columns ?? 80, paint, glyphs))
+        draw(barLine(before, now(), stream.columns || 80, paint, glyphs))
         if (shown !== '') stream.write('\n')
         shown = ''
       }
       const complete = progress.total > 0 && progress.done >= progress.total
       if (!complete && before?.task === progress.task && now() - drawnMs < REDRAW_MS) return
       drawnMs = now()
-      draw(barLine(progress, now(), stream.columns ?? 80, paint, glyphs))
+      draw(barLine(progress, now(), stream.columns || 80, paint, glyphs))
       if (complete) finish()
     },
     clear() {
