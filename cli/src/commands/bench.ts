@@ -1,8 +1,10 @@
 import { Command } from 'commander'
 import type { BenchDevice, BenchTask } from '../bench/bench-case.js'
+import { MOST_THREADS } from '../engine-options.js'
 import { listOf, oneOf, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
+import { wholeNumberBetween } from '../whole-number-between.js'
 import { benchFederationCommand } from './bench-federation.js'
 
 interface BenchOptions extends OutputOptions {
@@ -39,7 +41,11 @@ export function benchCommand(): Command {
       .option('--grid <edges>', 'edges of cubes in voxels', listOf(wholeNumber(1)), [64, 96])
       .option('--channels <numbers>', 'channels of the network', listOf(wholeNumber(1)), [5])
       .option('--max-memory <amounts>', 'what a step may take: all, 3GB,2GB', 'all')
-      .option('--threads <n>', 'threads, of the peers too (default: all cores)', wholeNumber(1))
+      .option(
+        '--threads <n>',
+        `threads, 1 to ${MOST_THREADS}, of the peers too (default: all cores, as far as that)`,
+        wholeNumberBetween(1, MOST_THREADS),
+      )
       .option('--repeats <n>', 'runs after the warm-up; the median counts', wholeNumber(1), 5)
       .option('--no-peers', 'time the engines alone')
       .option('--out <file>', 'write machine and figures as JSON')
@@ -72,15 +78,15 @@ Examples:
         { measureMachine },
         { runBench },
         { describeMachine, describeResult },
-        os,
+        { defaultThreads },
       ] = await Promise.all([
         import('@meshfl/core'),
         import('../bench/measure-machine.js'),
         import('../bench/run-bench.js'),
         import('../bench/describe-bench.js'),
-        import('node:os'),
+        import('@meshfl/engine'),
       ])
-      const threads = options.threads ?? os.availableParallelism()
+      const threads = options.threads ?? defaultThreads()
       const machine = await measureMachine(threads)
       if (options.json) output.events({ ...machine })
       output.say(describeMachine(machine))
