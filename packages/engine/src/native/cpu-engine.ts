@@ -40,12 +40,14 @@ export function chooseInstructionSet(addon: Addon, precision: Precision, asked =
   const here = addon.instructionSets('cpu', PRECISIONS[precision])
   const chosen = asked ? here.find((name) => name === asked) : here[0]
   if (chosen) return chosen
+  const other = precision === 'fp32' ? 'bf16' : 'fp32'
+  const fitsOther = asked !== undefined && addon.instructionSets('cpu', PRECISIONS[other]).includes(asked)
   throw new MeshflError(
     'ENGINE_UNAVAILABLE',
     `cannot compute in ${precision} with ${asked}: this CPU and build have ${here.join(', ')}`,
     {
       kind: 'usage',
-      hint: 'set MESHFL_CPU_ISA to one of them, or not at all',
+      hint: `set MESHFL_CPU_ISA to one of them, or not at all${fitsOther ? `, or compute in ${other}` : ''}`,
       data: { engine: 'cpu', instructionSet: asked, instructionSets: here },
     },
   )
