@@ -54,6 +54,17 @@ test('what MESHFL_REQUIRE names must be there, whichever engine is asked for', a
   })
 })
 
+test('a device or a required engine of another name is refused with the names that there are', async () => {
+  expect(await refusal({ device: 'tpu' as 'cpu' })).toMatchObject({
+    code: 'ENGINE_UNAVAILABLE',
+    kind: 'usage',
+    message: 'the device names an unknown engine: tpu',
+    hint: 'name cuda, cpu, wasm',
+  })
+  vi.stubEnv('MESHFL_REQUIRE', 'tpu')
+  expect(await refusal({ device: 'wasm' })).toMatchObject({ message: 'MESHFL_REQUIRE names an unknown engine: tpu' })
+})
+
 test('without an addon the wasm engine is opened, unless an instruction set of the cpu engine was asked for', async () => {
   vi.stubEnv('MESHFL_NATIVE', join(folder, 'none.node'))
   vi.stubEnv('MESHFL_REQUIRE', '')

@@ -80,17 +80,19 @@ function unavailable({ name, reason, hint, kind }: EngineProbe, why: string): Me
   })
 }
 
+function engineNamed(word: string, by: string): EngineName {
+  const name = ENGINE_NAMES.find((known) => known === word)
+  if (name) return name
+  throw new MeshflError('ENGINE_UNAVAILABLE', `${by} names an unknown engine: ${word}`, {
+    kind: 'usage',
+    hint: `name ${ENGINE_NAMES.join(', ')}`,
+  })
+}
+
 /** The names in `MESHFL_REQUIRE` (such as `wasm,cpu`): engines whose absence is an error. */
 function requiredEngines(): EngineName[] {
   const words = (process.env.MESHFL_REQUIRE ?? '').split(',').map((word) => word.trim())
-  return words.filter(Boolean).map((word) => {
-    const name = ENGINE_NAMES.find((known) => known === word)
-    if (name) return name
-    throw new MeshflError('ENGINE_UNAVAILABLE', `MESHFL_REQUIRE names an unknown engine: ${word}`, {
-      kind: 'usage',
-      hint: `name ${ENGINE_NAMES.join(', ')}`,
-    })
-  })
+  return words.filter(Boolean).map((word) => engineNamed(word, 'MESHFL_REQUIRE'))
 }
 
 /** The first engine that can be had, in the order of preference: those after it are not looked at, as a driver that hangs may be. */
@@ -118,8 +120,8 @@ export async function openEngine(options: OpenOptions = {}): Promise<Engine> {
     const found = await probe(name)
     if (!found.available) throw unavailable(found, 'MESHFL_REQUIRE asks for')
   }
-  const [asked, index] = (device?.split(':') ?? []) as [EngineName?, string?]
-  const name = asked ?? (await preferred(probe))
+  const [asked, index] = device?.split(':') ?? []
+  const name = asked === undefined ? await preferred(probe) : engineNamed(asked, 'the device')
   const found = await probe(name)
   if (!found.available) throw unavailable(found, 'cannot open')
   if (name === 'cuda') return createCudaEngine({ ...defaults, ...(index ? { device: Number(index) } : {}) })

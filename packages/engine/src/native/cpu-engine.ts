@@ -31,7 +31,8 @@ export async function measureCpuPeak(threads: number, precision: Precision = 'fp
   try {
     return found.addon.measurePeak('cpu', chosen, threads)
   } catch (cause) {
-    throw threadsRefused(threads, cause) // all that can go wrong with an instruction set of this CPU
+    // All that can go wrong with an instruction set of this CPU. What the addon says of it is a panic's text, for programmers.
+    throw threadsRefused(threads, new Error('those of the measurement do not start', { cause }))
   }
 }
 
