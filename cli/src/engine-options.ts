@@ -1,6 +1,10 @@
 import type { Engine, Precision } from '@meshfl/engine'
 import { type Command, Option } from 'commander'
-import { deviceName, wholeNumber } from './option-parsers.js'
+import { deviceName } from './option-parsers.js'
+import { wholeNumberBetween } from './whole-number-between.js'
+
+/** Most threads of an engine: the engine's own limit, of which --help is to tell without loading it. */
+export const MOST_THREADS = 64
 
 export interface EngineOptions {
   device?: 'cuda' | 'cpu' | 'wasm' | `cuda:${number}`
@@ -20,8 +24,8 @@ export function withEngineOptions(command: Command): Command {
     )
     .option(
       '--threads <n>',
-      'threads of the engine (default: all cores); the result does not depend on it',
-      wholeNumber(1),
+      `threads of the engine, 1 to ${MOST_THREADS} (default: all cores, as far as that); the result does not depend on it`,
+      wholeNumberBetween(1, MOST_THREADS),
     )
     .option(
       '--max-memory <bytes>',

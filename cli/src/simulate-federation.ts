@@ -1,5 +1,4 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { MeshflError, now, type Study, writeFileAtomic } from '@meshfl/core'
 import type { Coordinator } from '@meshfl/federation'
@@ -23,7 +22,7 @@ export interface SimulationOptions {
   telemetry?: TelemetryOptions
   /** Whether all sites run in this process. */
   inProcess: boolean
-  /** Of every site. Default threads: the machine's cores, shared out. */
+  /** Of every site. Default threads: the machine's cores, shared out, as far as a site can have so many. */
   engine: EngineOptions
   training: TrainingOptions
   output: Output
@@ -56,7 +55,7 @@ export async function simulateFederation(options: SimulationOptions) {
     const stop = AbortSignal.any([signal, stopSites.signal])
     const local = options.inProcess
       ? await startHere(sites, run.otherFiles, options, stop)
-      : startProcesses(sites, options, stop)
+      : await startProcesses(sites, options, stop)
     const result = await Promise.race([run.coordinator.finished, local.failed])
     await Promise.race([local.ended, local.failed])
     return result
@@ -66,10 +65,15 @@ export async function simulateFederation(options: SimulationOptions) {
   }
 }
 
-function startProcesses(sites: LocalSite[], options: SimulationOptions, signal: AbortSignal): LocalSites {
+async function startProcesses(
+  sites: LocalSite[],
+  options: SimulationOptions,
+  signal: AbortSignal,
+): Promise<LocalSites> {
+  const { defaultThreads } = await import('@meshfl/engine')
   return startLocalSites({
     sites,
-    engine: { threads: Math.max(1, Math.floor(cpus().length / sites.length)), ...options.engine },
+    engine: { threads: defaultThreads(sites.length), ...options.engine },
     training: options.training,
     signal,
     onWarning: (site, message) => options.output.events({ type: 'log', time: now(), level: 'warn', message, site }),

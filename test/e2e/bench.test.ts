@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createCpuEngine } from '@meshfl/engine'
 import { expect, test } from 'vitest'
-import { cli, temporaryFolder } from './cli.js'
+import { cli, startCli, temporaryFolder } from './cli.js'
 
 test('bench prints a line a case, with a reason where there is no figure, and its files become tables and a plot', async () => {
   const folder = temporaryFolder('bench')
@@ -72,8 +72,31 @@ test('bench refuses words that it does not know', async () => {
     ['--grid', '0'],
     ['--device', 'cpu,tpu'],
     ['--channels', 'five'],
+    ['--channels', '5,65'],
   ]) {
     expect((await cli(['bench', ...words, '--json'])).code).toBe(2)
   }
-  expect((await cli(['bench', '--max-memory', 'much', '--json'])).last).toMatchObject({ code: 'USAGE_BYTES' })
+})
+
+test('bench refuses an amount that is none, and a file that cannot be written, before it measures anything', async () => {
+  const folder = temporaryFolder('bench')
+  const file = join(folder, 'file')
+  writeFileSync(file, '')
+  const first = async (...words: string[]) => (await cli(['bench', '--no-peers', ...words, '--json'])).events[0]
+  expect(await first('--max-memory', 'all,much')).toMatchObject({ type: 'error', code: 'USAGE_BYTES' })
+  for (const out of [folder, join(file, 'figures.json')]) {
+    expect(await first('--out', out)).toMatchObject({ type: 'error', code: 'PATH_NOT_WRITABLE' })
+  }
+})
+
+test('the figures of a bench that is stopped are in its file', async () => {
+  const file = join(temporaryFolder('bench'), 'figures.json')
+  const what = ['--case', 'forward', '--device', 'wasm', '--grid', '8,200', '--threads', '1', '--repeats', '50']
+  const { child, waitFor, ended } = startCli(['bench', ...what, '--no-peers', '--json', '--out', file])
+  const figure = await waitFor((event) => (event as { type: string }).type === 'bench')
+  child.kill('SIGINT')
+  expect(await ended).toMatchObject({ code: 130, last: { type: 'error', code: 'INTERRUPTED' } })
+  const { machine, results } = JSON.parse(readFileSync(file, 'utf8'))
+  expect(machine).toMatchObject({ type: 'bench-machine', threads: 1 })
+  expect(results).toEqual([figure])
 })

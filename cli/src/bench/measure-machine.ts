@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { packageFile } from '@meshfl/core'
-import { measureCpuPeak } from '@meshfl/engine'
+import { memoryBytes, packageFile } from '@meshfl/core'
+import { measureCpuPeak, threadsRefused } from '@meshfl/engine'
 import { VERSION } from '../program.js'
 
 /** Where figures were measured. */
@@ -56,10 +56,17 @@ function commitHere(): string | null {
   }
 }
 
-/** A thread that copies back and forth between two stretches far larger than any cache, and tells the best rate of ten. */
+/**
+ * Bytes of each of the two stretches that a thread copies between: more than any cache holds, less where all of the threads' would take
+ * more than an eighth of the memory. On a machine of many cores and little memory they are still many caches together.
+ */
+export const stretchBytes = (threads: number, memory = memoryBytes()): number =>
+  Math.min(2 ** 27, Math.floor(memory / 8 / threads / 2))
+
+/** A thread that copies from one stretch to another, and tells the best rate of ten. */
 const COPIER = `
-  const { parentPort } = require('node:worker_threads')
-  const [from, to] = [1, 2].map((value) => new Uint8Array(2 ** 27).fill(value))
+  const { parentPort, workerData } = require('node:worker_threads')
+  const [from, to] = [1, 2].map((value) => new Uint8Array(workerData).fill(value))
   parentPort.on('message', () => {
     let best = Infinity
     for (let i = 0; i < 10; i++) {
@@ -73,7 +80,22 @@ const COPIER = `
   parentPort.postMessage('ready')`
 
 async function measureCopy(threads: number): Promise<number> {
-  const workers = Array.from({ length: threads }, () => new Worker(COPIER, { eval: true, execArgv: [] }))
+  const workers: Worker[] = []
+  try {
+    return await copyIn(workers, threads)
+  } finally {
+    for (const worker of workers) await worker.terminate()
+  }
+}
+
+/** @param workers is filled with those that are started */
+async function copyIn(workers: Worker[], threads: number): Promise<number> {
+  const options = { eval: true, execArgv: [], workerData: stretchBytes(threads) }
+  try {
+    while (workers.length < threads) workers.push(new Worker(COPIER, options))
+  } catch (cause) {
+    throw threadsRefused(threads, cause)
+  }
   const answers = (): Promise<number[]> =>
     Promise.all(
       workers.map(

@@ -18,7 +18,8 @@ export interface BenchRun {
   /** In 1e9 floating-point operations a second; null: unknown. */
   peakGflops: number | null
   signal: AbortSignal
-  onResult(result: BenchResult): void
+  /** Awaited before the next case is measured. */
+  onResult(result: BenchResult): Promise<void>
   onProgress(done: number, total: number): void
 }
 
@@ -56,9 +57,12 @@ export async function runBench({ plan, peakGflops, signal, onResult, onProgress 
           const opened = await timeInTurns(all.filter(isEntrant), plan.repeats, signal, progress)
           for (const one of all) {
             const timed = opened.find(({ entrant }) => entrant === one)
-            if (!timed) onResult({ ...describe(one.labels), skipped: (one as Absent).skipped })
+            if (!timed) await onResult({ ...describe(one.labels), skipped: (one as Absent).skipped })
             else
-              onResult({ ...describe(one.labels), ...(await figuresOf(timed, flopsOf(task, edge, count), peakGflops)) })
+              await onResult({
+                ...describe(one.labels),
+                ...(await figuresOf(timed, flopsOf(task, edge, count), peakGflops)),
+              })
           }
         } finally {
           for (const one of all) if (isEntrant(one)) one.close()

@@ -1,8 +1,10 @@
 import { Command } from 'commander'
-import type { BenchDevice, BenchTask } from '../bench/bench-case.js'
+import type { BenchDevice, BenchResult, BenchTask } from '../bench/bench-case.js'
+import { MOST_THREADS } from '../engine-options.js'
 import { listOf, oneOf, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
+import { wholeNumberBetween } from '../whole-number-between.js'
 import { benchFederationCommand } from './bench-federation.js'
 
 interface BenchOptions extends OutputOptions {
@@ -37,12 +39,16 @@ export function benchCommand(): Command {
       .option('--device <names>', 'cuda, cpu, wasm', listOf(oneOf('cuda', 'cpu', 'wasm')), ['cpu', 'wasm'])
       .option('--precision <names>', 'fp32, bf16', listOf(oneOf('fp32', 'bf16')), ['fp32'])
       .option('--grid <edges>', 'edges of cubes in voxels', listOf(wholeNumber(1)), [64, 96])
-      .option('--channels <numbers>', 'channels of the network', listOf(wholeNumber(1)), [5])
+      .option('--channels <numbers>', 'channels of the network, 1 to 64', listOf(wholeNumberBetween(1, 64)), [5])
       .option('--max-memory <amounts>', 'what a step may take: all, 3GB,2GB', 'all')
-      .option('--threads <n>', 'threads, of the peers too (default: all cores)', wholeNumber(1))
+      .option(
+        '--threads <n>',
+        `threads, 1 to ${MOST_THREADS}, of the peers too (default: all cores, as far as that)`,
+        wholeNumberBetween(1, MOST_THREADS),
+      )
       .option('--repeats <n>', 'runs after the warm-up; the median counts', wholeNumber(1), 5)
       .option('--no-peers', 'time the engines alone')
-      .option('--out <file>', 'write machine and figures as JSON')
+      .option('--out <file>', 'write machine and figures as JSON, anew after every figure')
       .option('--report <file...>', 'measure nothing: print the figures of such files as Markdown', all)
       .option(
         '--into <file...>',
@@ -68,23 +74,27 @@ Examples:
         return output.say(markdown)
       }
       const [
-        { now, parseBytes, writeFileAtomic },
+        { now, parseBytes },
+        { checkFiguresFile, writeFigures },
         { measureMachine },
         { runBench },
         { describeMachine, describeResult },
-        os,
+        { defaultThreads },
       ] = await Promise.all([
         import('@meshfl/core'),
+        import('../bench/figures-file.js'),
         import('../bench/measure-machine.js'),
         import('../bench/run-bench.js'),
         import('../bench/describe-bench.js'),
-        import('node:os'),
+        import('@meshfl/engine'),
       ])
-      const threads = options.threads ?? os.availableParallelism()
+      const memoryLimits = options.maxMemory.split(',').map((text) => (text.trim() === 'all' ? null : parseBytes(text)))
+      if (options.out) checkFiguresFile(options.out)
+      const threads = options.threads ?? defaultThreads()
       const machine = await measureMachine(threads)
       if (options.json) output.events({ ...machine })
       output.say(describeMachine(machine))
-      const results: object[] = []
+      const results: BenchResult[] = []
       await runBench({
         plan: {
           tasks: options.case,
@@ -92,22 +102,23 @@ Examples:
           precisions: options.precision,
           grids: options.grid,
           channels: options.channels,
-          memoryLimits: options.maxMemory.split(',').map((text) => (text.trim() === 'all' ? null : parseBytes(text))),
+          memoryLimits,
           threads,
           repeats: options.repeats,
           peers: options.peers,
         },
         peakGflops: machine.peakGflops,
         signal,
-        onResult(result) {
+        async onResult(result) {
           results.push(result)
+          // At once: of a bench that takes hours, and is stopped, whatever was measured is there.
+          if (options.out) await writeFigures(options.out, machine, results)
           if (options.json) output.result({ ...result })
           output.say(describeResult(result))
         },
         onProgress: (done, total) =>
           output.events({ type: 'progress', time: now(), task: 'bench', done, total, unit: 'runs' }),
       })
-      if (options.out) await writeFileAtomic(options.out, `${JSON.stringify({ machine, results }, null, 2)}\n`)
     })
   })
 }

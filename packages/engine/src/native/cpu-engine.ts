@@ -1,11 +1,11 @@
-import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
-import { checkGrid } from '../check-inputs.js'
+import { MeshflError, type MeshNetSpec } from '@meshfl/core'
+import { checkGrid, checkSpec } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Precision, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { sessionMemoryBytes } from '../session/memory-bytes.js'
 import { PRECISIONS } from '../session/request.js'
 import { MachineSession } from '../session/session.js'
-import { countThreads, processorName } from '../session/threads.js'
-import { type Addon, loadAddon } from './addon.js'
+import { countThreads, processorName, threadsRefused } from '../session/threads.js'
+import { type Addon, loadAddon, type NativeError, type NativeSession, STATUS } from './addon.js'
 import { NativeMachine } from './native-machine.js'
 
 export interface CpuEngineOptions extends SessionDefaults {
@@ -28,7 +28,12 @@ export async function measureCpuPeak(threads: number, precision: Precision = 'fp
   // MESHFL_CPU_ISA may name one for another precision.
   const here = found.addon.instructionSets('cpu', PRECISIONS[precision])
   const chosen = here.find((name) => name === process.env.MESHFL_CPU_ISA) ?? here[0]!
-  return found.addon.measurePeak('cpu', chosen, threads)
+  try {
+    return found.addon.measurePeak('cpu', chosen, threads)
+  } catch (cause) {
+    // All that can go wrong with an instruction set of this CPU. What the addon says of it is a panic's text, for programmers.
+    throw threadsRefused(threads, new Error('those of the measurement do not start', { cause }))
+  }
 }
 
 /** The instruction set asked for by name, by MESHFL_CPU_ISA, or by being the best for the precision. */
@@ -36,12 +41,14 @@ export function chooseInstructionSet(addon: Addon, precision: Precision, asked =
   const here = addon.instructionSets('cpu', PRECISIONS[precision])
   const chosen = asked ? here.find((name) => name === asked) : here[0]
   if (chosen) return chosen
+  const other = precision === 'fp32' ? 'bf16' : 'fp32'
+  const fitsOther = asked !== undefined && addon.instructionSets('cpu', PRECISIONS[other]).includes(asked)
   throw new MeshflError(
     'ENGINE_UNAVAILABLE',
     `cannot compute in ${precision} with ${asked}: this CPU and build have ${here.join(', ')}`,
     {
       kind: 'usage',
-      hint: 'set MESHFL_CPU_ISA to one of them, or not at all',
+      hint: `set MESHFL_CPU_ISA to one of them, or not at all${fitsOther ? `, or compute in ${other}` : ''}`,
       data: { engine: 'cpu', instructionSet: asked, instructionSets: here },
     },
   )
@@ -68,7 +75,7 @@ class CpuEngine implements Engine {
   }
 
   async createSession(spec: MeshNetSpec, grid: Grid, options: SessionOptions = {}): Promise<Session> {
-    const checked = MeshNetSpecSchema.parse(spec)
+    const checked = checkSpec(spec)
     checkGrid(grid)
     const asked = { ...this.#defaults, precision: this.precision, ...options }
     const threads = countThreads(asked.threads)
@@ -76,9 +83,19 @@ class CpuEngine implements Engine {
       asked.precision === this.precision
         ? this.device.instructionSet
         : chooseInstructionSet(this.#addon, asked.precision, this.#asked)
-    const native = new this.#addon.Session('cpu', instructionSet, threads)
+    const native = this.#open(instructionSet, threads)
     const machine = new NativeMachine(native, threads, { mostBytes: sessionMemoryBytes() })
     return new MachineSession(machine, checked, { ...grid }, asked)
+  }
+
+  #open(instructionSet: string, threads: number): NativeSession {
+    try {
+      return new this.#addon.Session('cpu', instructionSet, threads)
+    } catch (error) {
+      // Before its first run a session has nothing but threads.
+      if ((error as NativeError).status === STATUS.outOfMemory) throw threadsRefused(threads, error)
+      throw error
+    }
   }
 }
 

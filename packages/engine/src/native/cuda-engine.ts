@@ -1,8 +1,8 @@
-import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
-import { checkGrid } from '../check-inputs.js'
+import { MeshflError, type MeshNetSpec } from '@meshfl/core'
+import { checkGrid, checkSpec } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Precision, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { MachineSession } from '../session/session.js'
-import { type Addon, loadAddon, type NativeBackend } from './addon.js'
+import { type Addon, loadAddon, type NativeBackend, type NativeError, type NativeSession, STATUS } from './addon.js'
 import { NativeMachine } from './native-machine.js'
 
 export interface CudaEngineOptions extends SessionDefaults {
@@ -35,14 +35,28 @@ export class CudaEngine implements Engine {
   }
 
   async createSession(spec: MeshNetSpec, grid: Grid, options: SessionOptions = {}): Promise<Session> {
-    const checked = MeshNetSpecSchema.parse(spec)
+    const checked = checkSpec(spec)
     checkGrid(grid)
     const mostBytes = Math.max(0, this.#describe().freeBytes - OVERHEAD_BYTES)
-    const native = new this.#addon.Session(this.#backend, null, 1, this.#index)
+    const native = this.#open()
     const asked = { ...this.#defaults, precision: this.precision, ...options }
     // Whoever limits the session's memory wants nothing kept beside it.
     const keepsVolumes = asked.maxMemoryBytes === undefined
     return new MachineSession(new NativeMachine(native, 1, { mostBytes, keepsVolumes }), checked, { ...grid }, asked)
+  }
+
+  #open(): NativeSession {
+    try {
+      return new this.#addon.Session(this.#backend, null, 1, this.#index)
+    } catch (error) {
+      const { message, status } = error as NativeError
+      const code = status === STATUS.outOfMemory ? 'ENGINE_MEMORY' : 'ENGINE_UNAVAILABLE'
+      throw new MeshflError(code, `the GPU cuda:${this.#index} opens no session: ${message}`, {
+        hint: 'end what else uses the GPU (nvidia-smi shows it), or use another',
+        data: { engine: 'cuda', device: this.#index },
+        cause: error,
+      })
+    }
   }
 
   #describe() {

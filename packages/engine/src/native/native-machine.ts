@@ -1,6 +1,7 @@
 import { MeshflError } from '@meshfl/core'
 import { disposed, type Machine, type Values } from '../session/machine.js'
 import { OUTCOME, REGIONS, type Region } from '../session/request.js'
+import { threadsRefused } from '../session/threads.js'
 import { type NativeError, type NativeSession, STATUS } from './addon.js'
 
 /** A session of the addon. */
@@ -62,18 +63,29 @@ export class NativeMachine implements Machine {
     signal?.addEventListener('abort', cancel, { once: true })
     try {
       const status = await new Promise<number>((resolve, reject) => {
-        this.#reject = reject
-        this.#native.run((status, message) => {
+        this.#start((status, message) => {
           this.#reject = undefined
           if (this.#disposed) this.#native.dispose()
           if (status <= STATUS.badLabel) resolve(status)
           else reject(new Error(`the native engine broke down: ${message}`))
         })
+        // Not before: a run that did not start never ends, and dispose would wait for it.
+        this.#reject = reject
       })
       if (status === OUTCOME.cancelled) throw signal?.reason
       return status
     } finally {
       signal?.removeEventListener('abort', cancel)
+    }
+  }
+
+  #start(done: (status: number, message: string) => void): void {
+    try {
+      this.#native.run(done)
+    } catch (error) {
+      // The memory was had before; what a run takes of its own is a thread to wait in.
+      if ((error as NativeError).status === STATUS.outOfMemory) throw threadsRefused(1, error)
+      throw error
     }
   }
 

@@ -3,7 +3,7 @@ import type { Grid, MemoryPlan, SessionOptions } from '../engine.js'
 import { fewestTensors, keptBlocks } from './kept-blocks.js'
 import { disposed, type Machine } from './machine.js'
 import { type Run, requestWords } from './request.js'
-import { largestThatFits } from './what-fits.js'
+import { largestThatFits, mostThatFit } from './what-fits.js'
 
 type Wanted = Omit<Run, 'keptBlocks' | 'precision'>
 
@@ -95,8 +95,7 @@ export class Planner {
     const fits = (wanted: Wanted, grid: Grid): boolean => this.#choose(wanted, grid).bytes <= limit
     const least = this.#choose(run, this.grid, 'layer').bytes
     const grid = largestThatFits(this.grid, (smaller) => fits(run, smaller))
-    let volumes = run.volumes - 1
-    while (volumes > 0 && !fits({ ...run, volumes }, this.grid)) volumes--
+    const volumes = mostThatFit(run.volumes - 1, (fewer) => fits({ ...run, volumes: fewer }, this.grid))
     const { depth, height, width } = this.grid
     const { mostBytes } = this.#held()
     const ways = [

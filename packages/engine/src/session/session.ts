@@ -1,3 +1,4 @@
+import { isFloat32Array } from 'node:util/types'
 import { MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
 import { badLabel, checkInputs, checkOptions, checkTruth, voxelCount } from '../check-inputs.js'
 import { dropoutFactors } from '../dropout.js'
@@ -60,7 +61,6 @@ export class MachineSession implements Session {
   }
 
   async forward(model: ModelState, batch: Batch, options: ForwardOptions = {}): Promise<Segmentation> {
-    checkInputs(this.#spec, this.grid, model, batch)
     const logits = options.logits ?? false
     const voxels = batch.count * voxelCount(this.grid)
     return this.#enqueue(model, batch, { run: { mode: 'forward', logits }, signal: options.signal }, (from) => {
@@ -80,8 +80,6 @@ export class MachineSession implements Session {
     loss: LossSpec,
     options: { signal?: AbortSignal } = {},
   ): Promise<Scored> {
-    checkInputs(this.#spec, this.grid, model, batch)
-    checkTruth(this.#spec, this.grid, batch.count, labels, loss)
     const task: Task = { run: { mode: 'evaluate', logits: false }, truth: { labels, loss }, signal: options.signal }
     return this.#enqueue(model, batch, task, (from) => this.#score(from))
   }
@@ -98,8 +96,6 @@ export class MachineSession implements Session {
         hint: "train with normalization: 'batch' or 'none'",
       })
     }
-    checkInputs(this.#spec, this.grid, model, batch)
-    checkTruth(this.#spec, this.grid, batch.count, labels, loss)
     const layout = modelLayout(this.#spec)
     const truth = { labels, loss, dropoutSeed: options.seed }
     const task: Task = { run: { mode: 'train', logits: false }, truth, signal: options.signal }
@@ -126,12 +122,15 @@ export class MachineSession implements Session {
 
   async #execute<T>(model: ModelState, batch: Batch, task: Task, read: (from: Machine) => T): Promise<T> {
     task.signal?.throwIfAborted()
-    const floatImages = batch.images instanceof Float32Array
+    // Here and not when it was called: while it waited its arrays may have been handed to another thread, which empties them.
+    checkInputs(this.#spec, this.grid, model, batch)
+    const { truth } = task
+    if (truth) checkTruth(this.#spec, this.grid, batch.count, truth.labels, truth.loss)
+    const floatImages = isFloat32Array(batch.images)
     const machine = this.#planner.prepare({ ...task.run, volumes: batch.count, floatImages })
     machine.write('parameters', model.parameters)
     machine.write('statistics', model.statistics)
     machine.write('images', batch.images, batch.key)
-    const { truth } = task
     if (truth) {
       machine.write('truth', truth.labels, batch.key)
       machine.write('loss', Float64Array.from([...truth.loss.classWeights, truth.loss.labelSmoothing]))

@@ -1,36 +1,53 @@
-import { Worker } from 'node:worker_threads'
+import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { disposed } from '../session/machine.js'
 import { OUTCOME } from '../session/request.js'
+import { threadsRefused } from '../session/threads.js'
 import { type Kernels, STACK_BYTES } from './kernels.js'
 import { wasmFile } from './module.js'
 
 /** The workers of one session. The main thread only posts and listens; between themselves they wait inside WebAssembly. */
 export class WasmTeam {
-  readonly #workers: Worker[]
+  readonly #workers: Worker[] = []
   readonly #memory: WebAssembly.Memory
   readonly #kernels: Kernels
   #failure: Error | undefined
   #settle: { waiting: number; outcome: number; resolve(outcome: number): void; reject(error: Error): void } | undefined
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, kernels: Kernels, threads: number) {
+  /**
+   * @param start makes a worker of its file and options
+   * @throws MeshflError `ENGINE_THREADS` when the system does not start them all; those that it did start are ended
+   */
+  constructor(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    kernels: Kernels,
+    threads: number,
+    start = (file: URL, options: WorkerOptions): Worker => new Worker(file, options),
+  ) {
     this.#memory = memory
     this.#kernels = kernels
-    this.#workers = Array.from({ length: threads }, (_, thread) => {
+    for (let thread = 0; thread < threads; thread++) {
       const stackTop = kernels.__heap_base.value + (thread + 1) * STACK_BYTES
-      // A stack grows down from a multiple of 16; the heap's base is one.
-      const worker = new Worker(wasmFile('worker.js'), {
-        name: `meshfl-wasm-${thread}`,
-        workerData: { module, memory, stackTop: stackTop & ~15, thread },
-        execArgv: [], // some of the process's own, such as --input-type, would keep a worker from starting
-      })
-      worker.on('message', (outcome: number) => this.#finished(outcome))
-      worker.on('error', (error) =>
-        this.#fail(new Error(`the wasm engine broke down: ${error.message}`, { cause: error })),
-      )
-      worker.on('exit', (code) => this.#fail(new Error(`a worker of the wasm engine ended (${code})`)))
-      worker.unref()
-      return worker
-    })
+      try {
+        const worker = start(wasmFile('worker.js'), {
+          name: `meshfl-wasm-${thread}`,
+          // A stack grows down from a multiple of 16; the heap's base is one.
+          workerData: { module, memory, stackTop: stackTop & ~15, thread },
+          execArgv: [], // some of the process's own, such as --input-type, would keep a worker from starting
+        })
+        this.#workers.push(worker)
+        worker.on('message', (outcome: number) => this.#finished(outcome))
+        worker.on('error', (error) =>
+          this.#fail(new Error(`the wasm engine broke down: ${error.message}`, { cause: error })),
+        )
+        worker.on('exit', (code) => this.#fail(new Error(`a worker of the wasm engine ended (${code})`)))
+        worker.unref()
+      } catch (cause) {
+        const refused = threadsRefused(threads, cause)
+        this.#fail(refused)
+        throw refused
+      }
+    }
   }
 
   /**

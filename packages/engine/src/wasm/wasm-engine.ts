@@ -1,5 +1,5 @@
-import { MeshflError, type MeshNetSpec, MeshNetSpecSchema } from '@meshfl/core'
-import { checkGrid, fp32Only } from '../check-inputs.js'
+import { MeshflError, type MeshNetSpec } from '@meshfl/core'
+import { checkGrid, checkSpec, fp32Only } from '../check-inputs.js'
 import type { DeviceInfo, Engine, Grid, Session, SessionDefaults, SessionOptions } from '../engine.js'
 import { sessionMemoryBytes } from '../session/memory-bytes.js'
 import { MachineSession } from '../session/session.js'
@@ -45,7 +45,7 @@ class WasmEngine implements Engine {
     if (options.precision === 'bf16') {
       throw fp32Only('wasm')
     }
-    const checked = MeshNetSpecSchema.parse(spec)
+    const checked = checkSpec(spec)
     checkGrid(grid)
     const asked = { ...this.#defaults, ...options }
     const threads = countThreads(asked.threads)
