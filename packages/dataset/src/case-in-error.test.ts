@@ -137,6 +137,37 @@ describe('a case in error', () => {
     await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
   })
 
+  test('holds its place: mending it moves nobody to another split or site', async () => {
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l']
+    const source = await sourceOf(ids)
+    const whole = await readFile(join(source, 'images/c.nii.gz'))
+    await truncate(join(source, 'images/c.nii.gz'), 400)
+    const out = join(await temporaryFolder(), 'out')
+    const places = async (): Promise<string[]> => {
+      const { manifest } = await prepareDataset(optionsFor(source, out, { sites: 2 }))
+      return manifest.cases.map(({ subject, split, site }) => `${subject} ${split} ${site}`)
+    }
+    const before = await places()
+    await writeFile(join(source, 'images/c.nii.gz'), whole)
+    const after = await places()
+    expect(before).toHaveLength(11)
+    expect(after.filter((line) => !line.startsWith('c '))).toEqual(before)
+  })
+
+  test('whose split has no other subject leaves that split empty, and the finding says why', async () => {
+    const source = await sourceOf(['a', 'b', 'c', 'd'])
+    const folder = await temporaryFolder()
+    const whole = await prepareDataset(optionsFor(source, join(folder, 'whole')))
+    const [tested] = whole.manifest.cases.filter(({ split }) => split === 'test')
+    await truncate(join(source, `images/${tested!.subject}.nii.gz`), 400)
+    const { manifest } = await prepareDataset(optionsFor(source, join(folder, 'less')))
+    expect(manifest.findings).toContainEqual({
+      level: 'warning',
+      code: 'SPLIT_EMPTY',
+      message: 'no subject is in test: all 1 that belong there were left out',
+    })
+  })
+
   test('that is mended comes in when the command runs again', async () => {
     const source = await sourceOf(['a', 'b', 'c'])
     const whole = await readFile(join(source, 'images/b.nii.gz'))

@@ -52,9 +52,8 @@ export async function prepareDataset(options: PrepareOptions): Promise<PrepareRe
   const labelMap = await loadLabelMap(options.labelMap)
   const { cases, findings } = await findCases(options.source, options)
   if (options.sites !== undefined) {
-    // Told before the work; again after it, when cases may have been left out.
-    const subjects = cases.map(({ subject }) => subject)
-    checkTrainingSubjects(splitSubjects(subjects, options.ratios, options.seed), options.sites)
+    // Told before the work; after it, a site whose subjects were left out is.
+    checkTrainingSubjects(splitSubjects(subjectsOf(cases, findings), options.ratios, options.seed), options.sites)
   }
   const ids = caseIds(cases)
   const run = new Preparation(options, labelMap, cases, ids)
@@ -235,7 +234,8 @@ class Preparation {
       ...leftOut.map(({ subject, code, message }): Finding => ({ level: 'error', code, message, subject })),
       ...(this.options.dryRun ? [] : checkDuplicates(prepared)),
     ]
-    return { manifest: buildManifest(prepared, findings, this.labelMap, this.options), leftOut }
+    const subjects = subjectsOf(this.cases, found)
+    return { manifest: buildManifest(subjects, prepared, findings, this.labelMap, this.options), leftOut }
   }
 
   /** Moves the volumes into place, then writes the manifests, the root's last: with it the dataset exists. */
@@ -283,6 +283,12 @@ class Preparation {
       label: shownPath(this.#root, found.label),
     }
   }
+}
+
+/** All subjects of a source: those with cases, and those that a finding leaves out. */
+function subjectsOf(cases: readonly FoundCase[], findings: readonly Finding[]): Set<string> {
+  const unread = findings.flatMap(({ level, subject }) => (level === 'error' && subject !== undefined ? [subject] : []))
+  return new Set([...cases.map(({ subject }) => subject), ...unread])
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
