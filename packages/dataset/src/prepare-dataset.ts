@@ -28,7 +28,7 @@ import { checkDuplicates } from './duplicates.js'
 import { findCases } from './find-cases.js'
 import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
 import { type LabelMap, loadLabelMap } from './label-map.js'
-import type { FoundCase } from './layouts/layout.js'
+import type { FoundCase, FoundFinding } from './layouts/layout.js'
 import { listFolder } from './layouts/volume-file.js'
 import type { DatasetManifest, Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
@@ -80,14 +80,14 @@ class Preparation {
   }
 
   /** What would be made, from the files' headers. */
-  async plan(findings: Finding[]): Promise<PrepareResult> {
+  async plan(findings: FoundFinding[]): Promise<PrepareResult> {
     await this.#forEachCase('plan', async (found, index) => {
       this.#records.set(index, await planCase(found, this.ids[index]!, this.#names(found), this.options.conform))
     })
     return this.#result(findings)
   }
 
-  async execute(findings: Finding[]): Promise<PrepareResult> {
+  async execute(findings: FoundFinding[]): Promise<PrepareResult> {
     const { signal, onWait } = this.options
     const lock = await lockFolder(this.#out, { ...(signal ? { signal } : {}), ...(onWait ? { onWatch: onWait } : {}) })
     this.#lost = lock.lost
@@ -98,7 +98,7 @@ class Preparation {
     }
   }
 
-  async #make(findings: Finding[]): Promise<PrepareResult> {
+  async #make(findings: FoundFinding[]): Promise<PrepareResult> {
     const { reusable, former } = await this.#claimFolder()
     const index = await indexFiles(this.#out)
     await this.#forEachCase('conform', (found, position) => this.#conform(found, position, reusable, index))
@@ -212,9 +212,9 @@ class Preparation {
     })
   }
 
-  #result(found: Finding[]): PrepareResult {
-    const unread = found.flatMap(({ level, code, message, subject = '' }): LeftOut[] =>
-      level === 'error' ? [{ subject, code, message, hint: 'check the permissions of the folder' }] : [],
+  #result(found: FoundFinding[]): PrepareResult {
+    const unread = found.flatMap(({ level, subject = '', ...item }): LeftOut[] =>
+      level === 'error' ? [{ subject, ...item }] : [],
     )
     const leftOut = [...unread, ...[...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)]
     const prepared = this.cases.flatMap((item, index): PreparedCase[] => {

@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises'
-import { relative, sep } from 'node:path'
-import { explainReadError, MeshflError } from '@meshfl/core'
-import type { Finding } from '../manifest.js'
+import { lstat, readdir, stat } from 'node:fs/promises'
+import { join, relative, sep } from 'node:path'
+import { explainReadError, MeshflError, mayPass } from '@meshfl/core'
+import type { FoundFinding } from './layout.js'
 
 const EXTENSIONS = ['.nii.gz', '.nii', '.mgz', '.mgh', '.hdr.gz', '.hdr'] as const
 
@@ -14,11 +14,20 @@ export function volumeStem(name: string): string | null {
   return name.slice(0, -extension.length)
 }
 
+/** The entries of a folder; what is neither a folder nor a regular file (a pipe, a socket) is none. */
+export interface Listing {
+  folders: string[]
+  /** Also links to nothing: in a DataLad data set those are files that were not fetched. */
+  files: string[]
+  /** Links to nothing, and folders that cannot be opened because their names are not UTF-8. */
+  lost: string[]
+}
+
 /**
  * The entries of a folder in an order that no platform changes; null where it is no folder.
  * @throws MeshflError `FOLDER_NOT_READABLE`, `FILE_NOT_READABLE`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP`
  */
-export async function listFolder(path: string): Promise<{ folders: string[]; files: string[] } | null> {
+export async function listFolder(path: string): Promise<Listing | null> {
   let entries: Awaited<ReturnType<typeof readEntries>>
   try {
     entries = await readEntries(path)
@@ -32,20 +41,59 @@ export async function listFolder(path: string): Promise<{ folders: string[]; fil
       cause: error,
     })
   }
-  const names = (keep: (entry: (typeof entries)[number]) => boolean): string[] =>
+  const kinds = await Promise.all(entries.map((entry) => kindOf(path, entry)))
+  const names = (...wanted: Kind[]): string[] =>
     entries
-      .filter(keep)
+      .filter((_, index) => wanted.includes(kinds[index]!))
       .map((entry) => entry.name)
       .sort()
-  // A link may point at either: which one shows when it is opened.
   return {
-    folders: names((entry) => entry.isDirectory() || entry.isSymbolicLink()),
-    files: names((entry) => entry.isFile() || entry.isSymbolicLink()),
+    folders: names('folder'),
+    files: names('file', 'dangling link'),
+    lost: names('dangling link', 'folder without a name'),
   }
+}
+
+type Kind = 'folder' | 'file' | 'dangling link' | 'folder without a name' | 'other'
+
+async function kindOf(folder: string, entry: Awaited<ReturnType<typeof readEntries>>[number]): Promise<Kind> {
+  const path = join(folder, entry.name)
+  if (entry.isSymbolicLink()) {
+    try {
+      const target = await stat(path)
+      return target.isDirectory() ? 'folder' : target.isFile() ? 'file' : 'other'
+    } catch (error) {
+      const explained = explainReadError(error, path)
+      if (mayPass(explained)) throw explained
+      return 'dangling link'
+    }
+  }
+  if (entry.isFile()) return 'file'
+  if (!entry.isDirectory()) return 'other'
+  // Bytes that are no UTF-8 are listed as U+FFFD, a name under which nothing is found.
+  const named = !entry.name.includes('\uFFFD') || (await lstat(path).catch(() => null)) !== null
+  return named ? 'folder' : 'folder without a name'
 }
 
 function readEntries(path: string) {
   return readdir(path, { withFileTypes: true })
+}
+
+/** The error finding of a subject one of whose folders is lost: see `Listing`. */
+export function lostFolder(source: string, path: string, subject: string): FoundFinding {
+  const shown = relative(source, path).split(sep).join('/')
+  const unnamed = shown.includes('\uFFFD')
+  return {
+    level: 'error',
+    code: 'SUBJECT_OUT_OF_REACH',
+    message: unnamed
+      ? `${shown} cannot be opened: its name is not UTF-8, and is shown with a mark for each byte that cannot be read`
+      : `${shown} is a link to nothing`,
+    subject,
+    hint: unnamed
+      ? 'rename the folder with letters of ASCII, or convert all names with convmv'
+      : 'mount or fetch what the link points at, correct it, or remove it',
+  }
 }
 
 /**
@@ -53,7 +101,7 @@ function readEntries(path: string) {
  * @param subject whose folders they are: then the finding is an error, for the subject is not in the dataset
  */
 export async function orFinding<T>(
-  findings: Finding[],
+  findings: FoundFinding[],
   source: string,
   subject: string | undefined,
   work: () => Promise<T>,
@@ -68,7 +116,7 @@ export async function orFinding<T>(
       level: subject === undefined ? 'warning' : 'error',
       code: error.code,
       message,
-      ...(subject === undefined ? {} : { subject }),
+      ...(subject === undefined ? {} : { subject, hint: 'check the permissions of the folder' }),
     })
     return undefined
   }
