@@ -36,6 +36,7 @@ import { checkSites, checkTrainingSubjects } from './partition.js'
 import { planCase, prepareCase } from './prepare-case.js'
 import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
 import { qcPage } from './qc/qc-page.js'
+import { checkSourceThere, foldersThere, onceMoreAfterEio } from './source-away.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
 
@@ -43,7 +44,7 @@ import { checkRatios, splitSubjects } from './split.js'
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
  * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
  * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`,
- * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
+ * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `FILE_SERVER_AWAY`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
   checkRatios(options.ratios)
@@ -174,16 +175,18 @@ class Preparation {
 
   async #forEachCase(task: string, work: (found: FoundCase, index: number) => Promise<void>): Promise<void> {
     const { onProgress, workers = 2 } = this.options
+    const there = await foldersThere(this.#root, this.cases)
     let done = 0
     const total = this.cases.length
     onProgress?.({ task, done, total, unit: 'cases' })
     await concurrently(this.cases, workers, async (found, index) => {
       this.#stopWhenAsked(`${done} of ${total} cases`)
       try {
-        await work(found, index)
+        await onceMoreAfterEio(() => work(found, index))
       } catch (error) {
         // What cannot be written is no fault of the case, nor is a file server that is away.
         if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
+        await checkSourceThere(error, there, this.#root, found)
         this.#leaveOut(found, index, error)
       }
       onProgress?.({ task, done: ++done, total, unit: 'cases' })
