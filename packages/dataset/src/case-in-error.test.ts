@@ -111,6 +111,19 @@ describe('a case in error', () => {
     },
   )
 
+  test.skipIf(process.platform === 'win32')('of a table that names a device is left out unread', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const rows = ['subject,image,label', 'a,images/a.nii.gz,labels/a.nii.gz', 'b,/dev/null,labels/b.nii.gz']
+    await writeFile(join(source, 'list.csv'), rows.join('\n'))
+    for (const dryRun of [true, false]) {
+      const options = optionsFor(join(source, 'list.csv'), join(await temporaryFolder(), 'out'), { dryRun })
+      const { leftOut } = await prepareDataset(options)
+      expect(leftOut).toMatchObject([
+        { subject: 'b', code: 'FILE_NOT_READABLE', message: expect.stringContaining('null is a pipe') },
+      ])
+    }
+  })
+
   test('of a table, whose .img is missing, is named without the folders of this machine', async () => {
     const source = await sourceOf(['a', 'b'])
     const header = gunzipSync(await readFile(join(source, 'images/b.nii.gz'))).subarray(0, 348)

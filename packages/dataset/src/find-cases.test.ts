@@ -42,6 +42,28 @@ describe('two folders', () => {
     ])
   })
 
+  test('a name that is there twice with two endings is an error of its case, in nnU-Net, too', async () => {
+    const folders = await folderWith('images/a.nii', 'images/a.nii.gz', 'labels/a.nii', 'images/b.nii', 'labels/b.nii')
+    const nnunet = await folderWith(
+      ...['imagesTr/a_0000.nii', 'labelsTr/a.nii', 'labelsTr/a.nii.gz', 'imagesTr/b_0000.nii', 'labelsTr/b.nii'],
+    )
+    for (const [root, names] of [
+      [folders, 'images/a.nii and images/a.nii.gz'],
+      [nnunet, 'labelsTr/a.nii and labelsTr/a.nii.gz'],
+    ] as const) {
+      const { cases, findings } = await findCases(root)
+      expect(cases.map(({ subject }) => subject)).toEqual(['b'])
+      expect(findings).toMatchObject([
+        {
+          level: 'error',
+          code: 'FILES_SAME_NAME',
+          subject: 'a',
+          message: `${names} have one name but for its ending`,
+        },
+      ])
+    }
+  })
+
   test('names in the way of BIDS keep the sessions of a subject together', async () => {
     const files = ['sub-1_ses-a', 'sub-1_ses-b', 'sub-2'].flatMap((stem) => [
       `images/${stem}.nii`,
@@ -322,6 +344,33 @@ describe('a table', () => {
     })
     await writeFile(join(root, 'b.csv'), 'subject,image,label\nx,y\n')
     await expect(findCases(join(root, 'b.csv'))).rejects.toMatchObject({ code: 'TABLE_MALFORMED' })
+  })
+
+  test.each([
+    ['that is empty', 'is empty', Buffer.from('\uFEFF\n')],
+    ['with only its header', 'has a header line and no rows', Buffer.from('subject,image,label\n')],
+    ['in UTF-16', 'is UTF-16 text', Buffer.from('\uFEFFsubject,image,label\na,b,c\n', 'utf16le')],
+    ['with a column twice', 'has the column image twice', Buffer.from('subject,image,image,label\na,b,c,d\n')],
+  ])('%s is an error that says so', async (_, words, bytes) => {
+    const root = await folderWith()
+    await writeFile(join(root, 'cases.csv'), bytes)
+    for (const source of [root, join(root, 'cases.csv')]) {
+      await expect(findCases(source)).rejects.toMatchObject({
+        code: 'TABLE_MALFORMED',
+        message: expect.stringContaining(`cases.csv ${words}`),
+      })
+    }
+  })
+
+  test('may have empty columns, as spreadsheets leave them', async () => {
+    const root = await folderWith()
+    await writeFile(join(root, 'cases.csv'), 'subject,image,label,,\na,b,c,,\n')
+    expect((await findCases(root)).cases).toHaveLength(1)
+  })
+
+  test('is not chosen where a folder holds both cases.csv and cases.tsv', async () => {
+    const root = await folderWith('images/a.nii', 'labels/a.nii', 'cases.csv', 'cases.tsv')
+    await expect(findCases(root)).rejects.toMatchObject({ code: 'TABLE_AMBIGUOUS', exitCode: 3 })
   })
 
   test('never fails in any other way, whatever is in it', () => {

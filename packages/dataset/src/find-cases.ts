@@ -24,7 +24,7 @@ export interface FoundCases {
 /**
  * Finds pairs of image and label below a folder, or listed by a CSV or TSV file.
  * @param source a BIDS dataset, a FreeSurfer subjects folder, an nnU-Net dataset, a folder with images/ and labels/, or a table
- * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`, `FILE_NOT_READABLE`
+ * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_AMBIGUOUS`, `TABLE_MALFORMED`, `FILE_NOT_READABLE`
  */
 export async function findCases(source: string, options: FindOptions = {}): Promise<FoundCases> {
   const root = resolve(source)

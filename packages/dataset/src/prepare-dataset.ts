@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import {
   canonicalJson,
   LOCK_FILE,
@@ -184,13 +184,19 @@ class Preparation {
       try {
         await onceMoreAfterEio(() => work(found, index))
       } catch (error) {
-        // What cannot be written is no fault of the case, nor is a file server that is away.
-        if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
+        // What cannot be written is no fault of the case, nor is what cannot be read of the dataset, nor a file server that is away.
+        if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error) || this.#isOwn(error))
+          throw error
         await checkSourceThere(error, there, this.#root, found)
         this.#leaveOut(found, index, error)
       }
       onProgress?.({ task, done: ++done, total, unit: 'cases' })
     })
+  }
+
+  /** Whether an error is about a file of the dataset. */
+  #isOwn({ data: { path } }: MeshflError): boolean {
+    return typeof path === 'string' && path.startsWith(`${this.#out}${sep}`)
   }
 
   /** @throws MeshflError `INTERRUPTED` */

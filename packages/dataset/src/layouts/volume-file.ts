@@ -14,6 +14,39 @@ export function volumeStem(name: string): string | null {
   return name.slice(0, -extension.length)
 }
 
+/** The volumes among files by their names without ending and suffix: several where two names differ in the ending only. */
+export function volumesByStem(files: readonly string[], suffix = ''): Map<string, string[]> {
+  const byStem = new Map<string, string[]>()
+  for (const file of files) {
+    const whole = volumeStem(file)
+    if (!whole?.endsWith(suffix) || whole.length === suffix.length) continue
+    const stem = whole.slice(0, whole.length - suffix.length)
+    byStem.set(stem, [...(byStem.get(stem) ?? []), file])
+  }
+  return byStem
+}
+
+/**
+ * The error finding of a case whose image or label is there twice under one name (`a.nii` and `a.nii.gz`), for nobody can
+ * know which of them is meant; null where each is there once.
+ * @param files of the image and of the label, by the folder that holds them
+ */
+export function sameName(
+  subject: string,
+  files: readonly (readonly [string, readonly string[]])[],
+): FoundFinding | null {
+  const double = files.find(([, names]) => names.length > 1)
+  if (double === undefined) return null
+  const [folder, names] = double
+  return {
+    level: 'error',
+    code: 'FILES_SAME_NAME',
+    message: `${names.map((name) => `${folder}/${name}`).join(' and ')} have one name but for its ending`,
+    subject,
+    hint: 'keep one of the two, so that it is clear which one is meant',
+  }
+}
+
 /** The entries of a folder; what is neither a folder nor a regular file (a pipe, a socket) is none. */
 export interface Listing {
   folders: string[]
