@@ -167,6 +167,18 @@ describe('a case in error', () => {
     expect(after.filter((line) => !line.startsWith('c '))).toEqual(before)
   })
 
+  test('holds its place, too, where its files could not even be paired', async () => {
+    const source = await sourceOf(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l'])
+    const folder = await temporaryFolder()
+    const places = async (out: string): Promise<string[]> => {
+      const { manifest } = await prepareDataset(optionsFor(source, join(folder, out), { sites: 2 }))
+      return manifest.cases.map(({ subject, split, site }) => `${subject} ${split} ${site}`)
+    }
+    const whole = await places('whole')
+    await writeFile(join(source, 'images/c.nii'), 'a second c')
+    expect(await places('less')).toEqual(whole.filter((line) => !line.startsWith('c ')))
+  })
+
   test('whose split has no other subject leaves that split empty, and the finding says why', async () => {
     const source = await sourceOf(['a', 'b', 'c', 'd'])
     const folder = await temporaryFolder()

@@ -443,6 +443,17 @@ describe('a folder that cannot be looked into', () => {
     for (const path of shut) await chmod(path, 0o700)
   })
 
+  test('costs its own subject, too, where it is reached by a link', async (context) => {
+    if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
+    const root = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz')
+    const elsewhere = await folderWith('private/bob/mri/norm.mgz')
+    await symlink(join(elsewhere, 'private/bob'), join(root, 'bob'))
+    const shut = await closed(join(elsewhere, 'private'))
+    const { findings } = await findCases(root)
+    await chmod(shut, 0o700)
+    expect(findings).toMatchObject([{ level: 'error', code: 'FOLDER_NOT_READABLE', subject: 'bob' }])
+  })
+
   test('of derivatives is passed over with a warning', async (context) => {
     if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
     const root = await folderWith('sub-a/anat/sub-a_T1w.nii', 'derivatives/sub-a_dseg.nii', 'derivatives/private/x')

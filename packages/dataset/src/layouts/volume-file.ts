@@ -81,13 +81,13 @@ export async function listFolder(path: string): Promise<Listing | null> {
       .map((entry) => entry.name)
       .sort()
   return {
-    folders: names('folder'),
-    files: names('file', 'dangling link'),
+    folders: names('folder', 'link to somewhere'),
+    files: names('file', 'dangling link', 'link to somewhere'),
     lost: names('dangling link', 'folder without a name'),
   }
 }
 
-type Kind = 'folder' | 'file' | 'dangling link' | 'folder without a name' | 'other'
+type Kind = 'folder' | 'file' | 'dangling link' | 'link to somewhere' | 'folder without a name' | 'other'
 
 async function kindOf(folder: string, entry: Awaited<ReturnType<typeof readEntries>>[number]): Promise<Kind> {
   const path = join(folder, entry.name)
@@ -98,7 +98,10 @@ async function kindOf(folder: string, entry: Awaited<ReturnType<typeof readEntri
     } catch (error) {
       const explained = explainReadError(error, path)
       if (mayPass(explained)) throw explained
-      return 'dangling link'
+      // What may not be looked at may be either; opening it says why it cannot be.
+      return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')
+        ? 'dangling link'
+        : 'link to somewhere'
     }
   }
   if (entry.isFile()) return 'file'
