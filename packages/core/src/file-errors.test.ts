@@ -4,7 +4,8 @@ import { expect, test } from 'vitest'
 import { explainReadError, explainWriteError, mayPass } from './file-errors.js'
 
 /** As Node makes it: where libuv has no name for it, the code holds none. */
-function systemError(name: keyof typeof constants.errno): Error {
+function systemError(name: keyof typeof constants.errno | 'EHOSTDOWN'): Error {
+  if (name === 'EHOSTDOWN') return Object.assign(new Error(name), { code: name }) // Node has no number for it
   const errno = -constants.errno[name]
   const code = getSystemErrorMap().get(errno)?.[0] ?? `Unknown system error ${errno}`
   return Object.assign(new Error(code), { code, errno })
@@ -22,6 +23,9 @@ const OUT_OF_REACH = [
   ['ENFILE', 'OPEN_FILES_USED_UP'],
   ['ESTALE', 'FILE_SERVER_AWAY'],
   ['ETIMEDOUT', 'FILE_SERVER_AWAY'],
+  ['ENOTCONN', 'FILE_SERVER_AWAY'],
+  ['EHOSTDOWN', 'FILE_SERVER_AWAY'],
+  ['EHOSTUNREACH', 'FILE_SERVER_AWAY'],
 ] as const
 
 test.each([['EDQUOT', 'DISK_FULL'], ...OUT_OF_REACH] as const)('%s is %s, which may pass', (name, code) => {

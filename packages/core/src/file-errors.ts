@@ -18,9 +18,14 @@ export function mayPass(error: unknown): error is MeshflError {
 
 const PASSING = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE', 'OPEN_FILES_USED_UP', 'FILE_SERVER_AWAY'])
 
+const OUT_OF_REACH = new Set([
+  ...['EMFILE', 'ENFILE'],
+  ...['ESTALE', 'ETIMEDOUT', 'ENOTCONN', 'EHOSTDOWN', 'EHOSTUNREACH'], // a file server that is away
+])
+
 /** Whether a file or folder could not be opened for a reason that says nothing about it. */
 export function isOutOfReach(error: unknown): boolean {
-  return ['EMFILE', 'ENFILE', 'ESTALE', 'ETIMEDOUT'].includes(systemErrorName(error) ?? '')
+  return OUT_OF_REACH.has(systemErrorName(error) ?? '')
 }
 
 /** Turns what the operating system says about a failed write into words. Anything else comes back as it was. */

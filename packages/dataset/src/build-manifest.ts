@@ -6,7 +6,7 @@ import type { CaseRecord } from './journal.js'
 import type { LabelMap } from './label-map.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { Case, DatasetManifest, Finding, Split } from './manifest.js'
-import { checkTrainingSubjects, partitionSubjects, siteNames } from './partition.js'
+import { checkSitesTrain, partitionSubjects, siteNames } from './partition.js'
 import type { PrepareOptions } from './prepare-options.js'
 import { shownPath, sourceName } from './source-files.js'
 import { SPLITS, splitSubjects } from './split.js'
@@ -19,26 +19,26 @@ export interface PreparedCase {
 
 /**
  * The manifest at the root of a dataset: splits the subjects, deals them to sites, says where every file lies.
+ * @param subjects all that the source has, also those whose cases are in error: each holds its place among the splits and
+ * sites, so that mending it moves nobody else
  * @param prepared in the order of the source
  * @param findings those that belong to no single prepared case
  * @throws MeshflError `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`
  */
 export function buildManifest(
+  subjects: Iterable<string>,
   prepared: readonly PreparedCase[],
   findings: readonly Finding[],
   labelMap: LabelMap,
   options: PrepareOptions,
 ): DatasetManifest {
   const { seed, sites } = options
-  const splits = splitSubjects(
-    prepared.map(({ found }) => found.subject),
-    options.ratios,
-    seed,
-  )
-  if (sites !== undefined) checkTrainingSubjects(splits, sites)
+  const dealt = splitSubjects(subjects, options.ratios, seed)
   const siteOf =
-    sites === undefined ? new Map<string, string>() : partitionSubjects(splits, sites, options.partition, seed)
+    sites === undefined ? new Map<string, string>() : partitionSubjects(dealt, sites, options.partition, seed)
   const names = sites === undefined ? [] : siteNames(sites)
+  const splits = new Map(prepared.map(({ found }) => [found.subject, dealt.get(found.subject)!]))
+  checkSitesTrain(splits, siteOf, names)
   const classes = labelMap.classes.length > 0 ? labelMap.classes : classesHeld(prepared)
   const root = resolve(options.source)
   const cases = prepared.map(({ found, record }): Case => {
@@ -71,7 +71,7 @@ export function buildManifest(
     findings: [
       ...findings,
       ...prepared.flatMap(({ record }) => record.findings),
-      ...emptyParts(splits, siteOf, names, options.ratios),
+      ...emptyParts(dealt, splits, siteOf, names, options.ratios),
     ],
   }
 }
@@ -135,6 +135,7 @@ function commonGrid(prepared: readonly PreparedCase[]): Omit<DatasetManifest['co
 }
 
 function emptyParts(
+  dealt: ReadonlyMap<string, Split>,
   splits: ReadonlyMap<string, Split>,
   siteOf: ReadonlyMap<string, string>,
   sites: readonly string[],
@@ -145,10 +146,14 @@ function emptyParts(
   for (const [index, split] of SPLITS.entries()) {
     if (filled.has(split)) continue
     const wanted = ratios[index]! > 0
+    const lost = [...dealt.values()].filter((value) => value === split).length
     findings.push({
       level: wanted ? 'warning' : 'info',
       code: 'SPLIT_EMPTY',
-      message: `no subject is in ${split}: there are ${splits.size} subjects for the ratios ${ratios.join(',')}`,
+      message:
+        lost > 0
+          ? `no subject is in ${split}: all ${lost} that belong there were left out`
+          : `no subject is in ${split}: there are ${dealt.size} subjects for the ratios ${ratios.join(',')}`,
     })
   }
   for (const site of filled.has('valid') ? sites : []) {
@@ -156,7 +161,7 @@ function emptyParts(
     findings.push({
       level: 'warning',
       code: 'SITE_EMPTY',
-      message: `${site} has no subject in valid: there are fewer of them than sites`,
+      message: `${site} has no subject in valid: there are fewer of them than sites, or its own were left out`,
     })
   }
   return findings

@@ -111,6 +111,19 @@ describe('a case in error', () => {
     },
   )
 
+  test.skipIf(process.platform === 'win32')('of a table that names a device is left out unread', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const rows = ['subject,image,label', 'a,images/a.nii.gz,labels/a.nii.gz', 'b,/dev/null,labels/b.nii.gz']
+    await writeFile(join(source, 'list.csv'), rows.join('\n'))
+    for (const dryRun of [true, false]) {
+      const options = optionsFor(join(source, 'list.csv'), join(await temporaryFolder(), 'out'), { dryRun })
+      const { leftOut } = await prepareDataset(options)
+      expect(leftOut).toMatchObject([
+        { subject: 'b', code: 'FILE_NOT_READABLE', message: expect.stringContaining('null is a pipe') },
+      ])
+    }
+  })
+
   test('of a table, whose .img is missing, is named without the folders of this machine', async () => {
     const source = await sourceOf(['a', 'b'])
     const header = gunzipSync(await readFile(join(source, 'images/b.nii.gz'))).subarray(0, 348)
@@ -135,6 +148,49 @@ describe('a case in error', () => {
       exitCode: 3,
     })
     await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
+  })
+
+  test('holds its place: mending it moves nobody to another split or site', async () => {
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l']
+    const source = await sourceOf(ids)
+    const whole = await readFile(join(source, 'images/c.nii.gz'))
+    await truncate(join(source, 'images/c.nii.gz'), 400)
+    const out = join(await temporaryFolder(), 'out')
+    const places = async (): Promise<string[]> => {
+      const { manifest } = await prepareDataset(optionsFor(source, out, { sites: 2 }))
+      return manifest.cases.map(({ subject, split, site }) => `${subject} ${split} ${site}`)
+    }
+    const before = await places()
+    await writeFile(join(source, 'images/c.nii.gz'), whole)
+    const after = await places()
+    expect(before).toHaveLength(11)
+    expect(after.filter((line) => !line.startsWith('c '))).toEqual(before)
+  })
+
+  test('holds its place, too, where its files could not even be paired', async () => {
+    const source = await sourceOf(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l'])
+    const folder = await temporaryFolder()
+    const places = async (out: string): Promise<string[]> => {
+      const { manifest } = await prepareDataset(optionsFor(source, join(folder, out), { sites: 2 }))
+      return manifest.cases.map(({ subject, split, site }) => `${subject} ${split} ${site}`)
+    }
+    const whole = await places('whole')
+    await writeFile(join(source, 'images/c.nii'), 'a second c')
+    expect(await places('less')).toEqual(whole.filter((line) => !line.startsWith('c ')))
+  })
+
+  test('whose split has no other subject leaves that split empty, and the finding says why', async () => {
+    const source = await sourceOf(['a', 'b', 'c', 'd'])
+    const folder = await temporaryFolder()
+    const whole = await prepareDataset(optionsFor(source, join(folder, 'whole')))
+    const [tested] = whole.manifest.cases.filter(({ split }) => split === 'test')
+    await truncate(join(source, `images/${tested!.subject}.nii.gz`), 400)
+    const { manifest } = await prepareDataset(optionsFor(source, join(folder, 'less')))
+    expect(manifest.findings).toContainEqual({
+      level: 'warning',
+      code: 'SPLIT_EMPTY',
+      message: 'no subject is in test: all 1 that belong there were left out',
+    })
   })
 
   test('that is mended comes in when the command runs again', async () => {

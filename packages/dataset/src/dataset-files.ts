@@ -1,6 +1,6 @@
 import { readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { explainWriteError, makeFolder, sha256, syncFolder, TEMPORARY_PREFIX } from '@meshfl/core'
+import { explainReadError, explainWriteError, makeFolder, sha256, syncFolder, TEMPORARY_PREFIX } from '@meshfl/core'
 import { listFolder } from './layouts/volume-file.js'
 
 /** Where conformed volumes lie until the split is known, which it is when all cases have been checked. */
@@ -32,7 +32,10 @@ export async function indexFiles(folder: string): Promise<FileIndex> {
   return index
 }
 
-/** The path of the copy of a volume whose bytes have this hash. */
+/**
+ * The path of the copy of a volume whose bytes have this hash.
+ * @throws MeshflError `FILE_NOT_READABLE`, `FILE_SERVER_AWAY`, `OPEN_FILES_USED_UP`: a copy is there and cannot be read
+ */
 export async function findIntact(
   folder: string,
   index: FileIndex,
@@ -40,7 +43,11 @@ export async function findIntact(
   sha: string,
 ): Promise<string | undefined> {
   for (const path of index.get(name) ?? []) {
-    if (sha256(await readFile(join(folder, path))) === sha) return path
+    const file = join(folder, path)
+    const bytes = await readFile(file).catch((error: unknown) => {
+      throw explainReadError(error, file)
+    })
+    if (sha256(bytes) === sha) return path
   }
   return undefined
 }

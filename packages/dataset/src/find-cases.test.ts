@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -42,6 +42,28 @@ describe('two folders', () => {
     ])
   })
 
+  test('a name that is there twice with two endings is an error of its case, in nnU-Net, too', async () => {
+    const folders = await folderWith('images/a.nii', 'images/a.nii.gz', 'labels/a.nii', 'images/b.nii', 'labels/b.nii')
+    const nnunet = await folderWith(
+      ...['imagesTr/a_0000.nii', 'labelsTr/a.nii', 'labelsTr/a.nii.gz', 'imagesTr/b_0000.nii', 'labelsTr/b.nii'],
+    )
+    for (const [root, names] of [
+      [folders, 'images/a.nii and images/a.nii.gz'],
+      [nnunet, 'labelsTr/a.nii and labelsTr/a.nii.gz'],
+    ] as const) {
+      const { cases, findings } = await findCases(root)
+      expect(cases.map(({ subject }) => subject)).toEqual(['b'])
+      expect(findings).toMatchObject([
+        {
+          level: 'error',
+          code: 'FILES_SAME_NAME',
+          subject: 'a',
+          message: `${names} have one name but for its ending`,
+        },
+      ])
+    }
+  })
+
   test('names in the way of BIDS keep the sessions of a subject together', async () => {
     const files = ['sub-1_ses-a', 'sub-1_ses-b', 'sub-2'].flatMap((stem) => [
       `images/${stem}.nii`,
@@ -81,7 +103,7 @@ describe('FreeSurfer', () => {
       'bert: bert/mri/norm.mgz + bert/mri/aseg.mgz',
       'ernie: ernie/mri/T1.mgz + ernie/mri/aparc+aseg.mgz',
     ])
-    expect(found.findings).toMatchObject([{ code: 'IMAGE_WITHOUT_LABEL', subject: 'oscar' }])
+    expect(found.findings).toMatchObject([{ code: 'IMAGE_WITHOUT_LABEL', subject: 'oscar' }, { code: 'IMAGES_MIXED' }])
     const chosen = await findCases(root, { image: 'T1', label: 'aseg.mgz' })
     expect(pairs(chosen, root)[0]).toBe('bert: bert/mri/T1.mgz + bert/mri/aseg.mgz')
   })
@@ -92,18 +114,47 @@ describe('FreeSurfer', () => {
       ...['ann', 'ann-2010', 'ann-2012', 'ann-2010.long.ann', 'ann-2012.long.ann', 'bob-2010'],
     ]
     const root = await folderWith(...folders.flatMap((name) => [`${name}/mri/norm.mgz`, `${name}/mri/aseg.mgz`]))
-    const { cases } = await findCases(root)
+    const { cases, findings } = await findCases(root)
     const subjects = new Map<string, string[]>()
     for (const { subject, image } of cases) {
       const folder = image.slice(root.length + 1).split('/')[0]!
       subjects.set(subject, [...(subjects.get(subject) ?? []), folder].sort())
     }
     expect(Object.fromEntries(subjects)).toEqual({
-      'sub-01': ['sub-01.base', 'sub-01_ses-1', 'sub-01_ses-1.long.sub-01.base', 'sub-01_ses-2'],
-      ann: ['ann', 'ann-2010', 'ann-2010.long.ann', 'ann-2012', 'ann-2012.long.ann'],
+      'sub-01': ['sub-01_ses-1', 'sub-01_ses-1.long.sub-01.base', 'sub-01_ses-2'],
+      ann: ['ann-2010', 'ann-2010.long.ann', 'ann-2012', 'ann-2012.long.ann'],
       'bob-2010': ['bob-2010'],
     })
     expect(caseIds(cases)).toContain('sub-01_ses-2')
+    expect(findings.map(({ code, message }) => [code, message.split(' ')[0]])).toEqual([
+      ['SUBJECT_PASSED_OVER', 'ann'],
+      ['SUBJECT_PASSED_OVER', 'sub-01.base'],
+    ])
+  })
+
+  test('takes no template for a subject, whatever it is called', async () => {
+    const folders = ['sub-04_ses-1', 'sub-04_ses-2', 'tmpl04', 'sub-04_ses-1.long.tmpl04', 'sub-04_ses-2.long.tmpl04']
+    const root = await folderWith(...folders.flatMap((name) => [`${name}/mri/norm.mgz`, `${name}/mri/aseg.mgz`]))
+    const { cases, findings } = await findCases(root)
+    expect(cases).toHaveLength(4)
+    expect(new Set(cases.map(({ subject }) => subject))).toEqual(new Set(['sub-04']))
+    expect(findings).toMatchObject([{ code: 'SUBJECT_PASSED_OVER', subject: 'tmpl04' }])
+  })
+
+  test('says how many images are of which kind where they are of several', async () => {
+    const images = { ann: 'norm', bob: 'norm', cem: 'T1', dan: 'brain' }
+    const root = await folderWith(
+      ...Object.entries(images).flatMap(([name, image]) => [`${name}/mri/${image}.mgz`, `${name}/mri/aseg.mgz`]),
+    )
+    expect((await findCases(root)).findings).toEqual([
+      {
+        level: 'warning',
+        code: 'IMAGES_MIXED',
+        message:
+          'the images are not all of one kind: norm.mgz of 2, brain.mgz of 1, T1.mgz of 1; --image takes one kind only',
+      },
+    ])
+    expect((await findCases(root, { image: 'norm' })).findings.map(({ code }) => code)).not.toContain('IMAGES_MIXED')
   })
 })
 
@@ -136,6 +187,98 @@ describe('BIDS', () => {
     expect(caseIds(found.cases)).toEqual(['sub-01_ses-1_run-1', 'sub-01_ses-1_run-2', 'sub-01_ses-2', 'sub-02'])
     expect(found.cases[0]!.names?.endsWith('seg/dseg.tsv')).toBe(true)
     expect(found.cases[3]!.names?.endsWith('sub-02_dseg.tsv')).toBe(true)
+  })
+
+  test('a label that fits several scans is named with all of them', async () => {
+    const root = await folderWith(
+      ...['run-1_T1w', 'run-2_T1w'].map((name) => `sub-1/anat/sub-1_${name}.nii`),
+      'derivatives/seg/sub-1/anat/sub-1_dseg.nii',
+    )
+    const { cases, findings } = await findCases(root)
+    expect(cases).toHaveLength(2)
+    expect(findings).toEqual([
+      {
+        level: 'warning',
+        code: 'LABEL_SHARED',
+        subject: 'sub-1',
+        message:
+          'derivatives/seg/sub-1/anat/sub-1_dseg.nii names no scan of its own and is the label of sub-1/anat/sub-1_run-1_T1w.nii and sub-1/anat/sub-1_run-2_T1w.nii',
+      },
+    ])
+  })
+})
+
+describe.skipIf(process.platform === 'win32')('links and names', () => {
+  test('of subjects that lead nowhere are errors of those subjects', async () => {
+    const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz', 'bob/touch/x')
+    await symlink('nowhere', join(freesurfer, 'bob/mri'))
+    for (const name of ['cem', 'fsaverage', 'lh.EC_average']) await symlink('nowhere', join(freesurfer, name))
+    const bids = await folderWith(
+      'sub-a/anat/sub-a_T1w.nii',
+      'derivatives/sub-a_dseg.nii',
+      'sub-c/x',
+      'sub-d/ses-1/x',
+      'sub-e/ses-1/x',
+    )
+    for (const name of ['sub-b', 'sub-c/anat', 'sub-d/ses-1/anat', 'sub-e/ses-2', 'sub-list.txt'])
+      await symlink('nowhere', join(bids, name))
+    for (const [root, lost] of [
+      [freesurfer, { cem: 'cem', 'bob/mri': 'bob' }],
+      [bids, { 'sub-b': 'sub-b', 'sub-c/anat': 'sub-c', 'sub-d/ses-1/anat': 'sub-d', 'sub-e/ses-2': 'sub-e' }],
+    ] as const) {
+      const { cases, findings } = await findCases(root)
+      expect(cases).toHaveLength(1)
+      expect(findings).toMatchObject(
+        Object.entries(lost).map(([path, subject]) => ({
+          level: 'error',
+          code: 'SUBJECT_OUT_OF_REACH',
+          message: `${path} is a link to nothing`,
+          subject,
+        })),
+      )
+    }
+  })
+
+  test('of subjects that are not UTF-8 are errors of those subjects', async (context) => {
+    const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz')
+    const bids = await folderWith('sub-a/anat/sub-a_T1w.nii', 'derivatives/sub-a_dseg.nii')
+    for (const [root, prefix] of [
+      [freesurfer, 'J'],
+      [bids, 'sub-J'],
+    ] as const) {
+      try {
+        await mkdir(Buffer.concat([Buffer.from(join(root, prefix)), Buffer.from([0xf6]), Buffer.from('rg')]))
+      } catch (error) {
+        context.skip(`this file system takes no such name: ${String(error)}`)
+      }
+      const { findings } = await findCases(root)
+      expect(findings).toMatchObject([
+        {
+          level: 'error',
+          code: 'SUBJECT_OUT_OF_REACH',
+          subject: `${prefix}\uFFFDrg`,
+          message: expect.stringContaining('not UTF-8'),
+        },
+      ])
+    }
+  })
+
+  test('to a device or a pipe are no files', async () => {
+    const root = await folderWith('images/a.nii', 'labels/a.nii', 'labels/b.nii')
+    await symlink('/dev/null', join(root, 'images/b.nii'))
+    const { cases, findings } = await findCases(root)
+    expect(cases).toHaveLength(1)
+    expect(findings).toMatchObject([{ code: 'LABEL_WITHOUT_IMAGE', subject: 'b' }])
+  })
+
+  test('that point upwards are not followed: a label is found once, where it lies', async () => {
+    const root = await folderWith('sub-a/anat/sub-a_T1w.nii', 'derivatives/seg/sub-a/anat/sub-a_dseg.nii')
+    await symlink('..', join(root, 'derivatives/again'))
+    await symlink('../..', join(root, 'derivatives/seg/sub-a/top'))
+    await symlink('seg/sub-a', join(root, 'derivatives/alias'))
+    const found = await findCases(root)
+    expect(pairs(found, root)).toEqual(['sub-a: sub-a/anat/sub-a_T1w.nii + derivatives/seg/sub-a/anat/sub-a_dseg.nii'])
+    expect(found.findings).toEqual([])
   })
 })
 
@@ -203,6 +346,33 @@ describe('a table', () => {
     await expect(findCases(join(root, 'b.csv'))).rejects.toMatchObject({ code: 'TABLE_MALFORMED' })
   })
 
+  test.each([
+    ['that is empty', 'is empty', Buffer.from('\uFEFF\n')],
+    ['with only its header', 'has a header line and no rows', Buffer.from('subject,image,label\n')],
+    ['in UTF-16', 'is UTF-16 text', Buffer.from('\uFEFFsubject,image,label\na,b,c\n', 'utf16le')],
+    ['with a column twice', 'has the column image twice', Buffer.from('subject,image,image,label\na,b,c,d\n')],
+  ])('%s is an error that says so', async (_, words, bytes) => {
+    const root = await folderWith()
+    await writeFile(join(root, 'cases.csv'), bytes)
+    for (const source of [root, join(root, 'cases.csv')]) {
+      await expect(findCases(source)).rejects.toMatchObject({
+        code: 'TABLE_MALFORMED',
+        message: expect.stringContaining(`cases.csv ${words}`),
+      })
+    }
+  })
+
+  test('may have empty columns, as spreadsheets leave them', async () => {
+    const root = await folderWith()
+    await writeFile(join(root, 'cases.csv'), 'subject,image,label,,\na,b,c,,\n')
+    expect((await findCases(root)).cases).toHaveLength(1)
+  })
+
+  test('is not chosen where a folder holds both cases.csv and cases.tsv', async () => {
+    const root = await folderWith('images/a.nii', 'labels/a.nii', 'cases.csv', 'cases.tsv')
+    await expect(findCases(root)).rejects.toMatchObject({ code: 'TABLE_AMBIGUOUS', exitCode: 3 })
+  })
+
   test('never fails in any other way, whatever is in it', () => {
     fc.assert(
       fc.property(
@@ -261,10 +431,27 @@ describe('a folder that cannot be looked into', () => {
       const { cases, findings } = await findCases(root)
       expect(cases).toHaveLength(1)
       expect(findings).toEqual([
-        { level: 'error', code: 'FOLDER_NOT_READABLE', message: `cannot look into ${folder} (EACCES)`, subject },
+        {
+          level: 'error',
+          code: 'FOLDER_NOT_READABLE',
+          message: `cannot look into ${folder} (EACCES)`,
+          subject,
+          hint: 'check the permissions of the folder',
+        },
       ])
     }
     for (const path of shut) await chmod(path, 0o700)
+  })
+
+  test('costs its own subject, too, where it is reached by a link', async (context) => {
+    if (MODES_DO_NOT_BIND) context.skip('permissions of folders do not bind this user')
+    const root = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz')
+    const elsewhere = await folderWith('private/bob/mri/norm.mgz')
+    await symlink(join(elsewhere, 'private/bob'), join(root, 'bob'))
+    const shut = await closed(join(elsewhere, 'private'))
+    const { findings } = await findCases(root)
+    await chmod(shut, 0o700)
+    expect(findings).toMatchObject([{ level: 'error', code: 'FOLDER_NOT_READABLE', subject: 'bob' }])
   })
 
   test('of derivatives is passed over with a warning', async (context) => {

@@ -4,11 +4,10 @@ import { MeshflError } from '@meshfl/core'
 import { bidsLayout } from './layouts/bids.js'
 import { foldersLayout } from './layouts/folders.js'
 import { freesurferLayout } from './layouts/freesurfer.js'
-import type { FindOptions, FoundCase, Layout, LayoutName } from './layouts/layout.js'
+import type { FindOptions, FoundCase, FoundFinding, Layout, LayoutName } from './layouts/layout.js'
 import { nnunetLayout } from './layouts/nnunet.js'
 import { tableLayout } from './layouts/table.js'
 import { listFolder } from './layouts/volume-file.js'
-import type { Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
 
 /** In the order of trying: what someone wrote down comes before what the names suggest. */
@@ -18,14 +17,14 @@ export interface FoundCases {
   layout: LayoutName
   /** Ordered by subject, then by image. */
   cases: FoundCase[]
-  /** Images without labels and the like; at level `error`, subjects whose folders cannot be looked into. */
-  findings: Finding[]
+  /** Images without labels and the like; at level `error`, subjects whose files are out of reach or not to be told apart. */
+  findings: FoundFinding[]
 }
 
 /**
  * Finds pairs of image and label below a folder, or listed by a CSV or TSV file.
  * @param source a BIDS dataset, a FreeSurfer subjects folder, an nnU-Net dataset, a folder with images/ and labels/, or a table
- * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_MALFORMED`, `FILE_NOT_READABLE`
+ * @throws MeshflError `DATASET_NO_PAIRS`, `SOURCE_IS_DATASET`, `SOURCE_NOT_FOUND`, `TABLE_AMBIGUOUS`, `TABLE_MALFORMED`, `FILE_NOT_READABLE`
  */
 export async function findCases(source: string, options: FindOptions = {}): Promise<FoundCases> {
   const root = resolve(source)
@@ -46,7 +45,7 @@ export async function findCases(source: string, options: FindOptions = {}): Prom
       },
     )
   }
-  const empty: { layout: Layout; findings: Finding[] }[] = []
+  const empty: { layout: Layout; findings: FoundFinding[] }[] = []
   for (const layout of LAYOUTS) {
     const found = await layout.find(root, options)
     if (found === null) continue
@@ -71,7 +70,7 @@ async function noPairs(
   source: string,
   root: string,
   options: FindOptions,
-  empty: { layout: Layout; findings: Finding[] }[],
+  empty: { layout: Layout; findings: FoundFinding[] }[],
 ): Promise<MeshflError> {
   const listing = await listFolder(root)
   const names = listing === null ? [] : [...new Set([...listing.folders.map((name) => `${name}/`), ...listing.files])]

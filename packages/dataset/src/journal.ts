@@ -1,6 +1,6 @@
 import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { canonicalJson, explainWriteError, writeFileAtomic } from '@meshfl/core'
+import { canonicalJson, explainReadError, explainWriteError, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 import { FindingSchema } from './manifest.js'
 
@@ -51,7 +51,7 @@ export interface Journal {
 export async function readJournal(folder: string): Promise<Journal | null> {
   const text = await readFile(join(folder, JOURNAL_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
-    throw error
+    throw explainReadError(error, join(folder, JOURNAL_FILE))
   })
   if (text === null) return null
   const [first, ...lines] = text.split('\n').map(parseLine)

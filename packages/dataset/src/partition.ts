@@ -64,3 +64,26 @@ export function checkTrainingSubjects(splits: ReadonlyMap<string, Split>, sites:
     },
   )
 }
+
+/**
+ * Refuses to leave a site with nothing to train on because its subjects were left out.
+ * @param splits the subjects that can be used
+ * @throws MeshflError `DATASET_TOO_FEW_SUBJECTS`
+ */
+export function checkSitesTrain(
+  splits: ReadonlyMap<string, Split>,
+  siteOf: ReadonlyMap<string, string>,
+  names: readonly string[],
+): void {
+  const training = new Set([...splits].filter(([, split]) => split === 'train').map(([subject]) => siteOf.get(subject)))
+  const without = names.filter((name) => !training.has(name))
+  if (without.length === 0) return
+  throw new MeshflError(
+    'DATASET_TOO_FEW_SUBJECTS',
+    `${without.join(', ')} would have nothing to train on: the subjects dealt there were left out`,
+    {
+      hint: 'mend their files and run the same command again, or ask for fewer --sites',
+      data: { sites: without },
+    },
+  )
+}

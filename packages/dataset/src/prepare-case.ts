@@ -18,7 +18,7 @@ import { appendRecord, type CaseRecord } from './journal.js'
 import type { LabelMap } from './label-map.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { PrepareOptions } from './prepare-options.js'
-import { hashSources } from './source-files.js'
+import { hashSources, refuseSpecialFiles } from './source-files.js'
 import { thumbnail } from './thumbnail.js'
 
 interface CaseWork {
@@ -41,6 +41,7 @@ export async function prepareCase(
   known: CaseRecord | undefined,
   index: FileIndex,
 ): Promise<CaseRecord> {
+  await refuseSpecialFiles(found)
   const sourceSha256 = await hashSources(found)
   if (known?.sourceSha256 === sourceSha256) {
     const image = await findIntact(folder, index, volumeName('images', id), known.imageFileSha256)
@@ -80,6 +81,7 @@ export async function planCase(
   names: CaseNames,
   conform: ConformOptions,
 ): Promise<CaseRecord> {
+  await refuseSpecialFiles(found)
   const [image, label] = await Promise.all([readGeometry(found.image), readGeometry(found.label)])
   checkGrids(image, label, names)
   return {

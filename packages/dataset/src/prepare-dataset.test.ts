@@ -274,16 +274,37 @@ test('one volume under two names is an error, and nothing is published', async (
 })
 
 test.each([
-  ['with noise', (value: number, i: number) => value + (i % 7) * 5],
-  ['with other intensities', (value: number) => 40 + value * 3],
+  ['with other intensities', (image: Int16Array) => image.map((value) => 40 + value * 3)],
+  ['in another datatype', (image: Int16Array) => Float32Array.from(image, (value) => value / 7)],
 ])('one scan under two names is an error, too, when it was saved again %s', async (_, change) => {
   const source = await sourceOf(IDS)
-  await writeVolume(join(source, 'images/h.nii.gz'), smallBrain(0).image.map(change))
+  await writeVolume(join(source, 'images/h.nii.gz'), change(smallBrain(0).image))
   await writeVolume(join(source, 'labels/h.nii.gz'), smallBrain(0).label)
   await expect(prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))).rejects.toMatchObject({
     code: 'DATASET_DUPLICATE',
     message: expect.stringMatching(/a [=~] h/),
   })
+})
+
+test('two scans that look alike are a finding that names both, and no site is told of it', async () => {
+  const source = await sourceOf(IDS)
+  const { image, label } = smallBrain(0)
+  await writeVolume(
+    join(source, 'images/h.nii.gz'),
+    image.map((value, i) => value + (i % 7) * 5),
+  )
+  await writeVolume(join(source, 'labels/h.nii.gz'), label)
+  const out = join(await temporaryFolder(), 'out')
+  const { manifest } = await prepareDataset(optionsFor(source, out, { sites: 2 }))
+  expect(manifest.cases).toHaveLength(8)
+  expect(manifest.findings).toEqual([
+    {
+      level: 'warning',
+      code: 'NEAR_DUPLICATE',
+      message: expect.stringMatching(/^a and h look alike \(correlation 0\.99\d\d\)/),
+    },
+  ])
+  for (const site of manifest.sites) expect((await readManifest(join(out, 'sites', site))).findings).toEqual([])
 })
 
 test('two sessions of a subject that are one volume are a finding', async () => {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import {
   canonicalJson,
   LOCK_FILE,
@@ -28,7 +28,7 @@ import { checkDuplicates } from './duplicates.js'
 import { findCases } from './find-cases.js'
 import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
 import { type LabelMap, loadLabelMap } from './label-map.js'
-import type { FoundCase } from './layouts/layout.js'
+import type { FoundCase, FoundFinding } from './layouts/layout.js'
 import { listFolder } from './layouts/volume-file.js'
 import type { DatasetManifest, Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
@@ -36,6 +36,7 @@ import { checkSites, checkTrainingSubjects } from './partition.js'
 import { planCase, prepareCase } from './prepare-case.js'
 import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
 import { qcPage } from './qc/qc-page.js'
+import { checkSourceThere, foldersThere, onceMoreAfterEio } from './source-away.js'
 import { shownPath, withoutFolders } from './source-files.js'
 import { checkRatios, splitSubjects } from './split.js'
 
@@ -43,7 +44,7 @@ import { checkRatios, splitSubjects } from './split.js'
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
  * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
  * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`,
- * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
+ * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `FILE_SERVER_AWAY`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
   checkRatios(options.ratios)
@@ -52,9 +53,8 @@ export async function prepareDataset(options: PrepareOptions): Promise<PrepareRe
   const labelMap = await loadLabelMap(options.labelMap)
   const { cases, findings } = await findCases(options.source, options)
   if (options.sites !== undefined) {
-    // Told before the work; again after it, when cases may have been left out.
-    const subjects = cases.map(({ subject }) => subject)
-    checkTrainingSubjects(splitSubjects(subjects, options.ratios, options.seed), options.sites)
+    // Told before the work; after it, a site whose subjects were left out is.
+    checkTrainingSubjects(splitSubjects(subjectsOf(cases, findings), options.ratios, options.seed), options.sites)
   }
   const ids = caseIds(cases)
   const run = new Preparation(options, labelMap, cases, ids)
@@ -81,14 +81,14 @@ class Preparation {
   }
 
   /** What would be made, from the files' headers. */
-  async plan(findings: Finding[]): Promise<PrepareResult> {
+  async plan(findings: FoundFinding[]): Promise<PrepareResult> {
     await this.#forEachCase('plan', async (found, index) => {
       this.#records.set(index, await planCase(found, this.ids[index]!, this.#names(found), this.options.conform))
     })
     return this.#result(findings)
   }
 
-  async execute(findings: Finding[]): Promise<PrepareResult> {
+  async execute(findings: FoundFinding[]): Promise<PrepareResult> {
     const { signal, onWait } = this.options
     const lock = await lockFolder(this.#out, { ...(signal ? { signal } : {}), ...(onWait ? { onWatch: onWait } : {}) })
     this.#lost = lock.lost
@@ -99,7 +99,7 @@ class Preparation {
     }
   }
 
-  async #make(findings: Finding[]): Promise<PrepareResult> {
+  async #make(findings: FoundFinding[]): Promise<PrepareResult> {
     const { reusable, former } = await this.#claimFolder()
     const index = await indexFiles(this.#out)
     await this.#forEachCase('conform', (found, position) => this.#conform(found, position, reusable, index))
@@ -175,20 +175,28 @@ class Preparation {
 
   async #forEachCase(task: string, work: (found: FoundCase, index: number) => Promise<void>): Promise<void> {
     const { onProgress, workers = 2 } = this.options
+    const there = await foldersThere(this.#root, this.cases)
     let done = 0
     const total = this.cases.length
     onProgress?.({ task, done, total, unit: 'cases' })
     await concurrently(this.cases, workers, async (found, index) => {
       this.#stopWhenAsked(`${done} of ${total} cases`)
       try {
-        await work(found, index)
+        await onceMoreAfterEio(() => work(found, index))
       } catch (error) {
-        // What cannot be written is no fault of the case, nor is a file server that is away.
-        if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
+        // What cannot be written is no fault of the case, nor is what cannot be read of the dataset, nor a file server that is away.
+        if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error) || this.#isOwn(error))
+          throw error
+        await checkSourceThere(error, there, this.#root, found)
         this.#leaveOut(found, index, error)
       }
       onProgress?.({ task, done: ++done, total, unit: 'cases' })
     })
+  }
+
+  /** Whether an error is about a file of the dataset. */
+  #isOwn({ data: { path } }: MeshflError): boolean {
+    return typeof path === 'string' && path.startsWith(`${this.#out}${sep}`)
   }
 
   /** @throws MeshflError `INTERRUPTED` */
@@ -213,9 +221,9 @@ class Preparation {
     })
   }
 
-  #result(found: Finding[]): PrepareResult {
-    const unread = found.flatMap(({ level, code, message, subject = '' }): LeftOut[] =>
-      level === 'error' ? [{ subject, code, message, hint: 'check the permissions of the folder' }] : [],
+  #result(found: FoundFinding[]): PrepareResult {
+    const unread = found.flatMap(({ level, subject = '', ...item }): LeftOut[] =>
+      level === 'error' ? [{ subject, ...item }] : [],
     )
     const leftOut = [...unread, ...[...this.#leftOut].sort(([a], [b]) => a - b).map(([, item]) => item)]
     const prepared = this.cases.flatMap((item, index): PreparedCase[] => {
@@ -235,7 +243,8 @@ class Preparation {
       ...leftOut.map(({ subject, code, message }): Finding => ({ level: 'error', code, message, subject })),
       ...(this.options.dryRun ? [] : checkDuplicates(prepared)),
     ]
-    return { manifest: buildManifest(prepared, findings, this.labelMap, this.options), leftOut }
+    const subjects = subjectsOf(this.cases, found)
+    return { manifest: buildManifest(subjects, prepared, findings, this.labelMap, this.options), leftOut }
   }
 
   /** Moves the volumes into place, then writes the manifests, the root's last: with it the dataset exists. */
@@ -283,6 +292,12 @@ class Preparation {
       label: shownPath(this.#root, found.label),
     }
   }
+}
+
+/** All subjects of a source: those with cases, and those that a finding leaves out. */
+function subjectsOf(cases: readonly FoundCase[], findings: readonly Finding[]): Set<string> {
+  const unread = findings.flatMap(({ level, subject }) => (level === 'error' && subject !== undefined ? [subject] : []))
+  return new Set([...cases.map(({ subject }) => subject), ...unread])
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -158,6 +158,21 @@ describe('an output folder', () => {
     const before = await hashTree(out)
     await expect(prepareDataset(optionsFor(source, out, { seed: 1 }))).rejects.toMatchObject({ code: 'DATASET_EXISTS' })
     expect(await hashTree(out)).toEqual(before)
+  })
+
+  test.skipIf(process.platform === 'win32')('whose files cannot be read stops the run with the file', async () => {
+    const source = await sourceOf(IDS)
+    const folder = await temporaryFolder()
+    const out = join(folder, 'out')
+    const { manifest } = await prepareDataset(optionsFor(source, out))
+    const { image } = manifest.cases[0]!
+    await rm(join(out, image))
+    await symlink(join(out, image), join(out, image)) // a loop: nobody can open it, not even root
+    const refused = (file: string) => ({ code: 'FILE_NOT_READABLE', message: expect.stringContaining(join(out, file)) })
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject(refused(image))
+    await rm(join(out, 'split.journal.jsonl'))
+    await mkdir(join(out, 'split.journal.jsonl'))
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject(refused('split.journal.jsonl'))
   })
 
   test('that holds other files is not touched', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { basename, dirname, relative, sep } from 'node:path'
+import { MeshflError } from '@meshfl/core'
 import type { FoundCase } from './layouts/layout.js'
 
 /** What many a table is called: the folder it lies in says more. */
@@ -28,6 +29,22 @@ export function withoutFolders(message: string, root: string, found: FoundCase):
   // What lies beside a file that a table lists: the .img of a .hdr.
   for (const file of files) text = text.replaceAll(`${dirname(file)}${sep}`, '')
   return text
+}
+
+/**
+ * Refuses a pipe, a socket or a device, which a table may name: reading one may never come to an end.
+ * @throws MeshflError `FILE_NOT_READABLE`
+ */
+export async function refuseSpecialFiles(found: FoundCase): Promise<void> {
+  for (const path of [found.image, found.label, ...(found.names === undefined ? [] : [found.names])]) {
+    // What is not there, or is a folder, is explained by the reader of volumes.
+    const entry = await stat(path).catch(() => null)
+    if (entry === null || entry.isFile() || entry.isDirectory()) continue
+    throw new MeshflError('FILE_NOT_READABLE', `${path} is a pipe, a socket or a device, and no file`, {
+      hint: 'give the path of a file',
+      data: { path },
+    })
+  }
 }
 
 /** SHA-256 over the bytes of a case's files, both of a .hdr and .img pair. A file that is not there counts as empty. */

@@ -6,7 +6,8 @@ export const SPLITS: readonly Split[] = ['train', 'valid', 'test']
 
 /**
  * Gives every subject a split. The counts are exact (largest remainder); who goes where depends on the seed and the set of
- * subjects alone, not on their order.
+ * subjects alone, not on their order. A subject that comes or goes shifts the draws of all: who is left out of a dataset is
+ * to be among them.
  * @param ratios weights of train, valid, test: 0.75,0.15,0.1 and 75,15,10 mean the same
  * @throws MeshflError `RATIOS_INVALID`
  */

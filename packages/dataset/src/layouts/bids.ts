@@ -1,11 +1,13 @@
-import { existsSync } from 'node:fs'
+import { realpath } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
-import type { Finding } from '../manifest.js'
-import type { FoundCase, Layout } from './layout.js'
-import { listFolder, orFinding, volumeStem } from './volume-file.js'
+import type { FoundCase, FoundFinding, Layout } from './layout.js'
+import { listFolder, lostFolder, orFinding, volumeStem } from './volume-file.js'
 
 /** Spaces whose voxels are those of the subject's own scan; a label in any other space belongs to a template. */
 const NATIVE_SPACES = new Set(['T1w', 'orig', 'individual', 'native', 'anat', 'scanner', 'fsnative'])
+/** Folders of subjects and sessions, also with the mark for bytes that are no UTF-8. */
+const LOST_SUBJECT = /^sub-[A-Za-z0-9\uFFFD]+$/
+const LOST_SESSION = /^ses-[A-Za-z0-9\uFFFD]+$/
 /** Entities that tell two scans of one session apart. */
 const SCAN_ENTITIES = ['run', 'acq', 'rec', 'ce', 'part', 'echo', 'inv']
 
@@ -15,12 +17,12 @@ export const bidsLayout: Layout = {
   looksFor: ({ image = 'T1w', label = 'dseg' }) =>
     `sub-*/[ses-*/]anat/*_${image}.nii.gz with derivatives/**/*_${label}.nii.gz`,
   async find(source, { image = 'T1w', label = 'dseg' }) {
-    const findings: Finding[] = []
+    const findings: FoundFinding[] = []
     const images = await findImages(source, image, findings)
     if (images === null) return null
     const { labels, tables } = await findLabels(source, label, findings)
     const cases: FoundCase[] = []
-    const used = new Set<BidsFile>()
+    const used = new Map<BidsFile, BidsFile[]>()
     for (const scan of images) {
       const subject = `sub-${scan.entities.get('sub')}`
       const ranked = labels
@@ -45,7 +47,7 @@ export const bidsLayout: Layout = {
           subject,
         })
       }
-      used.add(best.candidate)
+      used.set(best.candidate, [...(used.get(best.candidate) ?? []), scan])
       const names = namesFor(best.candidate, tables)
       cases.push({
         subject,
@@ -53,6 +55,15 @@ export const bidsLayout: Layout = {
         label: best.candidate.path,
         columns: columnsOf(scan),
         ...(names === undefined ? {} : { names }),
+      })
+    }
+    for (const [label, scans] of used) {
+      if (scans.length === 1) continue
+      findings.push({
+        level: 'warning',
+        code: 'LABEL_SHARED',
+        message: `${shown(source, label.path)} names no scan of its own and is the label of ${scans.map(({ path }) => shown(source, path)).join(' and ')}`,
+        subject: `sub-${label.entities.get('sub')}`,
       })
     }
     const scanned = new Set(images.map((scan) => scan.entities.get('sub')))
@@ -113,7 +124,7 @@ function columnsOf(scan: BidsFile): Record<string, string> {
   return columns
 }
 
-async function findImages(source: string, suffix: string, findings: Finding[]): Promise<BidsFile[] | null> {
+async function findImages(source: string, suffix: string, findings: FoundFinding[]): Promise<BidsFile[] | null> {
   const root = await listFolder(source)
   if (root === null) return null
   const images: BidsFile[] = []
@@ -123,7 +134,7 @@ async function findImages(source: string, suffix: string, findings: Finding[]): 
     const fitting: string[] = []
     for (const name of names.filter((candidate) => candidate.startsWith(`${kind}-`))) {
       if (/^[a-z]+-[A-Za-z0-9]+$/.test(name)) fitting.push(name)
-      else if (existsSync(`${join(source, parent, name)}${sep}`)) {
+      else {
         findings.push({
           level: 'warning',
           code: 'SUBJECT_PASSED_OVER',
@@ -134,13 +145,23 @@ async function findImages(source: string, suffix: string, findings: Finding[]): 
     }
     return fitting
   }
+  const lostOf = (names: readonly string[], wanted: RegExp, subject: string, parent: string): void => {
+    for (const name of names.filter((candidate) => wanted.test(candidate)))
+      findings.push(lostFolder(source, join(source, parent, name), subject || name))
+  }
+  lostOf(root.lost, LOST_SUBJECT, '', '')
   for (const subject of allowed(root.folders, 'sub', '')) {
     const look = (...path: string[]) =>
       orFinding(findings, source, subject, () => listFolder(join(source, subject, ...path)))
     const inside = await look()
     const sessions = allowed(inside?.folders ?? [], 'ses', subject)
+    lostOf(inside?.lost ?? [], LOST_SESSION, subject, subject)
     for (const parent of inside === undefined ? [] : ['', ...sessions]) {
       const anat = await look(parent, 'anat')
+      if (anat === null) {
+        const around = parent === '' ? inside : await look(parent)
+        lostOf(around?.lost ?? [], /^anat$/, subject, join(subject, parent))
+      }
       if (anat === null || anat === undefined) continue
       folders++
       for (const file of anat.files) {
@@ -155,11 +176,16 @@ async function findImages(source: string, suffix: string, findings: Finding[]): 
 async function findLabels(
   source: string,
   suffix: string,
-  findings: Finding[],
+  findings: FoundFinding[],
 ): Promise<{ labels: BidsFile[]; tables: BidsFile[] }> {
   const labels: BidsFile[] = []
   const tables: BidsFile[] = []
+  const seen = new Set<string>()
+  const links: [path: string, depth: number][] = []
   const walk = async (path: string, depth: number): Promise<void> => {
+    const real = await whereIs(path)
+    if (seen.has(real)) return
+    seen.add(real)
     // Often another pipeline's, or another person's, with no label that is wanted here.
     const listing = await orFinding(findings, source, undefined, () => listFolder(path))
     if (!listing) return
@@ -170,12 +196,23 @@ async function findLabels(
       const entities = parseName(file, suffix)
       if (entities?.has('sub')) labels.push({ path: join(path, file), entities })
     }
-    // BIDS nests derivatives/<pipeline>/sub/ses/anat; a bound keeps a link that points upwards from walking for ever.
-    if (depth < 8) for (const name of listing.folders) await walk(join(path, name), depth + 1)
+    // BIDS nests derivatives/<pipeline>/sub/ses/anat; a bound keeps a link to elsewhere from walking a whole disk.
+    for (const name of depth < 8 ? listing.folders : []) {
+      const child = join(path, name)
+      if ((await whereIs(child)) === join(real, name)) await walk(child, depth + 1)
+      else links.push([child, depth + 1])
+    }
   }
   await walk(join(source, 'derivatives'), 0)
+  // Links last, so that what lies there under its own name is found under that name; walking one may find more of them.
+  for (const [path, depth] of links) await walk(path, depth)
   labels.sort((a, b) => (a.path < b.path ? -1 : 1))
   return { labels, tables }
+}
+
+/** What a path is without links; of one that cannot be followed, the path: looking into it says why. */
+function whereIs(path: string): Promise<string> {
+  return realpath(path).catch(() => path)
 }
 
 /** `sub-01_ses-2_run-1_T1w.nii.gz` as its entities; null where the suffix is another one. */

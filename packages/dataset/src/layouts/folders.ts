@@ -1,52 +1,52 @@
 import { join } from 'node:path'
-import type { Finding } from '../manifest.js'
-import type { FoundCase, Layout } from './layout.js'
+import type { FoundCase, FoundFinding, Layout } from './layout.js'
 import { subjectOfName } from './subject-of-name.js'
-import { listFolder, volumeStem } from './volume-file.js'
+import { listFolder, sameName, volumesByStem } from './volume-file.js'
 
 /** Two folders side by side, `images/` and `labels/`, whose files are paired by their names without extension. */
 export const foldersLayout: Layout = {
   name: 'folders',
   looksFor: ({ image = 'images', label = 'labels' }) => `${image}/ and ${label}/ with files of the same name`,
   async find(source, { image = 'images', label = 'labels' }) {
-    const [images, labels] = await Promise.all([volumesByStem(join(source, image)), volumesByStem(join(source, label))])
-    if (images === null || labels === null) return null
+    const [scans, segmentations] = await Promise.all([image, label].map((folder) => listFolder(join(source, folder))))
+    if (!scans || !segmentations) return null
+    const [images, labels] = [volumesByStem(scans.files), volumesByStem(segmentations.files)]
     const cases: FoundCase[] = []
-    const findings: Finding[] = []
-    for (const [stem, file] of images) {
-      const partner = labels.get(stem)
+    const findings: FoundFinding[] = []
+    for (const [stem, files] of images) {
+      const partners = labels.get(stem)
       const { subject, columns } = subjectOfName(stem)
-      if (partner === undefined) {
+      if (partners === undefined) {
         findings.push({
           level: 'warning',
           code: 'IMAGE_WITHOUT_LABEL',
-          message: `${image}/${file} has no label named ${stem}.* in ${label}/`,
+          message: `${image}/${files[0]} has no label named ${stem}.* in ${label}/`,
           subject,
         })
         continue
       }
-      cases.push({ subject, image: join(source, image, file), label: join(source, label, partner), columns })
+      const double = sameName(subject, [
+        [image, files],
+        [label, partners],
+      ])
+      if (double === null)
+        cases.push({
+          subject,
+          image: join(source, image, files[0]!),
+          label: join(source, label, partners[0]!),
+          columns,
+        })
+      else findings.push(double)
     }
-    for (const [stem, file] of labels) {
+    for (const [stem, files] of labels) {
       if (images.has(stem)) continue
       findings.push({
         level: 'warning',
         code: 'LABEL_WITHOUT_IMAGE',
-        message: `${label}/${file} has no image named ${stem}.* in ${image}/`,
+        message: `${label}/${files[0]} has no image named ${stem}.* in ${image}/`,
         subject: subjectOfName(stem).subject,
       })
     }
     return { cases, findings }
   },
-}
-
-async function volumesByStem(folder: string): Promise<Map<string, string> | null> {
-  const listing = await listFolder(folder)
-  if (listing === null) return null
-  const byStem = new Map<string, string>()
-  for (const file of listing.files) {
-    const stem = volumeStem(file)
-    if (stem !== null && !byStem.has(stem)) byStem.set(stem, file)
-  }
-  return byStem
 }

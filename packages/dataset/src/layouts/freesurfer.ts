@@ -1,8 +1,7 @@
 import { join } from 'node:path'
-import type { Finding } from '../manifest.js'
-import type { FindOptions, FoundCase, Layout } from './layout.js'
+import type { FindOptions, FoundCase, FoundFinding, Layout } from './layout.js'
 import { subjectOfName } from './subject-of-name.js'
-import { listFolder, orFinding } from './volume-file.js'
+import { listFolder, lostFolder, orFinding } from './volume-file.js'
 
 const IMAGES = ['norm.mgz', 'brain.mgz', 'T1.mgz']
 const LABELS = ['aparc+aseg.mgz', 'aparc.a2009s+aseg.mgz', 'aseg.mgz']
@@ -10,8 +9,12 @@ const LABELS = ['aparc+aseg.mgz', 'aparc.a2009s+aseg.mgz', 'aseg.mgz']
 /** What FreeSurfer's longitudinal stream calls a time point that was processed again with its subject's template. */
 const LONGITUDINAL = /^(.+)\.long\.(.+)$/
 
+/** What FreeSurfer puts into every subjects folder as folders of, or links into, its own installation. */
+const ITS_OWN = /^(fsaverage.*|[lr]h\.EC_average)$/
+
 /**
- * A FreeSurfer subjects folder: `<subject>/mri/` with an image and a segmentation. `fsaverage*` is no subject. Folders whose names
+ * A FreeSurfer subjects folder: `<subject>/mri/` with an image and a segmentation. `fsaverage*` is no subject, and a template
+ * (`<time point>.long.<template>` names it) is no scan but the mean of a subject's. Folders whose names
  * say that they show one person (`sub-1_ses-2`, `<time point>.long.<template>`) are one subject.
  */
 export const freesurferLayout: Layout = {
@@ -23,22 +26,38 @@ export const freesurferLayout: Layout = {
   async find(source, options) {
     const { images, labels } = namesOf(options)
     const cases: FoundCase[] = []
-    const findings: Finding[] = []
+    const findings: FoundFinding[] = []
     const root = await listFolder(source)
     if (root === null) return null
     let subjects = 0
     const bases = basesOf(root.folders)
+    const templates = new Set(bases.values())
+    const taken = new Map<string, number>()
+    for (const name of root.lost) {
+      if (ITS_OWN.test(name)) continue
+      findings.push(lostFolder(source, join(source, name), subjectOf(name, bases).subject))
+    }
     for (const name of root.folders) {
-      if (name.startsWith('fsaverage')) continue
+      if (ITS_OWN.test(name)) continue
       const { subject, columns } = subjectOf(name, bases)
       const folder = join(source, name, 'mri')
       const listing = await orFinding(findings, source, subject, () => listFolder(folder))
-      if (listing === null) continue
+      if (listing === null) {
+        const around = await orFinding(findings, source, subject, () => listFolder(join(source, name)))
+        if (around?.lost.includes('mri')) findings.push(lostFolder(source, folder, subject))
+        continue
+      }
       subjects++
       if (listing === undefined) continue
+      if (templates.has(name)) {
+        const message = `${name} is not used: it is the template of a longitudinal stream, the mean of several scans`
+        findings.push({ level: 'info', code: 'SUBJECT_PASSED_OVER', message, subject })
+        continue
+      }
       const image = images.find((name) => listing.files.includes(name))
       const label = labels.find((name) => listing.files.includes(name))
       if (image !== undefined && label !== undefined) {
+        taken.set(image, (taken.get(image) ?? 0) + 1)
         cases.push({ subject, image: join(folder, image), label: join(folder, label), columns })
       } else if (image !== undefined) {
         findings.push({
@@ -62,6 +81,14 @@ export const freesurferLayout: Layout = {
           subject,
         })
       }
+    }
+    if (taken.size > 1) {
+      const counts = images.flatMap((name) => (taken.has(name) ? [`${name} of ${taken.get(name)}`] : []))
+      findings.push({
+        level: 'warning',
+        code: 'IMAGES_MIXED',
+        message: `the images are not all of one kind: ${counts.join(', ')}; --image takes one kind only`,
+      })
     }
     return subjects === 0 ? null : { cases, findings }
   },

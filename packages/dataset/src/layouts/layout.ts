@@ -14,6 +14,9 @@ export interface FoundCase {
   names?: string
 }
 
+/** A finding of the search; at level `error` with how to mend it, which the manifest does not keep. */
+export type FoundFinding = Finding & { hint?: string }
+
 export interface FindOptions {
   /** What the layout calls the image: a file name (FreeSurfer), a suffix (BIDS), a folder, a column. */
   image?: string
@@ -29,5 +32,5 @@ export interface Layout {
   /** What it looks for, as a message says it. */
   looksFor(options: FindOptions): string
   /** The cases; null where the source is not laid out this way at all. */
-  find(source: string, options: FindOptions): Promise<{ cases: FoundCase[]; findings: Finding[] } | null>
+  find(source: string, options: FindOptions): Promise<{ cases: FoundCase[]; findings: FoundFinding[] } | null>
 }
