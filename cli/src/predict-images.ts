@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type EventSink, writeFileAtomic } from '@meshfl/core'
+import { type EventSink, MeshflError, mayPass, writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
   type ConformOptions,
@@ -11,6 +11,7 @@ import {
   resample,
   restoreLabel,
   type Shape,
+  type Volume,
   voxelVolumeMl,
 } from '@meshfl/volume'
 import { memoryEvent } from './memory-event.js'
@@ -40,11 +41,17 @@ export interface Prediction {
   volumesMl: Record<string, number>
 }
 
+/** A scan that cannot be segmented, and why. */
+export interface UnreadableScan {
+  image: string
+  error: MeshflError
+}
+
 /**
  * Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv holds those done so far, and those of
- * other commands in the same folder.
+ * other commands in the same folder. A scan in error is passed over; what would stop the others too is thrown.
  */
-export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction> {
+export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction | UnreadableScan> {
   const { model, images, out } = options
   const stems = predictionNames(images)
   const labels = stems.map((stem) => join(out, `${stem}_dseg.nii.gz`))
@@ -54,13 +61,12 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
   try {
     for (const [index, image] of images.entries()) {
       options.signal.throwIfAborted()
-      const scan = await readVolume(image, {
-        kind: 'image',
-        nanToZero: options.nanToZero,
-        ...(options.volume === undefined ? {} : { volume: options.volume }),
-      })
-      const conform = conformOptions(options, scan)
-      const conformed = conformImage(scan, conform)
+      const read = await readScan(image, options)
+      if ('error' in read) {
+        yield { image, error: read.error }
+        continue
+      }
+      const { scan, conformed } = read
       const { forward } = await session.on(gridOf(conformed.shape))
       const { labels: conformedLabels, logits } = await forward(conformed.voxels, options.probabilities)
       const target = { shape: conformed.shape, affine: conformed.affine }
@@ -76,6 +82,25 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
     }
   } finally {
     session.dispose()
+  }
+}
+
+/** A scan and what is segmented of it; or the error, where it is of this scan alone. */
+async function readScan(
+  image: string,
+  options: PredictOptions,
+): Promise<{ scan: Volume; conformed: Volume<Uint8Array> } | { error: MeshflError }> {
+  try {
+    const scan = await readVolume(image, {
+      kind: 'image',
+      nanToZero: options.nanToZero,
+      ...(options.volume === undefined ? {} : { volume: options.volume }),
+    })
+    return { scan, conformed: conformImage(scan, conformOptions(options, scan)) }
+  } catch (error) {
+    // A file server that is away, or a grid that no scan can be brought to, is no fault of the scan.
+    if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
+    return { error }
   }
 }
 

@@ -1,16 +1,22 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, resolve, sep } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 
 /**
  * What each scan's results are called: its file name; where several scans share one, as FreeSurfer's T1.mgz do, with the
  * folders in which they differ before it (bert/mri/T1.mgz -> bert_mri_T1).
- * @throws MeshflError `FILE_NOT_FOUND`, `PREDICT_NAME_TWICE`: told before hours of work, not in the middle of them
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `PREDICT_NAME_TWICE`: told before hours of work, not in the middle of them
  */
 export function predictionNames(images: readonly string[]): string[] {
   const missing = images.filter((image) => !existsSync(image))
   if (missing.length > 0) {
     throw new MeshflError('FILE_NOT_FOUND', `there is no file ${missing.join(', ')}`, { hint: 'check the path' })
+  }
+  const folders = images.filter((image) => statSync(image).isDirectory())
+  if (folders.length > 0) {
+    throw new MeshflError('FILE_NOT_READABLE', `${folders.join(', ')}: a folder, no scan`, {
+      hint: 'name the scans in it, for instance folder/*.nii.gz',
+    })
   }
   const names = images.map(stemOf)
   const longer = names.map((name, i) => {

@@ -93,3 +93,49 @@ test('a scan that is missing is told before the others are segmented', async () 
   expect(existsSync(out)).toBe(false)
   expect((await cli(['predict', run, scan, '--out', out, '--conform', 'freesurfr'])).code).toBe(2)
 })
+
+test('a damaged scan is told and left out, the others are segmented, and the exit code is 3', async () => {
+  const scans = temporaryFolder('damaged')
+  const [first, second, third] = readdirSync(join(source, 'images')).sort() as [string, string, string]
+  const images = [first, second, third].map((name) => join(scans, name))
+  for (const image of images) cpSync(join(source, 'images', basename(image)), image)
+  writeFileSync(images[1]!, readFileSync(images[1]!).subarray(0, 200))
+  const out = join(temporaryFolder('others'), 'labels')
+  const { code, events, last } = await cli(['predict', run, ...images, '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(rowsOf(out).map(([image]) => image)).toEqual([images[0], images[2]])
+  expect(events.filter(({ type }) => type === 'prediction')).toHaveLength(2)
+  const told = expect.stringMatching(/^left out: .*sub-02\.nii\.gz: .* \[VOLUME_\w+\]$/)
+  expect(events).toContainEqual(expect.objectContaining({ type: 'log', level: 'error', message: told }))
+  expect(last).toMatchObject({
+    type: 'error',
+    code: 'PREDICT_LEFT_OUT',
+    message: `1 of 3 scans left out: ${images[1]}`,
+  })
+
+  const shown = await cli(['predict', run, ...images, '--out', `${out}-shown`])
+  expect(shown).toMatchObject({ code: 3, stdout: expect.stringContaining('left out: ') })
+  expect(shown.stderr).toContain(`1 of 3 scans left out: ${images[1]}`)
+  const alone = await cli(['predict', run, images[1]!, '--out', `${out}-alone`, '--json'])
+  expect(alone).toMatchObject({ code: 3, last: { type: 'error', code: expect.stringMatching(/^VOLUME_/) } })
+})
+
+test('a folder among the scans is told before any is segmented', async () => {
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  const out = join(temporaryFolder('folder'), 'labels')
+  const { code, events } = await cli(['predict', run, scan!, join(source, 'images'), '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(events).toMatchObject([{ type: 'error', code: 'FILE_NOT_READABLE' }])
+  expect(existsSync(out)).toBe(false)
+})
+
+test('an output folder that cannot be written stops the command at the first scan', async () => {
+  const images = readdirSync(join(source, 'images')).slice(0, 2)
+  const file = join(temporaryFolder('no-folder'), 'labels')
+  writeFileSync(file, 'a file')
+  const scans = images.map((name) => join(source, 'images', name))
+  const { code, events, last } = await cli(['predict', run, ...scans, '--out', join(file, 'below'), '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'error', code: 'PATH_NOT_WRITABLE' })
+  expect(events.filter(({ type }) => type === 'progress')).toEqual([])
+})
