@@ -139,7 +139,7 @@ export function reportFolder({ run, file }: TrainedModel): string {
 
 /** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */
 function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string[] {
-  const { mode, voxelSizeMm } = manifest.conform
+  const { mode, voxelSizeMm, orientation } = manifest.conform
   const differences: string[] = []
   const trainedMm = data.voxelSizeMm ?? voxelSizeMm
   if (Math.abs(voxelSizeMm - trainedMm) > 0.01 * trainedMm) {
@@ -147,6 +147,10 @@ function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string
   }
   if (data.conform !== undefined && data.conform.mode !== mode) {
     differences.push(`scans conformed as ${mode} (the model: ${data.conform.mode})`)
+  }
+  const trainedOrientation = data.conform?.orientation
+  if (mode === 'none' && trainedOrientation !== undefined && trainedOrientation !== orientation) {
+    differences.push(`scans that lie ${orientation} (the model: ${trainedOrientation})`)
   }
   const names = manifest.labelMap.classes.map(({ name }) => name)
   const isNamed = data.classNames.some((name, i) => name !== `class ${i}`)

@@ -2,9 +2,6 @@ import { join } from 'node:path'
 import { type EventSink, MeshflError, mayPass, writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
-  type ConformOptions,
-  conformGeometry,
-  conformImage,
   encodeNifti,
   type Geometry,
   readVolume,
@@ -14,6 +11,7 @@ import {
   type Volume,
   voxelVolumeMl,
 } from '@meshfl/volume'
+import { type ConformRequest, conformScan } from './conform-scan.js'
 import { memoryEvent } from './memory-event.js'
 import { classFileNames, predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
@@ -24,13 +22,13 @@ export interface PredictOptions {
   engine: Engine
   images: readonly string[]
   out: string
-  mode?: ConformOptions['mode']
-  shape?: Shape
-  voxelSizeMm?: number
+  conform: ConformRequest
   volume?: number
   nanToZero: boolean
   probabilities: boolean
   signal: AbortSignal
+  /** Told of a scan that is not as those that the model has learned from. */
+  onWarning(message: string): void
   /** Told what the engine's buffers will take, whenever the grid changes. */
   onSession: EventSink
 }
@@ -96,7 +94,9 @@ async function readScan(
       nanToZero: options.nanToZero,
       ...(options.volume === undefined ? {} : { volume: options.volume }),
     })
-    return { scan, conformed: conformImage(scan, conformOptions(options, scan)) }
+    const { conformed, warnings } = conformScan(scan, options.model.data, options.conform)
+    for (const warning of warnings) options.onWarning(`${image}: ${warning}`)
+    return { scan, conformed }
   } catch (error) {
     // A file server that is away, or a grid that no scan can be brought to, is no fault of the scan.
     if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
@@ -107,19 +107,6 @@ async function readScan(
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
 function gridOf([x, y, z]: Shape): Grid {
   return { depth: z, height: y, width: x }
-}
-
-function conformOptions({ model, mode, shape, voxelSizeMm }: PredictOptions, scan: Geometry): ConformOptions {
-  const trained = model.data
-  const chosen = mode ?? trained.conform?.mode ?? 'freesurfer'
-  const size = voxelSizeMm ?? trained.voxelSizeMm ?? 1
-  const edge = Math.round(256 / size)
-  const conform = {
-    mode: chosen,
-    shape: shape ?? trained.conform?.shape ?? ([edge, edge, edge] as const),
-    voxelSizeMm: size,
-  }
-  return chosen === 'none' ? { ...conform, shape: conformGeometry(scan, conform).shape } : conform
 }
 
 /** One session is kept for as long as the grid stays the same. */

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { decodeSafetensors, type EventOf, encodeSafetensors } from '@meshfl/core'
+import { encodeNifti, readVolume, reorient } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
 import { trainRun } from './trained-run.js'
@@ -138,4 +139,34 @@ test('an output folder that cannot be written stops the command at the first sca
   expect(code).toBe(3)
   expect(last).toMatchObject({ type: 'error', code: 'PATH_NOT_WRITABLE' })
   expect(events.filter(({ type }) => type === 'progress')).toEqual([])
+})
+
+test('a model of scans as they lie segments a scan alike whichever way it lies, and warns of another voxel size', async () => {
+  const folder = temporaryFolder('as-they-lie')
+  const [dataset, model, out] = ['dataset', 'run', 'labels'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  expect((await cli(['split', source, '--out', dataset, '--conform', 'none', '--ratios', '1,0,0'])).code).toBe(0)
+  expect((await cli(['train', dataset, '--out', model, '--rounds', '1'])).code).toBe(0)
+  const image = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const scan = await readVolume(image, { kind: 'image' })
+  const { affine } = scan
+  const larger = affine.map((value, i) => (i % 4 === 3 ? value : 2 * value))
+  const images = ['PIR', 'larger'].map((name) => join(folder, `${name}.nii.gz`)) as [string, string]
+  writeFileSync(images[0], await encodeNifti(reorient(scan, 'PIR'), { gzip: true }))
+  writeFileSync(images[1], await encodeNifti({ ...scan, affine: larger }, { gzip: true }))
+  const { code, events } = await cli(['predict', model, image, ...images, '--out', out, '--json'])
+  expect(code).toBe(0)
+  const predictions = events.filter((event) => event.type === 'prediction')
+  expect(predictions[1]!.volumesMl).toEqual(predictions[0]!.volumesMl)
+  const [native, turned] = await Promise.all(
+    predictions.slice(0, 2).map(({ label }) => readVolume(label, { kind: 'label' })),
+  )
+  expect(turned!.voxels).toEqual(reorient(native!, 'PIR').voxels)
+  const warnings = events.filter((event) => event.type === 'log' && event.level === 'warn')
+  expect(warnings).toMatchObject([
+    { message: expect.stringMatching(/larger\.nii\.gz: its voxels are 24 x 24 x 24 mm/) },
+  ])
 })

@@ -52,13 +52,12 @@ export function predictCommand(): Command {
         engine,
         images,
         out: options.out,
-        ...(options.conform ? { mode: options.conform } : {}),
-        ...(options.shape ? { shape: options.shape } : {}),
-        ...(options.voxelSize ? { voxelSizeMm: options.voxelSize } : {}),
+        conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
         ...(options.volume === undefined ? {} : { volume: options.volume }),
         nanToZero: options.nanToZero === true,
         probabilities: options.probabilities === true,
         signal,
+        onWarning: (message) => output.events({ type: 'log', time: now(), level: 'warn', message }),
         onSession: output.events,
       })
       let done = 0
