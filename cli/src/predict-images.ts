@@ -13,9 +13,12 @@ import {
 } from '@meshfl/volume'
 import { type ConformRequest, conformScan } from './conform-scan.js'
 import { memoryEvent } from './memory-event.js'
-import { classFileNames, predictionNames } from './prediction-names.js'
+import { checkNameLengths, classFileNames, predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
 import { openVolumesTable } from './volumes-table.js'
+
+const LABEL_ENDING = '_dseg.nii.gz'
+const probabilityEnding = (className: string): string => `_probability-${className}.nii.gz`
 
 export interface PredictOptions {
   model: TrainedModel
@@ -52,8 +55,10 @@ export interface UnreadableScan {
 export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction | UnreadableScan> {
   const { model, images, out } = options
   const stems = predictionNames(images)
-  const labels = stems.map((stem) => join(out, `${stem}_dseg.nii.gz`))
   const classNames = model.data.classNames
+  const endings = [LABEL_ENDING, ...(options.probabilities ? classFileNames(classNames).map(probabilityEnding) : [])]
+  checkNameLengths(stems.flatMap((stem) => endings.map((ending) => `${stem}${ending}`)))
+  const labels = stems.map((stem) => join(out, `${stem}${LABEL_ENDING}`))
   const volumes = await openVolumesTable(out, classNames, images, labels, options.signal)
   const session = createSessionCache(options)
   try {
@@ -164,7 +169,7 @@ async function writeProbabilities(
       intercept: 0,
     }
     const native = resample(part, scan, 'linear')
-    await writeFileAtomic(`${stem}_probability-${name}.nii.gz`, await encodeNifti(native, { gzip: true }))
+    await writeFileAtomic(`${stem}${probabilityEnding(name)}`, await encodeNifti(native, { gzip: true }))
   }
 }
 

@@ -46,6 +46,23 @@ export function classFileNames(classNames: readonly string[]): string[] {
   return names.map((name, value) => (isOwn(name) ? name : `${name === '-' ? 'class' : name}-${value}`))
 }
 
+/** What nearly all file systems allow, in bytes or, more generously, in letters. */
+const MOST_NAME_BYTES = 255
+
+/**
+ * @param names of the files that will be written
+ * @throws MeshflError `PATH_NOT_WRITABLE`: told before hours of work, too
+ */
+export function checkNameLengths(names: readonly string[]): void {
+  const long = names.find((name) => Buffer.byteLength(name) > MOST_NAME_BYTES)
+  if (long === undefined) return
+  throw new MeshflError(
+    'PATH_NOT_WRITABLE',
+    `a result would be called ${long}: ${Buffer.byteLength(long)} bytes, where a name may have ${MOST_NAME_BYTES}`,
+    { kind: 'usage', hint: 'give the scan a shorter name, for instance a link to it' },
+  )
+}
+
 /** The folders of a file, from the first one that it does not share with the others. */
 function foldersThatDiffer(image: string, others: readonly string[]): string[] {
   const folders = foldersOf(image)

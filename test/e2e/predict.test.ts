@@ -130,6 +130,21 @@ test('a folder among the scans is told before any is segmented', async () => {
   expect(existsSync(out)).toBe(false)
 })
 
+test('a name that has room for that of the label map is taken; one that has none is told before any is segmented', async () => {
+  const folder = temporaryFolder('long-names')
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  // 255 bytes less those of _dseg.nii.gz
+  const longest = join(folder, `${'n'.repeat(243)}.nii.gz`)
+  const tooLong = join(folder, `${'n'.repeat(244)}.nii.gz`)
+  for (const image of [longest, tooLong]) cpSync(scan!, image)
+  const predict = (...words: string[]) => cli(['predict', run, ...words, '--out', join(folder, 'labels'), '--json'])
+  const refused = { code: 2, events: [{ type: 'error', code: 'PATH_NOT_WRITABLE' }] }
+  expect(await predict(scan!, tooLong)).toMatchObject(refused)
+  expect(await predict(longest, '--probabilities')).toMatchObject(refused)
+  expect(existsSync(join(folder, 'labels'))).toBe(false)
+  expect((await predict(longest)).code).toBe(0)
+})
+
 test('an output folder that cannot be written stops the command at the first scan', async () => {
   const images = readdirSync(join(source, 'images')).slice(0, 2)
   const file = join(temporaryFolder('no-folder'), 'labels')
