@@ -16,6 +16,7 @@ import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
+import { trainedCasesNotes } from './trained-cases.js'
 import type { TrainedModel } from './trained-model.js'
 
 export interface ModelEvaluationOptions extends EvaluationOptions {
@@ -66,7 +67,11 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   const subjects = cases.map(({ id }) => id)
   if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const sha256OfDataset = datasetHash(dataset)
-  const notes = [...preparationNotes(model, dataset), ...baselineNotes(baseline, sha256OfDataset)]
+  const notes = [
+    ...preparationNotes(model, dataset),
+    ...(await trainedCasesNotes(model, dataset)),
+    ...baselineNotes(baseline, sha256OfDataset),
+  ]
   for (const note of notes) options.onNote(note, 'warn')
   const missing = missingHere(options, subjects, notes)
   const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
