@@ -6,13 +6,14 @@ import {
   checkBaseline,
   checkGate,
   checkSameGrid,
+  countText,
   evaluateCase,
   type Pair,
   pairingNotes,
   pairPredictions,
   sliceImages,
 } from '@meshfl/evaluation'
-import { readVolume, voxelVolumeMl } from '@meshfl/volume'
+import { readGeometry, readVolume, type Volume, voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { VERSION } from './program.js'
 
@@ -23,6 +24,9 @@ export interface FolderEvaluationOptions extends EvaluationOptions {
   pred: string
   truth: string
   classNames: readonly string[]
+  /** Which volume of 4D files, from 0. */
+  volume?: number | undefined
+  nanToZero: boolean
 }
 
 /**
@@ -46,7 +50,11 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
   for (const [index, pair] of pairing.pairs.entries()) {
     signal.throwIfAborted()
     try {
-      const { metrics, draw } = await scorePair(pair, options)
+      const { metrics, draw, zeroed } = await scorePair(pair, options)
+      for (const note of zeroed) {
+        notes.push(note)
+        options.onNote(note, 'warn')
+      }
       measured.push(metrics)
       slices.offer(metrics, draw)
     } catch (error) {
@@ -94,12 +102,11 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
 
 async function scorePair(
   { subject, prediction: predictionPath, truth: truthPath }: Pair,
-  { classNames, empty }: FolderEvaluationOptions,
-): Promise<{ metrics: CaseMetrics; draw(): CaseSlices }> {
-  const [prediction, truth] = await Promise.all([
-    readVolume(predictionPath, { kind: 'label' }),
-    readVolume(truthPath, { kind: 'label' }),
-  ])
+  options: FolderEvaluationOptions,
+): Promise<{ metrics: CaseMetrics; draw(): CaseSlices; zeroed: string[] }> {
+  const { classNames, empty } = options
+  const paths = [predictionPath, truthPath] as const
+  const [prediction, truth] = await Promise.all([readLabel(paths[0], options), readLabel(paths[1], options)])
   checkSameGrid(subject, prediction, truth)
   const metrics = evaluateCase({
     subject,
@@ -115,5 +122,18 @@ async function scorePair(
     const predicted = Uint8Array.from(prediction.voxels)
     return sliceImages({ subject, image: labels, truth: labels, prediction: predicted, shape, affine })
   }
-  return { metrics, draw }
+  const zeroed = [prediction, truth].flatMap((volume, i) =>
+    volume.zeroed === undefined
+      ? []
+      : [
+          `the ${['prediction', 'truth'][i]} of ${subject}: NaN or infinity in ${countText(volume.zeroed, 'voxel')} became 0.`,
+        ],
+  )
+  return { metrics, draw, zeroed }
+}
+
+/** A 4D prediction often has a 3D truth: only where there is a choice is it made. */
+async function readLabel(path: string, { volume, nanToZero }: FolderEvaluationOptions): Promise<Volume> {
+  const isSeveral = volume !== undefined && (await readGeometry(path)).volumes > 1
+  return readVolume(path, { kind: 'label', nanToZero, ...(isSeveral ? { volume } : {}) })
 }

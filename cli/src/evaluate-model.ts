@@ -16,6 +16,7 @@ import { voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
+import { trainedCasesNotes } from './trained-cases.js'
 import type { TrainedModel } from './trained-model.js'
 
 export interface ModelEvaluationOptions extends EvaluationOptions {
@@ -66,7 +67,11 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   const subjects = cases.map(({ id }) => id)
   if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const sha256OfDataset = datasetHash(dataset)
-  const notes = [...preparationNotes(model, dataset), ...baselineNotes(baseline, sha256OfDataset)]
+  const notes = [
+    ...preparationNotes(model, dataset),
+    ...(await trainedCasesNotes(model, dataset)),
+    ...baselineNotes(baseline, sha256OfDataset),
+  ]
   for (const note of notes) options.onNote(note, 'warn')
   const missing = missingHere(options, subjects, notes)
   const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
@@ -139,7 +144,7 @@ export function reportFolder({ run, file }: TrainedModel): string {
 
 /** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */
 function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string[] {
-  const { mode, voxelSizeMm } = manifest.conform
+  const { mode, voxelSizeMm, orientation } = manifest.conform
   const differences: string[] = []
   const trainedMm = data.voxelSizeMm ?? voxelSizeMm
   if (Math.abs(voxelSizeMm - trainedMm) > 0.01 * trainedMm) {
@@ -147,6 +152,10 @@ function preparationNotes({ data }: TrainedModel, { manifest }: Dataset): string
   }
   if (data.conform !== undefined && data.conform.mode !== mode) {
     differences.push(`scans conformed as ${mode} (the model: ${data.conform.mode})`)
+  }
+  const trainedOrientation = data.conform?.orientation
+  if (mode === 'none' && trainedOrientation !== undefined && trainedOrientation !== orientation) {
+    differences.push(`scans that lie ${orientation} (the model: ${trainedOrientation})`)
   }
   const names = manifest.labelMap.classes.map(({ name }) => name)
   const isNamed = data.classNames.some((name, i) => name !== `class ${i}`)

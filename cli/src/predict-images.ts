@@ -1,35 +1,37 @@
 import { join } from 'node:path'
-import { type EventSink, writeFileAtomic } from '@meshfl/core'
+import { type EventSink, MeshflError, mayPass, writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
-  type ConformOptions,
-  conformGeometry,
-  conformImage,
   encodeNifti,
   type Geometry,
   readVolume,
   resample,
   restoreLabel,
   type Shape,
+  type Volume,
   voxelVolumeMl,
 } from '@meshfl/volume'
+import { type ConformRequest, conformScan } from './conform-scan.js'
 import { memoryEvent } from './memory-event.js'
-import { classFileNames, predictionNames } from './prediction-names.js'
+import { checkNameLengths, classFileNames, predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
 import { openVolumesTable } from './volumes-table.js'
+
+const LABEL_ENDING = '_dseg.nii.gz'
+const probabilityEnding = (className: string): string => `_probability-${className}.nii.gz`
 
 export interface PredictOptions {
   model: TrainedModel
   engine: Engine
   images: readonly string[]
   out: string
-  mode?: ConformOptions['mode']
-  shape?: Shape
-  voxelSizeMm?: number
+  conform: ConformRequest
   volume?: number
   nanToZero: boolean
   probabilities: boolean
   signal: AbortSignal
+  /** Told of a scan that is not as those that the model has learned from. */
+  onWarning(message: string): void
   /** Told what the engine's buffers will take, whenever the grid changes. */
   onSession: EventSink
 }
@@ -40,27 +42,34 @@ export interface Prediction {
   volumesMl: Record<string, number>
 }
 
+/** A scan that cannot be segmented, and why. */
+export interface UnreadableScan {
+  image: string
+  error: MeshflError
+}
+
 /**
  * Scan -> conformed volume -> labels -> the scan's own space, one scan at a time; volumes.csv holds those done so far, and those of
- * other commands in the same folder.
+ * other commands in the same folder. A scan in error is passed over; what would stop the others too is thrown.
  */
-export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction> {
+export async function* predictImages(options: PredictOptions): AsyncGenerator<Prediction | UnreadableScan> {
   const { model, images, out } = options
   const stems = predictionNames(images)
-  const labels = stems.map((stem) => join(out, `${stem}_dseg.nii.gz`))
   const classNames = model.data.classNames
+  const endings = [LABEL_ENDING, ...(options.probabilities ? classFileNames(classNames).map(probabilityEnding) : [])]
+  checkNameLengths(stems.flatMap((stem) => endings.map((ending) => `${stem}${ending}`)))
+  const labels = stems.map((stem) => join(out, `${stem}${LABEL_ENDING}`))
   const volumes = await openVolumesTable(out, classNames, images, labels, options.signal)
   const session = createSessionCache(options)
   try {
     for (const [index, image] of images.entries()) {
       options.signal.throwIfAborted()
-      const scan = await readVolume(image, {
-        kind: 'image',
-        nanToZero: options.nanToZero,
-        ...(options.volume === undefined ? {} : { volume: options.volume }),
-      })
-      const conform = conformOptions(options, scan)
-      const conformed = conformImage(scan, conform)
+      const read = await readScan(image, options)
+      if ('error' in read) {
+        yield { image, error: read.error }
+        continue
+      }
+      const { scan, conformed } = read
       const { forward } = await session.on(gridOf(conformed.shape))
       const { labels: conformedLabels, logits } = await forward(conformed.voxels, options.probabilities)
       const target = { shape: conformed.shape, affine: conformed.affine }
@@ -79,22 +88,30 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
   }
 }
 
+/** A scan and what is segmented of it; or the error, where it is of this scan alone. */
+async function readScan(
+  image: string,
+  options: PredictOptions,
+): Promise<{ scan: Volume; conformed: Volume<Uint8Array> } | { error: MeshflError }> {
+  try {
+    const scan = await readVolume(image, {
+      kind: 'image',
+      nanToZero: options.nanToZero,
+      ...(options.volume === undefined ? {} : { volume: options.volume }),
+    })
+    const { conformed, warnings } = conformScan(scan, options.model.data, options.conform)
+    for (const warning of warnings) options.onWarning(`${image}: ${warning}`)
+    return { scan, conformed }
+  } catch (error) {
+    // A file server that is away, or a grid that no scan can be brought to, is no fault of the scan.
+    if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
+    return { error }
+  }
+}
+
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
 function gridOf([x, y, z]: Shape): Grid {
   return { depth: z, height: y, width: x }
-}
-
-function conformOptions({ model, mode, shape, voxelSizeMm }: PredictOptions, scan: Geometry): ConformOptions {
-  const trained = model.data
-  const chosen = mode ?? trained.conform?.mode ?? 'freesurfer'
-  const size = voxelSizeMm ?? trained.voxelSizeMm ?? 1
-  const edge = Math.round(256 / size)
-  const conform = {
-    mode: chosen,
-    shape: shape ?? trained.conform?.shape ?? ([edge, edge, edge] as const),
-    voxelSizeMm: size,
-  }
-  return chosen === 'none' ? { ...conform, shape: conformGeometry(scan, conform).shape } : conform
 }
 
 /** One session is kept for as long as the grid stays the same. */
@@ -152,7 +169,7 @@ async function writeProbabilities(
       intercept: 0,
     }
     const native = resample(part, scan, 'linear')
-    await writeFileAtomic(`${stem}_probability-${name}.nii.gz`, await encodeNifti(native, { gzip: true }))
+    await writeFileAtomic(`${stem}${probabilityEnding(name)}`, await encodeNifti(native, { gzip: true }))
   }
 }
 

@@ -1,16 +1,22 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, resolve, sep } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 
 /**
  * What each scan's results are called: its file name; where several scans share one, as FreeSurfer's T1.mgz do, with the
  * folders in which they differ before it (bert/mri/T1.mgz -> bert_mri_T1).
- * @throws MeshflError `FILE_NOT_FOUND`, `PREDICT_NAME_TWICE`: told before hours of work, not in the middle of them
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `PREDICT_NAME_TWICE`: told before hours of work, not in the middle of them
  */
 export function predictionNames(images: readonly string[]): string[] {
   const missing = images.filter((image) => !existsSync(image))
   if (missing.length > 0) {
     throw new MeshflError('FILE_NOT_FOUND', `there is no file ${missing.join(', ')}`, { hint: 'check the path' })
+  }
+  const folders = images.filter((image) => statSync(image).isDirectory())
+  if (folders.length > 0) {
+    throw new MeshflError('FILE_NOT_READABLE', `${folders.join(', ')}: a folder, no scan`, {
+      hint: 'name the scans in it, for instance folder/*.nii.gz',
+    })
   }
   const names = images.map(stemOf)
   const longer = names.map((name, i) => {
@@ -38,6 +44,23 @@ export function classFileNames(classNames: readonly string[]): string[] {
   const isOwn = (name: string): boolean =>
     name !== '-' && names.filter((other) => other.toLowerCase() === name.toLowerCase()).length === 1
   return names.map((name, value) => (isOwn(name) ? name : `${name === '-' ? 'class' : name}-${value}`))
+}
+
+/** What nearly all file systems allow, in bytes or, more generously, in letters. */
+const MOST_NAME_BYTES = 255
+
+/**
+ * @param names of the files that will be written
+ * @throws MeshflError `PATH_NOT_WRITABLE`: told before hours of work, too
+ */
+export function checkNameLengths(names: readonly string[]): void {
+  const long = names.find((name) => Buffer.byteLength(name) > MOST_NAME_BYTES)
+  if (long === undefined) return
+  throw new MeshflError(
+    'PATH_NOT_WRITABLE',
+    `a result would be called ${long}: ${Buffer.byteLength(long)} bytes, where a name may have ${MOST_NAME_BYTES}`,
+    { kind: 'usage', hint: 'give the scan a shorter name, for instance a link to it' },
+  )
 }
 
 /** The folders of a file, from the first one that it does not share with the others. */

@@ -53,6 +53,7 @@ function checkPreparation(folder: string, study: Study, { conform, labelMap }: D
     ['voxelSizeMm', study.voxelSizeMm, conform.voxelSizeMm],
     ['conform.mode', study.conform?.mode, conform.mode],
     ['conform.shape', study.conform?.shape, conform.shape],
+    ['conform.orientation', study.conform?.orientation, conform.orientation],
   ]
   for (const [key, began, now] of compared) {
     if (began === undefined || canonicalJson(began) === canonicalJson(now)) continue
@@ -66,13 +67,15 @@ function checkPreparation(folder: string, study: Study, { conform, labelMap }: D
 
 /** The keys of a study that follow from a dataset. */
 function datasetKeys({ conform, labelMap }: DatasetManifest): GivenKeys {
+  const { mode, shape, orientation } = conform
   const classNames = labelMap.classes.map((item) => item.name)
   const standard = classNames.length === 3
   return {
     classNames,
     labelMap: labelMap.name,
     voxelSizeMm: conform.voxelSizeMm,
-    conform: { mode: conform.mode, shape: conform.shape },
+    // The other modes turn every scan alike.
+    conform: { mode, shape, ...(mode === 'none' ? { orientation } : {}) },
     ...(standard ? {} : { model: { classes: classNames.length }, recipe: { classWeights: classNames.map(() => 1) } }),
   }
 }

@@ -28,6 +28,10 @@ const KEYS: Record<string, { comment: string; example?: string }> = {
   },
   'conform.mode': { comment: 'freesurfer, niivue or none.', example: 'freesurfer' },
   'conform.shape': { comment: 'Voxels along x, y, z.', example: '[256, 256, 256]' },
+  'conform.orientation': {
+    comment: 'With the mode none: where the voxel axes of every scan point. Absent: as each scan lies.',
+    example: 'RAS',
+  },
   model: { comment: 'MeshNet: blocks of 3x3x3 convolution, normalisation, activation; then a 1x1x1 convolution.' },
   'model.classes': { comment: 'Background counts.' },
   'model.channels': { comment: 'Of every hidden block.' },

@@ -10,6 +10,9 @@ import { trainRun } from './trained-run.js'
 
 const canForbid = canMount((folder) => ['--bind', '-o', 'ro', folder, folder])
 
+/** What is said where a dataset has other cases for training than the model had. */
+const OTHER_CASES = 'are not those that the model was trained on'
+
 let source: string
 let dataset: string
 let run: string
@@ -17,6 +20,13 @@ let run: string
 beforeAll(async () => {
   ;({ source, dataset, run } = await trainRun())
 })
+
+/** The labels again, as predictions that are perfect. */
+function copiesOf(labels: string): string {
+  const copies = temporaryFolder('copies')
+  cpSync(labels, copies, { recursive: true })
+  return copies
+}
 
 /** A dataset of all scans for testing, whose label map gives the classes of FreeSurfer's white matter and cortex these names. */
 async function datasetWithNames(grey: string, white: string): Promise<string> {
@@ -102,16 +112,55 @@ test('predict writes labels in the space of the scan, and eval scores them again
 test('the truth scored against itself is perfect, by folders alone', async () => {
   const labels = join(source, 'labels')
   const out = join(temporaryFolder('folders'), 'report')
-  const { last } = await cli(['eval', '--pred', labels, '--truth', labels, '--out', out, '--json'])
+  const { last } = await cli(['eval', '--pred', copiesOf(labels), '--truth', labels, '--out', out, '--json'])
   expect(last).toMatchObject({ type: 'report', cases: 8, foregroundDice: 1 })
   expect(existsSync(join(out, 'report.html'))).toBe(true)
+})
+
+test('a folder is not scored against itself, whatever it is called', async () => {
+  const labels = join(source, 'labels')
+  const link = join(temporaryFolder('link'), 'predictions')
+  symlinkSync(labels, link)
+  for (const same of [labels, join(labels, '..', 'labels'), link]) {
+    const { code, events } = await cli(['eval', '--pred', same, '--truth', labels, '--min-dice', '0.9', '--json'])
+    expect(code).toBe(2)
+    expect(events).toMatchObject([{ type: 'error', code: 'USAGE_OPTION' }])
+  }
+})
+
+test('predictions in 4D, and those with NaN, are read as the hints say, and noted', async () => {
+  const labels = join(source, 'labels')
+  const predictions = temporaryFolder('volumes')
+  const [first, second] = readdirSync(labels).sort() as [string, string]
+  const [one, two] = await Promise.all([first, second].map((name) => readVolume(join(labels, name), { kind: 'label' })))
+  const withNaN = Float32Array.from(one!.voxels)
+  withNaN[0] = Number.NaN
+  writeFileSync(join(predictions, first), await encodeNifti({ ...one!, voxels: withNaN }, { gzip: true }))
+  const bytes = Buffer.from(await encodeNifti(two!, { gzip: false }))
+  bytes.writeInt16LE(4, 40) // dim: four of them, and two volumes
+  bytes.writeInt16LE(2, 48)
+  writeFileSync(join(predictions, second), Buffer.concat([bytes, bytes.subarray(352)]))
+  const out = join(temporaryFolder('read'), 'report')
+  const score = (...words: string[]) =>
+    cli(['eval', '--pred', predictions, '--truth', labels, '--out', out, ...words, '--json'])
+
+  const neither = await score()
+  expect(neither).toMatchObject({ code: 3, last: { type: 'error', hint: expect.stringContaining('--nan-to-zero') } })
+  const { code, last } = await score('--nan-to-zero', '--volume', '1')
+  expect(code).toBe(0)
+  expect(last).toMatchObject({ type: 'report', cases: 2, foregroundDice: 1 })
+  const { notes } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(notes).toContainEqual('the prediction of sub-01: NaN or infinity in 1 voxel became 0.')
+  const dataset4D = await cli(['eval', run, '--data', dataset, '--volume', '1', '--json'])
+  expect(dataset4D).toMatchObject({ code: 2, last: { type: 'error', code: 'USAGE_OPTION' } })
 })
 
 test('the names of the classes are taken without the spaces around them, and each must be one of its own', async () => {
   const labels = join(source, 'labels')
   const out = join(temporaryFolder('named'), 'report')
+  const predictions = copiesOf(labels)
   const score = (classes: string) =>
-    cli(['eval', '--pred', labels, '--truth', labels, '--out', out, '--classes', classes, '--json'])
+    cli(['eval', '--pred', predictions, '--truth', labels, '--out', out, '--classes', classes, '--json'])
   for (const classes of ['background,tissue,tissue', 'background,,tissue', 'background,tissue,__proto__'])
     expect(await score(classes)).toMatchObject({ code: 2, last: { type: 'error', code: 'USAGE_OPTION' } })
   expect(existsSync(out)).toBe(false)
@@ -164,7 +213,7 @@ test('the name of a file does nothing to the terminal that it is printed on', as
   cpSync(whole!, join(labels, 'whole.nii.gz'))
   writeFileSync(join(labels, 'sub\u001b[2J\u001b[31m-02.nii.gz'), readFileSync(short!).subarray(0, 100))
   const out = join(temporaryFolder('printed'), 'report')
-  const { code, stdout } = await cli(['eval', '--pred', labels, '--truth', labels, '--out', out])
+  const { code, stdout } = await cli(['eval', '--pred', copiesOf(labels), '--truth', labels, '--out', out])
   expect(code).toBe(3)
   expect(stdout).toContain('1 left out: sub-02 ')
   expect(stdout).not.toContain('\u001b')
@@ -175,7 +224,7 @@ test('Ctrl-C says that an evaluation begins anew, and leaves no report', async (
   const label = join(source, 'labels', readdirSync(join(source, 'labels'))[0]!)
   for (let i = 0; i < 3000; i++) symlinkSync(label, join(many, `sub-${i}.nii.gz`))
   const out = join(temporaryFolder('stopped'), 'report')
-  const running = startCli(['eval', '--pred', many, '--truth', many, '--out', out, '--json'])
+  const running = startCli(['eval', '--pred', copiesOf(many), '--truth', many, '--out', out, '--json'])
   await running.waitFor((event) => event.type === 'progress')
   running.child.kill('SIGINT')
   const error = { code: 'INTERRUPTED', message: 'stopped before its end', hint: expect.stringContaining('begins anew') }
@@ -217,9 +266,36 @@ test('a dataset prepared in another way than the model learned is scored with a 
   const { code, stdout } = await cli(['eval', run, '--data', other, '--out', out])
   expect(code).toBe(0)
   expect(stdout).toMatch(/warning: scans has voxels of 16 mm \(the model: 12 mm\) and scans conformed as niivue/)
-  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
+  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toEqual([
+    expect.stringContaining('16 mm'),
+    expect.stringContaining(OTHER_CASES),
+  ])
   const same = await cli(['eval', run, '--data', dataset, '--out', out])
   expect(same.stdout).not.toContain('warning')
+})
+
+test('a dataset that was split anew since the training is scored with a warning and a note, in the report and on the terminal', async () => {
+  const anew = join(temporaryFolder('anew'), 'dataset')
+  const options = ['--shape', '16', '--voxel-size', '12', '--ratios', '0.5,0.25,0.25', '--seed', '1']
+  expect((await cli(['split', source, '--out', anew, ...options])).code).toBe(0)
+  for (const model of [run, join(run, 'best.safetensors')]) {
+    const out = join(temporaryFolder('anew-report'), 'report')
+    const { code, stdout } = await cli(['eval', model, '--data', anew, '--out', out])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(new RegExp(`warning: .*${OTHER_CASES}`))
+    for (const file of ['report.md', 'report.html', 'report.json'])
+      expect(readFileSync(join(out, file), 'utf8')).toContain(OTHER_CASES)
+  }
+})
+
+test('a checkpoint that cannot be read does not hold an evaluation up, and is noted', async () => {
+  const folder = temporaryFolder('no-checkpoint')
+  cpSync(join(run, 'best.safetensors'), join(folder, 'best.safetensors'))
+  writeFileSync(join(folder, 'checkpoint.safetensors'), 'cut short')
+  const out = join(folder, 'report')
+  expect((await cli(['eval', folder, '--data', dataset, '--out', out])).code).toBe(0)
+  const { notes } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(notes).toEqual([expect.stringMatching(/^Whether the model was trained on .* cannot be told: .*checkpoint/)])
 })
 
 test('a report that has no place to go is told before anything is scored', async () => {
@@ -228,7 +304,7 @@ test('a report that has no place to go is told before anything is scored', async
   const labels = join(source, 'labels')
   for (const scored of [
     [run, '--data', dataset],
-    ['--pred', labels, '--truth', labels],
+    ['--pred', copiesOf(labels), '--truth', labels],
   ]) {
     const { code, events } = await cli(['eval', ...scored, '--out', join(file, 'under-a-file'), '--json'])
     expect(code).toBe(3)
@@ -285,7 +361,10 @@ test('a dataset that has other names for the classes than the model is scored wi
   expect(stdout).toMatch(
     /warning: .* the classes background, GM, WM \(the model: background, white matter, grey matter\)/,
   )
-  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toHaveLength(1)
+  expect(JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')).notes).toEqual([
+    expect.stringContaining('GM, WM'),
+    expect.stringContaining(OTHER_CASES),
+  ])
 })
 
 test('a model that cannot be read is told as such', async () => {

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { decodeSafetensors, type EventOf, encodeSafetensors } from '@meshfl/core'
+import { encodeNifti, readVolume, reorient } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
 import { trainRun } from './trained-run.js'
@@ -92,4 +93,95 @@ test('a scan that is missing is told before the others are segmented', async () 
   expect(last).toMatchObject({ type: 'error', code: 'FILE_NOT_FOUND' })
   expect(existsSync(out)).toBe(false)
   expect((await cli(['predict', run, scan, '--out', out, '--conform', 'freesurfr'])).code).toBe(2)
+})
+
+test('a damaged scan is told and left out, the others are segmented, and the exit code is 3', async () => {
+  const scans = temporaryFolder('damaged')
+  const [first, second, third] = readdirSync(join(source, 'images')).sort() as [string, string, string]
+  const images = [first, second, third].map((name) => join(scans, name))
+  for (const image of images) cpSync(join(source, 'images', basename(image)), image)
+  writeFileSync(images[1]!, readFileSync(images[1]!).subarray(0, 200))
+  const out = join(temporaryFolder('others'), 'labels')
+  const { code, events, last } = await cli(['predict', run, ...images, '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(rowsOf(out).map(([image]) => image)).toEqual([images[0], images[2]])
+  expect(events.filter(({ type }) => type === 'prediction')).toHaveLength(2)
+  const told = expect.stringMatching(/^left out: .*sub-02\.nii\.gz: .* \[VOLUME_\w+\]$/)
+  expect(events).toContainEqual(expect.objectContaining({ type: 'log', level: 'error', message: told }))
+  expect(last).toMatchObject({
+    type: 'error',
+    code: 'PREDICT_LEFT_OUT',
+    message: `1 of 3 scans left out: ${images[1]}`,
+  })
+
+  const shown = await cli(['predict', run, ...images, '--out', `${out}-shown`])
+  expect(shown).toMatchObject({ code: 3, stdout: expect.stringContaining('left out: ') })
+  expect(shown.stderr).toContain(`1 of 3 scans left out: ${images[1]}`)
+  const alone = await cli(['predict', run, images[1]!, '--out', `${out}-alone`, '--json'])
+  expect(alone).toMatchObject({ code: 3, last: { type: 'error', code: expect.stringMatching(/^VOLUME_/) } })
+})
+
+test('a folder among the scans is told before any is segmented', async () => {
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  const out = join(temporaryFolder('folder'), 'labels')
+  const { code, events } = await cli(['predict', run, scan!, join(source, 'images'), '--out', out, '--json'])
+  expect(code).toBe(3)
+  expect(events).toMatchObject([{ type: 'error', code: 'FILE_NOT_READABLE' }])
+  expect(existsSync(out)).toBe(false)
+})
+
+test('a name that has room for that of the label map is taken; one that has none is told before any is segmented', async () => {
+  const folder = temporaryFolder('long-names')
+  const [scan] = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
+  // 255 bytes less those of _dseg.nii.gz
+  const longest = join(folder, `${'n'.repeat(243)}.nii.gz`)
+  const tooLong = join(folder, `${'n'.repeat(244)}.nii.gz`)
+  for (const image of [longest, tooLong]) cpSync(scan!, image)
+  const predict = (...words: string[]) => cli(['predict', run, ...words, '--out', join(folder, 'labels'), '--json'])
+  const refused = { code: 2, events: [{ type: 'error', code: 'PATH_NOT_WRITABLE' }] }
+  expect(await predict(scan!, tooLong)).toMatchObject(refused)
+  expect(await predict(longest, '--probabilities')).toMatchObject(refused)
+  expect(existsSync(join(folder, 'labels'))).toBe(false)
+  expect((await predict(longest)).code).toBe(0)
+})
+
+test('an output folder that cannot be written stops the command at the first scan', async () => {
+  const images = readdirSync(join(source, 'images')).slice(0, 2)
+  const file = join(temporaryFolder('no-folder'), 'labels')
+  writeFileSync(file, 'a file')
+  const scans = images.map((name) => join(source, 'images', name))
+  const { code, events, last } = await cli(['predict', run, ...scans, '--out', join(file, 'below'), '--json'])
+  expect(code).toBe(3)
+  expect(last).toMatchObject({ type: 'error', code: 'PATH_NOT_WRITABLE' })
+  expect(events.filter(({ type }) => type === 'progress')).toEqual([])
+})
+
+test('a model of scans as they lie segments a scan alike whichever way it lies, and warns of another voxel size', async () => {
+  const folder = temporaryFolder('as-they-lie')
+  const [dataset, model, out] = ['dataset', 'run', 'labels'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
+  expect((await cli(['split', source, '--out', dataset, '--conform', 'none', '--ratios', '1,0,0'])).code).toBe(0)
+  expect((await cli(['train', dataset, '--out', model, '--rounds', '1'])).code).toBe(0)
+  const image = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const scan = await readVolume(image, { kind: 'image' })
+  const { affine } = scan
+  const larger = affine.map((value, i) => (i % 4 === 3 ? value : 2 * value))
+  const images = ['PIR', 'larger'].map((name) => join(folder, `${name}.nii.gz`)) as [string, string]
+  writeFileSync(images[0], await encodeNifti(reorient(scan, 'PIR'), { gzip: true }))
+  writeFileSync(images[1], await encodeNifti({ ...scan, affine: larger }, { gzip: true }))
+  const { code, events } = await cli(['predict', model, image, ...images, '--out', out, '--json'])
+  expect(code).toBe(0)
+  const predictions = events.filter((event) => event.type === 'prediction')
+  expect(predictions[1]!.volumesMl).toEqual(predictions[0]!.volumesMl)
+  const [native, turned] = await Promise.all(
+    predictions.slice(0, 2).map(({ label }) => readVolume(label, { kind: 'label' })),
+  )
+  expect(turned!.voxels).toEqual(reorient(native!, 'PIR').voxels)
+  const warnings = events.filter((event) => event.type === 'log' && event.level === 'warn')
+  expect(warnings).toMatchObject([
+    { message: expect.stringMatching(/larger\.nii\.gz: its voxels are 24 x 24 x 24 mm/) },
+  ])
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import type { Evaluation } from '../evaluation.js'
-import { numberBetween } from '../option-parsers.js'
+import { numberBetween, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
@@ -19,6 +19,8 @@ interface EvalOptions extends OutputOptions, EngineOptions {
   maxDrop?: number
   empty: 'nan' | 'one' | 'zero'
   classes?: string
+  volume?: number
+  nanToZero?: boolean
 }
 
 export function evalCommand(): Command {
@@ -41,6 +43,8 @@ export function evalCommand(): Command {
           'with --pred: names of the classes from 0, with commas',
           'background,white matter,grey matter',
         )
+        .option('--volume <n>', 'with --pred: which volume of 4D files, from 0', wholeNumber(0))
+        .option('--nan-to-zero', 'with --pred: read NaN and infinite voxels as 0, and note it')
         .option('--out <dir>', 'folder for the report (default: <run>/report, or ./report)'),
     )
       .option('--min-dice <x>', 'gate: exit with 4 when the foreground Dice is below', numberBetween(0, 1))
@@ -109,18 +113,27 @@ export function evalCommand(): Command {
       // One of them would be passed over, and the figures would be of something else.
       if ((model !== undefined || options.data !== undefined) && (options.pred ?? options.truth) !== undefined)
         throw usage('a model and its --data are scored, or --pred against --truth, not both', 'leave out one of them')
+      if (options.pred === undefined && (options.volume !== undefined || options.nanToZero))
+        throw usage('--volume and --nan-to-zero are of --pred', 'a dataset was read when meshfl split made it')
       let evaluation: Evaluation
       if (options.pred !== undefined && options.truth !== undefined) {
         const { evaluateFolders, FOLDER } = await import('../evaluate-folders.js')
         const classNames = (options.classes ?? '').split(',').map((name) => name.trim())
         const fault = faultOfClassNames(classNames)
         if (fault !== undefined) throw usage(`--classes: ${fault}`, 'name every class once, from 0, with commas')
+        if (isSameFolder(options.pred, options.truth))
+          throw usage(
+            `--pred and --truth are one folder, ${options.truth}: it would be scored against itself`,
+            'name the folder of the predictions, and that of the true labels',
+          )
         checkOut(options.out ?? FOLDER)
         evaluation = await evaluateFolders({
           ...common,
           pred: options.pred,
           truth: options.truth,
           classNames,
+          volume: options.volume,
+          nanToZero: options.nanToZero === true,
         })
       } else if (model !== undefined && options.data !== undefined) {
         const [{ openTrainedModel }, { engineFromOptions }, { evaluateModel, reportFolder }] = await Promise.all([
@@ -164,4 +177,9 @@ export function evalCommand(): Command {
       else if (evaluation.leftOut.length > 0) process.exitCode = 3
     })
   })
+}
+
+/** Also by links. What is not there is told where it is read. */
+function isSameFolder(a: string, b: string): boolean {
+  return existsSync(a) && existsSync(b) && realpathSync(a) === realpathSync(b)
 }

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import { positiveNumber, volumeShape, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
+import type { UnreadableScan } from '../predict-images.js'
 import { runCommand } from '../run-command.js'
 
 interface PredictCommandOptions extends OutputOptions, EngineOptions {
@@ -38,7 +39,7 @@ export function predictCommand(): Command {
       .addHelpText('after', '\nExample:\n  meshfl predict ./run scan.nii.gz --out ./labels'),
   ).action(async (modelPath: string, images: string[], options: PredictCommandOptions) => {
     await runCommand(options, { title: 'meshfl predict', startsOver: true }, async ({ output, signal }) => {
-      const [{ now }, { openTrainedModel }, { engineFromOptions }, { predictImages }] = await Promise.all([
+      const [{ MeshflError, now }, { openTrainedModel }, { engineFromOptions }, { predictImages }] = await Promise.all([
         import('@meshfl/core'),
         import('../trained-model.js'),
         import('../engine-options.js'),
@@ -51,17 +52,17 @@ export function predictCommand(): Command {
         engine,
         images,
         out: options.out,
-        ...(options.conform ? { mode: options.conform } : {}),
-        ...(options.shape ? { shape: options.shape } : {}),
-        ...(options.voxelSize ? { voxelSizeMm: options.voxelSize } : {}),
+        conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
         ...(options.volume === undefined ? {} : { volume: options.volume }),
         nanToZero: options.nanToZero === true,
         probabilities: options.probabilities === true,
         signal,
+        onWarning: (message) => output.events({ type: 'log', time: now(), level: 'warn', message }),
         onSession: output.events,
       })
       let done = 0
-      for await (const { image, label, volumesMl } of predictions) {
+      const leftOut: UnreadableScan[] = []
+      for await (const outcome of predictions) {
         output.events({
           type: 'progress',
           time: now(),
@@ -70,9 +71,27 @@ export function predictCommand(): Command {
           total: images.length,
           unit: 'scans',
         })
+        if ('error' in outcome) {
+          const { image, error } = outcome
+          // Of a single scan the command's own error says all of it.
+          if (images.length === 1) throw error
+          leftOut.push(outcome)
+          const message = `left out: ${image}: ${error.message} [${error.code}]`
+          output.events({ type: 'log', time: now(), level: 'error', message })
+          continue
+        }
+        const { image, label, volumesMl } = outcome
         const volumes = Object.entries(volumesMl).map(([name, ml]) => `${name} ${ml.toFixed(1)} mL`)
         output.result({ type: 'prediction', image, label, volumesMl }, `${label}: ${volumes.join(', ')}`)
       }
+      if (leftOut.length === 0) return
+      const names = leftOut.map(({ image }) => image)
+      const hints = new Set(leftOut.map(({ error }) => error.hint ?? 'look at what is said of each above'))
+      throw new MeshflError(
+        'PREDICT_LEFT_OUT',
+        `${leftOut.length} of ${images.length} scans left out: ${names.join(', ')}`,
+        { hint: [...hints].join('; '), data: { leftOut: names } },
+      )
     })
   })
 }

@@ -18,6 +18,12 @@ test('a full disk is told as such', () => {
   })
 })
 
+test('a name that is too long is for its writer to shorten, and does not pass by itself', () => {
+  const explained = explainWriteError(systemError('ENAMETOOLONG'), 'a')
+  expect(explained).toMatchObject({ code: 'PATH_NOT_WRITABLE', kind: 'usage', exitCode: 2 })
+  expect(mayPass(explained)).toBe(false)
+})
+
 const OUT_OF_REACH = [
   ['EMFILE', 'OPEN_FILES_USED_UP'],
   ['ENFILE', 'OPEN_FILES_USED_UP'],

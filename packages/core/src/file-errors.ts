@@ -13,7 +13,7 @@ export function systemErrorName(error: unknown): string | undefined {
 
 /** Whether the same write or read may succeed later: when there is room, or the file server is back. Of errors that were explained. */
 export function mayPass(error: unknown): error is MeshflError {
-  return error instanceof MeshflError && PASSING.has(error.code)
+  return error instanceof MeshflError && error.kind !== 'usage' && PASSING.has(error.code)
 }
 
 const PASSING = new Set(['DISK_FULL', 'PATH_NOT_WRITABLE', 'OPEN_FILES_USED_UP', 'FILE_SERVER_AWAY'])
@@ -49,6 +49,13 @@ export function explainWriteError(error: unknown, path: string): unknown {
     case 'ENOENT':
       return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path} (${code})`, {
         hint: 'check the path and its permissions, or point --out elsewhere',
+        data: { path },
+        cause: error,
+      })
+    case 'ENAMETOOLONG':
+      return new MeshflError('PATH_NOT_WRITABLE', `cannot write ${path}: its name is too long for the file system`, {
+        kind: 'usage',
+        hint: 'give a shorter name, or point --out at a folder with a shorter path',
         data: { path },
         cause: error,
       })

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeFolder, writeFileAtomic } from './files.js'
+import { makeFolder, removeTemporaryFiles, TEMPORARY_PREFIX, writeFileAtomic } from './files.js'
 
 const folder = (): string => mkdtempSync(join(tmpdir(), 'meshfl-core-'))
 
@@ -23,6 +23,26 @@ test('a place that cannot be written is named', async () => {
   if (process.getuid?.() !== 0) {
     await expect(writeFileAtomic(join(root, 'readonly/a'), 'x')).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
   }
+})
+
+test('a file may have as long a name as the file system takes, and one that is longer is told as such', async () => {
+  const root = folder()
+  const longest = `${'n'.repeat(251)}.txt`
+  await writeFileAtomic(join(root, longest), 'x')
+  expect(readdirSync(root)).toEqual([longest])
+  const error = { code: 'PATH_NOT_WRITABLE', kind: 'usage', message: expect.stringContaining('too long') }
+  await expect(writeFileAtomic(join(root, `n${longest}`), 'x')).rejects.toMatchObject(error)
+  expect(readdirSync(root)).toEqual([longest])
+})
+
+test('what a crash left is swept, and nothing else', async () => {
+  const root = folder()
+  // As this version names them, and as those before did.
+  for (const name of ['0123456789ab', '0123456789ab-best.safetensors'])
+    writeFileSync(join(root, `${TEMPORARY_PREFIX}${name}`), 'half of it')
+  writeFileSync(join(root, 'best.safetensors'), 'whole')
+  await removeTemporaryFiles(root)
+  expect(readdirSync(root)).toEqual(['best.safetensors'])
 })
 
 test('folders are made with those above them, also when they are there already', () => {

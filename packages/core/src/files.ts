@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { accessSync, closeSync, existsSync, constants as fileConstants, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join, resolve, sep } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import { explainWriteError, isOutOfReach } from './file-errors.js'
 
 /** What names a temporary file of ours; `removeTemporaryFiles` sweeps what a crash left. */
@@ -19,7 +19,8 @@ export async function writeFileAtomic(
   options: { mode?: number } = {},
 ): Promise<void> {
   const folder = dirname(path)
-  const temporary = join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}-${basename(path)}`)
+  // Without the file's own name, which may be as long as a name can be.
+  const temporary = join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}`)
   try {
     makeFolder(folder)
     const file = await open(temporary, 'wx', options.mode)

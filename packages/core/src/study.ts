@@ -105,6 +105,8 @@ const ClassNamesSchema = z.array(z.string()).superRefine((names, context) => {
   if (message !== undefined) context.addIssue({ code: 'custom', message })
 })
 
+const OrientationSchema = z.string().regex(/^(?=.*[LR])(?=.*[PA])(?=.*[IS]).{3}$/, 'no orientation such as RAS')
+
 /** What was asked for: the content of study.yaml. Its hash names the run. */
 export const StudySchema = z.strictObject({
   name: z.string().default('study'),
@@ -126,6 +128,8 @@ export const StudySchema = z.strictObject({
       mode: z.enum(['freesurfer', 'niivue', 'none']),
       /** Voxels along x, y, z. */
       shape: z.tuple([edge, edge, edge]),
+      /** Where the voxel axes point, as nibabel's axcodes say it; kept where the mode is `none`, because the other modes turn every scan alike. */
+      orientation: OrientationSchema.optional(),
     })
     .optional(),
   model: MeshNetSpecSchema.prefault({}),

@@ -58,6 +58,16 @@ describe('a case in error', () => {
       (source) => writeVolume(join(source, 'labels/b.nii.gz'), smallBrain(1).label.fill(0)),
     ],
     [
+      'a head larger than the grid',
+      'LABEL_CROPPED',
+      async (source) => {
+        const { image, label } = smallBrain(1)
+        const affine = SMALL_AFFINE.map((value, index) => (index % 4 === 3 ? value : 1.5 * value))
+        await writeVolume(join(source, 'images/b.nii.gz'), image, { affine })
+        await writeVolume(join(source, 'labels/b.nii.gz'), label, { affine })
+      },
+    ],
+    [
       'a constant image',
       'IMAGE_CONSTANT',
       (source) => writeVolume(join(source, 'images/b.nii.gz'), smallBrain(1).image.fill(7)),
@@ -83,6 +93,25 @@ describe('a case in error', () => {
     expect(manifest.cases.map(({ subject }) => subject)).toEqual(['a', 'c'])
     expect(manifest.findings).toContainEqual({ level: 'error', code, subject: 'b', message: leftOut[0]!.message })
     expect((await openDataset(out)).cases()).toHaveLength(2)
+  })
+
+  test('is none where the grid cuts off a little of a label: that is a finding', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const { image, label } = smallBrain(1)
+    // At the edge of the field of view, which the grid of 160 mm does not reach.
+    label.fill(1, 0, 20)
+    label.fill(2, 20, 30)
+    await writeVolume(join(source, 'images/b.nii.gz'), image)
+    await writeVolume(join(source, 'labels/b.nii.gz'), label)
+    const { manifest, leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+    expect(leftOut).toEqual([])
+    const labelled = label.filter((value) => value > 0).length
+    expect(manifest.findings).toContainEqual({
+      level: 'warning',
+      code: 'LABEL_CROPPED',
+      subject: 'b',
+      message: `${(3000 / labelled).toFixed(1)} % of labels/b.nii.gz lies outside of the grid of 16 x 16 x 16 voxels of 10 x 10 x 10 mm`,
+    })
   })
 
   test('shows both grids when they cannot be brought together', async () => {

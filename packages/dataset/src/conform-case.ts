@@ -4,10 +4,12 @@ import {
   conformGeometry,
   conformImage,
   conformLabel,
+  countOutside,
   type Geometry,
   readGeometry,
   readVolume,
   type Volume,
+  voxelSize,
 } from '@meshfl/volume'
 import { type CaseNames, checkCase, checkImage, classStatistics } from './check-case.js'
 import { checkGrids } from './grids.js'
@@ -15,6 +17,10 @@ import { type LabelMap, type MappedLabel, mapLabels, type Vocabulary } from './l
 import { vocabularyOfNames } from './label-names.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { Finding } from './manifest.js'
+
+/** Parts of a label that the grid may cut off: the edge of a cerebellum is a finding, a slice of cortex makes the case useless. */
+const WARN_CROPPED = 0.01
+const MAX_CROPPED = 0.05
 
 export interface ConformCaseOptions {
   conform: ConformOptions
@@ -66,8 +72,10 @@ export async function conformCase(
     findings.push({ level: 'warning', code, message, subject: names.subject })
   }
   const target = conformGeometry(image, conform)
+  const mapped = { ...label.volume, voxels: label.mapped.classes }
+  findings.push(...checkCropped(mapped, target, names))
   const conformedImage = conformImage(image, conform)
-  const conformedLabel = conformLabel({ ...label.volume, voxels: label.mapped.classes }, target)
+  const conformedLabel = conformLabel(mapped, target)
   const statistics = classStatistics(conformedImage.voxels, conformedLabel.voxels)
   findings.push(...checkCase(statistics, labelMap, names))
   return {
@@ -78,6 +86,24 @@ export async function conformCase(
     voxels: statistics.voxels,
     findings,
   }
+}
+
+/**
+ * What a model would never see, and no score would miss.
+ * @throws MeshflError `LABEL_CROPPED`
+ */
+function checkCropped(label: Volume<Uint8Array>, grid: Geometry, names: CaseNames): Finding[] {
+  const { labelled, outside } = countOutside(label, grid)
+  if (outside <= WARN_CROPPED * labelled) return []
+  const edges = voxelSize(grid.affine).map((edge) => Number(edge.toFixed(3)))
+  const percent = ((100 * outside) / labelled).toFixed(1)
+  const message = `${percent} % of ${names.label} lies outside of the grid of ${grid.shape.join(' x ')} voxels of ${edges.join(' x ')} mm`
+  if (outside <= MAX_CROPPED * labelled)
+    return [{ level: 'warning', code: 'LABEL_CROPPED', message, subject: names.subject }]
+  throw new MeshflError('LABEL_CROPPED', message, {
+    hint: 'give a larger --shape, or larger voxels with --voxel-size; a scan whose head is off its centre can be cropped around it first',
+    data: { labelled, outside },
+  })
 }
 
 /** Reads a label file; values between whole numbers are for a map that lists them (0, 0.5, 1). */

@@ -35,6 +35,18 @@ describe.skipIf(!existsSync(COHORT))(`the IXI cohort (${REASON})`, () => {
     }
   })
 
+  test('does not fit into 128 voxels of 1 mm, which is told', async () => {
+    const folder = await temporaryFolder()
+    const file = 'IXI083-HH-1357_T1.nii.gz'
+    const table = `subject,image,label\nIXI083,${COHORT}/images/${file},${COHORT}/labels/${file}\n`
+    await writeFile(join(folder, 'cases.csv'), table)
+    const options = optionsFor(folder, join(folder, 'out'), {
+      labelMap: join(COHORT, 'label-map.json'),
+      conform: { mode: 'freesurfer', shape: [128, 128, 128], voxelSizeMm: 1 },
+    })
+    await expect(prepareDataset(options)).rejects.toMatchObject({ data: { leftOut: [{ code: 'LABEL_CROPPED' }] } })
+  })
+
   test('read with the codes of FreeSurfer is refused: its own are others', async () => {
     const folder = await temporaryFolder()
     const file = 'IXI083-HH-1357_T1.nii.gz'

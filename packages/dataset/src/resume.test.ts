@@ -106,13 +106,13 @@ describe('an interrupted run', () => {
     const first = await prepareDataset(optionsFor(source, out))
     for (const id of ['a', 'b']) {
       const header = await readFile(join(source, `${id}.hdr`))
-      header.writeFloatLE(header.readFloatLE(292) + 16, 292) // 16 mm to the right
+      header.writeFloatLE(header.readFloatLE(292) + 8, 292) // 8 mm to the right
       await writeFile(join(source, `${id}.hdr`), header)
     }
     const second = await prepareDataset(optionsFor(source, out))
     expect(second.leftOut).toEqual([])
     for (const [i, item] of second.manifest.cases.entries())
-      expect(item.source.affine[3]).toBe(first.manifest.cases[i]!.source.affine[3]! + 16)
+      expect(item.source.affine[3]).toBe(first.manifest.cases[i]!.source.affine[3]! + 8)
   })
 
   test('that cannot write is an error of the run, not of its cases', async () => {

@@ -34,7 +34,7 @@ export interface SmallBrain {
  */
 export function smallBrain(seed: number, shape: Shape = SMALL_SHAPE): SmallBrain {
   const random = createRandom(seed, 'small-brain')
-  const centre = shape.map((size) => size / 2 + random.integer(7) - 3) as [number, number, number]
+  const centre = shape.map((size) => size / 2 + random.integer(5) - 2) as [number, number, number]
   const blocks = Array.from({ length: 512 }, () => random.integer(500))
   const count = shape[0] * shape[1] * shape[2]
   const image = new Int16Array(count)

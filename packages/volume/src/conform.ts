@@ -7,7 +7,8 @@ import { type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } f
 export interface ConformOptions {
   /**
    * `freesurfer` is FastSurfer's conform: it rounds to nearest, and what is 0 stays 0. `niivue` is the browser's: it truncates,
-   * and 0 is an intensity like any other. `none` keeps grid and orientation, and only spreads intensities over 0..255.
+   * and 0 is an intensity like any other. `none` keeps grid and orientation, and spreads intensities over 0..255, but for those of
+   * a uint8 volume without scaling, which stay what they are.
    */
   mode: 'freesurfer' | 'niivue' | 'none'
   /** Voxels of the conformed grid. */

@@ -17,6 +17,7 @@ export {
   DEFAULT_CONFORM,
   restoreLabel,
 } from './conform.js'
+export { countOutside } from './count-outside.js'
 export { type EncodeOptions, encodeNifti } from './encode-nifti.js'
 export { intensityRange } from './intensity.js'
 export { orientation, reorient } from './orientation.js'
