@@ -21,7 +21,8 @@ function start(folder: string, events: MeshflEvent[], bind = 'tcp://127.0.0.1:*'
     printInvites: false,
     output: {
       events: (event) => events.push(event),
-      ask: async () => false,
+      asks: false,
+      ask: async () => undefined,
       result: () => undefined,
       say: () => undefined,
       stop: async () => undefined,

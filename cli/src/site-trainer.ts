@@ -114,7 +114,7 @@ export function trainerOptions(dataset: Dataset, study: Study): Omit<LocalTraine
 export function describeSite(dataset: Dataset, engine: Engine, plannedBytes?: number): SiteDescription {
   const { manifest } = dataset
   const { classes, name } = manifest.labelMap
-  const { mode, shape, voxelSizeMm } = manifest.conform
+  const { mode, shape, voxelSizeMm, orientation } = manifest.conform
   return {
     site: siteName(dataset),
     trainCases: dataset.cases('train').length,
@@ -123,7 +123,7 @@ export function describeSite(dataset: Dataset, engine: Engine, plannedBytes?: nu
     classNames: classes.map((item) => item.name),
     labelMap: name,
     voxelSizeMm,
-    conform: { mode, shape },
+    conform: { mode, shape, ...(mode === 'none' ? { orientation } : {}) },
     engine: engine.name,
     instructionSet: engine.device.instructionSet,
     version: VERSION,

@@ -38,7 +38,7 @@ test('a run on scans as they lie keeps which way they lay, and goes on with no o
   const lying = (orientation: string) => dataset('gw3', { mode: 'none', orientation })
   const begun = await studyForRun(run, {}, lying('RAS'))
   expect(begun.conform).toEqual({ mode: 'none', shape: [32, 32, 32], orientation: 'RAS' })
-  ;(await openRunFolder(run, begun)).log.close()
+  ;(await openRunFolder(run, begun, 'train')).log.close()
   expect(await studyForRun(run, {}, lying('RAS'))).toEqual(begun)
   await expect(studyForRun(run, {}, lying('LIA'))).rejects.toMatchObject({ code: 'DATASET_STUDY_MISMATCH' })
   expect((await studyForRun(`${run}-2`, {}, dataset('gw3', { orientation: 'LIA' }))).conform).not.toHaveProperty(

@@ -17,20 +17,38 @@ export function canaryCommand(): Command {
       .option('--out <folder>', 'keep its folder there (default: a temporary one, removed at the end)')
       .addHelpText(
         'after',
-        '\nExample:\n  meshfl canary --study study.yaml --sites 3 --advertise trainer.example.org:5555\nThe sites join with the invites that it prints, and later with those of meshfl serve.',
+        '\nExample:\n  meshfl canary --study study.yaml --sites 3 --advertise trainer.example.org:5555\nThe sites join with the invites that it prints, and later with those of meshfl serve: each time with a state folder (join --out) of its own.',
       ),
   ).action(async (options: CanaryOptions) => {
-    await runCommand(options, { title: 'meshfl canary', live: true }, async ({ output, signal }) => {
-      const [{ mkdtemp, rm }, { tmpdir }, { join }, { startFederationRun }, { studyForRun }, report, { VERSION }] =
-        await Promise.all([
-          import('node:fs/promises'),
-          import('node:os'),
-          import('node:path'),
-          import('../federation-run.js'),
-          import('../study-for-run.js'),
-          import('../canary-report.js'),
-          import('../program.js'),
-        ])
+    await runCommand(options, { title: 'meshfl canary', live: true, startsOver: true }, async ({ output, signal }) => {
+      const [
+        { MeshflError },
+        { existsSync },
+        { mkdtemp, rm },
+        { tmpdir },
+        { join },
+        { startFederationRun },
+        { studyForRun },
+        report,
+        { VERSION },
+      ] = await Promise.all([
+        import('@meshfl/core'),
+        import('node:fs'),
+        import('node:fs/promises'),
+        import('node:os'),
+        import('node:path'),
+        import('../federation-run.js'),
+        import('../study-for-run.js'),
+        import('../canary-report.js'),
+        import('../program.js'),
+      ])
+      // Sites tell of their data, memory and engine when they are admitted, which happens once in a folder.
+      if (options.out !== undefined && existsSync(join(options.out, 'study.yaml'))) {
+        throw new MeshflError('CANARY_EXISTS', `${options.out} holds a run or a canary already`, {
+          kind: 'usage',
+          hint: 'choose another --out, or leave it out',
+        })
+      }
       const folder = options.out ?? (await mkdtemp(join(tmpdir(), 'meshfl-canary-')))
       try {
         const study = await studyForRun(folder, options)

@@ -1,4 +1,13 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -13,6 +22,17 @@ test('a file is replaced whole and leaves no temporary name behind', async () =>
   expect(readFileSync(join(root, 'deep/er/a.txt'), 'utf8')).toBe('two')
   expect(readdirSync(join(root, 'deep/er'))).toEqual(['a.txt'])
 })
+
+test.skipIf(process.getuid?.() !== 0)(
+  'what root writes into a folder of another account belongs to that account (runs as root only)',
+  async () => {
+    const root = folder()
+    chownSync(root, 65534, 65534)
+    await writeFileAtomic(join(root, 'deep/a.txt'), 'one')
+    for (const path of ['deep', 'deep/a.txt'])
+      expect(statSync(join(root, path))).toMatchObject({ uid: 65534, gid: 65534 })
+  },
+)
 
 test('a place that cannot be written is named', async () => {
   const root = folder()

@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { accessSync, closeSync, existsSync, constants as fileConstants, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import {
+  accessSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  constants as fileConstants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  statSync,
+} from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { explainWriteError, isOutOfReach } from './file-errors.js'
@@ -26,6 +36,7 @@ export async function writeFileAtomic(
     const file = await open(temporary, 'wx', options.mode)
     try {
       await file.writeFile(data)
+      giveToOwner(temporary)
       await file.sync()
     } finally {
       await file.close()
@@ -54,7 +65,22 @@ export function makeFolder(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
+  giveToOwner(path)
   syncFolderNow(parent) // else a power cut may take the folder with all that was made durable in it
+}
+
+/**
+ * What root makes in a folder of another account is that account's: an administrator's command must not lock a service out of its own
+ * run. Does nothing for others.
+ */
+export function giveToOwner(path: string): void {
+  if (process.geteuid?.() !== 0) return
+  try {
+    const { uid, gid } = statSync(dirname(resolve(path)))
+    if (uid !== 0) chownSync(path, uid, gid)
+  } catch {
+    // A file server need not let root do so; nor is it root's folder then.
+  }
 }
 
 /**

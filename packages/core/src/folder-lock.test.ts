@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   existsSync,
   mkdirSync,
@@ -16,7 +17,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { lockFolder } from './folder-lock.js'
 import { ownProcess } from './lock-owner.js'
 
-const disk = vi.hoisted(() => ({ hasLinks: true }))
+const disk = vi.hoisted(() => ({ hasLinks: true, isFull: false }))
 
 vi.mock('node:fs', async (load) => {
   const real = await load<typeof import('node:fs')>()
@@ -24,7 +25,12 @@ vi.mock('node:fs', async (load) => {
     if (disk.hasLinks) real.linkSync(from, to)
     else throw Object.assign(new Error('EPERM: operation not permitted, link'), { code: 'EPERM', syscall: 'link' })
   }
-  return { ...real, linkSync }
+  const write = real.writeFileSync
+  const writeFileSync: typeof write = (path, data, options) => {
+    write(path, disk.isFull ? '' : data, options)
+    if (disk.isFull) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+  }
+  return { ...real, linkSync, writeFileSync }
 })
 
 const SOON = { timeout: 10_000, interval: 5 }
@@ -104,6 +110,36 @@ test('a lock that was cut short does not count', async () => {
 test('a living process keeps its lock', async () => {
   writeFileSync(path, JSON.stringify({ pid: process.ppid, started: null }))
   await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'RUN_LOCKED' })
+})
+
+test.skipIf(process.platform !== 'linux')(
+  'a process that is dead keeps no lock, though its parent has not asked how it ended',
+  async () => {
+    // The shell's child ends at once, and is a zombie as long as the shell, which has become sleep, does not wait for it.
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      const pid = Number(String((await once(parent.stdout, 'data'))[0]))
+      const statOf = (): string[] =>
+        readFileSync(`/proc/${pid}/stat`, 'utf8')
+          .replace(/^.*\) /s, '')
+          .split(' ')
+      await vi.waitFor(() => expect(statOf()[0]).toBe('Z'))
+      writeFileSync(path, JSON.stringify({ pid, started: statOf()[19] }))
+      ;(await lockFolder(folder)).release()
+    } finally {
+      parent.kill()
+    }
+  },
+)
+
+test('a lock that cannot be written leaves nothing behind', async () => {
+  disk.isFull = true
+  try {
+    await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'DISK_FULL' })
+  } finally {
+    disk.isFull = false
+  }
+  expect(readdirSync(folder)).toEqual([])
 })
 
 test.each(ELSEWHERE)('a lock of %s that is touched is kept, whatever runs here under its number', async (_, where) => {

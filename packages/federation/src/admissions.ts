@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
+import { explainReadError, MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { z } from 'zod'
 import { CoalescedFile } from './coalesced-file.js'
 import { fingerprint } from './identity.js'
@@ -355,9 +355,15 @@ function issue({ secret, expires, site, request }: z.infer<typeof InvitesFileSch
 }
 
 function readJson<S extends z.ZodType>(path: string, schema: S): z.infer<S> | undefined {
-  if (!existsSync(path)) return undefined
+  let text: string
   try {
-    return schema.parse(JSON.parse(readFileSync(path, 'utf8')))
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw explainReadError(error, path)
+  }
+  try {
+    return schema.parse(JSON.parse(text))
   } catch (error) {
     throw new MeshflError('SITES_FILE_MALFORMED', `${path} cannot be read: ${(error as Error).message}`, {
       hint: 'restore it from a backup, or remove it: then every site must be invited again',

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { explainWriteError, MeshflError, mayPass, TEMPORARY_PREFIX, writeFileAtomic } from '@meshfl/core'
+import { explainWriteError, giveToOwner, MeshflError, mayPass, TEMPORARY_PREFIX, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
 import { type SitesAnswer, SitesAnswerSchema, type SitesRequest, SitesRequestSchema } from './sites-request.js'
 
@@ -38,7 +38,7 @@ export class ControlFolder {
   /** Makes the folder, for its owner only. @throws MeshflError `PATH_NOT_WRITABLE` */
   prepare(): void {
     try {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+      if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) giveToOwner(this.#folder)
     } catch (error) {
       throw explainWriteError(error, this.#folder)
     }
@@ -125,6 +125,7 @@ export class ControlFolder {
       return text === undefined ? undefined : SitesRequestSchema.parse(JSON.parse(text))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') return new Error('this account may not read it')
       const explained = explainWriteError(error, path)
       // It could not be read now, and says nothing of what it holds.
       if (mayPass(explained) && explained.code !== 'PATH_NOT_WRITABLE') throw explained

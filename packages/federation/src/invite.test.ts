@@ -12,6 +12,8 @@ test('an invite comes back from its text', () => {
     const text = formatInvite(invite)
     expect(text).toMatch(/^mfl1:[^/]+\/[A-Za-z0-9_-]{86}\/[A-Za-z0-9_-]{22}$/)
     expect(parseInvite(`  ${text}\n`)).toEqual(invite)
+    expect(parseInvite(`meshfl join ${text} --data <dataset>\n`)).toEqual(invite)
+    expect(() => parseInvite(`${text}\n${text}\n`)).toThrow(/there are 2 invites in it/)
   }
   expect(inviteAddress({ host: 'fe80::1', port: 1, curvePublic, signingPublic, secret: randomBytes(16) })).toBe(
     'tcp://[fe80::1]:1',

@@ -1,4 +1,5 @@
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import type { SiteDescription } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
 import { describeFake, isState, Loopback, until } from './loopback.fixture.js'
@@ -12,6 +13,34 @@ test('what the study asks for is asked of the first site too', async () => {
   await expect(loopback.join('site-1').finished).rejects.toMatchObject({
     message: expect.stringMatching(/site-1 was conformed with freesurfer, the study has niivue/),
   })
+})
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
+
+test.skipIf(!hasIpv6)(
+  'a coordinator may listen on an IPv6 address, and sites find it there (where ::1 exists)',
+  async () => {
+    loopback = new Loopback(1)
+    const coordinator = await loopback.start({ bind: 'tcp://[::1]:*' })
+    expect(coordinator.endpoint).toMatch(/^tcp:\/\/\[::1\]:\d+$/)
+    const site = loopback.join('site-1')
+    expect(await coordinator.finished).toMatchObject({ rounds: 3 })
+    await site.finished
+  },
+)
+
+test('sites whose scans were left as they lie must lie alike, where they tell', async () => {
+  const lying = (site: string, orientation?: string) => async () =>
+    describeFake(site, { conform: { mode: 'none', shape: [256, 256, 256], ...(orientation ? { orientation } : {}) } })
+  loopback = new Loopback(3)
+  await loopback.start()
+  loopback.join('site-1', { describe: lying('site-1', 'RAS') })
+  await until(() => loopback.events.some(isState('site-1', 'online')))
+  await expect(loopback.join('site-2', { describe: lying('site-2', 'LIA') }).finished).rejects.toMatchObject({
+    message: expect.stringMatching(/site-2 has scans that lie LIA, site-1 has RAS/),
+  })
+  loopback.join('site-3', { describe: lying('site-3') })
+  await until(() => loopback.events.some(isState('site-3', 'online')))
 })
 
 test.each([

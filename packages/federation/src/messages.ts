@@ -28,6 +28,8 @@ export const SiteNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}
 const ConformSchema = z.object({
   mode: z.enum(['freesurfer', 'niivue', 'none']),
   shape: z.tuple([voxels, voxels, voxels]),
+  /** Of scans that were left as they lie (`none`); sites of the version before do not tell. */
+  orientation: z.string().length(3).optional(),
 })
 
 /** What the sites' datasets have in common, as the model files say it. */

@@ -37,8 +37,11 @@ export function refuseDescription(
   const voxelSize = study.voxelSizeMm ?? first?.description.voxelSizeMm ?? description.voxelSizeMm
   if (Math.abs(description.voxelSizeMm - voxelSize) > 1e-6 * voxelSize)
     return refuse(`${site} has voxels of ${description.voxelSizeMm} mm, ${whose(study.voxelSizeMm)} ${voxelSize} mm`)
-  const { mode } = study.conform ?? first?.description.conform ?? description.conform
+  const { mode, orientation } = study.conform ?? first?.description.conform ?? description.conform
   if (description.conform.mode !== mode)
     return refuse(`${site} was conformed with ${description.conform.mode}, ${whose(study.conform)} ${mode}`)
+  const lies = description.conform.orientation
+  if (orientation !== undefined && lies !== undefined && lies !== orientation)
+    return refuse(`${site} has scans that lie ${lies}, ${whose(study.conform)} ${orientation}`)
   return undefined
 }

@@ -10,6 +10,8 @@ describe('the address of a proxy', () => {
     ['http://proxy.example.org:80/', { kind: 'http', host: 'proxy.example.org', port: 80 }],
     ['http://[::1]:8080', { kind: 'http', host: '::1', port: 8080 }],
     ['http://a%40b:c%3Ad@proxy:1', { kind: 'http', host: 'proxy', port: 1, username: 'a@b', password: 'c:d' }],
+    ['http://u:100%pass%41@proxy:1', { kind: 'http', host: 'proxy', port: 1, username: 'u', password: '100%passA' }],
+    ['http://u:%e4@proxy:1', { kind: 'http', host: 'proxy', port: 1, username: 'u', password: '%e4' }],
   ])('%s is understood', (text, proxy) => {
     expect(parseProxy(text)).toEqual(proxy)
   })

@@ -58,7 +58,7 @@ export function formatProxy({ kind, host, port, username }: ProxyAddress): strin
 export function proxiesOfEnvironment(env: NodeJS.ProcessEnv): ProxyAddress[] {
   const found = new Map<string, ProxyAddress>()
   for (const name of ['HTTPS_PROXY', 'ALL_PROXY', 'HTTP_PROXY']) {
-    const text = env[name] || env[name.toLowerCase()]
+    const text = env[name] ?? env[name.toLowerCase()]
     if (!text) continue
     try {
       const proxy = parseProxy(text)

@@ -89,6 +89,14 @@ test('scores that are told again after a restart are written once', () => {
   expect(readFileSync(join(resumed, 'metrics.csv'), 'utf8')).toBe(readFileSync(join(whole, 'metrics.csv'), 'utf8'))
 })
 
+test('what somebody keeps beside our event files stays, and hinders nobody', () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'tensorboard'))
+  writeFileSync(join(folder, 'tensorboard', '.DS_Store'), 'theirs')
+  openFigureFiles(options(folder)).close()
+  expect(readFileSync(join(folder, 'tensorboard', '.DS_Store'), 'utf8')).toBe('theirs')
+})
+
 test('a run that goes on has the same files as one that was not interrupted', () => {
   const [whole, resumed] = [temporaryFolder(), temporaryFolder()]
   const first = openFigureFiles(options(whole))

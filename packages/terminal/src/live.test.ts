@@ -185,7 +185,7 @@ test('questions are asked one after the other; one whose answer is known elsewhe
   const [first, gone, second, third] = ['site-1', 'site-0', 'site-2', 'site-3'].map((site) =>
     view.ask(`admit ${site}?`, site === 'site-0' ? known.signal : new AbortController().signal),
   )
-  expect(terminal.lines.join('\n')).toContain('admit site-1? [y/n]')
+  await vi.waitFor(() => expect(terminal.lines.join('\n')).toContain('admit site-1? [y/n]'))
   keyboard.press('?')
   await vi.waitFor(() => expect(terminal.lines.join('\n')).toContain('the full log, and back'))
   keyboard.press('?')

@@ -60,7 +60,7 @@ export function startLiveView(options: LiveViewOptions): LiveView {
 
   const show = (frame: Frame) => {
     if (app === null) screen.write(`${frameLines(frame).join('\n')}\n`)
-    else app.update({ frame, keys: interaction.keys, onKey })
+    else app.update({ frame, keys: interaction.keys, onKey: onKeys })
   }
   const draw = () => {
     if (pending !== null) clearTimeout(pending)

@@ -93,11 +93,16 @@ test('a run in a pipe prints a line per site per round and a line per round', ()
   ])
 })
 
-test('in a run of one site the line of the round says it all', () => {
-  expect(print([started(1), trained('site-1', 1), finished(2)])).toEqual([
-    'simulate gw3: 2 rounds; wasm, WebAssembly, 2 threads; /runs/gw3',
+test('where one machine trains alone the line of the round says it all', () => {
+  expect(print([{ ...started(1), command: 'train' } as MeshflEvent, trained('site-1', 1), finished(2)])).toEqual([
+    'train gw3: 2 rounds; wasm, WebAssembly, 2 threads; /runs/gw3',
     'round 2/2 done in 1m 05s: train loss 0.4100 Dice 0.8000, valid loss 0.4500 Dice -',
   ])
+})
+
+test('a site, which hears of no round’s end, tells of each of its own', () => {
+  const [, line] = print([{ ...started(1), command: 'join' } as MeshflEvent, trained('site-1', 1)])
+  expect(line).toMatch(/site-1/)
 })
 
 test('quiet leaves warnings, errors and the invites, each whole on its own line as the command to copy', () => {
