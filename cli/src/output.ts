@@ -93,13 +93,18 @@ export async function openOutput(options: OutputOptions, request: OutputRequest)
   const view = createPlainView({ stream: process.stdout, quiet: options.quiet === true, color })
   const { canAsk, createPrompt } = await import('./prompt.js')
   const prompt = createPrompt(process.stdin, process.stderr)
+  let stopped = false
   return {
-    events: view.sink,
+    // As above: what is told while the command ends comes too late.
+    events: (event) => {
+      if (!stopped) view.sink(event)
+    },
     asks: canAsk(),
     ask: prompt.ask,
     result: (_event, text) => void (text && waiting.push(text)),
     say: (text) => void (options.quiet || print(text)),
     stop: async () => {
+      stopped = true
       prompt.close()
       await view.stop()
       flush()
