@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { administerSites } from './administer-sites.js'
@@ -210,6 +210,21 @@ test('a coordinator on another machine that does not answer is named, and the re
   })
   expect(readdirSync(join(loopback.run, 'control'))).toEqual([])
 })
+
+test.skipIf(process.getuid?.() !== 0)(
+  'root may ask on the run of a service, and takes nothing of it from the service (runs as root only)',
+  async () => {
+    loopback = new Loopback(1)
+    await loopback.start()
+    await loopback.coordinator.stop()
+    const files = (): string[] =>
+      readdirSync(loopback.run, { recursive: true }).map((name) => join(loopback.run, `${name}`))
+    for (const path of [loopback.run, ...files()]) chownSync(path, 65534, 65534)
+    const answer = await administerSites(loopback.run, { action: 'invite', count: 2, expiresSeconds: 60 })
+    expect(answer.invites).toHaveLength(2)
+    for (const path of files()) expect([path, statSync(path).uid]).toEqual([path, 65534])
+  },
+)
 
 test('asking the same twice, as after a crash of the coordinator, issues one invite', async () => {
   loopback = new Loopback(1)
