@@ -1,8 +1,8 @@
 import { dirname } from 'node:path'
-import { canonicalJson, explainReadError, MeshflError, modelSha256, sha256 } from '@meshfl/core'
-import type { Case, Dataset } from '@meshfl/dataset'
+import { explainReadError, MeshflError, modelSha256 } from '@meshfl/core'
+import type { Dataset } from '@meshfl/dataset'
 import { modelLayout } from '@meshfl/engine'
-import { readCheckpoint } from '@meshfl/training'
+import { casesSha256, readCheckpoint } from '@meshfl/training'
 import type { TrainedModel } from './trained-model.js'
 
 /**
@@ -15,7 +15,12 @@ export async function trainedCasesNotes(model: TrainedModel, dataset: Dataset): 
   try {
     const checkpoint = await readCheckpoint(run, modelLayout(model.spec))
     const trained = checkpoint?.progress.casesSha256
-    if (checkpoint === null || trained === undefined || trained === casesSha256(dataset)) return []
+    if (
+      checkpoint === null ||
+      trained === undefined ||
+      trained === casesSha256(dataset.cases('train'), dataset.cases('valid'))
+    )
+      return []
     // A model file may lie beside the checkpoint of another run.
     if (![checkpoint.model, checkpoint.bestModel].some((state) => modelSha256(state) === model.sha256)) return []
     return [
@@ -26,11 +31,4 @@ export async function trainedCasesNotes(model: TrainedModel, dataset: Dataset): 
     if (!(error instanceof MeshflError) || error.kind !== 'data') throw error
     return [`Whether the model was trained on cases of ${name} cannot be told: ${error.message}.`]
   }
-}
-
-/** As a LocalTrainer names its cases. */
-function casesSha256(dataset: Dataset): string {
-  const named = (cases: readonly Case[]) =>
-    cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
-  return sha256(canonicalJson({ train: named(dataset.cases('train')), valid: named(dataset.cases('valid')) }))
 }

@@ -1,6 +1,6 @@
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { encodeModel, MeshNetSpecSchema } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
 import { expect, test } from 'vitest'
@@ -28,12 +28,4 @@ test.each([
   ['voxels of no size', { voxelSizeMm: 0 }],
 ])('a model file that says %s of its data is refused', async (_, data) => {
   await expect(openTrainedModel(modelWith(data))).rejects.toMatchObject({ code: 'MODEL_SPEC_UNKNOWN' })
-})
-
-test("a run's study says which way its scans lay where the model's file does not", async () => {
-  const conform = { mode: 'none', shape: [8, 8, 8] }
-  const run = dirname(modelWith({ conform }))
-  expect((await openTrainedModel(run)).data.conform).toEqual(conform)
-  writeFileSync(join(run, 'study.yaml'), 'conform: { mode: none, shape: [8, 8, 8], orientation: PSR }')
-  expect((await openTrainedModel(run)).data.conform).toEqual({ ...conform, orientation: 'PSR' })
 })

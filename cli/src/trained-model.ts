@@ -30,8 +30,7 @@ const MODEL_FILES = ['best.safetensors', 'latest.safetensors', 'model.safetensor
 
 /**
  * Opens the model of a run's folder, or a model file.
- * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `RUN_HAS_NO_MODEL`, `SAFETENSORS_MALFORMED`, `MODEL_LAYOUT_MISMATCH`, `MODEL_SPEC_UNKNOWN`,
- * `STUDY_INVALID`
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `RUN_HAS_NO_MODEL`, `SAFETENSORS_MALFORMED`, `MODEL_LAYOUT_MISMATCH`, `MODEL_SPEC_UNKNOWN`
  */
 export async function openTrainedModel(path: string): Promise<TrainedModel> {
   if (!existsSync(path)) {
@@ -47,19 +46,7 @@ export async function openTrainedModel(path: string): Promise<TrainedModel> {
       hint: 'name a run that has finished a round, or a .safetensors file',
     })
   }
-  const model = await readModel(join(path, name))
-  return { ...model, data: await withOrientation(model.data, path), run: path }
-}
-
-/** A federation's model files do not say which way scans lay that were not conformed; its study does where it was made of a dataset. */
-async function withOrientation(data: ModelData, run: string): Promise<ModelData> {
-  const { conform } = data
-  if (conform?.mode !== 'none' || conform.orientation !== undefined) return data
-  if (!existsSync(join(run, 'study.yaml'))) return data
-  const { readRunStudy } = await import('./run-folder.js')
-  const asked = (await readRunStudy(run)).conform
-  if (asked?.mode !== 'none' || asked.orientation === undefined) return data
-  return { ...data, conform: { ...conform, orientation: asked.orientation } }
+  return { ...(await readModel(join(path, name))), run: path }
 }
 
 async function readModel(file: string): Promise<TrainedModel> {

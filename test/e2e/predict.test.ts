@@ -163,7 +163,9 @@ test('a model of scans as they lie segments a scan alike whichever way it lies, 
     string,
     string,
   ]
-  expect((await cli(['split', source, '--out', dataset, '--conform', 'none', '--ratios', '1,0,0'])).code).toBe(0)
+  expect(
+    (await cli(['split', source, '--out', dataset, '--conform', 'none', '--ratios', '1,0,0', '--sites', '1'])).code,
+  ).toBe(0)
   expect((await cli(['train', dataset, '--out', model, '--rounds', '1'])).code).toBe(0)
   const image = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
   const scan = await readVolume(image, { kind: 'image' })
@@ -184,4 +186,15 @@ test('a model of scans as they lie segments a scan alike whichever way it lies, 
   expect(warnings).toMatchObject([
     { message: expect.stringMatching(/larger\.nii\.gz: its voxels are 24 x 24 x 24 mm/) },
   ])
+
+  // The model file of a federation tells it as well, and so does the one that a site is given at the end.
+  const federated = join(folder, 'federated')
+  const simulate = ['simulate', dataset, '--out', federated, '--rounds', '1', '--no-in-process']
+  expect((await cli(simulate)).code).toBe(0)
+  for (const file of ['latest.safetensors', 'sites/site-1/model.safetensors']) {
+    const again = await cli(['predict', join(federated, file), image, images[0], '--out', `${out}-federated`, '--json'])
+    const [lying, turnedToo] = again.events.filter((event) => event.type === 'prediction')
+    expect(turnedToo!.volumesMl).toEqual(lying!.volumesMl)
+    expect(again.events.filter((event) => event.type === 'log')).toEqual([])
+  }
 })

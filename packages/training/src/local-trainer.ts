@@ -50,6 +50,13 @@ export interface LocalTrainerOptions {
   cacheBytes?: number
 }
 
+/** Names the cases that a model learns from and is chosen by, and the voxels that they had when the dataset was made. */
+export function casesSha256(train: readonly Case[], valid: readonly Case[]): string {
+  const named = (cases: readonly Case[]) =>
+    cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
+  return sha256(canonicalJson({ train: named(train), valid: named(valid) }))
+}
+
 /**
  * Trains and scores one site's cases. A round is `recipe.localEpochs` passes over them, shuffled; all randomness and the place in
  * the schedule follow from (seed, site, round, local step), so a round gives the same bits whenever and wherever it runs on
@@ -87,12 +94,9 @@ export class LocalTrainer implements SiteTrainer {
     return this.options.site
   }
 
-  /** Names the cases and the voxels that they had when the dataset was made. */
+  /** See `casesSha256`. */
   get casesSha256(): string {
-    const named = (cases: readonly Case[]) =>
-      cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
-    const { trainCases, validCases } = this.options
-    return sha256(canonicalJson({ train: named(trainCases), valid: named(validCases) }))
+    return casesSha256(this.options.trainCases, this.options.validCases)
   }
 
   /** Steps of one round. */
