@@ -3,7 +3,7 @@ import { drawBar } from './bar.js'
 import { formatAge, formatAmount, formatFigure } from './figures.js'
 import type { FrameOptions } from './frame.js'
 import type { Tone } from './palette.js'
-import { cutText, displayWidth, fitText } from './text.js'
+import { cutMiddle, cutText, displayWidth, fitText } from './text.js'
 import type { SiteView, ViewState } from './view-state.js'
 
 const TONES: Record<SiteState, Tone | null> = {
@@ -78,7 +78,7 @@ function layOut(sites: readonly SiteView[], options: FrameOptions): { columns: C
   const nameWidth = Math.min(24, Math.max(4, ...sites.map((site) => displayWidth(site.name))))
   const stepWidth = Math.max(5, ...sites.map((site) => stepText(site, glyphs.dash).length))
   const all: Column[] = [
-    { head: 'site', width: nameWidth, align: 'left', rank: 0, cell: (site) => site.name },
+    { head: 'site', width: nameWidth, align: 'left', rank: 0, cell: (site) => cutMiddle(site.name, nameWidth) },
     { head: 'state', width: 10, align: 'left', rank: 0, cell: (site) => site.state, tone: (site) => TONES[site.state] },
     { head: 'step', width: stepWidth, align: 'right', rank: 2, cell: (site) => stepText(site, glyphs.dash) },
     { head: 'loss', width: 6, align: 'right', rank: 3, cell: (site) => formatFigure(site.loss, 4, glyphs.dash) },

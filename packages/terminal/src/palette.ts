@@ -69,9 +69,9 @@ export const ASCII: Glyphs = {
   ellipsis: '.',
 }
 
-/** The glyphs that a terminal can show: plain ones where the locale says that it knows no UTF-8. */
+/** The glyphs that a terminal can show: plain ones where there is a locale and it does not say UTF-8. */
 export function chooseGlyphs(env: NodeJS.ProcessEnv = process.env): Glyphs {
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || ''
   if (/utf-?8/i.test(locale)) return UNICODE
-  return env.TERM === 'linux' || locale === 'C' || locale === 'POSIX' ? ASCII : UNICODE
+  return env.TERM === 'linux' || locale !== '' ? ASCII : UNICODE
 }

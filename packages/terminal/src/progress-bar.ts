@@ -28,7 +28,8 @@ const PLAIN_LINE_PART = 0.1
 /** Draws `progress` events: on a terminal one line that updates, elsewhere a line every 10 % or 5 seconds. */
 export function createProgressBar(options: ProgressBarOptions): ProgressBar {
   const now = options.now ?? Date.now
-  return options.stream.isTTY === true ? updatingLine(options, now) : plainLines(options, now)
+  const isUpdated = options.stream.isTTY === true && process.env.TERM !== 'dumb'
+  return isUpdated ? updatingLine(options, now) : plainLines(options, now)
 }
 
 function updatingLine({ stream, color }: ProgressBarOptions, now: () => number): ProgressBar {

@@ -1,3 +1,5 @@
+import { chooseGlyphs } from './palette.js'
+
 const ESCAPE = '\u001b'
 // Every sequence that moves a cursor, sets a colour or names a window.
 const ESCAPES = new RegExp(`${ESCAPE}(?:\\[[0-?]*[ -/]*[@-~]|\\][^\\p{Cc}]*|[@-Z\\\\^_])`, 'gu')
@@ -49,7 +51,21 @@ export function cutText(text: string, width: number): string {
     cut += character
     used += columns
   }
-  return `${cut}…`
+  return `${cut}${chooseGlyphs().ellipsis}`
+}
+
+/** As `cutText`, with the ellipsis in the middle: names of sites often differ at their ends. */
+export function cutMiddle(text: string, width: number): string {
+  if (displayWidth(text) <= width || width < 5) return cutText(text, width)
+  const end: string[] = []
+  let used = 0
+  for (const character of [...text].reverse()) {
+    used += characterWidth(character)
+    if (used > Math.floor((width - 1) / 2)) break
+    end.unshift(character)
+  }
+  const tail = end.join('')
+  return `${cutText(text, width - displayWidth(tail))}${tail}`
 }
 
 /** The text in lines of at most `width` columns, broken at spaces where there are any. The text has no colours. */
