@@ -1,7 +1,6 @@
 import type { Engine, Precision } from '@meshfl/engine'
 import { type Command, Option } from 'commander'
-import { deviceName } from './option-parsers.js'
-import { wholeNumberBetween } from './whole-number-between.js'
+import { deviceName, wholeNumberBetween } from './option-parsers.js'
 
 /** Most threads of an engine: the engine's own limit, of which --help is to tell without loading it. */
 export const MOST_THREADS = 64

@@ -69,7 +69,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   const sha256OfDataset = datasetHash(dataset)
   const notes = [
     ...preparationNotes(model, dataset),
-    ...(await trainedCasesNotes(model, dataset)),
+    ...(await trainedCasesNotes(model, cases, split)),
     ...baselineNotes(baseline, sha256OfDataset),
   ]
   for (const note of notes) options.onNote(note, 'warn')

@@ -1,12 +1,10 @@
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type EventSink, lockFolder, MeshflError, now, type Study } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
 import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@meshfl/federation'
 import { createStepOptimizer } from '@meshfl/training'
 import { initialModelOf } from './initial-model.js'
 import type { Output } from './output.js'
-import { openRunFolder, type RunFolder } from './run-folder.js'
+import { forgetRun, openRunFolder, type RunFolder } from './run-folder.js'
 import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
 import type { Tunnels } from './tunnels.js'
 
@@ -122,7 +120,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
   } catch (error) {
     // A start that failed does not bind the next one to its options.
     const isUnbound = run?.resumed === false && error instanceof MeshflError
-    if (isUnbound) closeFirst(() => rm(join(folder, 'study.yaml')))
+    if (isUnbound) closeFirst(() => forgetRun(folder))
     await close()
     throw error
   }

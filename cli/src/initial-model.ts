@@ -6,6 +6,7 @@ import {
   encodeModel,
   explainReadError,
   MeshflError,
+  type ModelData,
   type ModelState,
   modelMetadata,
   modelSha256,
@@ -16,7 +17,12 @@ import { initializeModel, modelLayout } from '@meshfl/engine'
 import { openTrainedModel, type TrainedModel } from './trained-model.js'
 
 /** In a run's folder: the model that it began with, where that was not drawn from the seed. */
-const INITIAL_FILE = 'initial.safetensors'
+export const INITIAL_FILE = 'initial.safetensors'
+
+/** Whether a model's file names its classes, or they are only counted. */
+export function hasNamedClasses({ classNames }: ModelData): boolean {
+  return classNames.some((name, i) => name !== `class ${i}`)
+}
 
 /**
  * Checks that a study's training can begin with a model.
@@ -29,7 +35,7 @@ export function checkInitialModel({ spec, data, file }: TrainedModel, study: Stu
       hint: 'name a model of the same classes and the same network, or write a study with those of the model',
     })
   const names = data.classNames
-  if (names.some((name, i) => name !== `class ${i}`) && canonicalJson(names) !== canonicalJson(study.classNames))
+  if (hasNamedClasses(data) && canonicalJson(names) !== canonicalJson(study.classNames))
     throw refuse(`its classes are ${names.join(', ')}, the study has ${study.classNames.join(', ')}`)
   if (modelLayout(spec).sha256 !== modelLayout(study.model).sha256)
     throw refuse(`its network is ${canonicalJson(spec)}, the study has ${canonicalJson(study.model)}`)

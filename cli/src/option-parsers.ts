@@ -20,6 +20,16 @@ export function numberBetween(low: number, high: number): (text: string) => numb
   }
 }
 
+/** A whole number between two bounds, both allowed. */
+export function wholeNumberBetween(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < low || value > high)
+      throw new InvalidArgumentError(`expected a whole number from ${low} to ${high}`)
+    return value
+  }
+}
+
 /** A number above zero. */
 export function positiveNumber(text: string): number {
   const value = Number(text)

@@ -7,7 +7,7 @@ function open() {
   const [input, output] = [new PassThrough(), new PassThrough()]
   const seen: string[] = []
   output.on('data', (text) => seen.push(String(text)))
-  const prompt = createPrompt(input as unknown as NodeJS.ReadStream, output)
+  const prompt = createPrompt(input as unknown as NodeJS.ReadStream, output, () => true)
   const shows = (text: string) => vi.waitFor(() => expect(seen.join('')).toContain(text))
   const ask = (question: string, signal = new AbortController().signal) => prompt.ask(question, signal)
   return { input, prompt, shows, ask, seen }

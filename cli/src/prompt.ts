@@ -31,13 +31,17 @@ function isInForeground(): boolean {
 }
 
 /** Asks one question after the other: with two at once one answer would be taken for both. */
-export function createPrompt(input: NodeJS.ReadStream, output: NodeJS.WritableStream): Prompt {
+export function createPrompt(
+  input: NodeJS.ReadStream,
+  output: NodeJS.WritableStream,
+  isAnswerable: () => boolean = canAsk, // looked at each time: a command may be put into the background
+): Prompt {
   let asking: Interface | undefined
   let isClosed = false
   let last: Promise<unknown> = Promise.resolve()
 
   const askNow = async (question: string, signal: AbortSignal): Promise<boolean | undefined> => {
-    if (isClosed || signal.aborted) return undefined
+    if (isClosed || signal.aborted || !isAnswerable()) return undefined
     const { createInterface } = await import('node:readline/promises')
     await dropWhatIsTyped(input)
     if (isClosed || signal.aborted) return undefined

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   canonicalJson,
@@ -10,7 +11,7 @@ import {
   writeFileAtomic,
 } from '@meshfl/core'
 import { BEST_FILE, CHECKPOINT_FILE, LATEST_FILE } from '@meshfl/training'
-import { keepInitialModel } from './initial-model.js'
+import { INITIAL_FILE, keepInitialModel } from './initial-model.js'
 import { parseStudy, readStudyYaml } from './study-from-options.js'
 
 export interface RunFolder {
@@ -58,17 +59,22 @@ function checkKind(path: string, kind: RunKind): void {
   const refuse = (what: string, hint: string): MeshflError =>
     new MeshflError('RUN_OF_OTHER_KIND', `${path} ${what}`, { kind: 'usage', hint })
   const isFederation = has('keys/coordinator.json')
-  if (kind === 'federation') {
-    if (!isFederation && has(CHECKPOINT_FILE))
-      throw refuse('holds a run of meshfl train', 'go on with meshfl train, or choose another --out')
-  } else if (isFederation) {
+  if (isFederation && kind === 'train')
     throw refuse('holds a run of several sites', 'go on with meshfl serve or simulate, or choose another --out')
-  } else if (!has(CHECKPOINT_FILE) && (has(LATEST_FILE) || has(BEST_FILE))) {
+  if (isFederation) return
+  if (has(CHECKPOINT_FILE) && kind === 'federation')
+    throw refuse('holds a run of meshfl train', 'go on with meshfl train, or choose another --out')
+  if (!has(CHECKPOINT_FILE) && (has(LATEST_FILE) || has(BEST_FILE))) {
     throw refuse(
-      `holds models without the ${CHECKPOINT_FILE} that they came from`,
-      'bring that file back to go on, or choose another --out: a new run would write over them',
+      'holds models and not what they came from',
+      'choose another --out: a new run would write over them. To go on, bring the rest of their folder back',
     )
   }
+}
+
+/** Takes back what `openRunFolder` has written of a new run, which failed before it had anything to go on from. */
+export async function forgetRun(path: string): Promise<void> {
+  for (const name of ['study.yaml', INITIAL_FILE]) await rm(join(path, name), { force: true })
 }
 
 /** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */

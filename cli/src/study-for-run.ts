@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { canonicalJson, MeshflError, type MeshNetSpec, type Study } from '@meshfl/core'
 import type { DatasetManifest } from '@meshfl/dataset'
 import type { FederationOptions } from './federation-options.js'
-import { type GivenKeys, studyFromOptions } from './study-from-options.js'
+import { type GivenKeys, readStudyYaml, studyFromOptions } from './study-from-options.js'
 import type { StudyOptions } from './study-options.js'
 
 /**
@@ -18,32 +18,44 @@ export async function studyForRun(
   dataset?: DatasetManifest,
   preset: Pick<GivenKeys, 'model' | 'recipe'> = {},
 ): Promise<Study> {
-  const kept = join(folder, 'study.yaml')
-  const start = options.from === undefined ? undefined : await openStart(options.from)
+  const file = join(folder, 'study.yaml')
+  const kept = existsSync(file) ? await readStudyYaml(file) : undefined
+  // A run that has begun keeps the model that it began with: going on neither needs nor looks at the one of that time.
+  const start =
+    options.from === undefined || kept?.initialSha256 !== undefined ? undefined : await openStart(options.from)
   const begin = (study: Study): Study => {
-    if (!start) return study
-    start.check(study)
-    return { ...study, initialSha256: start.sha256 }
+    start?.check(study)
+    const initialSha256 = start?.sha256 ?? (kept?.initialSha256 as string | undefined) ?? study.initialSha256
+    return initialSha256 === undefined ? study : { ...study, initialSha256 }
   }
-  if (options.study !== undefined || !existsSync(kept)) {
-    const given = { ...(dataset ? datasetKeys(dataset) : {}), ...preset }
-    return begin(
-      await studyFromOptions(options, start ? { ...given, model: { ...start.spec, ...given.model } } : given),
-    )
+  if (options.study !== undefined || !kept) {
+    const given = { ...start?.keys, ...(dataset ? datasetKeys(dataset, kept) : {}), ...preset }
+    const keys = start && !preset.model ? { ...given, model: start.keys.model } : given
+    return begin(await studyFromOptions(options, keys))
   }
-  const study = await studyFromOptions({ ...options, study: kept })
+  const study = await studyFromOptions({ ...options, study: file })
   if (dataset) checkPreparation(folder, study, dataset)
   return begin(study)
 }
 
-/** The model of `--from`: its network is the study's where that names none. */
-async function openStart(from: string): Promise<{ spec: MeshNetSpec; sha256: string; check(study: Study): void }> {
-  const [{ openTrainedModel }, { checkInitialModel }] = await Promise.all([
+/** The model of `--from`: its network and classes are the study's where that names none. */
+async function openStart(from: string): Promise<{
+  keys: GivenKeys & { model: MeshNetSpec }
+  sha256: string
+  check(study: Study): void
+}> {
+  const [{ openTrainedModel }, { checkInitialModel, hasNamedClasses }] = await Promise.all([
     import('./trained-model.js'),
     import('./initial-model.js'),
   ])
   const model = await openTrainedModel(from)
-  return { spec: model.spec, sha256: model.sha256, check: (study) => checkInitialModel(model, study) }
+  const { spec, data, sha256 } = model
+  const keys = {
+    ...(hasNamedClasses(data) ? { classNames: data.classNames } : {}),
+    ...(spec.classes === 3 ? {} : { recipe: { classWeights: data.classNames.map(() => 1) } }),
+    model: spec,
+  }
+  return { keys, sha256, check: (study) => checkInitialModel(model, study) }
 }
 
 /** Else the model would go on with scans that its file says nothing of. */
@@ -65,9 +77,14 @@ function checkPreparation(folder: string, study: Study, { conform, labelMap }: D
   }
 }
 
-/** The keys of a study that follow from a dataset. */
-function datasetKeys({ conform, labelMap }: DatasetManifest): GivenKeys {
+/**
+ * The keys of a study that follow from a dataset.
+ * @param kept the study of the run that goes on: one of the version before says nothing of orientation
+ */
+function datasetKeys({ conform, labelMap }: DatasetManifest, kept?: Record<string, unknown>): GivenKeys {
   const { mode, shape, orientation } = conform
+  const before = kept?.conform as Study['conform']
+  const isUntold = before !== undefined && before.orientation === undefined
   const classNames = labelMap.classes.map((item) => item.name)
   const standard = classNames.length === 3
   return {
@@ -75,7 +92,7 @@ function datasetKeys({ conform, labelMap }: DatasetManifest): GivenKeys {
     labelMap: labelMap.name,
     voxelSizeMm: conform.voxelSizeMm,
     // The other modes turn every scan alike.
-    conform: { mode, shape, ...(mode === 'none' ? { orientation } : {}) },
+    conform: { mode, shape, ...(mode === 'none' && !isUntold ? { orientation } : {}) },
     ...(standard ? {} : { model: { classes: classNames.length }, recipe: { classWeights: classNames.map(() => 1) } }),
   }
 }

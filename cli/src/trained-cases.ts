@@ -1,34 +1,41 @@
 import { dirname } from 'node:path'
-import { explainReadError, MeshflError, modelSha256 } from '@meshfl/core'
-import type { Dataset } from '@meshfl/dataset'
+import { MeshflError, modelSha256 } from '@meshfl/core'
+import type { Case } from '@meshfl/dataset'
 import { modelLayout } from '@meshfl/engine'
-import { casesSha256, readCheckpoint } from '@meshfl/training'
+import { type Checkpoint, readCheckpoint, shortHashes } from '@meshfl/training'
 import type { TrainedModel } from './trained-model.js'
 
 /**
- * What a report must say where a model was trained on this machine, and a dataset deals its cases otherwise than the one that it was
- * trained on: a case that is scored may then be one that it has learned from. Nothing of a model without its run, or of a federation.
+ * What a report must say where a model was trained on this machine and is scored on cases that it has learned from, or was chosen by, though
+ * they are of another part of the dataset now. Nothing of a model without its run, of a federation, or of a run of the version before.
+ * @param split that the cases are of
  */
-export async function trainedCasesNotes(model: TrainedModel, dataset: Dataset): Promise<string[]> {
-  const { name } = dataset.manifest
-  const run = model.run ?? dirname(model.file)
+export async function trainedCasesNotes(model: TrainedModel, cases: readonly Case[], split: string): Promise<string[]> {
+  const checkpoint = await checkpointBeside(model)
+  const images = checkpoint?.progress.images
+  if (!checkpoint || !images) return []
+  const hashes = shortHashes(cases)
+  const among = (known: readonly string[]): string[] =>
+    cases.flatMap(({ id }, i) => (known.includes(hashes[i]!) ? [id] : []))
+  const learned = split === 'train' ? [] : among(images.train)
+  const chosen = split === 'test' ? among(images.valid) : []
+  return [
+    ...(learned.length > 0 ? [`The model was trained on scans that it is scored on here: ${learned.join(', ')}.`] : []),
+    ...(chosen.length > 0 ? [`The model was chosen by scans that it is scored on here: ${chosen.join(', ')}.`] : []),
+  ]
+}
+
+/** The checkpoint of the run that made a model: another run's may lie beside it. */
+async function checkpointBeside(model: TrainedModel): Promise<Checkpoint | null> {
   try {
-    const checkpoint = await readCheckpoint(run, modelLayout(model.spec))
-    const trained = checkpoint?.progress.casesSha256
-    if (
-      checkpoint === null ||
-      trained === undefined ||
-      trained === casesSha256(dataset.cases('train'), dataset.cases('valid'))
+    const checkpoint = await readCheckpoint(model.run ?? dirname(model.file), modelLayout(model.spec))
+    const isOf = [checkpoint?.model, checkpoint?.bestModel].some(
+      (state) => state && modelSha256(state) === model.sha256,
     )
-      return []
-    // A model file may lie beside the checkpoint of another run.
-    if (![checkpoint.model, checkpoint.bestModel].some((state) => modelSha256(state) === model.sha256)) return []
-    return [
-      `The cases of ${name} for training and validation are not those that the model was trained on: where its split was made anew, the model may have learned from cases that are scored here.`,
-    ]
-  } catch (thrown) {
-    const error = explainReadError(thrown, run)
-    if (!(error instanceof MeshflError) || error.kind !== 'data') throw error
-    return [`Whether the model was trained on cases of ${name} cannot be told: ${error.message}.`]
+    return isOf ? checkpoint : null
+  } catch (error) {
+    const code = error instanceof MeshflError ? error.code : ''
+    if (['MODEL_LAYOUT_MISMATCH', 'CHECKPOINT_INVALID', 'SAFETENSORS_MALFORMED'].includes(code)) return null
+    throw error
   }
 }

@@ -1,9 +1,9 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { decodeModel, modelSha256, StudySchema } from '@meshfl/core'
-import { modelLayout } from '@meshfl/engine'
+import { decodeModel, encodeModel, MeshNetSpecSchema, modelSha256, StudySchema } from '@meshfl/core'
+import { initializeModel, modelLayout } from '@meshfl/engine'
 import { beforeAll, expect, test } from 'vitest'
-import { cli, temporaryFolder } from './cli.js'
+import { cli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
 
 let dataset: string
@@ -32,10 +32,12 @@ test('a federation begins with the model of another run, keeps it, and is audite
     code: 0,
     last: { ok: true, rounds: 2 },
   })
-  // The same command goes on, with or without the option; what it would begin with otherwise is another study.
+  // Going on needs neither the option nor the model that it named, which may have changed since.
   expect((await start('simulate', 'second')).code).toBe(0)
-  expect((await start('simulate', 'second', '--from', first)).code).toBe(0)
-  expect(await start('simulate', 'second', '--from', join(folder, 'second'))).toMatchObject({
+  for (const from of [join(folder, 'second'), join(folder, 'nowhere')])
+    expect((await start('simulate', 'second', '--from', from)).code).toBe(0)
+  // A run that was drawn from a seed does not begin anew with a model.
+  expect(await start('simulate', 'first', '--from', join(folder, 'second'))).toMatchObject({
     code: 2,
     last: { code: 'RUN_STUDY_MISMATCH', message: expect.stringContaining('initialSha256') },
   })
@@ -73,4 +75,25 @@ test('the network of the model is the study’s; other classes, another network 
   writeFileSync(study, 'model: {channels: 3, dilations: [1, 2]}\n')
   expect((await start('train', 'small', '--study', study, '--rounds', '1')).code).toBe(0)
   expect((await start('train', 'grown', '--from', join(folder, 'small'), '--rounds', '1')).code).toBe(0)
+  // Of a coordinator, which has no dataset, the classes too are the model's.
+  const four = join(folder, 'four.safetensors')
+  const spec = MeshNetSpecSchema.parse({ classes: 4 })
+  const classNames = ['background', 'one', 'two', 'three']
+  const metadata = { 'meshfl.spec': JSON.stringify(spec), 'meshfl.data': JSON.stringify({ classNames }) }
+  writeFileSync(four, encodeModel(modelLayout(spec), initializeModel(spec, 1), metadata))
+  const serve = startCli([
+    'serve',
+    '--out',
+    join(folder, 'served'),
+    '--from',
+    four,
+    '--bind',
+    'tcp://127.0.0.1:*',
+    '--json',
+  ])
+  await serve.waitFor((event) => event.type === 'run-started')
+  serve.child.kill('SIGINT')
+  await serve.ended
+  const served = readFileSync(join(folder, 'served', 'study.yaml'), 'utf8')
+  expect(served).toMatch(/classNames:\n +- background\n +- one\n/)
 }, 60_000)

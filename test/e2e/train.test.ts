@@ -102,3 +102,12 @@ test.each([
   expect(failed).toMatchObject({ code: 2, last: { code: 'STUDY_INVALID', message: expect.stringContaining(words) } })
   expect(existsSync(join(folder, 'run'))).toBe(false)
 })
+
+test('a training whose folder another process has taken over leaves that one’s study alone', async () => {
+  const run = join(temporaryFolder('train'), 'run')
+  const first = startCli(['train', dataset, '--out', run, '--rounds', '1', '--local-epochs', '10000', '--json'])
+  await first.waitFor((event) => event.type === 'step')
+  writeFileSync(join(run, '.lock'), JSON.stringify({ pid: 1, started: null, host: 'elsewhere' }))
+  expect(await first.ended).toMatchObject({ code: 3, last: { code: 'RUN_LOCKED' } })
+  expect(existsSync(join(run, 'study.yaml'))).toBe(true)
+}, 60_000)

@@ -1,10 +1,9 @@
 import { Command } from 'commander'
 import type { BenchDevice, BenchResult, BenchTask } from '../bench/bench-case.js'
 import { MOST_THREADS } from '../engine-options.js'
-import { listOf, oneOf, wholeNumber } from '../option-parsers.js'
+import { listOf, oneOf, wholeNumber, wholeNumberBetween } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
-import { wholeNumberBetween } from '../whole-number-between.js'
 import { benchFederationCommand } from './bench-federation.js'
 
 interface BenchOptions extends OutputOptions {
@@ -74,7 +73,7 @@ Examples:
         return output.say(markdown)
       }
       const [
-        { now, parseBytes },
+        { mayPass, now, parseBytes },
         { checkFiguresFile, writeFigures },
         { measureMachine },
         { runBench },
@@ -111,14 +110,18 @@ Examples:
         signal,
         async onResult(result) {
           results.push(result)
-          // At once: of a bench that takes hours, and is stopped, whatever was measured is there.
-          if (options.out) await writeFigures(options.out, machine, results)
+          // At once: of a bench that takes hours, and is stopped, whatever was measured is there. A full disk ends it at its end only.
+          if (options.out)
+            await writeFigures(options.out, machine, results).catch((error) => {
+              if (!mayPass(error)) throw error
+            })
           if (options.json) output.result({ ...result })
           output.say(describeResult(result))
         },
         onProgress: (done, total) =>
           output.events({ type: 'progress', time: now(), task: 'bench', done, total, unit: 'runs' }),
       })
+      if (options.out) await writeFigures(options.out, machine, results)
     })
   })
 }

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FolderLock } from '@meshfl/core'
 import { Command } from 'commander'
@@ -33,7 +32,7 @@ export function trainCommand(): Command {
         { lockFolder, MeshflError, now },
         { CHECKPOINT_FILE, openCheckpoint, trainCentral },
         { engineFromOptions },
-        { openRunFolder },
+        { forgetRun, openRunFolder },
         { studyForRun },
         { createDatasetTrainer, openTrainingDataset },
         { describeResult },
@@ -105,7 +104,9 @@ export function trainCommand(): Command {
         // on needs no options.
         const hasFailed = error instanceof MeshflError && error.kind !== 'interrupted'
         const isCommitted = hasBegun && existsSync(join(options.out, CHECKPOINT_FILE))
-        if (run?.resumed === false && hasFailed && !isCommitted) await rm(join(options.out, 'study.yaml'))
+        // Where another process has taken the folder over, what is in there is that one's.
+        const isOurs = lock?.lost.aborted === false
+        if (run?.resumed === false && hasFailed && isOurs && !isCommitted) await forgetRun(options.out)
         throw error
       } finally {
         session.dispose()

@@ -6,12 +6,13 @@ import {
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeFolder, removeTemporaryFiles, TEMPORARY_PREFIX, writeFileAtomic } from './files.js'
+import { giveFolderToOwner, makeFolder, removeTemporaryFiles, TEMPORARY_PREFIX, writeFileAtomic } from './files.js'
 
 const folder = (): string => mkdtempSync(join(tmpdir(), 'meshfl-core-'))
 
@@ -31,6 +32,22 @@ test.skipIf(process.getuid?.() !== 0)(
     await writeFileAtomic(join(root, 'deep/a.txt'), 'one')
     for (const path of ['deep', 'deep/a.txt'])
       expect(statSync(join(root, path))).toMatchObject({ uid: 65534, gid: 65534 })
+  },
+)
+
+test.skipIf(process.getuid?.() !== 0)(
+  'what another account has put in the place of root’s new folder is not given to it (runs as root only)',
+  () => {
+    const root = folder()
+    const secret = join(root, 'secret')
+    mkdirSync(secret, { mode: 0o700 })
+    const theirs = join(root, 'theirs')
+    mkdirSync(theirs)
+    chownSync(theirs, 65534, 65534)
+    symlinkSync(secret, join(theirs, 'control'))
+    writeFileSync(join(theirs, 'file'), 'root’s')
+    for (const name of ['control', 'file']) giveFolderToOwner(join(theirs, name))
+    expect([statSync(secret).uid, statSync(join(theirs, 'file')).uid]).toEqual([0, 0])
   },
 )
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import {
   accessSync,
-  chownSync,
   closeSync,
   existsSync,
+  fchownSync,
   constants as fileConstants,
   fsyncSync,
   mkdirSync,
@@ -35,8 +35,9 @@ export async function writeFileAtomic(
     makeFolder(folder)
     const file = await open(temporary, 'wx', options.mode)
     try {
+      const owner = ownerAbove(temporary)
+      if (owner) await file.chown(owner.uid, owner.gid).catch(() => undefined) // a file server need not let root
       await file.writeFile(data)
-      giveToOwner(temporary)
       await file.sync()
     } finally {
       await file.close()
@@ -62,24 +63,39 @@ export function makeFolder(path: string): void {
   if (!existsSync(parent)) makeFolder(parent)
   try {
     mkdirSync(path)
+    giveFolderToOwner(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
-  giveToOwner(path)
   syncFolderNow(parent) // else a power cut may take the folder with all that was made durable in it
 }
 
 /**
- * What root makes in a folder of another account is that account's: an administrator's command must not lock a service out of its own
- * run. Does nothing for others.
+ * Whose a new file or folder is to be where root makes it in a folder of another account: that account's, for an administrator's command
+ * must not lock a service out of its own run. Undefined for others.
  */
-export function giveToOwner(path: string): void {
-  if (process.geteuid?.() !== 0) return
+function ownerAbove(path: string): { uid: number; gid: number } | undefined {
+  if (process.geteuid?.() !== 0) return undefined
+  const { uid, gid } = statSync(dirname(resolve(path)))
+  return uid === 0 ? undefined : { uid, gid }
+}
+
+/**
+ * Gives a folder that root has just made to whoever owns the one above it. That account may have put something else in its place by
+ * now: a link is not followed, what is no folder is not opened, and only what was opened is given away.
+ */
+export function giveFolderToOwner(path: string): void {
+  const owner = ownerAbove(path)
+  if (!owner) return
   try {
-    const { uid, gid } = statSync(dirname(resolve(path)))
-    if (uid !== 0) chownSync(path, uid, gid)
+    const folder = openSync(path, fileConstants.O_DIRECTORY | fileConstants.O_NOFOLLOW)
+    try {
+      fchownSync(folder, owner.uid, owner.gid)
+    } finally {
+      closeSync(folder)
+    }
   } catch {
-    // A file server need not let root do so; nor is it root's folder then.
+    // A file server need not let root do so.
   }
 }
 

@@ -38,7 +38,7 @@ export function buildManifest(
     sites === undefined ? new Map<string, string>() : partitionSubjects(dealt, sites, options.partition, seed)
   const names = sites === undefined ? [] : siteNames(sites)
   const splits = new Map(prepared.map(({ found }) => [found.subject, dealt.get(found.subject)!]))
-  checkSitesTrain(splits, siteOf, names)
+  checkSitesTrain(dealt, splits, siteOf, names)
   const classes = labelMap.classes.length > 0 ? labelMap.classes : classesHeld(prepared)
   const root = resolve(options.source)
   const cases = prepared.map(({ found, record }): Case => {

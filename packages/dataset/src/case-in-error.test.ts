@@ -222,6 +222,20 @@ describe('a case in error', () => {
     })
   })
 
+  test('that was the only one to train on ends the run, and nothing is published', async () => {
+    const source = await sourceOf(['a', 'b', 'c'])
+    const folder = await temporaryFolder()
+    const whole = await prepareDataset(optionsFor(source, join(folder, 'whole'), { ratios: [0.34, 0.33, 0.33] }))
+    const [trained] = whole.manifest.cases.filter(({ split }) => split === 'train')
+    await truncate(join(source, `images/${trained!.subject}.nii.gz`), 400)
+    const out = join(folder, 'less')
+    await expect(prepareDataset(optionsFor(source, out, { ratios: [0.34, 0.33, 0.33] }))).rejects.toMatchObject({
+      code: 'DATASET_TOO_FEW_SUBJECTS',
+      message: 'there is nothing to train on: all subjects dealt there were left out',
+    })
+    await expect(openDataset(out)).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND' })
+  })
+
   test('that is mended comes in when the command runs again', async () => {
     const source = await sourceOf(['a', 'b', 'c'])
     const whole = await readFile(join(source, 'images/b.nii.gz'))

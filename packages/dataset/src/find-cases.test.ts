@@ -212,7 +212,8 @@ describe.skipIf(process.platform === 'win32')('links and names', () => {
   test('of subjects that lead nowhere are errors of those subjects', async () => {
     const freesurfer = await folderWith('ann/mri/norm.mgz', 'ann/mri/aseg.mgz', 'bob/touch/x')
     await symlink('nowhere', join(freesurfer, 'bob/mri'))
-    for (const name of ['cem', 'fsaverage', 'lh.EC_average']) await symlink('nowhere', join(freesurfer, name))
+    for (const name of ['cem', 'fsaverage', 'lh.EC_average', 'participants.tsv', '.#lock'])
+      await symlink('nowhere', join(freesurfer, name))
     const bids = await folderWith(
       'sub-a/anat/sub-a_T1w.nii',
       'derivatives/sub-a_dseg.nii',

@@ -66,15 +66,27 @@ export function checkTrainingSubjects(splits: ReadonlyMap<string, Split>, sites:
 }
 
 /**
- * Refuses to leave a site with nothing to train on because its subjects were left out.
+ * Refuses to leave a dataset, or a site, with nothing to train on because its subjects were left out.
+ * @param dealt all subjects of the source
  * @param splits the subjects that can be used
  * @throws MeshflError `DATASET_TOO_FEW_SUBJECTS`
  */
 export function checkSitesTrain(
+  dealt: ReadonlyMap<string, Split>,
   splits: ReadonlyMap<string, Split>,
   siteOf: ReadonlyMap<string, string>,
   names: readonly string[],
 ): void {
+  const isInTrain = (split: Split): boolean => split === 'train'
+  if ([...dealt.values()].some(isInTrain) && ![...splits.values()].some(isInTrain)) {
+    throw new MeshflError(
+      'DATASET_TOO_FEW_SUBJECTS',
+      'there is nothing to train on: all subjects dealt there were left out',
+      {
+        hint: 'mend their files and run the same command again, or choose another --seed',
+      },
+    )
+  }
   const training = new Set([...splits].filter(([, split]) => split === 'train').map(([subject]) => siteOf.get(subject)))
   const without = names.filter((name) => !training.has(name))
   if (without.length === 0) return

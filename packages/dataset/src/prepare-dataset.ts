@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import {
   canonicalJson,
@@ -30,9 +30,9 @@ import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './
 import { type LabelMap, loadLabelMap } from './label-map.js'
 import type { FoundCase, FoundFinding } from './layouts/layout.js'
 import { listFolder } from './layouts/volume-file.js'
-import type { DatasetManifest, Finding } from './manifest.js'
+import { type DatasetManifest, DatasetManifestSchema, type Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
-import { checkSites, checkTrainingSubjects } from './partition.js'
+import { checkSites, checkSitesTrain, checkTrainingSubjects, partitionSubjects, siteNames } from './partition.js'
 import { planCase, prepareCase } from './prepare-case.js'
 import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
 import { qcPage } from './qc/qc-page.js'
@@ -52,10 +52,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<PrepareRe
   conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
   const labelMap = await loadLabelMap(options.labelMap)
   const { cases, findings } = await findCases(options.source, options)
-  if (options.sites !== undefined) {
-    // Told before the work; after it, a site whose subjects were left out is.
-    checkTrainingSubjects(splitSubjects(subjectsOf(cases, findings), options.ratios, options.seed), options.sites)
-  }
+  checkDeal(cases, findings, options) // told before the work; after it again, for the cases that were left out meanwhile
   const ids = caseIds(cases)
   const run = new Preparation(options, labelMap, cases, ids)
   if (options.dryRun) return run.plan(findings)
@@ -104,8 +101,40 @@ class Preparation {
     const index = await indexFiles(this.#out)
     await this.#forEachCase('conform', (found, position) => this.#conform(found, position, reusable, index))
     const result = this.#result(findings)
+    await this.#checkPlaces(result.manifest)
     await this.#publish(result.manifest, index, former)
     return result
+  }
+
+  /**
+   * A model may have been trained on the dataset as it stands: a subject that moved from there into its test would be scored by it.
+   * Subjects that nothing was known of, and versions that dealt otherwise, can change the deal.
+   * @throws MeshflError `DATASET_DEALT_ANEW`
+   */
+  async #checkPlaces(manifest: DatasetManifest): Promise<void> {
+    const text = await readFile(join(this.#out, MANIFEST_FILE), 'utf8').catch(() => undefined)
+    const published = text === undefined ? undefined : parsedManifest(text)
+    if (!published) return
+    const placeOf = ({ split, site }: { split: string; site?: string | undefined }): string =>
+      site === undefined ? split : `${split} of ${site}`
+    const before = new Map(published.cases.map((item) => [item.subject, placeOf(item)]))
+    const moved = new Map(
+      manifest.cases.flatMap((item) => {
+        const was = before.get(item.subject)
+        return was === undefined || was === placeOf(item) ? [] : [[item.subject, `${was} to ${placeOf(item)}`]]
+      }),
+    )
+    if (moved.size === 0) return
+    const shown = [...moved].slice(0, 3).map(([subject, move]) => `${subject} from ${move}`)
+    const more = moved.size > 3 ? ` and ${moved.size - 3} more` : ''
+    throw new MeshflError(
+      'DATASET_DEALT_ANEW',
+      `${this.options.out} would be dealt anew: ${shown.join(', ')}${more} would change their places`,
+      {
+        hint: 'give another --out, or remove that folder where nothing was trained on it: the subjects of the source are others than before',
+        data: { path: this.#out, moved: [...moved.keys()] },
+      },
+    )
   }
 
   /**
@@ -302,4 +331,25 @@ function subjectsOf(cases: readonly FoundCase[], findings: readonly Finding[]): 
 
 async function writeJson(path: string, value: unknown): Promise<void> {
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+function parsedManifest(text: string): DatasetManifest | undefined {
+  try {
+    return DatasetManifestSchema.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined // not one of ours: it is written anew
+  }
+}
+
+/** @throws MeshflError `DATASET_TOO_FEW_SUBJECTS` when a site, or the dataset, would have nothing to train on */
+function checkDeal(
+  cases: readonly FoundCase[],
+  findings: readonly FoundFinding[],
+  { ratios, seed, sites, partition }: PrepareOptions,
+): void {
+  const dealt = splitSubjects(subjectsOf(cases, findings), ratios, seed)
+  if (sites !== undefined) checkTrainingSubjects(dealt, sites)
+  const siteOf = sites === undefined ? new Map<string, string>() : partitionSubjects(dealt, sites, partition, seed)
+  const there = new Map(cases.map(({ subject }) => [subject, dealt.get(subject)!]))
+  checkSitesTrain(dealt, there, siteOf, sites === undefined ? [] : siteNames(sites))
 }

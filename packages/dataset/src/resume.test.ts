@@ -160,6 +160,24 @@ describe('an output folder', () => {
     expect(await hashTree(out)).toEqual(before)
   })
 
+  test('is not dealt anew: a model that was trained on it would be tested on what it has learned from', async () => {
+    const source = await sourceOf(IDS)
+    const out = join(await temporaryFolder(), 'out')
+    await prepareDataset(optionsFor(source, out))
+    // As by a version that dealt otherwise.
+    const manifest = await readManifest(out)
+    const [one, other] = ['train', 'test'].map((split) => manifest.cases.find((item) => item.split === split)!)
+    one!.split = 'test'
+    other!.split = 'train'
+    await writeFile(join(out, 'dataset.json'), JSON.stringify(manifest))
+    const before = await hashTree(out)
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({
+      code: 'DATASET_DEALT_ANEW',
+      message: expect.stringContaining(`${one!.subject} from test to train`),
+    })
+    expect(await hashTree(out)).toEqual(before)
+  })
+
   test.skipIf(process.platform === 'win32')('whose files cannot be read stops the run with the file', async () => {
     const source = await sourceOf(IDS)
     const folder = await temporaryFolder()

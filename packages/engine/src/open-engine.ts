@@ -97,12 +97,14 @@ function requiredEngines(): EngineName[] {
 
 /** The first engine that can be had, in the order of preference: those after it are not looked at, as a driver that hangs may be. */
 async function preferred(probe: (name: EngineName) => Promise<EngineProbe>): Promise<EngineName> {
+  // Whoever names an instruction set has chosen the engine that has them; another one would pass that over without a word.
+  if (process.env.MESHFL_CPU_ISA) {
+    const found = await probe('cpu')
+    if (found.available) return 'cpu'
+    throw unavailable({ ...found, kind: 'usage' }, 'MESHFL_CPU_ISA asks for')
+  }
   for (const name of ENGINE_NAMES) {
-    const found = await probe(name)
-    if (found.available) return name
-    // Whoever names an instruction set has chosen the engine that has them; the next one would pass that over without a word.
-    if (name === 'cpu' && process.env.MESHFL_CPU_ISA)
-      throw unavailable({ ...found, kind: 'usage' }, 'MESHFL_CPU_ISA asks for')
+    if ((await probe(name)).available) return name
   }
   throw unavailable(await probe(ENGINE_NAMES.at(-1)!), 'no engine can be had, not even')
 }

@@ -2,7 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { explainWriteError, giveToOwner, MeshflError, mayPass, TEMPORARY_PREFIX, writeFileAtomic } from '@meshfl/core'
+import {
+  explainWriteError,
+  giveFolderToOwner,
+  MeshflError,
+  mayPass,
+  TEMPORARY_PREFIX,
+  writeFileAtomic,
+} from '@meshfl/core'
 import { z } from 'zod'
 import { type SitesAnswer, SitesAnswerSchema, type SitesRequest, SitesRequestSchema } from './sites-request.js'
 
@@ -38,7 +45,7 @@ export class ControlFolder {
   /** Makes the folder, for its owner only. @throws MeshflError `PATH_NOT_WRITABLE` */
   prepare(): void {
     try {
-      if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) giveToOwner(this.#folder)
+      if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) giveFolderToOwner(this.#folder)
     } catch (error) {
       throw explainWriteError(error, this.#folder)
     }

@@ -95,11 +95,8 @@ export function startLiveView(options: LiveViewOptions): LiveView {
     change({ quitting: true })
     options.onQuit()
   }
-  // A slow line hands over several keys at once.
-  const onKeys = (input: string, key: Key) => {
-    if (input.length <= 1) onKey(input, key)
-    else for (const character of input) onKey(character, key)
-  }
+  // A slow line hands over a key and the Enter after it at once. Anything longer was pasted, and means no key.
+  const onKeys = (input: string, key: Key) => onKey(input.replace(/^(.)\r$/u, '$1'), key)
   const onKey = (input: string, key: Key) => {
     if (stopped !== null) return
     if (key.ctrl && input === 'c') return quit()

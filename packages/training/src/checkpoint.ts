@@ -46,8 +46,10 @@ const ProgressSchema = z.strictObject({
     validDice: DiceSchema.nullable(),
     seconds: z.number(),
   }),
-  /** Cases of the last round's validation; absent in checkpoints of before. */
-  validCases: z.int().min(0).optional(),
+  /** What the last round's validation came to; absent in checkpoints of before. */
+  evaluated: z.strictObject({ loss: metric, dice: DiceSchema, cases: z.int().min(0) }).optional(),
+  /** The images that it learned from and was chosen by, by the first 16 digits of their hashes; absent in checkpoints of before. */
+  images: z.strictObject({ train: z.array(z.string()), valid: z.array(z.string()) }).optional(),
 })
 export type Progress = z.infer<typeof ProgressSchema>
 export type RoundMetrics = Progress['metrics']

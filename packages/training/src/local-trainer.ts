@@ -50,11 +50,9 @@ export interface LocalTrainerOptions {
   cacheBytes?: number
 }
 
-/** Names the cases that a model learns from and is chosen by, and the voxels that they had when the dataset was made. */
-export function casesSha256(train: readonly Case[], valid: readonly Case[]): string {
-  const named = (cases: readonly Case[]) =>
-    cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
-  return sha256(canonicalJson({ train: named(train), valid: named(valid) }))
+/** Enough of each image's hash to know it again among a dataset's. */
+export function shortHashes(cases: readonly Case[]): string[] {
+  return cases.map(({ imageSha256 }) => imageSha256.slice(0, 16))
 }
 
 /**
@@ -94,9 +92,18 @@ export class LocalTrainer implements SiteTrainer {
     return this.options.site
   }
 
-  /** See `casesSha256`. */
+  /** Names the cases and the voxels that they had when the dataset was made. */
   get casesSha256(): string {
-    return casesSha256(this.options.trainCases, this.options.validCases)
+    const named = (cases: readonly Case[]) =>
+      cases.map(({ id, imageSha256, labelSha256 }) => [id, imageSha256, labelSha256])
+    const { trainCases, validCases } = this.options
+    return sha256(canonicalJson({ train: named(trainCases), valid: named(validCases) }))
+  }
+
+  /** See `shortHashes`. */
+  get images(): { train: string[]; valid: string[] } {
+    const { trainCases, validCases } = this.options
+    return { train: shortHashes(trainCases), valid: shortHashes(validCases) }
   }
 
   /** Steps of one round. */

@@ -23,6 +23,8 @@ export interface CentralTrainer extends Pick<SiteTrainer, 'train' | 'evaluate'> 
   readonly site: string
   /** Names the cases that it trains and scores on. */
   readonly casesSha256: string
+  /** See `Progress`. */
+  readonly images?: { train: string[]; valid: string[] }
 }
 
 export interface CentralOptions {
@@ -144,7 +146,8 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
         validDice,
         seconds: (performance.now() - roundBegun) / 1000,
       },
-      validCases: valid.cases,
+      evaluated: { loss: valid.loss, dice: valid.dice, cases: valid.cases },
+      ...(trainer.images ? { images: trainer.images } : {}),
     }
     checkpoint = { progress, model, state, bestModel: better || !before ? model : before.bestModel }
     await commitCheckpoint(run, study, layout, checkpoint)
@@ -181,15 +184,12 @@ async function restore(options: CentralOptions, layout: ModelLayout, checkpoint:
 /** What is told of a checkpoint's round once that is committed, in this order. */
 function eventsOf(study: Study, site: string, checkpoint: Checkpoint, secondsLeft: number | null): MeshflEvent[] {
   const { progress, model } = checkpoint
-  const { round, metrics, validCases, best } = progress
-  const { validLoss, validDice } = metrics
+  const { round, metrics, evaluated, best } = progress
   const parametersSha256 = modelSha256(model)
   const time = now()
   return [
     { type: 'update-applied', time, round, parametersSha256, sites: [site], leftOut: [] },
-    ...(validDice && validCases !== undefined
-      ? [{ type: 'site-evaluated' as const, time, site, round, loss: validLoss, dice: validDice, cases: validCases }]
-      : []),
+    ...(evaluated ? [{ type: 'site-evaluated' as const, time, site, round, ...evaluated }] : []),
     ...(best.round === round && best.foregroundDice !== null
       ? [{ type: 'best' as const, time, round, foregroundDice: best.foregroundDice }]
       : []),

@@ -12,6 +12,10 @@ const LONGITUDINAL = /^(.+)\.long\.(.+)$/
 /** What FreeSurfer puts into every subjects folder as folders of, or links into, its own installation. */
 const ITS_OWN = /^(fsaverage.*|[lr]h\.EC_average)$/
 
+/** Names of files, which beside subjects may be links to nothing, too: those that DataLad has not fetched, an editor's locks. */
+const NO_SUBJECT =
+  /^\.|\.(?:tsv|csv|json|txt|md|log|pdf|html?|png|jpe?g|py|sh|m|mat|xlsx?|ya?ml|gz|bz2|zip|tar|nii|mgz|mgh|lta)$/i
+
 /**
  * A FreeSurfer subjects folder: `<subject>/mri/` with an image and a segmentation. `fsaverage*` is no subject, and a template
  * (`<time point>.long.<template>` names it) is no scan but the mean of a subject's. Folders whose names
@@ -34,7 +38,7 @@ export const freesurferLayout: Layout = {
     const templates = new Set(bases.values())
     const taken = new Map<string, number>()
     for (const name of root.lost) {
-      if (ITS_OWN.test(name)) continue
+      if (ITS_OWN.test(name) || NO_SUBJECT.test(name)) continue
       findings.push(lostFolder(source, join(source, name), subjectOf(name, bases).subject))
     }
     for (const name of root.folders) {
