@@ -1,6 +1,6 @@
 import type { Engine, Precision } from '@meshfl/engine'
 import { type Command, Option } from 'commander'
-import { deviceName, wholeNumberBetween } from './option-parsers.js'
+import { deviceName, wholeNumber } from './option-parsers.js'
 
 /** Most threads of an engine: the engine's own limit, of which --help is to tell without loading it. */
 export const MOST_THREADS = 64
@@ -24,7 +24,7 @@ export function withEngineOptions(command: Command): Command {
     .option(
       '--threads <n>',
       `threads of the engine, 1 to ${MOST_THREADS} (default: all cores, as far as that); the result does not depend on it`,
-      wholeNumberBetween(1, MOST_THREADS),
+      wholeNumber(1, MOST_THREADS),
     )
     .option(
       '--max-memory <bytes>',

@@ -4,7 +4,7 @@ import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@me
 import { createStepOptimizer } from '@meshfl/training'
 import { initialModelOf } from './initial-model.js'
 import type { Output } from './output.js'
-import { forgetRun, openRunFolder, type RunFolder } from './run-folder.js'
+import { openRunFolder, type RunFolder } from './run-folder.js'
 import { openTelemetry, type TelemetryOptions } from './telemetry-options.js'
 import type { Tunnels } from './tunnels.js'
 
@@ -119,8 +119,7 @@ export async function startFederationRun(options: FederationRunOptions): Promise
     return { coordinator, otherFiles, close }
   } catch (error) {
     // A start that failed does not bind the next one to its options.
-    const isUnbound = run?.resumed === false && error instanceof MeshflError
-    if (isUnbound) closeFirst(() => forgetRun(folder))
+    if (error instanceof MeshflError) closeFirst(async () => run?.forget())
     await close()
     throw error
   }

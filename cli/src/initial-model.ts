@@ -17,7 +17,7 @@ import { initializeModel, modelLayout } from '@meshfl/engine'
 import { openTrainedModel, type TrainedModel } from './trained-model.js'
 
 /** In a run's folder: the model that it began with, where that was not drawn from the seed. */
-export const INITIAL_FILE = 'initial.safetensors'
+const INITIAL_FILE = 'initial.safetensors'
 
 /** Whether a model's file names its classes, or they are only counted. */
 export function hasNamedClasses({ classNames }: ModelData): boolean {
@@ -44,13 +44,16 @@ export function checkInitialModel({ spec, data, file }: TrainedModel, study: Stu
 /**
  * Keeps the model that a new run begins with in the run's folder: nothing else has to be there when it goes on or is audited.
  * @param from a run's folder or a model file
+ * @returns the path of the file
  * @throws MeshflError `INITIAL_MODEL_MISSING`, those of `openTrainedModel` and `writeFileAtomic`
  */
-export async function keepInitialModel(folder: string, study: Study, from: string): Promise<void> {
+export async function keepInitialModel(folder: string, study: Study, from: string): Promise<string> {
   const { state, sha256, file } = await openTrainedModel(from)
   if (sha256 !== study.initialSha256) throw missing(`${file} was written anew a moment ago`)
   const bytes = encodeModel(modelLayout(study.model), state, modelMetadata(study, 0))
-  await writeFileAtomic(join(folder, INITIAL_FILE), bytes)
+  const path = join(folder, INITIAL_FILE)
+  await writeFileAtomic(path, bytes)
+  return path
 }
 
 /**

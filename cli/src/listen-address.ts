@@ -12,8 +12,3 @@ export function parseListen(text: string, option: string): { host: string; port:
   }
   return { host: match[1] ?? match[2] ?? '127.0.0.1', port }
 }
-
-/** An address as it stands in a URL. */
-export function formatListen({ host, port }: { host: string; port: number }): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
-}

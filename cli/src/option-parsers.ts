@@ -1,11 +1,15 @@
 import { InvalidArgumentError } from 'commander'
 
-/** A whole number of at least `minimum`. */
-export function wholeNumber(minimum: number): (text: string) => number {
+/** A whole number of at least `minimum`, and of no more than `maximum` where there is one. */
+export function wholeNumber(minimum: number, maximum?: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum)
-      throw new InvalidArgumentError(`expected a whole number of at least ${minimum}`)
+    if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum || value > (maximum ?? value))
+      throw new InvalidArgumentError(
+        maximum === undefined
+          ? `expected a whole number of at least ${minimum}`
+          : `expected a whole number from ${minimum} to ${maximum}`,
+      )
     return value
   }
 }
@@ -16,16 +20,6 @@ export function numberBetween(low: number, high: number): (text: string) => numb
     const value = Number(text)
     if (text.trim() === '' || !(value >= low && value <= high))
       throw new InvalidArgumentError(`expected a number from ${low} to ${high}`)
-    return value
-  }
-}
-
-/** A whole number between two bounds, both allowed. */
-export function wholeNumberBetween(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (text.trim() === '' || !Number.isSafeInteger(value) || value < low || value > high)
-      throw new InvalidArgumentError(`expected a whole number from ${low} to ${high}`)
     return value
   }
 }

@@ -11,14 +11,14 @@ import {
   writeFileAtomic,
 } from '@meshfl/core'
 import { BEST_FILE, CHECKPOINT_FILE, LATEST_FILE } from '@meshfl/training'
-import { INITIAL_FILE, keepInitialModel } from './initial-model.js'
+import { keepInitialModel } from './initial-model.js'
 import { parseStudy, readStudyYaml } from './study-from-options.js'
 
 export interface RunFolder {
   studySha256: string
-  /** Whether the folder held this study before. */
-  resumed: boolean
   log: EventLog
+  /** Takes back what was written of a new run that failed before it had anything to go on from; of an old one, nothing. */
+  forget(): Promise<void>
 }
 
 /** Who works in a folder: one machine (`meshfl train`), or a coordinator. */
@@ -32,8 +32,8 @@ export type RunKind = 'train' | 'federation'
 export async function openRunFolder(path: string, asked: Study, kind: RunKind, from?: string): Promise<RunFolder> {
   checkKind(path, kind)
   const file = join(path, 'study.yaml')
-  const resumed = existsSync(file)
-  if (resumed) {
+  const written: string[] = []
+  if (existsSync(file)) {
     const kept = await readRunStudy(path)
     if (canonicalJson(kept) !== canonicalJson(asked)) {
       throw new MeshflError(
@@ -47,10 +47,17 @@ export async function openRunFolder(path: string, asked: Study, kind: RunKind, f
     }
   } else {
     const { stringify } = await import('yaml')
-    if (from !== undefined) await keepInitialModel(path, asked, from)
+    if (from !== undefined) written.push(await keepInitialModel(path, asked, from))
     await writeFileAtomic(file, stringify(asked))
+    written.push(file)
   }
-  return { studySha256: studySha256(asked), resumed, log: openEventLog(join(path, 'events.jsonl')) }
+  return {
+    studySha256: studySha256(asked),
+    log: openEventLog(join(path, 'events.jsonl')),
+    async forget() {
+      for (const name of written) await rm(name, { force: true })
+    },
+  }
 }
 
 /** Both kinds call their models by the same names: one would write over those of the other. */
@@ -70,11 +77,6 @@ function checkKind(path: string, kind: RunKind): void {
       'choose another --out: a new run would write over them. To go on, bring the rest of their folder back',
     )
   }
-}
-
-/** Takes back what `openRunFolder` has written of a new run, which failed before it had anything to go on from. */
-export async function forgetRun(path: string): Promise<void> {
-  for (const name of ['study.yaml', INITIAL_FILE]) await rm(join(path, name), { force: true })
 }
 
 /** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */

@@ -39,7 +39,7 @@ export async function openTelemetry(
   const files: ((sites: number) => number)[] = []
   let listening: string | undefined
   if (options.figures || options.metrics !== undefined) {
-    const [telemetry, { readEventLog }, { formatListen, parseListen }] = await Promise.all([
+    const [telemetry, { formatHostPort, readEventLog }, { parseListen }] = await Promise.all([
       import('@meshfl/telemetry'),
       import('@meshfl/core'),
       import('./listen-address.js'),
@@ -53,7 +53,7 @@ export async function openTelemetry(
       sinks.push(metrics.events)
       closings.push(() => server.close())
       files.push(() => 1 + MOST_CONNECTIONS)
-      listening = `figures for Prometheus: http://${formatListen(server)}/metrics`
+      listening = `figures for Prometheus: http://${formatHostPort(server)}/metrics`
     }
     if (options.figures) {
       const figures = openFigureFiles({

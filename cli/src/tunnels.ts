@@ -1,5 +1,6 @@
+import { formatHostPort } from '@meshfl/core'
 import { startTunnelServer } from '@meshfl/reach'
-import { formatListen, parseListen } from './listen-address.js'
+import { parseListen } from './listen-address.js'
 
 export interface Tunnels {
   /** What to say of it. */
@@ -21,7 +22,7 @@ export async function startTunnels(listen: string, endpoint: string, sites: numb
   })
   const { address } = server
   return {
-    words: `listening for tunnels on ${formatListen(address)}: send wss://<this host>/... there`,
+    words: `listening for tunnels on ${formatHostPort(address)}: send wss://<this host>/... there`,
     close: () => server.close(),
   }
 }

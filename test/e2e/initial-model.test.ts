@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeModel, encodeModel, MeshNetSpecSchema, modelSha256, StudySchema } from '@meshfl/core'
 import { initializeModel, modelLayout } from '@meshfl/engine'
@@ -58,6 +58,13 @@ test('one machine goes on from a model file, and learns from there', async () =>
   const lossOf = ({ events }: typeof drawn): number =>
     events.flatMap((event) => (event.type === 'step' && event.step === 1 ? [event.loss!] : []))[0]!
   expect(lossOf(begun)).toBeLessThan(lossOf(drawn))
+  // A start that fails takes back what it wrote, and nothing of the run that was there before.
+  rmSync(join(folder, 'begun', 'study.yaml'))
+  expect((await start('train', 'begun', '--rounds', '2')).last).toMatchObject({ code: 'RUN_STUDY_MISMATCH' })
+  expect(['study.yaml', 'initial.safetensors'].map((name) => existsSync(join(folder, 'begun', name)))).toEqual([
+    false,
+    true,
+  ])
 }, 60_000)
 
 test('the network of the model is the study’s; other classes, another network and a hash alone are refused', async () => {

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import type { BenchDevice, BenchResult, BenchTask } from '../bench/bench-case.js'
 import { MOST_THREADS } from '../engine-options.js'
-import { listOf, oneOf, wholeNumber, wholeNumberBetween } from '../option-parsers.js'
+import { listOf, oneOf, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import { benchFederationCommand } from './bench-federation.js'
@@ -38,12 +38,12 @@ export function benchCommand(): Command {
       .option('--device <names>', 'cuda, cpu, wasm', listOf(oneOf('cuda', 'cpu', 'wasm')), ['cpu', 'wasm'])
       .option('--precision <names>', 'fp32, bf16', listOf(oneOf('fp32', 'bf16')), ['fp32'])
       .option('--grid <edges>', 'edges of cubes in voxels', listOf(wholeNumber(1)), [64, 96])
-      .option('--channels <numbers>', 'channels of the network, 1 to 64', listOf(wholeNumberBetween(1, 64)), [5])
+      .option('--channels <numbers>', 'channels of the network, 1 to 64', listOf(wholeNumber(1, 64)), [5])
       .option('--max-memory <amounts>', 'what a step may take: all, 3GB,2GB', 'all')
       .option(
         '--threads <n>',
         `threads, 1 to ${MOST_THREADS}, of the peers too (default: all cores, as far as that)`,
-        wholeNumberBetween(1, MOST_THREADS),
+        wholeNumber(1, MOST_THREADS),
       )
       .option('--repeats <n>', 'runs after the warm-up; the median counts', wholeNumber(1), 5)
       .option('--no-peers', 'time the engines alone')

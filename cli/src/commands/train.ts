@@ -32,7 +32,7 @@ export function trainCommand(): Command {
         { lockFolder, MeshflError, now },
         { CHECKPOINT_FILE, openCheckpoint, trainCentral },
         { engineFromOptions },
-        { forgetRun, openRunFolder },
+        { openRunFolder },
         { studyForRun },
         { createDatasetTrainer, openTrainingDataset },
         { describeResult },
@@ -106,7 +106,7 @@ export function trainCommand(): Command {
         const isCommitted = hasBegun && existsSync(join(options.out, CHECKPOINT_FILE))
         // Where another process has taken the folder over, what is in there is that one's.
         const isOurs = lock?.lost.aborted === false
-        if (run?.resumed === false && hasFailed && isOurs && !isCommitted) await forgetRun(options.out)
+        if (hasFailed && isOurs && !isCommitted) await run?.forget()
         throw error
       } finally {
         session.dispose()

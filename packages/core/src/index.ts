@@ -15,6 +15,7 @@ export {
   lockFolder,
 } from './folder-lock.js'
 export * from './hash.js'
+export * from './host-port.js'
 export * from './memory-bytes.js'
 export * from './model.js'
 export * from './model-file.js'

@@ -1,5 +1,5 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
-import { MeshflError } from '@meshfl/core'
+import { formatHostPort, MeshflError } from '@meshfl/core'
 import { curvePublicKey } from './identity.js'
 
 /** What a site needs to join: where the coordinator is, both of its public keys, and a secret for one site. */
@@ -26,9 +26,8 @@ export interface EnrolmentKeys {
 
 /** `mfl1:<host:port>/<server keys>/<one-time secret>`. */
 export function formatInvite(invite: Invite): string {
-  const host = invite.host.includes(':') ? `[${invite.host}]` : invite.host
   const keys = Buffer.concat([invite.curvePublic, invite.signingPublic]).toString('base64url')
-  return `mfl1:${host}:${invite.port}/${keys}/${invite.secret.toString('base64url')}`
+  return `mfl1:${formatHostPort(invite)}/${keys}/${invite.secret.toString('base64url')}`
 }
 
 /**
@@ -64,8 +63,8 @@ export function parseInvite(text: string): Invite {
 }
 
 /** The ZeroMQ address of an invite's coordinator. */
-export function inviteAddress({ host, port }: Invite): string {
-  return `tcp://${host.includes(':') ? `[${host}]` : host}:${port}`
+export function inviteAddress(invite: Invite): string {
+  return `tcp://${formatHostPort(invite)}`
 }
 
 /** HKDF-SHA256 of an invite's secret: its name, the CURVE key it connects with, and the key of its proof. */

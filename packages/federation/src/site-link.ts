@@ -1,4 +1,4 @@
-import { type ErrorDetail, MeshflError, type SiteDescription } from '@meshfl/core'
+import { type ErrorDetail, formatHostPort, MeshflError, type SiteDescription } from '@meshfl/core'
 import {
   checkSignature,
   decodeSigned,
@@ -12,7 +12,7 @@ import {
   transcriptHash,
 } from './frame.js'
 import { type Identity, runName } from './identity.js'
-import { type EnrolmentKeys, enrolmentKeys, type Invite, inviteAddress } from './invite.js'
+import { type EnrolmentKeys, enrolmentKeys, type Invite } from './invite.js'
 import { type Header, PROTOCOL_VERSION, type Work } from './messages.js'
 import { Ephemeral } from './session-key.js'
 import { addTraffic, type TrafficFigures } from './traffic.js'
@@ -142,8 +142,10 @@ export class SiteLink {
     if ((this.#stage === 'hello' || this.#stage === 'auth') && waited > patience) this.#sendHello()
     if (this.#stage === 'down' && waited > LOGIN_PATIENCE_MS && !this.#saidUnreachable) {
       this.#saidUnreachable = true
-      const where = inviteAddress(this.#options.invite).replace('tcp://', '')
-      this.#options.log('warn', `the coordinator at ${where} cannot be reached; trying for ever`)
+      this.#options.log(
+        'warn',
+        `the coordinator at ${formatHostPort(this.#options.invite)} cannot be reached; trying for ever`,
+      )
     }
   }
 

@@ -1,12 +1,12 @@
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
-import { MeshflError } from '@meshfl/core'
+import { formatHostPort, MeshflError } from '@meshfl/core'
 import { formatProxy, type ProxyAddress } from './proxy.js'
-import { formatTarget, type Target } from './target.js'
+import type { Target } from './target.js'
 
 /** A connection through an HTTP proxy by its CONNECT method (RFC 9110, 9.3.6). @throws MeshflError `PROXY_REFUSED` */
 export function connectByHttp(proxy: ProxyAddress, target: Target, signal: AbortSignal): Promise<Socket> {
-  const authority = formatTarget(target)
+  const authority = formatHostPort(target)
   const credentials = Buffer.from(`${proxy.username ?? ''}:${proxy.password ?? ''}`).toString('base64')
   return new Promise((resolve, reject) => {
     const ask = request({

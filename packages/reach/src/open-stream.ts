@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
-import { MeshflError } from '@meshfl/core'
+import { formatHostPort, MeshflError } from '@meshfl/core'
 import { connectByHttp } from './http-connect.js'
 import { formatProxy, type ProxyAddress } from './proxy.js'
-import { formatTarget, type Target } from './target.js'
+import type { Target } from './target.js'
 
 const PATIENCE_MS = 10_000
 
@@ -30,7 +30,7 @@ export async function openStream(
           hint: 'check the address of the proxy, and whether this machine may use it',
           cause: error,
         })
-      : new MeshflError('TARGET_UNREACHABLE', `no connection to ${formatTarget(target)}: ${reason}`, {
+      : new MeshflError('TARGET_UNREACHABLE', `no connection to ${formatHostPort(target)}: ${reason}`, {
           hint: 'check that the coordinator runs; where a firewall stands between, try --proxy or --tunnel',
           cause: error,
         })
@@ -71,9 +71,9 @@ async function connectBySocks(proxy: ProxyAddress, target: Target, signal: Abort
     if (!(error instanceof SocksClientError)) throw error
     throw new MeshflError(
       'PROXY_REFUSED',
-      `${formatProxy(proxy)} does not connect to ${formatTarget(target)}: ${error.message}`,
+      `${formatProxy(proxy)} does not connect to ${formatHostPort(target)}: ${error.message}`,
       {
-        hint: `ask whoever runs the proxy to allow ${formatTarget(target)}, and whether it wants user and password`,
+        hint: `ask whoever runs the proxy to allow ${formatHostPort(target)}, and whether it wants user and password`,
         cause: error,
       },
     )

@@ -1,4 +1,4 @@
-import { MeshflError } from '@meshfl/core'
+import { formatHostPort, MeshflError } from '@meshfl/core'
 
 /** A proxy that stands between a site and the outside. */
 export interface ProxyAddress {
@@ -50,8 +50,8 @@ function decoded(text: string): string {
 
 /** A proxy as text, without its password. */
 export function formatProxy({ kind, host, port, username }: ProxyAddress): string {
-  const name = host.includes(':') ? `[${host}]` : host
-  return `${kind}://${username === undefined ? '' : `${encodeURIComponent(username)}@`}${name}:${port}`
+  const user = username === undefined ? '' : `${encodeURIComponent(username)}@`
+  return `${kind}://${user}${formatHostPort({ host, port })}`
 }
 
 /** The proxies that the environment names (HTTPS_PROXY, ALL_PROXY, HTTP_PROXY, in either case), each once. */

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { pipeline } from 'node:stream'
-import { MeshflError } from '@meshfl/core'
+import { formatHostPort, MeshflError } from '@meshfl/core'
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws'
-import { formatTarget, type Target } from './target.js'
+import type { Target } from './target.js'
 import { SUBPROTOCOL } from './tunnel-address.js'
 
 /** The coordinator's end of tunnels. */
@@ -76,7 +76,7 @@ export async function startTunnelServer(options: TunnelServerOptions): Promise<T
   await new Promise<void>((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException): void =>
       reject(
-        new MeshflError('BIND_FAILED', `cannot listen on ${formatTarget(listen)} for tunnels: ${error.message}`, {
+        new MeshflError('BIND_FAILED', `cannot listen on ${formatHostPort(listen)} for tunnels: ${error.message}`, {
           hint: 'choose another port for --tunnel',
           cause: error,
         }),

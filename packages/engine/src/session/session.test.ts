@@ -1,17 +1,8 @@
-import { MeshNetSpecSchema } from '@meshfl/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Engine, SessionOptions } from '../engine.js'
-import { initializeModel } from '../initialize.js'
 import { openEngine, probeEngines } from '../open-engine.js'
-
-const spec = MeshNetSpecSchema.parse({ channels: 3, dilations: [1, 2, 1] })
-const grid = { depth: 5, height: 6, width: 7 }
-const voxels = 5 * 6 * 7
-const model = initializeModel(spec, 1)
-const batch = { images: Uint8Array.from({ length: voxels }, (_, i) => (i * 91) % 256), count: 1 }
-const labels = Uint8Array.from({ length: voxels }, (_, i) => i % 3)
-const loss = { classWeights: [0.2, 1, 0.8], labelSmoothing: 0.01 }
+import { batch, grid, labels, loss, model, spec, voxels } from '../small-model.fixture.js'
 
 for (const { name, available, reason } of await probeEngines()) {
   if (available) describe(`a session of the ${name} engine`, async () => behaves(await openEngine({ device: name })))

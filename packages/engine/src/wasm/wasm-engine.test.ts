@@ -5,15 +5,9 @@ import { expect, test } from 'vitest'
 import type { SessionOptions } from '../engine.js'
 import { initializeModel } from '../initialize.js'
 import { modelLayout } from '../layout.js'
+import { batch, grid, labels, loss, model, spec, voxels } from '../small-model.fixture.js'
 import { createWasmEngine } from './wasm-engine.js'
 
-const spec = MeshNetSpecSchema.parse({ channels: 3, dilations: [1, 2, 1] })
-const grid = { depth: 5, height: 6, width: 7 }
-const voxels = 5 * 6 * 7
-const model = initializeModel(spec, 1)
-const batch = { images: Uint8Array.from({ length: voxels }, (_, i) => (i * 91) % 256), count: 1 }
-const labels = Uint8Array.from({ length: voxels }, (_, i) => i % 3)
-const loss = { classWeights: [0.2, 1, 0.8], labelSmoothing: 0.01 }
 const engine = await createWasmEngine({ threads: 2 })
 
 test('a run is cancelled with the reason of its signal, and the session goes on', async () => {
