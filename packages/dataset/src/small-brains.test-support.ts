@@ -101,3 +101,19 @@ export async function hashTree(root: string): Promise<Record<string, string>> {
   for (const file of files.sort()) hashes[file.slice(root.length + 1)] = sha256(await readFile(file))
   return hashes
 }
+
+/** A folder with empty files of these names: pairing looks at names only. */
+export async function folderWith(...files: string[]): Promise<string> {
+  const root = await temporaryFolder()
+  for (const file of files) {
+    await mkdir(dirname(join(root, file)), { recursive: true })
+    await writeFile(join(root, file), '')
+  }
+  return root
+}
+
+/** The pairs that were found, with paths below their source. */
+export const pairs = (found: { cases: { subject: string; image: string; label: string }[] }, root: string): string[] =>
+  found.cases.map(
+    ({ subject, image, label }) => `${subject}: ${image.slice(root.length + 1)} + ${label.slice(root.length + 1)}`,
+  )
