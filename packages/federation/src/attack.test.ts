@@ -39,6 +39,28 @@ test('a site weighs no more than it was admitted with', async () => {
   })
 })
 
+test('a site whose update is refused holds up no round that others are enough for', async () => {
+  loopback = new Loopback(2)
+  await loopback.start({ minSites: 1 })
+  await approveAndStop(loopback, 'site-2')
+  loopback.coordinator.pause()
+  const raw = await openRawSite(loopback, 'site-2')
+  raws.push(raw)
+  raw.onTask = (task) => {
+    if (task.purpose === 'evaluate') return
+    const { header, bodies } = raw.result(task, randomModel('heavy'), 4_000_000_000)
+    raw.send(header, bodies)
+  }
+  loopback.coordinator.resume()
+  const other = loopback.join('site-1')
+  await until(() => loopback.ledgerLines().length === 1)
+  expect(loopback.ledgerLines().map((line) => JSON.parse(line).leftOut)).toEqual([
+    [{ site: 'site-2', reason: 'refused' }],
+  ])
+  await raw.close()
+  await Promise.all([loopback.coordinator.finished, other.finished])
+})
+
 test.each([
   [1, 4, 'it counts 4 training volumes, the site was admitted with 1'],
   [20, 5, 'it counts 5 training volumes, a batch has 4'],

@@ -1,8 +1,8 @@
 import { underComparison } from './coordinator-comparison.js'
 import type { Draft } from './coordinator-draft.js'
-import type { CoordinatorEvent, Result } from './coordinator-state.js'
+import type { CoordinatorEvent, CoordinatorState, Result } from './coordinator-state.js'
 import { exchangeName, hasShare, placeIn } from './coordinator-steps.js'
-import { isDrawn } from './coordinator-view.js'
+import { hasAnswered, isDrawn } from './coordinator-view.js'
 import type { Header } from './messages.js'
 import { finish } from './progress-clock.js'
 
@@ -24,7 +24,7 @@ export function takeResult(draft: Draft, event: Extract<CoordinatorEvent, { type
   }
   const reject = (reason: string): void => {
     draft.log('warn', `${site}: its update of round ${round} is refused: ${reason}`, site)
-    ack('rejected', reason)
+    refuse(draft, { site, session, purpose: 'train', round, base, reason })
   }
   const { phase } = draft.state
   if (round <= draft.state.round || phase === 'done') {
@@ -99,15 +99,37 @@ export function accept(draft: Draft, site: string, round: number, base: string, 
   draft.tell({ type: 'site-trained', site, round, loss, dice, samples, seconds, updateSha256: update })
 }
 
+/** An answer that cannot be taken. Asked again, the site would give the same one: this phase goes on without it. */
+export function refuse(
+  draft: Draft,
+  { site, session, purpose, round, base, reason }: Omit<Extract<CoordinatorEvent, { type: 'refused' }>, 'type' | 'at'>,
+): void {
+  if (draft.state.sites.get(site)?.session !== session) return
+  draft.effects.push({ type: 'ack', session, purpose, round, base, status: 'rejected', reason })
+  if (!isDue(draft.state, purpose, round, base) || hasAnswered(draft.state, site)) return
+  draft.state.refused.add(site)
+  draft.show(site, 'waiting', `what it gave was refused: ${reason}`)
+}
+
+/** Whether an answer to this is what the phase waits for. */
+function isDue(state: CoordinatorState, purpose: 'train' | 'evaluate', round: number, base: string): boolean {
+  const { phase } = state
+  if (purpose === 'train') return phase === 'training' && round === state.round + 1 && base === state.base
+  const model = phase === 'comparing' ? underComparison(state) : phase === 'evaluating' ? state : null
+  return model !== null && round === model.round && base === model.base
+}
+
 /** A site's scores of the model of the last round. */
 export function takeEvaluation(draft: Draft, event: Extract<CoordinatorEvent, { type: 'evaluation' }>): void {
   const { site, session, round, base, metrics } = event
   const record = draft.state.sites.get(site)
   if (record?.session !== session) return
   const { phase } = draft.state
-  const model = phase === 'comparing' ? underComparison(draft.state) : phase === 'evaluating' ? draft.state : null
-  const due = model !== null && round === model.round && base === model.base
-  const status = !due ? 'stale' : draft.state.evaluations.has(site) ? 'duplicate' : 'accepted'
+  const status = !isDue(draft.state, 'evaluate', round, base)
+    ? 'stale'
+    : draft.state.evaluations.has(site)
+      ? 'duplicate'
+      : 'accepted'
   draft.effects.push({ type: 'ack', session, purpose: 'evaluate', round, base, status })
   if (status !== 'accepted') return
   draft.state.members.add(site)

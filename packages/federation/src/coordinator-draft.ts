@@ -17,6 +17,7 @@ export function writableCopy(state: CoordinatorState): Writable {
     members: new Set(state.members),
     results: new Map(state.results),
     evaluations: new Map(state.evaluations),
+    refused: new Set(state.refused),
     shares: new Map(state.shares),
     updates: new Map(state.updates),
   }
@@ -40,6 +41,7 @@ export class Draft {
     this.state.phase = phase
     this.state.phaseSince = this.at
     this.state.complaint = ''
+    this.state.refused.clear()
   }
 
   change(site: string, change: Partial<SiteRecord>): void {

@@ -76,6 +76,15 @@ const anyEvent = fc.oneof(
     base,
     metrics: fc.record({ site, weight: fc.nat(3), loss: fc.constant(null), dice: fc.constant(DICE) }),
   }),
+  fc.record({
+    type: type('refused'),
+    site,
+    session,
+    purpose: fc.constantFrom('train' as const, 'evaluate' as const),
+    round,
+    base,
+    reason: fc.constant('x'),
+  }),
   fc.record({ type: type('journaled'), site, round, update }),
   fc.record({ type: type('committed'), round, result: base }),
   fc.record({ type: type('recorded'), round }),
@@ -239,14 +248,75 @@ test('when too few are left in a round, whoever waits comes in', () => {
   expect(effects).toContainEqual(expect.objectContaining({ type: 'task', session: 'session of c', round: 1 }))
 })
 
+/** Two sites at work on round 1, of which the round needs so many. */
+function twoAtWork(minSites: number): CoordinatorState {
+  const [state] = run(start(), joined('a'), joined('b'))
+  return { ...state, config: { ...state.config, minSites } }
+}
+
+const refused = (name: string, purpose: 'train' | 'evaluate' = 'train', round = 1, base = 'base-0') => ({
+  ...{ type: 'refused', site: name, session: `session of ${name}` },
+  ...{ purpose, round, base, reason: 'float 7 is NaN' },
+})
+
+test('a round does not wait for a site whose update was refused', () => {
+  const [state, effects] = run(twoAtWork(1), refused('b'))
+  const ack = { type: 'ack', session: 'session of b', status: 'rejected', reason: 'float 7 is NaN' }
+  expect(effects).toContainEqual(expect.objectContaining(ack))
+  const waiting = 'what it gave was refused: float 7 is NaN'
+  const event = expect.objectContaining({ type: 'site-state', site: 'b', state: 'waiting', reason: waiting })
+  expect(effects).toContainEqual({ type: 'tell', event })
+  const [next, closed] = run(state, result('a'), { type: 'committed', round: 1, result: 'base-1' })
+  const leftOut = [{ site: 'b', reason: 'refused' }]
+  expect(closed).toContainEqual(expect.objectContaining({ type: 'commit', sites: ['a'], leftOut }))
+  // The model is another one now, and so is what the site makes of it.
+  expect(closed).toContainEqual(
+    expect.objectContaining({ type: 'task', purpose: 'evaluate', session: 'session of b', base: 'base-1' }),
+  )
+  expect(next.refused.size).toBe(0)
+})
+
+test('an evaluation does not wait for a site whose scores were refused', () => {
+  const evaluation = { type: 'evaluation', site: 'a', session: 'session of a', round: 1, base: 'base-1' }
+  const [, effects] = run(
+    twoAtWork(1),
+    ...[result('a'), result('b'), { type: 'committed', round: 1, result: 'base-1' }],
+    ...[refused('b', 'evaluate', 1, 'base-1')],
+    { ...evaluation, metrics: { site: 'a', weight: 1, loss: null, dice: DICE } },
+  )
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'record', round: 1 }))
+})
+
+test('a round that needs the site whose update was refused says so, sends it the task no more, and takes what a new login gives', () => {
+  const [state, effects] = run(twoAtWork(2), refused('b'), result('a'))
+  expect(effects.some(({ type }) => type === 'commit')).toBe(false)
+  const words = 'round 1 has 1 of the 2 sites it needs and waits: b refused'
+  expect(effects).toContainEqual({ type: 'tell', event: { type: 'log', level: 'warn', message: words } })
+  const idle = { type: 'heard', site: 'b', session: 'session of b', working: null, at: 1000 }
+  const [, later] = run(state, idle, { type: 'tick', at: 1000 })
+  expect(later.some(({ type }) => type === 'task')).toBe(false)
+  const [, again] = run(state, { ...joined('b'), session: 'another' }, { ...result('b'), session: 'another' })
+  expect(again).toContainEqual(expect.objectContaining({ type: 'task', session: 'another', round: 1 }))
+  expect(again).toContainEqual(expect.objectContaining({ type: 'commit', sites: ['a', 'b'], leftOut: [] }))
+})
+
+test('an answer that is refused takes nothing back: not one that was taken, nor one of another round or login', () => {
+  const [, effects] = run(
+    twoAtWork(1),
+    ...[refused('b', 'train', 2), refused('b', 'train', 1, 'base-1'), refused('b', 'evaluate')],
+    { ...refused('b'), session: 'an older one' },
+    ...[result('a'), refused('a'), result('b')],
+  )
+  expect(effects).toContainEqual(expect.objectContaining({ type: 'commit', sites: ['a', 'b'], leftOut: [] }))
+})
+
 /** Two sites at work on round 1 from time 0; pings of both, steps of each as its function says, until a time. */
 function train(
   stepAt: Record<'a' | 'b', (at: number) => { step: number; seconds: number } | undefined>,
   untilMs: number,
   minSites = 2,
 ): [CoordinatorState, (MeshflEvent & { at: number })[]] {
-  let [state] = run(start(), joined('a'), joined('b'))
-  state = { ...state, config: { ...state.config, minSites } }
+  let state = twoAtWork(minSites)
   const told: (MeshflEvent & { at: number })[] = []
   const working = { purpose: 'train', round: 1, base: 'base-0' } as const
   const feed = (event: CoordinatorEvent): void => {

@@ -1,5 +1,5 @@
 import { assertNever } from '@meshfl/core'
-import { journaled, takeEvaluation, takeResult } from './coordinator-answers.js'
+import { journaled, refuse, takeEvaluation, takeResult } from './coordinator-answers.js'
 import { Draft, type Writable, writableCopy } from './coordinator-draft.js'
 import { disconnected, heard, joined, leave, revoked, tick } from './coordinator-presence.js'
 import { advance, committed, end, recorded } from './coordinator-rounds.js'
@@ -48,6 +48,10 @@ function take(draft: Draft, event: CoordinatorEvent): void {
     case 'evaluation':
       heard(draft, event.site, event.session)
       takeEvaluation(draft, event)
+      break
+    case 'refused':
+      heard(draft, event.site, event.session)
+      refuse(draft, event)
       break
     case 'journaled':
       journaled(draft, event.site, event.round, event.update)

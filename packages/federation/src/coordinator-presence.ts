@@ -21,6 +21,8 @@ export function joined(draft: Draft, site: string, session: string, working: Wor
     shown: old?.shown ?? 'joining',
     progress: { ...before, since: draft.at, isPartial: working !== null, isStalled },
   })
+  // It may be another process, which gives what can be taken.
+  draft.state.refused.delete(site)
   const { phase, round, base } = draft.state
   if (phase === 'done') {
     draft.reach(site, 'online')
@@ -108,6 +110,7 @@ export function revoked(draft: Draft, site: string): void {
   draft.state.shares.delete(site)
   draft.state.members.delete(site)
   draft.state.evaluations.delete(site)
+  draft.state.refused.delete(site)
   if (draft.state.phase !== 'committing') draft.state.results.delete(site)
 }
 

@@ -146,14 +146,14 @@ function startRound(draft: Draft): void {
 
 /** With too few left in a phase, or too few in time, whoever else is there comes in; where sites are drawn, only as many as are missing. */
 function fillUp(draft: Draft): void {
-  const { members, sites, phase } = draft.state
+  const { members, refused, sites, phase } = draft.state
   const isCounted = (site: string): boolean =>
     hasAnswered(draft.state, site) || (!isLate(draft) && isPending(draft.state, site))
   let missing = needed(draft) - [...members].filter(isCounted).length
   if (missing <= 0) return
   const isSampled = phase === 'training' && draft.state.config.sampling !== undefined
   for (const site of isSampled ? inDrawOrder(draft.state) : sites.keys()) {
-    if (members.has(site) || !isAvailable(draft.state, site)) continue
+    if (members.has(site) || refused.has(site) || !isAvailable(draft.state, site)) continue
     if (phase === 'training' && !hasShare(draft.state, site)) continue
     members.add(site)
     if (isPending(draft.state, site)) sendTask(draft, site)

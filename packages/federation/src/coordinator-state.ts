@@ -85,6 +85,8 @@ export interface CoordinatorState {
   readonly awaited: string | null
   readonly results: ReadonlyMap<string, Result>
   readonly evaluations: ReadonlyMap<string, SiteMetrics>
+  /** Whose answer of this phase was not taken. */
+  readonly refused: ReadonlySet<string>
   /** Who is missing in the round that is being committed. */
   readonly leftOut: readonly LeftOut[]
   readonly trained: Summary | null
@@ -128,6 +130,16 @@ export type CoordinatorEvent = { at: number } & (
       metrics: TrainMetrics
     }
   | { type: 'evaluation'; site: string; session: string; round: number; base: string; metrics: SiteMetrics }
+  /** An answer that cannot be taken, as it is told the site. */
+  | {
+      type: 'refused'
+      site: string
+      session: string
+      purpose: 'train' | 'evaluate'
+      round: number
+      base: string
+      reason: string
+    }
   | { type: 'journaled'; site: string; round: number; update: string }
   | { type: 'committed'; round: number; result: string }
   | { type: 'recorded'; round: number }
@@ -264,6 +276,7 @@ export function startState(start: CoordinatorStart): CoordinatorState {
     awaited: null,
     results: new Map(start.results),
     evaluations: new Map(),
+    refused: new Set(),
     leftOut: [],
     trained: start.trained,
     siteSteps: null,

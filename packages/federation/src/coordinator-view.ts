@@ -29,6 +29,7 @@ export function isPending(state: CoordinatorState, site: string): boolean {
     purposeOf(state) !== undefined &&
     state.members.has(site) &&
     !hasAnswered(state, site) &&
+    !state.refused.has(site) &&
     (reach === 'online' || reach === 'suspect')
   )
 }
@@ -83,13 +84,13 @@ export const NOT_SAMPLED = 'not sampled'
 
 /** Approved sites whose update is not in this round, and why. */
 export function findLeftOut(state: CoordinatorState): LeftOut[] {
-  const { sites, results, members, config } = state
+  const { sites, results, members, refused, config } = state
   const absent = config.sampling ? NOT_SAMPLED : 'joined during the round'
   return [...sites]
     .filter(([site]) => !results.has(site) && hasShare(state, site))
     .map(([site, { reach }]) => ({
       site,
-      reason: reach !== 'online' ? reach : members.has(site) ? 'late' : absent,
+      reason: refused.has(site) ? 'refused' : reach !== 'online' ? reach : members.has(site) ? 'late' : absent,
     }))
     .sort((a, b) => (a.site < b.site ? -1 : 1))
 }
@@ -127,8 +128,11 @@ export function roundFinished(state: CoordinatorState): Told {
 
 /** Why nothing goes on: how many are missing, and what became of them. */
 export function waitingWords(state: CoordinatorState, what: string, count: number): string {
-  const away = [...state.sites].filter(([site, { reach }]) => !hasAnswered(state, site) && reach !== 'online')
-  const who = away.map(([site, { reach }]) => `${site} ${reach}`).sort()
+  const who = [...state.sites]
+    .filter(([site]) => !hasAnswered(state, site))
+    .map(([site, { reach }]) => ({ site, reach: state.refused.has(site) ? 'refused' : reach }))
+    .flatMap(({ site, reach }) => (reach === 'online' ? [] : [`${site} ${reach}`]))
+    .sort()
   const words = `${what} has ${count} of the ${state.phase === 'training' ? quorum(state) : state.config.minSites} sites it needs and waits`
   return who.length > 0 ? `${words}: ${who.join(', ')}` : words
 }

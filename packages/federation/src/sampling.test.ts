@@ -130,6 +130,15 @@ test('while a round gathers its sites, as after a restart, the updates of those 
   expect(effects).toContainEqual(expect.objectContaining({ type: 'commit', sites: [DRAWN] }))
 })
 
+test('a drawn site whose update was refused is replaced by the next of the draw', () => {
+  const work = { purpose: 'train', round: 1, base: 'base-0' }
+  const refused = { type: 'refused', site: DRAWN, session: `session of ${DRAWN}`, ...work, reason: 'float 7 is NaN' }
+  const [state, tasks] = step(beginRound(), refused)
+  expect(tasks.filter(({ type }) => type === 'task')).toMatchObject([{ session: `session of ${SECOND}`, round: 1 }])
+  const [, closed] = step(state, result(SECOND))
+  expect(closed).toContainEqual(expect.objectContaining({ type: 'commit', sites: [SECOND] }))
+})
+
 test('a drawn site that was lost is replaced by the next of the draw, and still counts when it comes back in time', () => {
   const lost = { type: 'failed', site: DRAWN, session: `session of ${DRAWN}`, reason: 'disk' }
   const [replaced, tasks] = step(beginRound(), lost)

@@ -115,10 +115,10 @@ export class SiteMessages {
   /** @throws what is no fault of the site's */
   #refuse(site: string, session: string, { purpose, round, base }: Header<'RESULT'>, error: unknown): void {
     if (!(error instanceof ProtocolError)) throw error
-    const { notices, send } = this.#options
+    const { notices, dispatch } = this.#options
     const reason = error.message
     notices.refused(`${site}: its result of round ${round} was refused: ${reason}`, site)
-    send(session, { v: PROTOCOL_VERSION, type: 'ACK', purpose, round, base, status: 'rejected', reason })
+    dispatch({ type: 'refused', site, session, purpose, round, base, reason })
   }
 
   #receiveScores(site: string, session: string, header: Header<'RESULT'>, bodies: readonly Uint8Array[]): void {
