@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type EventSink, MeshflError, mayPass, writeFileAtomic } from '@meshfl/core'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
+  cutFaces,
   encodeNifti,
   type Geometry,
   readVolume,
@@ -17,6 +18,8 @@ import { checkNameLengths, classFileNames, predictionNames } from './prediction-
 import type { TrainedModel } from './trained-model.js'
 import { openVolumesTable } from './volumes-table.js'
 
+/** Of the cross-section of what was segmented: less at a face of the grid is a voxel here and there. */
+const CUT_PART = 0.02
 const LABEL_ENDING = '_dseg.nii.gz'
 const probabilityEnding = (className: string): string => `_probability-${className}.nii.gz`
 
@@ -74,6 +77,8 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
       const { labels: conformedLabels, logits } = await forward(conformed.voxels, options.probabilities)
       const target = { shape: conformed.shape, affine: conformed.affine }
       const segmented = { ...target, voxels: conformedLabels, storedType: 'uint8', slope: 1, intercept: 0 }
+      const cut = cutWords(segmented, scan)
+      if (cut !== undefined) options.onWarning(`${image}: ${cut}`)
       const native = restoreLabel(segmented, scan)
       const label = labels[index]!
       await writeFileAtomic(label, await encodeNifti(native, { gzip: true }))
@@ -107,6 +112,16 @@ async function readScan(
     if (!(error instanceof MeshflError) || error.kind !== 'data' || mayPass(error)) throw error
     return { error }
   }
+}
+
+/** Where the grid ends before what was segmented does; undefined where it does not. */
+function cutWords(segmented: Volume<Uint8Array>, scan: Geometry): string | undefined {
+  let labelled = 0
+  for (const value of segmented.voxels) if (value !== 0) labelled++
+  const faces = cutFaces(segmented, scan).filter(({ voxels }) => voxels > CUT_PART * labelled ** (2 / 3))
+  if (faces.length === 0) return undefined
+  const where = faces.map(({ face, voxels }) => `${face} (${voxels} voxels)`).join(', ')
+  return `the grid of ${segmented.shape.join(' x ')} voxels ends before what was segmented does, which makes its volumes too small: ${where}; give a larger --shape`
 }
 
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */

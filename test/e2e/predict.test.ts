@@ -45,6 +45,43 @@ test('a model file alone is enough to segment', async () => {
   expect(last).toMatchObject({ type: 'prediction' })
 })
 
+test('a grid that ends before what was segmented does is warned of, face by face', async () => {
+  const folder = temporaryFolder('cut')
+  const { tensors, metadata } = decodeSafetensors(readFileSync(join(run, 'best.safetensors')), 'best')
+  // The bias of the head: to this model all is white matter.
+  const everywhere = tensors.map((tensor) =>
+    tensor.shape.length === 1 && tensor.shape[0] === 3
+      ? { ...tensor, data: new Uint8Array(new Float32Array([0, 1e6, 0]).buffer) }
+      : tensor,
+  )
+  const model = join(folder, 'everywhere.safetensors')
+  writeFileSync(model, encodeSafetensors({ tensors: everywhere, metadata }))
+  const scan = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
+  const warningsOn = async (shape: string): Promise<string[]> => {
+    const args = [
+      'predict',
+      model,
+      scan,
+      '--out',
+      join(folder, shape),
+      '--shape',
+      shape,
+      '--voxel-size',
+      '12',
+      '--json',
+    ]
+    const { code, events } = await cli(args)
+    expect(code).toBe(0)
+    return events.flatMap((event) => (event.type === 'log' && event.level === 'warn' ? [event.message] : []))
+  }
+  expect(await warningsOn('32')).toEqual([])
+  const [warning, ...others] = await warningsOn('8')
+  expect(others).toEqual([])
+  expect(warning).toContain('the grid of 8 x 8 x 8 voxels ends before what was segmented does')
+  for (const face of ['left', 'right', 'posterior', 'anterior', 'inferior', 'superior'])
+    expect(warning).toContain(`${face} (64 voxels)`)
+})
+
 test('scans of one name in several folders are told apart by their folders', async () => {
   const scans = temporaryFolder('subjects')
   const names = readdirSync(join(source, 'images')).slice(0, 2)

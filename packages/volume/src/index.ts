@@ -18,6 +18,7 @@ export {
   restoreLabel,
 } from './conform.js'
 export { countOutside } from './count-outside.js'
+export { type CutFace, cutFaces } from './cut-faces.js'
 export { type EncodeOptions, encodeNifti } from './encode-nifti.js'
 export { intensityRange } from './intensity.js'
 export { orientation, reorient } from './orientation.js'
