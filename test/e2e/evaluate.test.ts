@@ -131,6 +131,28 @@ test('surfaces are measured where they are asked for, held against gates, and to
   expect(report.cases[0].perClass['white matter']).toMatchObject({ nsd: 1, hd95: 0, assd: 0, hd: 0 })
 })
 
+test("distances follow the voxels of the scan, however it lies: two voxels of DeepMind's surface-distance", async () => {
+  const folder = temporaryFolder('two-voxels')
+  const [predictions, truths] = [join(folder, 'predictions'), join(folder, 'truths')]
+  // Voxels of 3 x 2 x 1 mm, whose axes point backwards, to the left and up.
+  const affine = [0, -2, 0, 0, -3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+  const shape: [number, number, number] = [8, 7, 9]
+  for (const [path, z] of [
+    [truths, 3],
+    [predictions, 5],
+  ] as const) {
+    const voxels = new Uint8Array(8 * 7 * 9)
+    voxels[4 + 8 * (3 + 7 * z)] = 1
+    mkdirSync(path)
+    writeFileSync(join(path, 'pair.nii.gz'), await encodeNifti({ shape, affine, voxels }, { gzip: true }))
+  }
+  const out = join(folder, 'report')
+  const words = ['--classes', 'background,voxel', '--out', out, '--surface', '--json']
+  expect((await cli(['eval', '--pred', predictions, '--truth', truths, ...words])).code).toBe(0)
+  const { cases } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(cases[0].perClass.voxel).toMatchObject({ assd: 1.5, hd: 2, hd95: 2, nsd: 0.5, dice: 0 })
+})
+
 test('a model is scored by its surfaces in millimetres, and a gate that they do not reach exits with 4', async () => {
   const out = join(temporaryFolder('distance'), 'report')
   const words = ['eval', run, '--data', dataset, '--split', 'valid', '--out', out, '--json']
