@@ -13,7 +13,7 @@ import {
   pairPredictions,
   sliceImages,
 } from '@meshfl/evaluation'
-import { readGeometry, readVolume, type Volume, voxelVolumeMl } from '@meshfl/volume'
+import { readGeometry, readVolume, type Volume, voxelSize, voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { VERSION } from './program.js'
 
@@ -35,8 +35,8 @@ export interface FolderEvaluationOptions extends EvaluationOptions {
  * @throws MeshflError that of the first pair when none can be scored, and those of `pairPredictions`
  */
 export async function evaluateFolders(options: FolderEvaluationOptions): Promise<Evaluation> {
-  const { classNames, signal } = options
-  for (const gate of options.gates) checkGate(gate, classNames)
+  const { classNames, signal, surface } = options
+  for (const gate of options.gates) checkGate(gate, classNames, surface)
   const pairing = await pairPredictions(options.pred, options.truth)
   const { baseline, maxDrop, empty } = options
   const subjects = pairing.pairs.map(({ subject }) => subject)
@@ -79,7 +79,7 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
       tool: `meshfl ${VERSION}`,
       dataset: { name: basename(resolve(options.truth)) },
       classes: classNames.map((name, value) => ({ value, name })),
-      conventions: { empty },
+      conventions: { empty, surface },
       cases: measured,
       gates: options.gates,
       baseline,
@@ -104,7 +104,7 @@ async function scorePair(
   { subject, prediction: predictionPath, truth: truthPath }: Pair,
   options: FolderEvaluationOptions,
 ): Promise<{ metrics: CaseMetrics; draw(): CaseSlices; zeroed: string[] }> {
-  const { classNames, empty } = options
+  const { classNames, empty, surface } = options
   const paths = [predictionPath, truthPath] as const
   const [prediction, truth] = await Promise.all([readLabel(paths[0], options), readLabel(paths[1], options)])
   checkSameGrid(subject, prediction, truth)
@@ -115,6 +115,7 @@ async function scorePair(
     prediction: prediction.voxels,
     voxelVolumeMl: voxelVolumeMl(truth.affine),
     empty,
+    surfaces: surface && { convention: surface, shape: truth.shape, voxelSizeMm: voxelSize(truth.affine) },
   })
   const draw = (): CaseSlices => {
     const labels = Uint8Array.from(truth.voxels)

@@ -12,7 +12,7 @@ import {
   runFigures,
   sliceImages,
 } from '@meshfl/evaluation'
-import { voxelVolumeMl } from '@meshfl/volume'
+import { voxelSize, voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
@@ -62,8 +62,8 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       { hint: 'score it on a dataset whose label map gives each class the value that it was trained with' },
     )
   }
-  const { baseline, maxDrop, empty } = options
-  for (const gate of options.gates) checkGate(gate, classNames)
+  const { baseline, maxDrop, empty, surface } = options
+  for (const gate of options.gates) checkGate(gate, classNames, surface)
   const subjects = cases.map(({ id }) => id)
   if (baseline) checkBaseline(baseline, { subjects, classNames, empty })
   const sha256OfDataset = datasetHash(dataset)
@@ -77,6 +77,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
   const session = await engine.createSession(model.spec, dataset.grid, { purpose: 'predict' })
   options.onSession(memoryEvent(engine, session, model.spec, 'predict'))
   const measured: CaseMetrics[] = []
+  const { shape } = dataset.manifest.conform
   const slices = createWorstSlices()
   try {
     for (const item of cases) {
@@ -90,6 +91,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
         prediction: labels,
         voxelVolumeMl: voxelVolumeMl(affine),
         empty,
+        surfaces: surface && { convention: surface, shape, voxelSizeMm: voxelSize(affine) },
       })
       measured.push(metrics)
       slices.offer(metrics, () =>
@@ -98,7 +100,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
           image,
           truth: label,
           prediction: labels,
-          shape: dataset.manifest.conform.shape,
+          shape,
           affine,
         }),
       )
@@ -121,7 +123,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       dataset: { name: dataset.manifest.name, sha256: sha256OfDataset },
       split,
       classes,
-      conventions: { empty },
+      conventions: { empty, surface },
       cases: measured,
       gates: options.gates,
       comparisons: options.comparisons,

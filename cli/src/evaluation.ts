@@ -5,6 +5,7 @@ import {
   type EmptyConvention,
   type Gate,
   type ReportInput,
+  type SurfaceConvention,
   someOf,
 } from '@meshfl/evaluation'
 
@@ -13,6 +14,8 @@ const CASES_WITH_SLICES = 12
 
 export interface EvaluationOptions {
   empty: EmptyConvention
+  /** Measures surfaces, too. */
+  surface?: SurfaceConvention | undefined
   gates: readonly Gate[]
   /** An earlier report, to be compared with. */
   baseline?: Baseline | undefined

@@ -45,6 +45,7 @@ export async function finishEvaluation(
       ...(report.cases.length === 0
         ? []
         : [`foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`]),
+      ...surfaceTexts(report),
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
       ...(report.baseline?.differences ?? []).map(differenceText),
       ...report.gates.map(({ outcome, reason }) => `gate ${outcome}: ${reason}`),
@@ -55,6 +56,17 @@ export async function finishEvaluation(
   if (process.env.GITHUB_ACTIONS === 'true')
     for (const line of githubAnnotations(report)) process.stderr.write(`${line}\n`)
   return report
+}
+
+/** A line a class: what is near enough, and how far off the rest is. */
+function surfaceTexts({ conventions: { surface }, classes, summary }: Report): string[] {
+  if (surface === undefined) return []
+  return classes.slice(1).map(({ name }) => {
+    const { nsd, hd95 } = summary.perClass[name]!
+    const distance =
+      hd95?.mean == null ? 'undefined' : `${hd95.mean.toFixed(2)} mm over ${countText(hd95.cases, 'case')}`
+    return `surface of ${name} (${surface.kind}): NSD ${format(nsd?.mean ?? null)} at ${surface.toleranceMm} mm, HD95 ${distance}`
+  })
 }
 
 function differenceText({ class: name, difference, ci95, baseline, pHolm, cases }: Difference): string {

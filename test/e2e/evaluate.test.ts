@@ -117,6 +117,69 @@ test('the truth scored against itself is perfect, by folders alone', async () =>
   expect(existsSync(join(out, 'report.html'))).toBe(true)
 })
 
+test('surfaces are measured where they are asked for, held against gates, and told with their convention', async () => {
+  const labels = join(source, 'labels')
+  const folders = ['eval', '--pred', copiesOf(labels), '--truth', labels]
+  const out = join(temporaryFolder('surfaces'), 'report')
+  const gates = ['--min', 'grey matter:nsd=1', '--max', 'grey matter:hd95=0']
+  const passed = await cli([...folders, '--out', out, '--surface', '--surface-tolerance', '0.5', ...gates])
+  expect(passed.code).toBe(0)
+  expect(passed.stdout).toContain('surface of grey matter (surfel): NSD 1.0000 at 0.5 mm, HD95 0.00 mm over 8 cases')
+  expect(passed.stdout).toContain('gate passed: grey matter hd95 is 0.0000 over 8 of 8 cases, at most 0 mm')
+  const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(report.conventions).toEqual({ empty: 'nan', surface: { kind: 'surfel', toleranceMm: 0.5 } })
+  expect(report.cases[0].perClass['white matter']).toMatchObject({ nsd: 1, hd95: 0, assd: 0, hd: 0 })
+})
+
+test("distances follow the voxels of the scan, however it lies: two voxels of DeepMind's surface-distance", async () => {
+  const folder = temporaryFolder('two-voxels')
+  const [predictions, truths] = [join(folder, 'predictions'), join(folder, 'truths')]
+  // Voxels of 3 x 2 x 1 mm, whose axes point backwards, to the left and up.
+  const affine = [0, -2, 0, 0, -3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+  const shape: [number, number, number] = [8, 7, 9]
+  for (const [path, z] of [
+    [truths, 3],
+    [predictions, 5],
+  ] as const) {
+    const voxels = new Uint8Array(8 * 7 * 9)
+    voxels[4 + 8 * (3 + 7 * z)] = 1
+    mkdirSync(path)
+    writeFileSync(join(path, 'pair.nii.gz'), await encodeNifti({ shape, affine, voxels }, { gzip: true }))
+  }
+  const out = join(folder, 'report')
+  const words = ['--classes', 'background,voxel', '--out', out, '--surface', '--json']
+  expect((await cli(['eval', '--pred', predictions, '--truth', truths, ...words])).code).toBe(0)
+  const { cases } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(cases[0].perClass.voxel).toMatchObject({ assd: 1.5, hd: 2, hd95: 2, nsd: 0.5, dice: 0 })
+})
+
+test('a model is scored by its surfaces in millimetres, and a gate that they do not reach exits with 4', async () => {
+  const out = join(temporaryFolder('distance'), 'report')
+  const words = ['eval', run, '--data', dataset, '--split', 'valid', '--out', out, '--json']
+  const { code, last } = await cli([...words, '--surface', 'voxel', '--max', 'white matter:hd=0.001'])
+  expect(code).toBe(4)
+  expect(last).toMatchObject({ type: 'report', gate: 'failed' })
+  const { conventions, cases, gates } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(conventions.surface).toEqual({ kind: 'voxel', toleranceMm: 1 })
+  expect(gates[0]).toMatchObject({ class: 'white matter', metric: 'hd', max: 0.001, outcome: 'failed' })
+  // Voxels of 12 mm: of two surfaces that differ, some point lies a voxel or more from the other.
+  const found = cases.map((one: { perClass: Record<string, { hd: number }> }) => one.perClass['white matter']!.hd)
+  for (const hd of found) expect(hd === 0 || hd >= 12).toBe(true)
+})
+
+test.each([
+  [['--surface-tolerance', '2'], 'USAGE_OPTION'],
+  [['--surface', 'mesh'], 'USAGE'],
+  [['--surface', '--surface-tolerance', '0'], 'USAGE'],
+  [['--min', 'grey matter:nsd=0.9'], 'EVAL_GATE_UNKNOWN'],
+  [['--surface', '--max', 'grey matter:dice=0.9'], 'EVAL_GATE_UNKNOWN'],
+])('what is asked of surfaces and cannot be had is refused before anything is scored (%j)', async (words, error) => {
+  const out = join(temporaryFolder('refused'), 'report')
+  const result = await cli(['eval', run, '--data', dataset, '--out', out, '--json', ...words])
+  expect(result).toMatchObject({ code: 2, last: { type: 'error', code: error } })
+  expect(existsSync(out)).toBe(false)
+})
+
 test('a folder is not scored against itself, whatever it is called', async () => {
   const labels = join(source, 'labels')
   const link = join(temporaryFolder('link'), 'predictions')

@@ -1,9 +1,10 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
+import type { SurfaceConvention, SurfaceKind } from '@meshfl/evaluation'
 import { Command, Option } from 'commander'
 import { type EngineOptions, withEngineOptions } from '../engine-options.js'
 import type { Evaluation } from '../evaluation.js'
-import { numberBetween, wholeNumber } from '../option-parsers.js'
+import { numberBetween, positiveNumber, wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
@@ -15,13 +16,19 @@ interface EvalOptions extends OutputOptions, EngineOptions {
   out?: string
   minDice?: number
   min?: string[]
+  max?: string[]
   baseline?: string
   maxDrop?: number
   empty: 'nan' | 'one' | 'zero'
+  surface?: SurfaceKind
+  surfaceTolerance?: number
   classes?: string
   volume?: number
   nanToZero?: boolean
 }
+
+/** A voxel of most anatomical scans. */
+const DEFAULT_TOLERANCE_MM = 1
 
 export function evalCommand(): Command {
   return withOutputOptions(
@@ -48,10 +55,11 @@ export function evalCommand(): Command {
         .option('--out <dir>', 'folder for the report (default: <run>/report, or ./report)'),
     )
       .option('--min-dice <x>', 'gate: exit with 4 when the foreground Dice is below', numberBetween(0, 1))
+      .option('--min <class:metric=value>', 'gate: a minimum of a metric of a class; may be repeated', collect)
       .option(
-        '--min <class:metric=value>',
-        'gate: a minimum of a metric of a class; may be repeated',
-        (text: string, all: string[] = []) => [...all, text],
+        '--max <class:metric=value>',
+        'gate: a maximum, for the distances of --surface in mm; may be repeated',
+        collect,
       )
       .option(
         '--baseline <report>',
@@ -67,9 +75,22 @@ export function evalCommand(): Command {
           .choices(['nan', 'one', 'zero'])
           .default('nan'),
       )
+      .addOption(
+        new Option(
+          '--surface [how]',
+          "measure HD, HD95, ASSD and NSD, too: by the area between voxels (surfel, as DeepMind's surface-distance) or by voxels at the edge (voxel, as MONAI)",
+        )
+          .choices(['surfel', 'voxel'])
+          .preset('surfel'),
+      )
+      .option(
+        '--surface-tolerance <mm>',
+        'with --surface: how far surfaces may lie apart for NSD (default: 1)',
+        positiveNumber,
+      )
       .addHelpText(
         'after',
-        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual',
+        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual --surface --max "grey matter:hd95=3"',
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
@@ -81,9 +102,16 @@ export function evalCommand(): Command {
       const usage = (message: string, hint: string) => new MeshflError('USAGE_OPTION', message, { kind: 'usage', hint })
       const gates = [
         ...(options.minDice === undefined ? [] : [foregroundGate(options.minDice)]),
-        ...(options.min ?? []).map(parseGate),
+        ...(options.min ?? []).map((text) => parseGate(text)),
+        ...(options.max ?? []).map((text) => parseGate(text, 'max')),
       ]
       const { maxDrop } = options
+      if (options.surface === undefined && options.surfaceTolerance !== undefined)
+        throw usage('--surface-tolerance is of --surface', 'give --surface, too, or leave it out')
+      const surface: SurfaceConvention | undefined = options.surface && {
+        kind: options.surface,
+        toleranceMm: options.surfaceTolerance ?? DEFAULT_TOLERANCE_MM,
+      }
       // As `--baseline "$UNSET"` of a script is, which must not find some report in the working directory.
       if (options.baseline === '') throw usage('--baseline is empty', 'name a report.json, the folder of it, or a run')
       const earlier = options.baseline === undefined ? undefined : await baselineFile(options.baseline)
@@ -100,6 +128,7 @@ export function evalCommand(): Command {
       const hasGates = gates.length > 0 || maxDrop !== undefined
       const common = {
         empty: options.empty,
+        surface,
         gates,
         maxDrop,
         // Before the new report is written, which may be in the same folder.
@@ -152,10 +181,10 @@ export function evalCommand(): Command {
           onSession: output.events,
         })
       } else if (model !== undefined) {
-        if (hasGates || earlier !== undefined)
+        if (hasGates || earlier !== undefined || surface !== undefined)
           throw usage(
-            'gates and a baseline need cases',
-            'give --data, or leave out --min-dice, --min, --baseline and --max-drop',
+            'gates, a baseline and surfaces need cases',
+            'give --data, or leave out --min-dice, --min, --max, --baseline, --max-drop and --surface',
           )
         const [{ openTrainedModel }, { reportRun }] = await Promise.all([
           import('../trained-model.js'),
@@ -177,6 +206,10 @@ export function evalCommand(): Command {
       else if (evaluation.leftOut.length > 0) process.exitCode = 3
     })
   })
+}
+
+function collect(text: string, all: string[] = []): string[] {
+  return [...all, text]
 }
 
 /** Also by links. What is not there is told where it is read. */

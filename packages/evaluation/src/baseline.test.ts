@@ -185,6 +185,25 @@ describe('the file of a baseline', () => {
     expect((await readBaseline(join(folder, 'other.json'))).cases).toHaveLength(1)
   })
 
+  test('without surfaces can be compared with where they are measured, and the other way round', async () => {
+    const surface = { kind: 'surfel', toleranceMm: 1 } as const
+    const withSurfaces = evaluateCase({
+      ...{ subject: 'a', truth: TRUTH, prediction: TRUTH, classNames, voxelVolumeMl: 0.001 },
+      surfaces: { convention: surface, shape: [6, 1, 1], voxelSizeMm: [1, 1, 1] },
+    })
+    const input = { tool: 'meshfl', dataset: { name: 'cohort' }, split: 'test', classes, conventions: { surface } }
+    const [plain, measured] = [reportOf([perfect('a')]), buildReport({ ...input, cases: [withSurfaces] })]
+    for (const [here, there] of [
+      [measured, plain],
+      [plain, measured],
+    ] as const) {
+      writeFileSync(join(folder, 'other.json'), renderJson(there))
+      const baseline = await readBaseline(join(folder, 'other.json'))
+      checkBaseline(baseline, { subjects: ['a'], classNames, empty: 'nan' })
+      expect(buildReport({ ...here, baseline, gates: [] }).baseline?.differences[0]).toMatchObject({ difference: 0 })
+    }
+  })
+
   test('that is none is refused by its name', async () => {
     const report = JSON.parse(renderJson(reportOf([perfect('a')])))
     const [one] = report.cases

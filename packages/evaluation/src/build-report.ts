@@ -3,7 +3,7 @@ import { compareWithBaseline } from './baseline.js'
 import type { CaseMetrics } from './case-metrics.js'
 import { dropGates, judgeDrop } from './drop-gate.js'
 import { type Gate, judgeGate } from './gates.js'
-import { METRICS } from './metrics/registry.js'
+import { classMetricsOf } from './metrics/registry.js'
 import type { Baseline } from './read-baseline.js'
 import {
   type Comparison,
@@ -17,6 +17,7 @@ import {
   type Summary,
 } from './report.js'
 import { statisticOf, withInterval } from './statistics.js'
+import type { SurfaceConvention } from './surface/surface-distances.js'
 
 export interface ReportInput {
   /** For example `meshfl 0.1.0`. */
@@ -31,7 +32,7 @@ export interface ReportInput {
   conventions?: Partial<Report['conventions']> | undefined
   /** How often this model has been evaluated on this split, this time included. Default 1. */
   evaluations?: number | undefined
-  /** Measured with the same convention. */
+  /** Measured with the same conventions. */
   cases: readonly CaseMetrics[]
   gates?: readonly Gate[] | undefined
   comparisons?: readonly Comparison[] | undefined
@@ -55,16 +56,17 @@ export function buildReport(input: ReportInput): Report {
   const classNames = input.classes.map((one) => one.name)
   if (new Set(classNames).size !== classNames.length) throw new RangeError(`classes share a name: ${classNames}`)
   if (classNames.includes('__proto__')) throw new RangeError('a class cannot be called __proto__') // no key of a record
+  const surface = input.conventions?.surface
   const baseline = input.baseline && compareWithBaseline(cases, classNames, input.baseline)
   const drops = baseline && input.maxDrop !== undefined ? dropGates(classNames, input.maxDrop) : []
   const gates = [
-    ...(input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames)),
+    ...(input.gates ?? []).map((gate) => judgeGate(gate, cases, classNames, surface)),
     ...drops.map((gate) => judgeDrop(gate, baseline!)),
   ]
   const siteNames = [...new Set(cases.flatMap((one) => (one.site === undefined ? [] : [one.site])))].sort()
   const sites = siteNames.map((site) => {
     const own = cases.filter((one) => one.site === site)
-    return { site, cases: own.length, summary: summarize(own, classNames) }
+    return { site, cases: own.length, summary: summarize(own, classNames, surface) }
   })
   return ReportSchema.parse({
     format: REPORT_FORMAT,
@@ -75,11 +77,11 @@ export function buildReport(input: ReportInput): Report {
     dataset: input.dataset,
     split: input.split ?? null,
     classes: input.classes,
-    conventions: { empty: input.conventions?.empty ?? 'nan' },
+    conventions: { empty: input.conventions?.empty ?? 'nan', ...(surface ? { surface } : {}) },
     evaluations: input.evaluations ?? 1,
     gate: gates.length === 0 ? 'none' : gates.every((gate) => gate.outcome === 'passed') ? 'passed' : 'failed',
     gates,
-    summary: summarize(cases, classNames),
+    summary: summarize(cases, classNames, surface),
     ...(sites.length > 0 ? { sites } : {}),
     ...(input.comparisons?.length ? { comparisons: input.comparisons } : {}),
     ...(baseline ? { baseline } : {}),
@@ -93,15 +95,19 @@ export function buildReport(input: ReportInput): Report {
 }
 
 /** Statistics over cases of the two means and of every metric of every class; intervals are of Dice. */
-export function summarize(cases: readonly CaseMetrics[], classNames: readonly string[]): Summary {
+export function summarize(
+  cases: readonly CaseMetrics[],
+  classNames: readonly string[],
+  surface?: SurfaceConvention,
+): Summary {
   return {
     foregroundDice: withInterval(cases.map((one) => one.foregroundDice)),
     meshflDice: withInterval(cases.map((one) => one.meshflDice)),
     perClass: Object.fromEntries(
-      classNames.map((name) => [
+      classNames.map((name, index) => [
         name,
         Object.fromEntries(
-          METRICS.map(({ id }) => {
+          classMetricsOf(surface, index).map(({ id }) => {
             const values = cases.map((one) => one.perClass[name]?.[id] ?? null)
             return [id, id === 'dice' ? withInterval(values) : statisticOf(values)]
           }),

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { evaluateCase, evaluateConfusion, worstFirst } from './case-metrics.js'
 import { confusionOf } from './confusion.js'
 import type { EmptyConvention } from './metrics/metric.js'
-import { METRICS } from './metrics/registry.js'
+import { COUNT_METRICS } from './metrics/registry.js'
 import { statisticOf, withInterval } from './statistics.js'
 
 const measure = (truth: number[], prediction: number[], classNames: string[], empty?: EmptyConvention) =>
@@ -59,7 +59,7 @@ describe('the metrics of a case', () => {
         const [there, back] = [measure(truth, prediction, three), measure(prediction, truth, three)]
         for (const name of three) {
           const [a, b] = [there.perClass[name]!, back.perClass[name]!]
-          for (const { id, better } of METRICS) {
+          for (const { id, better } of COUNT_METRICS) {
             if (better !== 'higher' || a[id] === null) continue
             expect(a[id]).toBeGreaterThanOrEqual(0)
             expect(a[id]).toBeLessThanOrEqual(1)

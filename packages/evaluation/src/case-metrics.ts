@@ -1,7 +1,13 @@
 import { z } from 'zod'
 import { type Confusion, classCounts, confusionOf, diceOf, meanOf } from './confusion.js'
 import type { EmptyConvention } from './metrics/metric.js'
-import { METRICS } from './metrics/registry.js'
+import { classMetricsOf } from './metrics/registry.js'
+import {
+  type SurfaceConvention,
+  type SurfaceDistances,
+  type SurfaceGrid,
+  surfaceDistances,
+} from './surface/surface-distances.js'
 
 /** What was measured on one case. */
 export const CaseMetricsSchema = z.strictObject({
@@ -32,32 +38,60 @@ export interface CaseDescription {
   empty?: EmptyConvention | undefined
 }
 
+/** Surfaces of a case: how they are measured, and where its voxels are. */
+export interface CaseSurfaces extends SurfaceGrid {
+  convention: SurfaceConvention
+}
+
 /**
- * Measures a prediction against the truth on the same grid.
+ * Measures a prediction against the truth on the same grid, and its surfaces where they are asked for.
  * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_LABEL_OUT_OF_RANGE`
  */
 export function evaluateCase(
-  input: CaseDescription & { truth: ArrayLike<number>; prediction: ArrayLike<number> },
+  input: CaseDescription & {
+    truth: ArrayLike<number>
+    prediction: ArrayLike<number>
+    surfaces?: CaseSurfaces | undefined
+  },
 ): CaseMetrics {
-  return evaluateConfusion({ ...input, confusion: confusionOf(input.truth, input.prediction, input.classNames.length) })
+  const { truth, prediction, surfaces } = input
+  const classes = input.classNames.length
+  const confusion = confusionOf(truth, prediction, classes)
+  if (surfaces === undefined) return metricsFrom({ ...input, confusion })
+  const { convention } = surfaces
+  const distances = surfaceDistances({ truth, prediction, classes }, convention.kind, surfaces)
+  return metricsFrom({ ...input, confusion }, { convention, distances })
 }
 
 /** As `evaluateCase`, from counts that an engine has already made. */
 export function evaluateConfusion(input: CaseDescription & { confusion: Confusion }): CaseMetrics {
+  return metricsFrom(input)
+}
+
+function metricsFrom(
+  input: CaseDescription & { confusion: Confusion },
+  measured?: { convention: SurfaceConvention; distances: readonly (SurfaceDistances | null)[] },
+): CaseMetrics {
   const { classNames, confusion, voxelVolumeMl, empty = 'nan' } = input
   if (classNames.length !== confusion.classes || confusion.counts.length !== confusion.classes ** 2) {
     throw new RangeError(`${confusion.classes} classes need as many names and their square of counts`)
   }
   const counts = classNames.map((_, index) => classCounts(confusion, index))
-  const measured = counts.map((one) =>
-    Object.fromEntries(METRICS.map((metric) => [metric.id, metric.of({ counts: one, voxelVolumeMl, empty })])),
-  )
+  const metrics = counts.map((one, index) => {
+    const surface = measured && { convention: measured.convention, distances: measured.distances[index]! }
+    return Object.fromEntries(
+      classMetricsOf(measured?.convention, index).map((metric) => [
+        metric.id,
+        metric.of({ counts: one, voxelVolumeMl, empty, surface }),
+      ]),
+    )
+  })
   return {
     subject: input.subject,
     ...(input.site === undefined ? {} : { site: input.site }),
-    foregroundDice: meanOf(measured.slice(1).map((metrics) => metrics.dice ?? null)),
+    foregroundDice: meanOf(metrics.slice(1).map((one) => one.dice ?? null)),
     meshflDice: meanOf(counts.map((one) => diceOf(one) ?? 0)) ?? 0,
-    perClass: Object.fromEntries(classNames.map((name, index) => [name, measured[index]!])),
+    perClass: Object.fromEntries(classNames.map((name, index) => [name, metrics[index]!])),
     confusion: Array.from(confusion.counts),
   }
 }

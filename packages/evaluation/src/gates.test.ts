@@ -34,7 +34,8 @@ describe('a gate', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a-z:=.0-9]*$/)), (text) => {
         try {
-          expect(Number.isFinite(parseGate(text).min)).toBe(true)
+          const gate = parseGate(text)
+          expect('min' in gate && Number.isFinite(gate.min)).toBe(true)
         } catch (error) {
           expect((error as MeshflError).code).toBe('EVAL_GATE_SYNTAX')
         }
@@ -78,5 +79,77 @@ describe('a gate', () => {
     expect(code(() => judgeGate(parseGate('gray matter:dice=1'), [perfect], classNames))).toBe('EVAL_GATE_UNKNOWN')
     expect(code(() => judgeGate(parseGate('grey matter:truthMl=1'), [perfect], classNames))).toBe('EVAL_GATE_UNKNOWN')
     expect(code(() => judgeGate(parseGate('foreground:jaccard=1'), [perfect], classNames))).toBe('EVAL_GATE_UNKNOWN')
+  })
+
+  test('is read as a maximum where one is asked for', () => {
+    expect(parseGate('grey matter:hd95=3', 'max')).toEqual({ class: 'grey matter', metric: 'hd95', max: 3 })
+    expect(code(() => parseGate('grey matter:hd95', 'max'))).toBe('EVAL_GATE_SYNTAX')
+  })
+})
+
+describe('a gate on a surface', () => {
+  const surface = { kind: 'voxel', toleranceMm: 1 } as const
+  /** Labels along a line, 2 mm from one to the next. */
+  const line = (subject: string, truth: number[], prediction: number[]) =>
+    evaluateCase({
+      ...{ subject, truth, prediction, classNames, voxelVolumeMl: 1 },
+      surfaces: { convention: surface, shape: [truth.length, 1, 1], voxelSizeMm: [2, 1, 1] },
+    })
+  const shifted = line('shifted', [0, 2, 0, 0], [0, 0, 2, 0])
+  const judge = (gate: ReturnType<typeof parseGate>, cases = [shifted]) => judgeGate(gate, cases, classNames, surface)
+
+  test('passes at its maximum and fails above it', () => {
+    expect(judge(parseGate('grey matter:hd=2', 'max'))).toMatchObject({
+      ...{ outcome: 'passed', value: 2, max: 2 },
+      reason: 'grey matter hd is 2.0000 over 1 of 1 cases, at most 2 mm',
+    })
+    expect(judge(parseGate('grey matter:hd95=1.9', 'max'))).toMatchObject({
+      outcome: 'failed',
+      reason: 'grey matter hd95 is 2.0000 over 1 of 1 cases, above 1.9 mm',
+    })
+  })
+
+  test('has a minimum where it is NSD', () => {
+    expect(judge(parseGate('grey matter:nsd=0')).outcome).toBe('passed')
+    expect(judge(parseGate('grey matter:nsd=0.1')).outcome).toBe('failed')
+  })
+
+  test('on a distance fails where one of the volumes alone holds the class, and not where neither does', () => {
+    const missed = line('missed', [0, 2, 0, 0], [0, 0, 0, 0])
+    const invented = line('invented', [0, 0, 0, 0], [0, 2, 0, 0])
+    const bare = line('bare', [0, 0, 0, 0], [0, 0, 0, 0])
+    const gate = parseGate('grey matter:hd=9', 'max')
+    expect(judge(gate, [shifted, bare]).outcome).toBe('passed')
+    for (const one of [missed, invented])
+      expect(judge(gate, [shifted, one])).toMatchObject({
+        outcome: 'failed',
+        reason: `grey matter hd is undefined for ${one.subject}, where the truth or the prediction holds the class`,
+      })
+  })
+
+  test('is a usage error where surfaces are not measured, and says how they are', () => {
+    const refusal = (gate: ReturnType<typeof parseGate>, convention?: typeof surface): MeshflError => {
+      try {
+        judgeGate(gate, [shifted], classNames, convention)
+      } catch (error) {
+        return error as MeshflError
+      }
+      throw new Error('the gate was not refused')
+    }
+    expect(refusal(parseGate('grey matter:nsd=0.9'))).toMatchObject({
+      code: 'EVAL_GATE_UNKNOWN',
+      hint: 'give --surface, which measures it',
+    })
+    expect(refusal(parseGate('grey matter:hd=3', 'max'))).toMatchObject({ code: 'EVAL_GATE_UNKNOWN' })
+    expect(refusal(parseGate('background:nsd=0.9'), surface).message).toContain('cannot have a minimum')
+    expect(refusal(parseGate('grey matter:hd=3'), surface)).toMatchObject({
+      message: '"hd" of "grey matter" cannot have a minimum',
+      hint: expect.stringContaining('nsd'),
+    })
+    expect(refusal(parseGate('grey matter:dice=1', 'max'), surface)).toMatchObject({
+      message: '"dice" of "grey matter" cannot have a maximum',
+      hint: 'choose one of: hd95, assd, hd',
+    })
+    expect(refusal(parseGate('foreground:dice=1', 'max'), surface).hint).toContain('with --surface')
   })
 })

@@ -5,6 +5,7 @@ import { CaseMetricsSchema } from './case-metrics.js'
 import { GateOutcomeSchema } from './gates.js'
 import { EmptyConventionSchema } from './metrics/metric.js'
 import { StatisticSchema } from './statistics.js'
+import { SurfaceConventionSchema } from './surface/surface-distances.js'
 
 export const REPORT_FORMAT = 'meshfl-report/1'
 
@@ -84,6 +85,8 @@ export const ReportSchema = z.strictObject({
   conventions: z.strictObject({
     /** What 0/0 counts as. */
     empty: EmptyConventionSchema,
+    /** How surfaces were measured; absent where they were not. */
+    surface: SurfaceConventionSchema.optional(),
   }),
   /** How often this model has been evaluated on this split, this time included. */
   evaluations: z.int().min(1),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ClassCounts } from '../confusion.js'
+import type { SurfaceConvention, SurfaceDistances } from '../surface/surface-distances.js'
 
 /**
  * What a ratio is where both volumes leave it 0/0, for example the Dice of a class that is in neither: `nan` leaves the case
@@ -14,6 +15,8 @@ export interface MetricInput {
   /** Millilitres of one voxel. */
   voxelVolumeMl: number
   empty: EmptyConvention
+  /** Where surfaces were asked for; without distances where one of the volumes does not hold the class. */
+  surface?: { convention: SurfaceConvention; distances: SurfaceDistances | null } | undefined
 }
 
 /** One number for one class of one case. A new metric is a file beside this one and a line in the registry. */
@@ -22,9 +25,9 @@ export interface Metric {
   id: string
   name: string
   /** Empty for a ratio. */
-  unit: '' | 'mL'
-  /** Which way is good. Only what is better when higher can have a minimum as its gate. */
-  better: 'higher' | 'zero' | 'neither'
+  unit: '' | 'mL' | 'mm'
+  /** Which way is good. What is better when higher can have a minimum as its gate, what is better when lower a maximum. */
+  better: 'higher' | 'lower' | 'zero' | 'neither'
   /** How it is computed, in one line of plain text. */
   definition: string
   of(input: MetricInput): number | null

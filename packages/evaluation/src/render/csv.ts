@@ -1,16 +1,17 @@
 import { csvCell } from '@meshfl/core'
-import { METRICS } from '../metrics/registry.js'
+import { metricsOf } from '../metrics/registry.js'
 import type { Report } from '../report.js'
 
 /** cases.csv: a row for each case and class, the two means of the case repeated in each. Empty: no value. */
 export function renderCsv(report: Report): string {
-  const header = ['subject', 'site', 'class', ...METRICS.map((metric) => metric.id), 'foregroundDice', 'meshflDice']
+  const metrics = metricsOf(report.conventions.surface)
+  const header = ['subject', 'site', 'class', ...metrics.map((metric) => metric.id), 'foregroundDice', 'meshflDice']
   const rows = report.cases.flatMap((one) =>
     report.classes.map(({ name }) => [
       csvCell(one.subject),
       csvCell(one.site ?? ''),
       csvCell(name),
-      ...METRICS.map((metric) => number(one.perClass[name]?.[metric.id])),
+      ...metrics.map((metric) => number(one.perClass[name]?.[metric.id])),
       number(one.foregroundDice),
       number(one.meshflDice),
     ]),

@@ -1,5 +1,6 @@
 import type { BaselineComparison } from '../baseline.js'
 import type { Report } from '../report.js'
+import type { SurfaceConvention } from '../surface/surface-distances.js'
 import { shorten } from './escape.js'
 
 /** What stands where there is no number. */
@@ -14,6 +15,11 @@ export function ratioText(value: number | null | undefined): string {
 export function mlText(value: number | null | undefined): string {
   if (value === null || value === undefined) return NOTHING
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2)
+}
+
+/** Millimetres, with two decimals. */
+export function mmText(value: number | null | undefined): string {
+  return value === null || value === undefined ? NOTHING : value.toFixed(2)
 }
 
 /** As `mlText`, with its sign. */
@@ -89,6 +95,20 @@ export function emptyText(report: Report): string {
     case 'zero':
       return 'A ratio that is 0/0, such as the Dice of a class that is in neither volume, counts as 0.'
   }
+}
+
+/** The name of NSD with its tolerance. */
+export function nsdName({ toleranceMm }: SurfaceConvention): string {
+  return `NSD at ${toleranceMm} mm`
+}
+
+/** How surfaces were measured, in words. */
+export function surfaceText({ kind, toleranceMm }: SurfaceConvention): string {
+  const what =
+    kind === 'surfel'
+      ? "Surfaces are elements between voxels, each with the weight of its area in mm² (surfel, as DeepMind's surface-distance)"
+      : 'Surfaces are the voxels that touch another class with a face, each with the same weight (voxel, as MONAI and MetricsReloaded)'
+  return `${what}; NSD counts what lies within ${toleranceMm} mm. A class that is in one of the volumes only has no distance, and NSD 0; one in neither has no distance, and NSD 0/0. A distance that is not there is left out of the means.`
 }
 
 /** Why a second evaluation of the same model on the test split is marked. */

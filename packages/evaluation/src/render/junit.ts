@@ -1,29 +1,32 @@
 import type { ComparedPair } from '../baseline.js'
 import { worstFirst } from '../case-metrics.js'
-import { type DropOutcome, FOREGROUND, gateValue, type MinimumOutcome } from '../gates.js'
-import { METRICS } from '../metrics/registry.js'
+import { type BoundOutcome, type DropOutcome, FOREGROUND, type GateOutcome, gateValue, isWithin } from '../gates.js'
+import { classMetricsOf } from '../metrics/registry.js'
 import type { Report } from '../report.js'
 import { escapeMarkup } from './escape.js'
+
+/** Why a distance has no value. Of a ratio it is 0/0. */
+const NO_SURFACE = 'no value: the class is not in both volumes'
 
 interface TestCase {
   className: string
   name: string
   value: number | null
   failure?: string
-  /** Why it has no value. Default: 0/0. */
+  /** Why it has no value. */
   skipped?: string
 }
 
 /**
  * junit.xml: a suite for each gate and one that lists every measurement, with a test for each subject, class and metric. The
- * subjects below a gate's bound fail only when the gate on their mean does, so that a CI's count of failures and the exit
+ * subjects beyond a gate's bound fail only when the gate on their mean does, so that a CI's count of failures and the exit
  * code never disagree.
  */
 export function renderJunit(report: Report): string {
   const cases = worstFirst(report.cases)
   const before = new Map(report.baseline?.cases.map(({ subject, pairs }) => [subject, pairs]))
   const suites = report.gates.map((gate) => {
-    const bound = 'min' in gate ? `${gate.metric} >= ${gate.min}` : `${gate.metric} >= baseline - ${gate.maxDrop}`
+    const bound = `${gate.metric} ${boundText(gate)}`
     return suite(`gate: ${gate.class} ${bound}`, report.created, [
       {
         className: gate.class,
@@ -32,7 +35,7 @@ export function renderJunit(report: Report): string {
         ...(gate.outcome === 'failed' ? { failure: gate.reason } : {}),
       },
       ...cases.map((one) => {
-        if ('min' in gate) return gateCase(gate, one.subject, gateValue(gate, one))
+        if (!('maxDrop' in gate)) return gateCase(gate, one.subject, gateValue(gate, one))
         const row = report.baseline!.differences.findIndex((difference) => difference.class === gate.class)
         return dropCase(gate, one.subject, before.get(one.subject)?.[row])
       }),
@@ -40,11 +43,12 @@ export function renderJunit(report: Report): string {
   })
   const measurements = cases.flatMap((one): TestCase[] => [
     { className: one.subject, name: `${FOREGROUND}: dice`, value: one.foregroundDice },
-    ...report.classes.flatMap(({ name }) =>
-      METRICS.map(({ id }) => ({
+    ...report.classes.flatMap(({ name }, index) =>
+      classMetricsOf(report.conventions.surface, index).map(({ id, unit }) => ({
         className: one.subject,
         name: `${name}: ${id}`,
         value: one.perClass[name]?.[id] ?? null,
+        ...(unit === 'mm' ? { skipped: NO_SURFACE } : {}),
       })),
     ),
   ])
@@ -52,14 +56,21 @@ export function renderJunit(report: Report): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="${escapeMarkup(report.tool)}">\n${suites.join('')}</testsuites>\n`
 }
 
-function gateCase(gate: MinimumOutcome, subject: string, value: number | null): TestCase {
-  const below = gate.outcome === 'failed' && (value === null || value < gate.min)
+function boundText(gate: GateOutcome): string {
+  if ('maxDrop' in gate) return `>= baseline - ${gate.maxDrop}`
+  return 'min' in gate ? `>= ${gate.min}` : `<= ${gate.max}`
+}
+
+function gateCase(gate: BoundOutcome, subject: string, value: number | null): TestCase {
+  const beyond = gate.outcome === 'failed' && (value === null || !isWithin(value, gate))
   const name = `${gate.class}: ${gate.metric}`
+  const bound = 'min' in gate ? `below ${gate.min}` : `above ${gate.max}`
   return {
     className: subject,
     name,
     value,
-    ...(below ? { failure: value === null ? `${name} has no value` : `${name} is ${value}, below ${gate.min}` } : {}),
+    ...('max' in gate ? { skipped: NO_SURFACE } : {}),
+    ...(beyond ? { failure: value === null ? `${name} has no value` : `${name} is ${value}, ${bound}` } : {}),
   }
 }
 

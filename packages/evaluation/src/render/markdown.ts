@@ -11,11 +11,14 @@ import {
   intervalText,
   meshflDiceName,
   mlText,
+  mmText,
+  nsdName,
   pText,
   ratioText,
   repeatedText,
   signedMlText,
   signedRatioText,
+  surfaceText,
 } from './format.js'
 
 /** GitHub refuses a job summary above 1 MiB. */
@@ -38,7 +41,13 @@ const head = (first: string, columns: readonly string[]): string[] => [
 
 /** report.md: a job summary. Always below 1 MiB: when there are too many cases, the best ones are left to cases.csv. */
 export function renderMarkdown(report: Report): string {
-  const before = [...headline(report), ...baselineTable(report), ...classTable(report), ...siteTable(report)]
+  const before = [
+    ...headline(report),
+    ...baselineTable(report),
+    ...classTable(report),
+    ...surfaceTable(report),
+    ...siteTable(report),
+  ]
   const foot = ['', `${emptyText(report)} ${DISCLAIMER}`, '']
   const names = report.classes.slice(1, 1 + MOST_CLASSES).map((one) => one.name)
   const table = ['', '### Cases, worst first', '', ...head('Subject', ['Foreground Dice', ...names.map(name)])]
@@ -156,6 +165,23 @@ function classTable(report: Report): string[] {
       ]
       return row([name(one.name), ...ratios, ...volumes, `${of('dice')?.leftOut ?? 0}`])
     }),
+  ]
+}
+
+function surfaceTable({ conventions: { surface }, classes, summary }: Report): string[] {
+  if (surface === undefined) return []
+  return [
+    '',
+    '### Surfaces (mean over cases)',
+    '',
+    ...head('Class', [nsdName(surface), 'HD95 mm', 'ASSD mm', 'HD mm', 'Distances left out']),
+    ...classes.slice(1).map((one) => {
+      const of = (metric: string): Statistic | undefined => summary.perClass[one.name]?.[metric]
+      const distances = ['hd95', 'assd', 'hd'].map((metric) => mmText(of(metric)?.mean))
+      return row([name(one.name), ratioText(of('nsd')?.mean), ...distances, `${of('hd95')?.leftOut ?? 0}`])
+    }),
+    '',
+    surfaceText(surface),
   ]
 }
 

@@ -1,5 +1,5 @@
 import { worstFirst } from '../../case-metrics.js'
-import { METRICS } from '../../metrics/registry.js'
+import { metricsOf } from '../../metrics/registry.js'
 import { isRepeatedTest, type Report } from '../../report.js'
 import type { CaseSlices } from '../../slices/slice-images.js'
 import {
@@ -11,6 +11,7 @@ import {
   meshflDiceName,
   ratioText,
   repeatedText,
+  surfaceText,
 } from '../format.js'
 import { baselineSection } from './baseline-section.js'
 import { classKey } from './class-key.js'
@@ -20,7 +21,7 @@ import { html, Markup } from './markup.js'
 import { type ShownCase, sliceSection } from './slice-section.js'
 import { stripPlot } from './strip-plot.js'
 import { STYLE } from './style.js'
-import { caseTable, classTable, siteSection } from './tables.js'
+import { caseTable, classTable, siteSection, surfaceTable } from './tables.js'
 
 /** More classes than this have their Dice in the table only. */
 const MOST_FIGURES = 5
@@ -112,13 +113,21 @@ function gates(report: Report): Markup | undefined {
 
 function cases(report: Report, anchors: ReadonlyMap<string, string>): Markup {
   return html`<section aria-labelledby="classes"><h2 id="classes">Dice by class</h2>${stripPlot(report)}${classTable(report)}</section>
-<section aria-labelledby="cases"><h2 id="cases">Cases</h2><p class="lead">Worst first. Volumes in millilitres; an error is the predicted minus the true volume.</p>${caseTable(report, anchors)}</section>`
+${surfaces(report)}
+<section aria-labelledby="cases"><h2 id="cases">Cases</h2><p class="lead">Worst first. Volumes in millilitres; an error is the predicted minus the true volume.${report.conventions.surface ? ' HD95 in millimetres.' : ''}</p>${caseTable(report, anchors)}</section>`
+}
+
+function surfaces(report: Report): Markup | undefined {
+  const { surface } = report.conventions
+  if (surface === undefined) return undefined
+  return html`<section aria-labelledby="surfaces"><h2 id="surfaces">Surfaces</h2><p class="lead">How far the surfaces of prediction and truth lie apart, and the part of them that lies within ${surface.toleranceMm} mm (NSD), by the convention ${surface.kind}.</p>${surfaceTable(report)}</section>`
 }
 
 function method(report: Report): Markup {
   const fact = (name: string, value: Markup | string | undefined): Markup | undefined =>
     value === undefined ? undefined : html`<dt>${name}</dt><dd>${value}</dd>`
   const { engine, model, dataset } = report
+  const { surface } = report.conventions
   const mean = report.summary.meshflDice.mean
   const measured =
     report.cases.length === 0
@@ -136,7 +145,8 @@ function method(report: Report): Markup {
             'Counts',
             'TP, FP, FN, TN: voxels of a case that are rightly this class, wrongly this class, wrongly another, rightly another.',
           ),
-          ...METRICS.map((metric) => fact(metric.name, metric.definition)),
+          ...metricsOf(surface).map((metric) => fact(metric.name, metric.definition)),
+          fact('Surfaces', surface && surfaceText(surface)),
           fact('Empty classes', emptyText(report)),
           fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
           fact(

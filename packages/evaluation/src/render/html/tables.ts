@@ -1,7 +1,7 @@
 import { type CaseMetrics, worstFirst } from '../../case-metrics.js'
 import type { Report } from '../../report.js'
 import type { Statistic } from '../../statistics.js'
-import { countText, meshflDiceName, mlText, NOTHING, ratioText, signedMlText } from '../format.js'
+import { countText, meshflDiceName, mlText, mmText, NOTHING, nsdName, ratioText, signedMlText } from '../format.js'
 import { classKey } from './class-key.js'
 import { html, type Markup } from './markup.js'
 import { groupCells, groupedHead, STATISTIC_COLUMNS, scrollTable, statisticTexts } from './table.js'
@@ -49,11 +49,41 @@ export function classTable(report: Report): Markup {
   )
 }
 
+/** What was measured of surfaces over all cases. */
+export function surfaceTable({ conventions: { surface }, classes, summary }: Report): Markup | undefined {
+  if (surface === undefined) return undefined
+  const spread = (text: (value: number | null | undefined) => string, one: Statistic | undefined): string[] =>
+    [one?.mean, one?.sd, one?.median, one?.min, one?.max].map(text)
+  const columns = ['mean', 'sd', 'median', 'min', 'max']
+  return scrollTable(
+    'Surfaces of each class over all cases',
+    groupedHead(
+      [html`<th scope="col" class="name" rowspan="2">Class</th>`],
+      [
+        { heading: nsdName(surface), columns },
+        { heading: 'HD95, mm', columns },
+        { heading: 'Mean, mm', columns: ['ASSD', 'HD'] },
+        { heading: 'Distances', columns: ['cases', 'left out'] },
+      ],
+    ),
+    classes.slice(1).map(({ name }, i) => {
+      const of = (id: string): Statistic | undefined => summary.perClass[name]?.[id]
+      return html`<tr><th scope="row">${className(name, i + 1)}</th>${groupCells(spread(ratioText, of('nsd')))}${groupCells(
+        spread(mmText, of('hd95')),
+      )}${groupCells(['assd', 'hd'].map((id) => mmText(of(id)?.mean)))}${groupCells([
+        `${of('hd95')?.cases ?? 0}`,
+        `${of('hd95')?.leftOut ?? 0}`,
+      ])}</tr>`
+    }),
+  )
+}
+
 /** Every case, the worst first. */
 export function caseTable(report: Report, anchors: ReadonlyMap<string, string>): Markup {
   const classes = report.classes.slice(1)
   const full = classes.length <= MOST_FULL_CLASSES
-  const columns = full ? ['Dice', 'sens.', 'prec.', 'true mL', 'error mL'] : ['Dice']
+  const ofSurface = report.conventions.surface ? ['NSD', 'HD95'] : []
+  const columns = full ? ['Dice', 'sens.', 'prec.', 'true mL', 'error mL', ...ofSurface] : ['Dice']
   const hasSites = report.sites !== undefined
   const row = (one: CaseMetrics): Markup => {
     const anchor = anchors.get(one.subject)
@@ -88,7 +118,10 @@ function bar(value: number | null): Markup {
 function classTexts(one: CaseMetrics, name: string): string[] {
   const of = (id: string): number | null | undefined => one.perClass[name]?.[id]
   const ratios = ['dice', 'sensitivity', 'precision'].map((id) => ratioText(of(id)))
-  return [...ratios, mlText(of('truthMl')), signedMlText(of('volumeErrorMl'))]
+  return [
+    ...[...ratios, mlText(of('truthMl')), signedMlText(of('volumeErrorMl'))],
+    ...[ratioText(of('nsd')), mmText(of('hd95'))],
+  ]
 }
 
 /** The foreground Dice, and that of each class, site by site. */
