@@ -11,7 +11,7 @@ interface SplitOptions extends OutputOptions {
   voxelSize: number
   ratios: [number, number, number]
   sites?: number
-  partition: 'iid'
+  partition: string
   seed: number
   image?: string
   label?: string
@@ -43,7 +43,11 @@ export function splitCommand(): Command {
       .option('--voxel-size <mm>', 'edge of a voxel in millimetres', positiveNumber, 1)
       .option('--ratios <train,valid,test>', 'parts of the split', splitRatios, [0.75, 0.15, 0.1])
       .option('--sites <n>', 'deal train and valid to this many sites, each under <dataset>/sites/', wholeNumber(1))
-      .addOption(new Option('--partition <how>', 'how cases are dealt to sites').choices(['iid']).default('iid'))
+      .option(
+        '--partition <how>',
+        'how subjects are dealt to sites: iid; quantity:<alpha>, in unequal shares; dirichlet:<alpha>:<column>, in equal shares with unequal mixtures of the values of a column; by:<column>, each value a site. The smaller alpha, the more unequal',
+        'iid',
+      )
       .option('--seed <n>', 'seed of the split', wholeNumber(0), 0)
       .option(
         '--image <name>',
@@ -55,7 +59,10 @@ export function splitCommand(): Command {
       .option('--name <name>', 'name of the dataset, and of the site that joins with it (default: of the source)')
       .option('--dry-run', 'show which case goes where, and write nothing')
       .option('--allow-skipped', 'exit with 0 even when cases were left out')
-      .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),
+      .addHelpText(
+        'after',
+        '\nExamples:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2\n  meshfl split ./cases.csv --out ./dataset --partition by:hospital',
+      ),
   ).action(async (source: string, options: SplitOptions) => {
     await runCommand(options, { title: 'meshfl split' }, async ({ output, signal }) => {
       const [{ prepareDataset }, { now }, { VERSION }, { leftOutText }] = await Promise.all([

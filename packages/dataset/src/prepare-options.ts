@@ -1,6 +1,5 @@
 import type { ConformOptions } from '@meshfl/volume'
 import type { DatasetManifest } from './manifest.js'
-import type { PartitionName } from './partition.js'
 
 /** What `meshfl split` is asked for. */
 export interface PrepareOptions {
@@ -15,7 +14,8 @@ export interface PrepareOptions {
   ratios: readonly [number, number, number]
   /** Deals train and valid to so many sites under `<out>/sites/`; absent: one dataset. */
   sites?: number
-  partition: PartitionName
+  /** How: see `parsePartition`. `by:<column>` makes the sites itself. */
+  partition: string
   seed: number
   /** What the layout calls the image, the label: see FindOptions. */
   image?: string

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { allocate } from './allocate.js'
-import { partitionSubjects, siteNames } from './partition.js'
 import { splitSubjects } from './split.js'
 
 const weights = fc
@@ -81,30 +80,5 @@ describe('splitSubjects', () => {
     ] as const) {
       expect(() => splitSubjects(['a'], wrong, 0)).toThrowError(expect.objectContaining({ code: 'RATIOS_INVALID' }))
     }
-  })
-})
-
-describe('partitionSubjects', () => {
-  test('every train and valid subject has one site, test subjects have none, and shares differ by at most one', () => {
-    fc.assert(
-      fc.property(subjects, fc.integer({ min: 1, max: 7 }), fc.nat(), (list, sites, seed) => {
-        const splits = splitSubjects(list, [6, 3, 1], seed)
-        const siteOf = partitionSubjects(splits, sites, 'iid', seed)
-        for (const [subject, split] of splits) expect(siteOf.has(subject)).toBe(split !== 'test')
-        for (const split of ['train', 'valid'] as const) {
-          const sizes = siteNames(sites).map(
-            (site) => [...siteOf].filter(([subject, name]) => name === site && splits.get(subject) === split).length,
-          )
-          expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
-        }
-      }),
-    )
-  })
-
-  test('the number of sites does not change who is in test', () => {
-    const list = Array.from({ length: 20 }, (_, index) => `s${index}`)
-    const splits = splitSubjects(list, [2, 1, 1], 7)
-    const held = (sites: number): string[] => [...partitionSubjects(splits, sites, 'iid', 7).keys()].sort()
-    expect(held(4)).toEqual(held(2))
   })
 })

@@ -1,0 +1,134 @@
+import { MeshflError } from '@meshfl/core'
+import type { FoundCases } from './find-cases.js'
+import type { Split } from './manifest.js'
+import { partitionSubjects, siteNames } from './partition.js'
+import { columnOf, type Partition, partitionName } from './partition-name.js'
+import type { PrepareOptions } from './prepare-options.js'
+import { sitesByValue } from './sites-by-value.js'
+import { splitSubjects } from './split.js'
+import { subjectValues } from './subject-values.js'
+
+/** Where every subject of a source goes, also those whose cases turn out to be in error. */
+export interface Deal {
+  splits: ReadonlyMap<string, Split>
+  /** Names of the sites; none for one dataset. */
+  sites: readonly string[]
+  /** The site of every training and validation subject. */
+  siteOf: ReadonlyMap<string, string>
+  /** How sites were dealt to, where there are any: see `partitionName`. */
+  partition: string
+}
+
+type Found = Pick<FoundCases, 'cases' | 'findings' | 'subjects'>
+
+/**
+ * Deals all subjects of a source to splits and sites. It is told before the work whether that can be trained on.
+ * @throws MeshflError `RATIOS_INVALID`, `SITES_INVALID`, `COLUMN_UNKNOWN`, `COLUMN_AMBIGUOUS`, `COLUMN_VALUE_MISSING`, `DATASET_TOO_FEW_SUBJECTS`
+ */
+export function dealSubjects(found: Found, options: PrepareOptions, partition: Partition): Deal {
+  const { ratios, seed, sites } = options
+  const subjects = subjectsOf(found)
+  const splits = splitSubjects(subjects, ratios, seed)
+  const column = columnOf(partition)
+  const valueBySubject = column === undefined ? new Map() : subjectValues(column, subjects, found.cases, found.subjects)
+  const names = partition.how === 'by' ? namesOf(partition.column, valueBySubject, found, sites) : siteNames(sites ?? 0)
+  const siteOf =
+    names.length === 0 ? new Map<string, string>() : partitionSubjects(splits, names, partition, seed, valueBySubject)
+  const deal = { splits, sites: names, siteOf, partition: partitionName(partition) }
+  checkTrainingSubjects(deal, partition)
+  checkSitesTrain(deal, new Map(found.cases.map(({ subject }) => [subject, splits.get(subject)!])))
+  return deal
+}
+
+/** All subjects of a source: those with cases, and those that a finding leaves out. */
+function subjectsOf({ cases, findings }: Found): Set<string> {
+  const unread = findings.flatMap(({ level, subject }) => (level === 'error' && subject !== undefined ? [subject] : []))
+  return new Set([...cases.map(({ subject }) => subject), ...unread])
+}
+
+/**
+ * The sites of a column's values.
+ * @throws MeshflError `COLUMN_VALUE_MISSING` for a subject with a case and no value; `SITES_INVALID` where another number was asked for
+ */
+function namesOf(
+  column: string,
+  valueBySubject: ReadonlyMap<string, string>,
+  { cases }: Found,
+  sites: number | undefined,
+): string[] {
+  const without = [...new Set(cases.map(({ subject }) => subject))].filter(
+    (subject) => valueBySubject.get(subject) === '',
+  )
+  if (without.length > 0) {
+    const more = without.length > 3 ? ` and ${without.length - 3} more` : ''
+    throw new MeshflError(
+      'COLUMN_VALUE_MISSING',
+      `${without.slice(0, 3).join(', ')}${more} ${without.length === 1 ? 'has' : 'have'} no value of ${column}, which names the site`,
+      { hint: 'fill the column in, or take these subjects out of the source', data: { column, subjects: without } },
+    )
+  }
+  const names = [...sitesByValue([...valueBySubject.values()].filter((value) => value !== '')).values()]
+  if (sites === undefined || sites === names.length) return names
+  throw new MeshflError('SITES_INVALID', `${column} has ${names.length} values, which are not ${sites} sites`, {
+    kind: 'usage',
+    hint: `leave --sites out: each value of ${column} is a site`,
+    data: { column, names, sites },
+  })
+}
+
+/**
+ * Refuses to deal nothing to train on to a site.
+ * @throws MeshflError `DATASET_TOO_FEW_SUBJECTS`
+ */
+function checkTrainingSubjects({ splits, sites, siteOf }: Deal, partition: Partition): void {
+  const training = [...splits].flatMap(([subject, split]) => (split === 'train' ? [subject] : []))
+  const filled = new Set(training.map((subject) => siteOf.get(subject)))
+  const without = sites.filter((name) => !filled.has(name))
+  if (without.length === 0) return
+  const data = { subjects: splits.size, training: training.length, sites: without }
+  if (partition.how === 'by') {
+    const more = without.length > 3 ? ` and ${without.length - 3} more` : ''
+    throw new MeshflError(
+      'DATASET_TOO_FEW_SUBJECTS',
+      `${without.slice(0, 3).join(', ')}${more} would have nothing to train on: no subject of that ${partition.column} is in train`,
+      { hint: 'choose another --seed, add subjects, or give train a larger part with --ratios', data },
+    )
+  }
+  throw new MeshflError(
+    'DATASET_TOO_FEW_SUBJECTS',
+    `${training.length} of ${splits.size} subjects are for training, and ${sites.length} sites need one each at least`,
+    { hint: 'ask for fewer --sites, add subjects, or give train a larger part with --ratios', data },
+  )
+}
+
+/**
+ * Refuses to leave a dataset, or a site, with nothing to train on because its subjects were left out.
+ * @param there the subjects that can be used
+ * @throws MeshflError `DATASET_TOO_FEW_SUBJECTS`
+ */
+export function checkSitesTrain(
+  { splits, sites, siteOf }: Pick<Deal, 'splits' | 'sites' | 'siteOf'>,
+  there: ReadonlyMap<string, Split>,
+): void {
+  const isInTrain = (split: Split): boolean => split === 'train'
+  if ([...splits.values()].some(isInTrain) && ![...there.values()].some(isInTrain)) {
+    throw new MeshflError(
+      'DATASET_TOO_FEW_SUBJECTS',
+      'there is nothing to train on: all subjects dealt there were left out',
+      {
+        hint: 'mend their files and run the same command again, or choose another --seed',
+      },
+    )
+  }
+  const training = new Set([...there].filter(([, split]) => split === 'train').map(([subject]) => siteOf.get(subject)))
+  const without = sites.filter((name) => !training.has(name))
+  if (without.length === 0) return
+  throw new MeshflError(
+    'DATASET_TOO_FEW_SUBJECTS',
+    `${without.join(', ')} would have nothing to train on: the subjects dealt there were left out`,
+    {
+      hint: 'mend their files and run the same command again, or ask for fewer --sites',
+      data: { sites: without },
+    },
+  )
+}
