@@ -44,10 +44,24 @@ test.each(['quantity:0.5', 'dirichlet:0.1:vendor'])(
   },
 )
 
+test('--stratify has every value in all parts alike, and its mixtures are what sites are drawn by', async () => {
+  const words = ['--stratify', 'vendor', '--partition', 'dirichlet:0.5', '--sites', '2', '--ratios', '0.5,0.25,0.25']
+  const made = await split(...words)
+  expect([made.code, made.last]).toMatchObject([0, { splits: { train: 6, valid: 3, test: 3 }, sites: 2 }])
+  const { cases, ...rest } = manifest()
+  expect(rest).toMatchObject({ stratify: 'vendor', partition: 'dirichlet:0.5:vendor' })
+  const test = cases.filter((item: { split: string }) => item.split === 'test')
+  expect(test.map((item: { columns: object }) => item.columns)).toEqual(
+    expect.arrayContaining([{ vendor: 'GE' }, { vendor: 'Siemens' }, { vendor: 'Philips' }]),
+  )
+})
+
 test.each([
   ['PARTITION_INVALID', ['--partition', 'dirichlet:0:vendor', '--sites', '2']],
   ['PARTITION_INVALID', ['--partition', 'quantity:1']],
   ['SITES_INVALID', ['--partition', 'by:vendor', '--sites', '2']],
+  ['PARTITION_INVALID', ['--partition', 'dirichlet:1', '--sites', '2']],
+  ['COLUMN_UNKNOWN', ['--stratify', 'hospital']],
   ['COLUMN_UNKNOWN', ['--partition', 'by:hospital']],
 ])('%s: %j exits with 2, and writes nothing', async (code, words) => {
   const refused = await split(...words)

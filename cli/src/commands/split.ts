@@ -10,6 +10,7 @@ interface SplitOptions extends OutputOptions {
   shape: [number, number, number]
   voxelSize: number
   ratios: [number, number, number]
+  stratify?: string
   sites?: number
   partition: string
   seed: number
@@ -42,10 +43,14 @@ export function splitCommand(): Command {
       .option('--shape <voxels>', 'grid of every volume: 256, or 96,112,88 for x,y,z', volumeShape, [256, 256, 256])
       .option('--voxel-size <mm>', 'edge of a voxel in millimetres', positiveNumber, 1)
       .option('--ratios <train,valid,test>', 'parts of the split', splitRatios, [0.75, 0.15, 0.1])
+      .option(
+        '--stratify <column>',
+        "have the values of a column in all parts of the split alike: a table's, or of participants.tsv in a BIDS folder",
+      )
       .option('--sites <n>', 'deal train and valid to this many sites, each under <dataset>/sites/', wholeNumber(1))
       .option(
         '--partition <how>',
-        'how subjects are dealt to sites: iid; quantity:<alpha>, in unequal shares; dirichlet:<alpha>:<column>, in equal shares with unequal mixtures of the values of a column; by:<column>, each value a site. The smaller alpha, the more unequal',
+        'how subjects are dealt to sites: iid; quantity:<alpha>, in unequal shares; dirichlet:<alpha>[:<column>], in equal shares with unequal mixtures of the values of a column (default: that of --stratify); by:<column>, each value a site. The smaller alpha, the more unequal',
         'iid',
       )
       .option('--seed <n>', 'seed of the split', wholeNumber(0), 0)
@@ -77,6 +82,7 @@ export function splitCommand(): Command {
         labelMap: options.labelMap,
         conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
         ratios: options.ratios,
+        ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
         ...(options.sites === undefined ? {} : { sites: options.sites }),
         partition: options.partition,
         seed: options.seed,

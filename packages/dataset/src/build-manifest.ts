@@ -58,6 +58,7 @@ export function buildManifest(
     tool: `meshfl ${options.toolVersion}`,
     name: options.name ?? sourceName(root),
     seed: options.seed,
+    ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
     sites: [...deal.sites],
     partition: deal.sites.length === 0 ? 'none' : deal.partition,
     conform: { mode: options.conform.mode, version: CONFORM_VERSION, ...commonGrid(prepared) },

@@ -92,13 +92,47 @@ describe('by a column', () => {
   })
 })
 
-test.each(['quantity:0.5', 'dirichlet:0.5:center', 'by:center'])(
-  'dealt by %s, who is left out keeps a place, and moves nobody when it is mended',
-  async (partition) => {
+describe('stratified by a column', () => {
+  test('every part has as many of each value as there are of all, and the manifest says so', async () => {
+    const source = await tableOf(IDS, (index) => CENTERS[index % 3]!)
+    const options = optionsFor(source, 'unused', { stratify: 'center', ratios: [2, 1, 1], dryRun: true })
+    const { manifest } = await prepareDataset(options)
+    expect(manifest).toMatchObject({ stratify: 'center', partition: 'none' })
+    for (const center of CENTERS) {
+      const own = manifest.cases.filter(({ columns }) => columns.center === center)
+      expect(own.map(({ split }) => split).sort()).toEqual(['test', 'train', 'train', 'valid'])
+    }
+  })
+
+  test('a site of each value has subjects in train whatever the seed', async () => {
+    const source = await tableOf(IDS, (index) => (index < 2 ? 'rare' : 'common'))
+    for (const seed of [0, 1, 2, 3, 4, 5]) {
+      const options = optionsFor(source, 'unused', { stratify: 'center', partition: 'by:center', dryRun: true, seed })
+      const { manifest } = await prepareDataset(options)
+      expect(manifest.cases.filter(({ split, site }) => split === 'train' && site === 'rare')).toHaveLength(1)
+    }
+  })
+
+  test('another column is another dataset', async () => {
+    const source = await tableOf(IDS, (index) => CENTERS[index % 3]!)
+    const out = join(await temporaryFolder(), 'out')
+    await prepareDataset(optionsFor(source, out, { stratify: 'center' }))
+    await expect(prepareDataset(optionsFor(source, out))).rejects.toMatchObject({ code: 'DATASET_EXISTS' })
+  })
+})
+
+test.each([
+  ['quantity:0.5', undefined],
+  ['dirichlet:0.5:center', 'center'],
+  ['by:center', 'center'],
+])(
+  'dealt by %s, stratified by %s, who is left out keeps a place, and moves nobody when it is mended',
+  async (partition, stratify) => {
     const source = await tableOf(IDS, (index) => CENTERS[index % 3]!)
     const out = join(await temporaryFolder(), 'out')
     const options = optionsFor(source, out, {
       partition,
+      ...(stratify === undefined ? {} : { stratify }),
       ratios: [3, 1, 0],
       ...(partition === 'by:center' ? {} : { sites: 2 }),
     })

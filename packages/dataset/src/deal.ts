@@ -26,16 +26,17 @@ type Found = Pick<FoundCases, 'cases' | 'findings' | 'subjects'>
  * @throws MeshflError `RATIOS_INVALID`, `SITES_INVALID`, `COLUMN_UNKNOWN`, `COLUMN_AMBIGUOUS`, `COLUMN_VALUE_MISSING`, `DATASET_TOO_FEW_SUBJECTS`
  */
 export function dealSubjects(found: Found, options: PrepareOptions, partition: Partition): Deal {
-  const { ratios, seed, sites } = options
+  const { ratios, seed, sites, stratify } = options
   const subjects = subjectsOf(found)
-  const splits = splitSubjects(subjects, ratios, seed)
-  const column = columnOf(partition)
-  const valueBySubject = column === undefined ? new Map() : subjectValues(column, subjects, found.cases, found.subjects)
+  const valuesOf = (column: string | undefined): Map<string, string> | undefined =>
+    column === undefined ? undefined : subjectValues(column, subjects, found.cases, found.subjects)
+  const splits = splitSubjects(subjects, ratios, seed, valuesOf(stratify))
+  const valueBySubject = valuesOf(columnOf(partition)) ?? new Map<string, string>()
   const names = partition.how === 'by' ? namesOf(partition.column, valueBySubject, found, sites) : siteNames(sites ?? 0)
   const siteOf =
     names.length === 0 ? new Map<string, string>() : partitionSubjects(splits, names, partition, seed, valueBySubject)
   const deal = { splits, sites: names, siteOf, partition: partitionName(partition) }
-  checkTrainingSubjects(deal, partition)
+  checkTrainingSubjects(deal, partition, stratify)
   checkSitesTrain(deal, new Map(found.cases.map(({ subject }) => [subject, splits.get(subject)!])))
   return deal
 }
@@ -80,7 +81,7 @@ function namesOf(
  * Refuses to deal nothing to train on to a site.
  * @throws MeshflError `DATASET_TOO_FEW_SUBJECTS`
  */
-function checkTrainingSubjects({ splits, sites, siteOf }: Deal, partition: Partition): void {
+function checkTrainingSubjects({ splits, sites, siteOf }: Deal, partition: Partition, stratify?: string): void {
   const training = [...splits].flatMap(([subject, split]) => (split === 'train' ? [subject] : []))
   const filled = new Set(training.map((subject) => siteOf.get(subject)))
   const without = sites.filter((name) => !filled.has(name))
@@ -91,7 +92,10 @@ function checkTrainingSubjects({ splits, sites, siteOf }: Deal, partition: Parti
     throw new MeshflError(
       'DATASET_TOO_FEW_SUBJECTS',
       `${without.slice(0, 3).join(', ')}${more} would have nothing to train on: no subject of that ${partition.column} is in train`,
-      { hint: 'choose another --seed, add subjects, or give train a larger part with --ratios', data },
+      {
+        hint: `${stratify === partition.column ? '' : `split every ${partition.column} alike with --stratify ${partition.column}, `}choose another --seed, add subjects, or give train a larger part with --ratios`,
+        data,
+      },
     )
   }
   throw new MeshflError(

@@ -46,6 +46,8 @@ export const DatasetManifestSchema = z.strictObject({
   tool: z.string(),
   name: z.string(),
   seed: z.int(),
+  /** The column whose values are in all splits alike; absent where the split knows no strata. */
+  stratify: z.string().optional(),
   /** The site whose part this is; absent at the root of a dataset. */
   site: z.string().optional(),
   /** Names of the sites under sites/, in order. */

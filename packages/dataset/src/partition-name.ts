@@ -16,17 +16,25 @@ const ALPHA = { min: 1e-6, max: 1e6 }
 
 /**
  * Reads `iid`, `quantity:0.5`, `dirichlet:0.5:vendor` or `by:vendor`.
+ * @param stratify the column whose mixtures are drawn where `dirichlet:0.5` names none
  * @throws MeshflError `PARTITION_INVALID`
  */
-export function parsePartition(text: string): Partition {
+export function parsePartition(text: string, stratify?: string): Partition {
   const [, how, rest = ''] = /^([a-z]+)(?::(.*))?$/s.exec(text) ?? []
   if (how === 'iid' && text === how) return { how }
   if (how === 'by' && rest.trim() !== '') return { how, column: rest.trim() }
-  const [, number = '', column] = /^([^:]*)(?::(.*))?$/s.exec(rest) ?? []
+  const [, number = '', named] = /^([^:]*)(?::(.*))?$/s.exec(rest) ?? []
   const alpha = number.trim() === '' ? Number.NaN : Number(number)
+  const column = (how === 'dirichlet' ? (named ?? stratify) : named)?.trim()
   const isAlpha = alpha >= ALPHA.min && alpha <= ALPHA.max
   if (how === 'quantity' && isAlpha && column === undefined) return { how, alpha }
-  if (how === 'dirichlet' && isAlpha && column?.trim()) return { how, alpha, column: column.trim() }
+  if (how === 'dirichlet' && isAlpha && column) return { how, alpha, column }
+  if (how === 'dirichlet' && isAlpha && named === undefined) {
+    throw new MeshflError('PARTITION_INVALID', `${text} does not say which column's values are mixed`, {
+      kind: 'usage',
+      hint: `name it: ${text}:<column>, or --stratify <column>`,
+    })
+  }
   throw new MeshflError('PARTITION_INVALID', `${text} is no way to deal subjects to sites`, {
     kind: 'usage',
     hint: `give iid, quantity:<alpha>, dirichlet:<alpha>:<column> or by:<column>; alpha is a number from ${ALPHA.min} to ${ALPHA.max}, such as 0.5`,

@@ -155,9 +155,20 @@ describe('parsePartition', () => {
     expect(parsePartition(partitionName(parsePartition(text)))).toEqual(partition)
   })
 
+  test('takes the column of --stratify where a mixture names none, and says so where there is none', () => {
+    expect(parsePartition('dirichlet:1', 'vendor')).toEqual({ how: 'dirichlet', alpha: 1, column: 'vendor' })
+    expect(parsePartition('dirichlet:1:center', 'vendor')).toMatchObject({ column: 'center' })
+    expect(() => parsePartition('dirichlet:1')).toThrowError(
+      expect.objectContaining({
+        code: 'PARTITION_INVALID',
+        hint: 'name it: dirichlet:1:<column>, or --stratify <column>',
+      }),
+    )
+  })
+
   test.each([
     ...['', 'iid:', 'IID', 'by', 'by: ', 'quantity', 'quantity:', 'quantity:0', 'quantity:-1', 'quantity:x'],
-    ...['quantity:1:center', 'quantity:Infinity', 'dirichlet:1', 'dirichlet:1:', 'dirichlet::center', 'random'],
+    ...['quantity:1:center', 'quantity:Infinity', 'dirichlet', 'dirichlet:1:', 'dirichlet::center', 'random'],
   ])('refuses "%s" as a mistake of usage', (text) => {
     expect(() => parsePartition(text)).toThrowError(
       expect.objectContaining({

@@ -50,12 +50,12 @@ import { checkRatios } from './split.js'
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
   checkRatios(options.ratios)
-  const partition = parsePartition(options.partition)
+  const partition = parsePartition(options.partition, options.stratify)
   checkSites(options.sites, partition)
   conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
   const labelMap = await loadLabelMap(options.labelMap)
-  const column = columnOf(partition)
-  const found = await findCases(options.source, { ...options, ...(column === undefined ? {} : { columns: [column] }) })
+  const columns = [columnOf(partition), options.stratify].filter((column) => column !== undefined)
+  const found = await findCases(options.source, { ...options, columns })
   const deal = dealSubjects(found, options, partition)
   const run = new Preparation(options, labelMap, found.cases, caseIds(found.cases), deal)
   if (options.dryRun) return run.plan(found.findings)
@@ -175,7 +175,7 @@ class Preparation {
   }
 
   #head(): JournalHead {
-    const { conform, volume, nanToZero, toolVersion, ratios, seed, name } = this.options
+    const { conform, volume, nanToZero, toolVersion, ratios, stratify, seed, name } = this.options
     const { partition } = this.deal
     const sites = this.deal.sites.length > 0 ? this.deal.sites.length : undefined
     const { vocabularies, ...map } = this.labelMap
@@ -192,7 +192,7 @@ class Preparation {
     return {
       format: 'meshfl-split-journal/1',
       conform: sha256(canonicalJson(perCase)),
-      dataset: sha256(canonicalJson({ perCase, ratios, sites, partition, seed, name, pairs })),
+      dataset: sha256(canonicalJson({ perCase, ratios, stratify, sites, partition, seed, name, pairs })),
     }
   }
 
