@@ -11,6 +11,7 @@ interface SplitOptions extends OutputOptions {
   voxelSize: number
   ratios: [number, number, number]
   stratify?: string
+  folds?: number
   sites?: number
   partition: string
   seed: number
@@ -46,6 +47,11 @@ export function splitCommand(): Command {
       .option(
         '--stratify <column>',
         "have the values of a column in all parts of the split alike: a table's, or of participants.tsv in a BIDS folder",
+      )
+      .option(
+        '--folds <k>',
+        'deal all but test to k folds for a cross-validation, instead of train and valid: meshfl train --fold 0 to k-1',
+        wholeNumber(2),
       )
       .option('--sites <n>', 'deal train and valid to this many sites, each under <dataset>/sites/', wholeNumber(1))
       .option(
@@ -83,6 +89,7 @@ export function splitCommand(): Command {
         conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
         ratios: options.ratios,
         ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
+        ...(options.folds === undefined ? {} : { folds: options.folds }),
         ...(options.sites === undefined ? {} : { sites: options.sites }),
         partition: options.partition,
         seed: options.seed,
@@ -107,8 +114,16 @@ export function splitCommand(): Command {
       }
       // The plan is for a person: with --json the counts are enough.
       if (options.dryRun) {
-        for (const { split, site, id, source } of manifest.cases)
-          output.say([split.padEnd(5), ...(site ? [site] : []), id, source.image, source.label].join('  '))
+        for (const { split, fold, site, id, source } of manifest.cases)
+          output.say(
+            [
+              fold === undefined ? split.padEnd(5) : `fold ${fold}`,
+              ...(site ? [site] : []),
+              id,
+              source.image,
+              source.label,
+            ].join('  '),
+          )
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
       const splits = { train: count('train'), valid: count('valid'), test: count('test') }
@@ -119,6 +134,7 @@ export function splitCommand(): Command {
           type: 'dataset',
           cases: manifest.cases.length,
           splits,
+          ...(manifest.folds === undefined ? {} : { folds: manifest.folds }),
           sites: Math.max(sites, 1),
           path: options.out,
           findings: manifest.findings.length,
@@ -126,7 +142,7 @@ export function splitCommand(): Command {
         },
         [
           ...(leftOut.length > 0 ? [leftOutText(leftOut, how)] : []),
-          `${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${sites > 0 ? `, over ${sites} ${sites === 1 ? 'site' : 'sites'}` : ''}`,
+          `${manifest.cases.length} cases: ${manifest.folds === undefined ? `${splits.train} train, ${splits.valid} valid` : `${splits.train} in ${manifest.folds} folds`}, ${splits.test} test${sites > 0 ? `, over ${sites} ${sites === 1 ? 'site' : 'sites'}` : ''}`,
           options.dryRun ? 'nothing written (--dry-run)' : options.out,
         ].join('\n'),
       )

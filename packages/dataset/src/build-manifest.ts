@@ -3,6 +3,7 @@ import { MeshflError } from '@meshfl/core'
 import { CONFORM_VERSION } from '@meshfl/volume'
 import { volumeName } from './dataset-files.js'
 import { checkSitesTrain, type Deal } from './deal.js'
+import { foldOf } from './folds.js'
 import type { CaseRecord } from './journal.js'
 import type { LabelMap } from './label-map.js'
 import type { FoundCase } from './layouts/layout.js'
@@ -38,11 +39,13 @@ export function buildManifest(
   const root = resolve(options.source)
   const cases = prepared.map(({ found, record }): Case => {
     const site = deal.siteOf.get(found.subject)
+    const fold = deal.foldBySubject.get(found.subject)
     const folder = site === undefined ? '' : `sites/${site}/`
     return {
       id: record.id,
       subject: found.subject,
       split: splits.get(found.subject)!,
+      ...(fold === undefined ? {} : { fold }),
       ...(site === undefined ? {} : { site }),
       image: folder + volumeName('images', record.id),
       label: folder + volumeName('labels', record.id),
@@ -59,16 +62,13 @@ export function buildManifest(
     name: options.name ?? sourceName(root),
     seed: options.seed,
     ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
+    ...(options.folds === undefined ? {} : { folds: options.folds }),
     sites: [...deal.sites],
     partition: deal.sites.length === 0 ? 'none' : deal.partition,
     conform: { mode: options.conform.mode, version: CONFORM_VERSION, ...commonGrid(prepared) },
     labelMap: { name: labelMap.name, classes },
     cases,
-    findings: [
-      ...findings,
-      ...prepared.flatMap(({ record }) => record.findings),
-      ...emptyParts(deal, splits, options.ratios),
-    ],
+    findings: [...findings, ...prepared.flatMap(({ record }) => record.findings), ...emptyParts(deal, splits, options)],
   }
 }
 
@@ -90,14 +90,18 @@ export function siteManifest(manifest: DatasetManifest, site: string): DatasetMa
   }
 }
 
-/** nnU-Net's splits_final.json: one fold, train and val by the names of their files. */
+/** nnU-Net's splits_final.json: train and val of each fold, or of the one that there is, by the names of their files. */
 export function nnunetSplits(manifest: DatasetManifest): { train: string[]; val: string[] }[] {
-  const of = (split: Split): string[] =>
-    manifest.cases
-      .filter((item) => item.split === split)
-      .map(({ image }) => basename(image, '.nii.gz'))
-      .sort()
-  return [{ train: of('train'), val: of('valid') }]
+  const { folds } = manifest
+  const each = folds === undefined ? [manifest] : Array.from({ length: folds }, (_, fold) => foldOf(manifest, fold))
+  return each.map(({ cases }) => {
+    const of = (split: Split): string[] =>
+      cases
+        .filter((item) => item.split === split)
+        .map(({ image }) => basename(image, '.nii.gz'))
+        .sort()
+    return { train: of('train'), val: of('valid') }
+  })
 }
 
 /** `identity` has the classes that the data holds, 0 to the greatest. */
@@ -131,14 +135,14 @@ function commonGrid(prepared: readonly PreparedCase[]): Omit<DatasetManifest['co
 }
 
 function emptyParts(
-  { splits: dealt, sites, siteOf }: Deal,
+  { splits: dealt, foldBySubject, sites, siteOf }: Deal,
   splits: ReadonlyMap<string, Split>,
-  ratios: readonly number[],
+  { ratios, folds }: PrepareOptions,
 ): Finding[] {
   const findings: Finding[] = []
   const filled = new Set(splits.values())
   for (const [index, split] of SPLITS.entries()) {
-    if (filled.has(split)) continue
+    if (filled.has(split) || (split === 'valid' && folds !== undefined)) continue
     const wanted = ratios[index]! > 0
     const lost = [...dealt.values()].filter((value) => value === split).length
     findings.push({
@@ -148,6 +152,14 @@ function emptyParts(
         lost > 0
           ? `no subject is in ${split}: all ${lost} that belong there were left out`
           : `no subject is in ${split}: there are ${dealt.size} subjects for the ratios ${ratios.join(',')}`,
+    })
+  }
+  for (const fold of Array.from({ length: folds ?? 0 }).keys()) {
+    if ([...splits.keys()].some((subject) => foldBySubject.get(subject) === fold)) continue
+    findings.push({
+      level: 'warning',
+      code: 'FOLD_EMPTY',
+      message: `no subject is in fold ${fold}: all that belong there were left out`,
     })
   }
   for (const site of filled.has('valid') ? sites : []) {

@@ -5,12 +5,15 @@ import { partitionSubjects, siteNames } from './partition.js'
 import { columnOf, type Partition, partitionName } from './partition-name.js'
 import type { PrepareOptions } from './prepare-options.js'
 import { sitesByValue } from './sites-by-value.js'
-import { splitSubjects } from './split.js'
+import { dealFolds, splitSubjects } from './split.js'
 import { subjectValues } from './subject-values.js'
 
 /** Where every subject of a source goes, also those whose cases turn out to be in error. */
 export interface Deal {
+  /** With folds, `train` for all but test. */
   splits: ReadonlyMap<string, Split>
+  /** The fold of every subject that is not in test; empty without folds. */
+  foldBySubject: ReadonlyMap<string, number>
   /** Names of the sites; none for one dataset. */
   sites: readonly string[]
   /** The site of every training and validation subject. */
@@ -26,16 +29,22 @@ type Found = Pick<FoundCases, 'cases' | 'findings' | 'subjects'>
  * @throws MeshflError `RATIOS_INVALID`, `SITES_INVALID`, `COLUMN_UNKNOWN`, `COLUMN_AMBIGUOUS`, `COLUMN_VALUE_MISSING`, `DATASET_TOO_FEW_SUBJECTS`
  */
 export function dealSubjects(found: Found, options: PrepareOptions, partition: Partition): Deal {
-  const { ratios, seed, sites, stratify } = options
+  const { ratios, seed, sites, stratify, folds } = options
   const subjects = subjectsOf(found)
   const valuesOf = (column: string | undefined): Map<string, string> | undefined =>
     column === undefined ? undefined : subjectValues(column, subjects, found.cases, found.subjects)
-  const splits = splitSubjects(subjects, ratios, seed, valuesOf(stratify))
+  const strata = valuesOf(stratify)
+  const parts = splitSubjects(subjects, ratios, seed, strata)
+  const foldBySubject = folds === undefined ? new Map<string, number>() : dealFolds(parts, folds, seed, strata)
+  const splits = new Map(
+    [...parts].map(([subject, split]): [string, Split] => [subject, foldBySubject.has(subject) ? 'train' : split]),
+  )
   const valueBySubject = valuesOf(columnOf(partition)) ?? new Map<string, string>()
   const names = partition.how === 'by' ? namesOf(partition.column, valueBySubject, found, sites) : siteNames(sites ?? 0)
   const siteOf =
     names.length === 0 ? new Map<string, string>() : partitionSubjects(splits, names, partition, seed, valueBySubject)
-  const deal = { splits, sites: names, siteOf, partition: partitionName(partition) }
+  const deal = { splits, foldBySubject, sites: names, siteOf, partition: partitionName(partition) }
+  if (folds !== undefined) checkFoldsFilled(deal, folds)
   checkTrainingSubjects(deal, partition, stratify)
   checkSitesTrain(deal, new Map(found.cases.map(({ subject }) => [subject, splits.get(subject)!])))
   return deal
@@ -75,6 +84,35 @@ function namesOf(
     hint: `leave --sites out: each value of ${column} is a site`,
     data: { column, names, sites },
   })
+}
+
+/**
+ * Of what the options say alone.
+ * @throws MeshflError `FOLDS_INVALID`
+ */
+export function checkFolds({ folds, sites }: PrepareOptions, partition: Partition): void {
+  if (folds === undefined) return
+  if (sites !== undefined || partition.how === 'by') {
+    throw new MeshflError('FOLDS_INVALID', 'a dataset is dealt to folds or to sites, not to both', {
+      kind: 'usage',
+      hint: 'leave out --folds, or --sites and --partition',
+    })
+  }
+  if (Number.isInteger(folds) && folds >= 2) return
+  throw new MeshflError('FOLDS_INVALID', `${folds} is no number of folds`, {
+    kind: 'usage',
+    hint: 'give a whole number from 2 on, such as --folds 5',
+  })
+}
+
+/** @throws MeshflError `DATASET_TOO_FEW_SUBJECTS` when a fold would have nobody */
+function checkFoldsFilled({ splits, foldBySubject }: Deal, folds: number): void {
+  if (foldBySubject.size >= folds) return
+  throw new MeshflError(
+    'DATASET_TOO_FEW_SUBJECTS',
+    `${foldBySubject.size} of ${splits.size} subjects are not for test, and ${folds} folds need one each at least`,
+    { hint: 'ask for fewer --folds, add subjects, or give test a smaller part with --ratios', data: { folds } },
+  )
 }
 
 /**

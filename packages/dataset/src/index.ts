@@ -1,5 +1,6 @@
 export { allocate } from './allocate.js'
 export { type FoundCases, findCases } from './find-cases.js'
+export { checkFoldChosen } from './folds.js'
 export {
   type LabelMap,
   loadLabelMap,

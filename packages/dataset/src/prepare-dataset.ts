@@ -24,14 +24,14 @@ import {
   removeStale,
   volumeName,
 } from './dataset-files.js'
-import { type Deal, dealSubjects } from './deal.js'
+import { checkFolds, type Deal, dealSubjects } from './deal.js'
 import { checkDuplicates } from './duplicates.js'
 import { findCases } from './find-cases.js'
 import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
 import { type LabelMap, loadLabelMap } from './label-map.js'
 import type { FoundCase, FoundFinding } from './layouts/layout.js'
 import { listFolder } from './layouts/volume-file.js'
-import { type DatasetManifest, DatasetManifestSchema, type Finding } from './manifest.js'
+import { type Case, type DatasetManifest, DatasetManifestSchema, type Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
 import { checkSites } from './partition.js'
 import { columnOf, parsePartition } from './partition-name.js'
@@ -46,12 +46,13 @@ import { checkRatios } from './split.js'
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
  * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
  * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`,
- * `RATIOS_INVALID`, `PARTITION_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `FILE_SERVER_AWAY`, `INTERRUPTED` and those of `findCases`, `dealSubjects` and `loadLabelMap`
+ * `RATIOS_INVALID`, `PARTITION_INVALID`, `FOLDS_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `FILE_SERVER_AWAY`, `INTERRUPTED` and those of `findCases`, `dealSubjects` and `loadLabelMap`
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
   checkRatios(options.ratios)
   const partition = parsePartition(options.partition, options.stratify)
   checkSites(options.sites, partition)
+  checkFolds(options, partition)
   conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
   const labelMap = await loadLabelMap(options.labelMap)
   const columns = [columnOf(partition), options.stratify].filter((column) => column !== undefined)
@@ -119,8 +120,8 @@ class Preparation {
     const text = await readFile(join(this.#out, MANIFEST_FILE), 'utf8').catch(() => undefined)
     const published = text === undefined ? undefined : parsedManifest(text)
     if (!published) return
-    const placeOf = ({ split, site }: { split: string; site?: string | undefined }): string =>
-      site === undefined ? split : `${split} of ${site}`
+    const placeOf = ({ split, site, fold }: Case): string =>
+      fold !== undefined ? `fold ${fold}` : site === undefined ? split : `${split} of ${site}`
     const before = new Map(published.cases.map((item) => [item.subject, placeOf(item)]))
     const moved = new Map(
       manifest.cases.flatMap((item) => {
@@ -175,7 +176,7 @@ class Preparation {
   }
 
   #head(): JournalHead {
-    const { conform, volume, nanToZero, toolVersion, ratios, stratify, seed, name } = this.options
+    const { conform, volume, nanToZero, toolVersion, ratios, stratify, folds, seed, name } = this.options
     const { partition } = this.deal
     const sites = this.deal.sites.length > 0 ? this.deal.sites.length : undefined
     const { vocabularies, ...map } = this.labelMap
@@ -192,7 +193,7 @@ class Preparation {
     return {
       format: 'meshfl-split-journal/1',
       conform: sha256(canonicalJson(perCase)),
-      dataset: sha256(canonicalJson({ perCase, ratios, stratify, sites, partition, seed, name, pairs })),
+      dataset: sha256(canonicalJson({ perCase, ratios, stratify, folds, sites, partition, seed, name, pairs })),
     }
   }
 

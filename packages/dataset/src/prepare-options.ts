@@ -14,6 +14,8 @@ export interface PrepareOptions {
   ratios: readonly [number, number, number]
   /** A column whose values are to be in train, valid and test alike, as far as the counts allow. */
   stratify?: string
+  /** Deals train and valid to so many folds of a cross-validation; goes with no sites. */
+  folds?: number
   /** Deals train and valid to so many sites under `<out>/sites/`; absent: one dataset. */
   sites?: number
   /** How: see `parsePartition`. `by:<column>` makes the sites itself. */

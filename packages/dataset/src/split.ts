@@ -24,6 +24,23 @@ export function splitSubjects(
 }
 
 /**
+ * Deals all subjects but those of test to folds of a cross-validation, from 0. Sizes differ by at most one; who goes where depends on
+ * the seed and the set of subjects alone.
+ * @param stratumBySubject strata whose parts are to be as even as the counts allow
+ */
+export function dealFolds(
+  splits: ReadonlyMap<string, Split>,
+  folds: number,
+  seed: number,
+  stratumBySubject?: ReadonlyMap<string, string>,
+): Map<string, number> {
+  const subjects = [...splits].flatMap(([subject, split]) => (split === 'test' ? [] : [subject]))
+  const weights = Array.from({ length: folds }, () => 1)
+  const parts = dealEvenly(subjects, weights, seed, 'folds', stratumBySubject)
+  return new Map(parts.flatMap((part, fold) => part.map((subject): [string, number] => [subject, fold])))
+}
+
+/**
  * Deals subjects to as many parts as there are weights.
  * @param scope of the random draws
  */
