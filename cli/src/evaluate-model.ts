@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { canonicalJson, type EventSink, MeshflError, readEventLog, sha256 } from '@meshfl/core'
-import { type Dataset, openDataset, type Split } from '@meshfl/dataset'
+import { checkFoldChosen, type Dataset, openDataset, type Split } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
 import {
   type Baseline,
@@ -16,6 +17,7 @@ import { voxelSize, voxelVolumeMl } from '@meshfl/volume'
 import { createWorstSlices, type Evaluation, type EvaluationOptions, missingHere } from './evaluation.js'
 import { memoryEvent } from './memory-event.js'
 import { VERSION } from './program.js'
+import { readRunStudy } from './run-folder.js'
 import { trainedCasesNotes } from './trained-cases.js'
 import type { TrainedModel } from './trained-model.js'
 
@@ -23,6 +25,8 @@ export interface ModelEvaluationOptions extends EvaluationOptions {
   model: TrainedModel
   dataset: string
   split: Split
+  /** Of a dataset with folds; absent: that of the model's run. */
+  fold?: number | undefined
   engine: Engine
   comparisons?: readonly Comparison[]
   /** Told what the engine's buffers will take. */
@@ -31,11 +35,11 @@ export interface ModelEvaluationOptions extends EvaluationOptions {
 
 /**
  * Scores a model on the cases of a split, on the dataset's grid.
- * @throws MeshflError `EVAL_NO_CASES` when the split is empty
+ * @throws MeshflError `FOLD_INVALID`, `EVAL_NO_CASES` when the split is empty
  */
 export async function evaluateModel(options: ModelEvaluationOptions): Promise<Evaluation> {
   const { model, engine, split, signal } = options
-  const dataset = await openDataset(options.dataset)
+  const { dataset, fold } = await openScoredDataset(options)
   const cases = dataset.cases(split)
   if (cases.length === 0) {
     throw new MeshflError('EVAL_NO_CASES', `the ${split} split of ${options.dataset} has no cases`, {
@@ -120,7 +124,10 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
         precision: engine.precision,
       },
       model: { name: basename(resolve(model.run ?? model.file)), sha256: model.sha256 },
-      dataset: { name: dataset.manifest.name, sha256: sha256OfDataset },
+      dataset: {
+        name: `${dataset.manifest.name}${fold === undefined ? '' : ` (fold ${fold})`}`,
+        sha256: sha256OfDataset,
+      },
       split,
       classes,
       conventions: { empty, surface },
@@ -137,6 +144,21 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     folder: reportFolder(model),
     ...(model.run ? { run: model.run } : {}),
   }
+}
+
+/** Test is the same in every fold, and so is its hash: how often it was scored is counted by that. */
+async function openScoredDataset(options: ModelEvaluationOptions): Promise<{ dataset: Dataset; fold?: number }> {
+  const whole = await openDataset(options.dataset)
+  const hasFolds = options.split !== 'test' && whole.manifest.folds !== undefined
+  const fold = options.fold ?? (hasFolds ? await foldOfRun(options.model) : undefined)
+  if (hasFolds) checkFoldChosen(whole.manifest, fold)
+  return fold === undefined
+    ? { dataset: whole }
+    : { dataset: await openDataset(options.dataset, undefined, fold), fold }
+}
+
+async function foldOfRun({ run }: TrainedModel): Promise<number | undefined> {
+  return run !== undefined && existsSync(join(run, 'study.yaml')) ? (await readRunStudy(run)).fold : undefined
 }
 
 /** Where a model's report goes when nothing else is said. */

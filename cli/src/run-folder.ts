@@ -27,10 +27,16 @@ export type RunKind = 'train' | 'federation'
 /**
  * Opens a run's folder: writes study.yaml into a new one; an old one must hold the same study, and be of the same kind.
  * @param from where the model is that a new run begins with, if one was named
- * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study, `RUN_OF_OTHER_KIND`, `INITIAL_MODEL_MISSING`
+ * @throws MeshflError `RUN_STUDY_MISMATCH` when the folder belongs to another study, `RUN_OF_OTHER_KIND`, `INITIAL_MODEL_MISSING`, `STUDY_INVALID`
  */
 export async function openRunFolder(path: string, asked: Study, kind: RunKind, from?: string): Promise<RunFolder> {
   checkKind(path, kind)
+  if (kind === 'federation' && asked.fold !== undefined) {
+    throw new MeshflError('STUDY_INVALID', `the study is of fold ${asked.fold}, and a federation has no folds`, {
+      kind: 'usage',
+      hint: 'take the key fold out of the study, or train on that fold with meshfl train',
+    })
+  }
   const file = join(path, 'study.yaml')
   const written: string[] = []
   if (existsSync(file)) {

@@ -8,7 +8,7 @@ import {
   type SiteDescription,
   type Study,
 } from '@meshfl/core'
-import { createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
+import { checkFoldChosen, createVolumeReader, type Dataset, openDataset, type VolumeReader } from '@meshfl/dataset'
 import type { Engine, Session } from '@meshfl/engine'
 import { LocalTrainer, type LocalTrainerOptions } from '@meshfl/training'
 import { memoryEvent } from './memory-event.js'
@@ -31,10 +31,16 @@ export function siteName(dataset: Dataset): string {
 /**
  * Opens a dataset to train on; that there is nothing to train on is told before anything is written or sent.
  * @param reader where many datasets are open at once: one thread for all of them
- * @throws MeshflError `TRAINING_NO_CASES` and those of `openDataset`
+ * @param fold of its cross-validation
+ * @throws MeshflError `TRAINING_NO_CASES`, `FOLD_INVALID` and those of `openDataset`
  */
-export async function openTrainingDataset(path: string, reader: VolumeReader = createVolumeReader()): Promise<Dataset> {
-  const dataset = await openDataset(path, reader)
+export async function openTrainingDataset(
+  path: string,
+  reader: VolumeReader = createVolumeReader(),
+  fold?: number,
+): Promise<Dataset> {
+  const dataset = await openDataset(path, reader, fold)
+  checkFoldChosen(dataset.manifest, fold)
   if (dataset.cases('train').length > 0) return dataset
   throw new MeshflError('TRAINING_NO_CASES', `${path} has no case in its train split`, {
     hint: 'prepare it with other --ratios or fewer --sites, or add scans',

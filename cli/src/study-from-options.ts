@@ -64,6 +64,7 @@ export async function studyFromOptions(
       ...(Object.keys(earlyStop).length > 0 ? { earlyStop } : {}),
       ...(options.rounds === undefined ? {} : { rounds: options.rounds }),
       ...(options.seed === undefined ? {} : { seed: options.seed }),
+      ...(options.fold === undefined ? {} : { fold: options.fold }),
       ...(options.targetDice === undefined ? {} : { targetDice: options.targetDice }),
     },
     options.study ?? 'the options',

@@ -6,6 +6,8 @@ export interface StudyOptions {
   from?: string
   rounds?: number
   seed?: number
+  /** An option of `meshfl train` alone. */
+  fold?: number
   lr?: number
   batchSize?: number
   localEpochs?: number

@@ -23,6 +23,7 @@ test('the template is a study of the defaults', () => {
 
 test('each key that is commented out is valid where its comment mark is taken away', () => {
   const known = [
+    'fold',
     'targetDice',
     'voxelSizeMm',
     'labelMap',

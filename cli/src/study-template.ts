@@ -13,6 +13,10 @@ const KEYS: Record<string, { comment: string; example?: string }> = {
       'Hash of the model that the run begins with; written by --from <model>. Absent: weights drawn from the seed.',
     example: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
   },
+  fold: {
+    comment: 'With meshfl train on a dataset of folds: the one, from 0, that is its validation. --fold says it, too.',
+    example: '0',
+  },
   targetDice: { comment: 'Stop when the validation foreground Dice reaches it.', example: '0.85' },
   earlyStop: { comment: 'Stop when the validation foreground Dice has not risen for a while.' },
   'earlyStop.patience': { comment: 'Rounds without a rise after which the run ends.', example: '10' },

@@ -11,6 +11,7 @@ import { runCommand } from '../run-command.js'
 interface EvalOptions extends OutputOptions, EngineOptions {
   data?: string
   split: 'train' | 'valid' | 'test'
+  fold?: number
   pred?: string
   truth?: string
   out?: string
@@ -43,6 +44,11 @@ export function evalCommand(): Command {
           'the dataset to score on; without it the report is of the run alone: curves, sites, traffic',
         )
         .addOption(new Option('--split <name>', 'which cases').choices(['train', 'valid', 'test']).default('test'))
+        .option(
+          '--fold <n>',
+          'of a dataset with --folds, with --split train or valid: the fold, from 0 (default: that of the run)',
+          wholeNumber(0),
+        )
         .option('--pred <dir>', 'predicted label maps, instead of a model')
         .option('--truth <dir>', 'true label maps of the same names')
         .option(
@@ -144,6 +150,8 @@ export function evalCommand(): Command {
         throw usage('a model and its --data are scored, or --pred against --truth, not both', 'leave out one of them')
       if (options.pred === undefined && (options.volume !== undefined || options.nanToZero))
         throw usage('--volume and --nan-to-zero are of --pred', 'a dataset was read when meshfl split made it')
+      if (options.fold !== undefined && (options.data === undefined || options.split === 'test'))
+        throw usage('--fold is of --data with --split train or valid', 'test is the same in every fold')
       let evaluation: Evaluation
       if (options.pred !== undefined && options.truth !== undefined) {
         const { evaluateFolders, FOLDER } = await import('../evaluate-folders.js')
@@ -177,6 +185,7 @@ export function evalCommand(): Command {
           model: trained,
           dataset: options.data,
           split: options.split,
+          fold: options.fold,
           engine: await engineFromOptions(options),
           onSession: output.events,
         })

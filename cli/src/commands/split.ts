@@ -10,8 +10,10 @@ interface SplitOptions extends OutputOptions {
   shape: [number, number, number]
   voxelSize: number
   ratios: [number, number, number]
+  stratify?: string
+  folds?: number
   sites?: number
-  partition: 'iid'
+  partition: string
   seed: number
   image?: string
   label?: string
@@ -42,8 +44,21 @@ export function splitCommand(): Command {
       .option('--shape <voxels>', 'grid of every volume: 256, or 96,112,88 for x,y,z', volumeShape, [256, 256, 256])
       .option('--voxel-size <mm>', 'edge of a voxel in millimetres', positiveNumber, 1)
       .option('--ratios <train,valid,test>', 'parts of the split', splitRatios, [0.75, 0.15, 0.1])
+      .option(
+        '--stratify <column>',
+        "have the values of a column in all parts of the split alike: a table's, or of participants.tsv in a BIDS folder",
+      )
+      .option(
+        '--folds <k>',
+        'deal all but test to k folds for a cross-validation, instead of train and valid: meshfl train --fold 0 to k-1',
+        wholeNumber(2),
+      )
       .option('--sites <n>', 'deal train and valid to this many sites, each under <dataset>/sites/', wholeNumber(1))
-      .addOption(new Option('--partition <how>', 'how cases are dealt to sites').choices(['iid']).default('iid'))
+      .option(
+        '--partition <how>',
+        'how subjects are dealt to sites: iid; quantity:<alpha>, in unequal shares; dirichlet:<alpha>[:<column>], in equal shares with unequal mixtures of the values of a column (default: that of --stratify); by:<column>, each value a site. The smaller alpha, the more unequal',
+        'iid',
+      )
       .option('--seed <n>', 'seed of the split', wholeNumber(0), 0)
       .option(
         '--image <name>',
@@ -55,7 +70,10 @@ export function splitCommand(): Command {
       .option('--name <name>', 'name of the dataset, and of the site that joins with it (default: of the source)')
       .option('--dry-run', 'show which case goes where, and write nothing')
       .option('--allow-skipped', 'exit with 0 even when cases were left out')
-      .addHelpText('after', '\nExample:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2'),
+      .addHelpText(
+        'after',
+        '\nExamples:\n  meshfl split ./study --out ./dataset --sites 3 --shape 128 --voxel-size 2\n  meshfl split ./cases.csv --out ./dataset --partition by:hospital',
+      ),
   ).action(async (source: string, options: SplitOptions) => {
     await runCommand(options, { title: 'meshfl split' }, async ({ output, signal }) => {
       const [{ prepareDataset }, { now }, { VERSION }, { leftOutText }] = await Promise.all([
@@ -70,6 +88,8 @@ export function splitCommand(): Command {
         labelMap: options.labelMap,
         conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
         ratios: options.ratios,
+        ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
+        ...(options.folds === undefined ? {} : { folds: options.folds }),
         ...(options.sites === undefined ? {} : { sites: options.sites }),
         partition: options.partition,
         seed: options.seed,
@@ -94,8 +114,16 @@ export function splitCommand(): Command {
       }
       // The plan is for a person: with --json the counts are enough.
       if (options.dryRun) {
-        for (const { split, site, id, source } of manifest.cases)
-          output.say([split.padEnd(5), ...(site ? [site] : []), id, source.image, source.label].join('  '))
+        for (const { split, fold, site, id, source } of manifest.cases)
+          output.say(
+            [
+              fold === undefined ? split.padEnd(5) : `fold ${fold}`,
+              ...(site ? [site] : []),
+              id,
+              source.image,
+              source.label,
+            ].join('  '),
+          )
       }
       const count = (split: string): number => manifest.cases.filter((item) => item.split === split).length
       const splits = { train: count('train'), valid: count('valid'), test: count('test') }
@@ -106,6 +134,7 @@ export function splitCommand(): Command {
           type: 'dataset',
           cases: manifest.cases.length,
           splits,
+          ...(manifest.folds === undefined ? {} : { folds: manifest.folds }),
           sites: Math.max(sites, 1),
           path: options.out,
           findings: manifest.findings.length,
@@ -113,7 +142,7 @@ export function splitCommand(): Command {
         },
         [
           ...(leftOut.length > 0 ? [leftOutText(leftOut, how)] : []),
-          `${manifest.cases.length} cases: ${splits.train} train, ${splits.valid} valid, ${splits.test} test${sites > 0 ? `, over ${sites} ${sites === 1 ? 'site' : 'sites'}` : ''}`,
+          `${manifest.cases.length} cases: ${manifest.folds === undefined ? `${splits.train} train, ${splits.valid} valid` : `${splits.train} in ${manifest.folds} folds`}, ${splits.test} test${sites > 0 ? `, over ${sites} ${sites === 1 ? 'site' : 'sites'}` : ''}`,
           options.dryRun ? 'nothing written (--dry-run)' : options.out,
         ].join('\n'),
       )

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { FolderLock } from '@meshfl/core'
 import { Command } from 'commander'
 import type { EngineOptions } from '../engine-options.js'
+import { wholeNumber } from '../option-parsers.js'
 import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 import type { RunFolder } from '../run-folder.js'
@@ -22,7 +23,12 @@ export function trainCommand(): Command {
           new Command('train')
             .description('Train on one machine: the centralised baseline. Run it again with the same --out to go on')
             .argument('<dataset>', 'a dataset made by meshfl split')
-            .requiredOption('--out <run>', 'folder of the run'),
+            .requiredOption('--out <run>', 'folder of the run')
+            .option(
+              '--fold <n>',
+              'of a dataset with --folds: the fold, from 0, that is its validation',
+              wholeNumber(0),
+            ),
         ),
       ),
     ).addHelpText('after', '\nExample:\n  meshfl train ./dataset --out ./run --rounds 50'),
@@ -30,6 +36,7 @@ export function trainCommand(): Command {
     await runCommand(options, { title: 'meshfl train', live: true }, async ({ output, signal }) => {
       const [
         { lockFolder, MeshflError, now },
+        { openDataset },
         { CHECKPOINT_FILE, openCheckpoint, trainCentral },
         { engineFromOptions },
         { openRunFolder },
@@ -40,6 +47,7 @@ export function trainCommand(): Command {
         { initialModelOf },
       ] = await Promise.all([
         import('@meshfl/core'),
+        import('@meshfl/dataset'),
         import('@meshfl/training'),
         import('../engine-options.js'),
         import('../run-folder.js'),
@@ -49,8 +57,8 @@ export function trainCommand(): Command {
         import('../telemetry-options.js'),
         import('../initial-model.js'),
       ])
-      const dataset = await openTrainingDataset(path)
-      const study = await studyForRun(options.out, options, dataset.manifest)
+      const study = await studyForRun(options.out, options, (await openDataset(path)).manifest)
+      const dataset = await openTrainingDataset(path, undefined, study.fold)
       const engine = await engineFromOptions(options)
       const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
       let lock: FolderLock | undefined

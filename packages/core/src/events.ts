@@ -226,6 +226,7 @@ export const EventSchema = z.discriminatedUnion('type', [
     type: z.literal('dataset'),
     cases: z.int(),
     splits: z.object({ train: z.int(), valid: z.int(), test: z.int() }),
+    folds: z.int().optional(),
     sites: z.int(),
     path: z.string(),
     findings: z.int().optional(),

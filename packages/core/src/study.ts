@@ -114,6 +114,8 @@ export const StudySchema = z.strictObject({
   rounds: z.int().min(1).default(50),
   /** Hash of the model that the run begins with, of another run or a file. Absent: drawn from the seed. */
   initialSha256: z.hash('sha256').optional(),
+  /** Of a dataset with folds, the one, from 0, that is its validation; of `meshfl train` alone. */
+  fold: z.int().min(0).optional(),
   /** Stops when the validation foreground Dice reaches it. */
   targetDice: z.number().min(0).max(1).optional(),
   /** Stops when the validation foreground Dice has not risen for a while. */

@@ -2,14 +2,15 @@ import { basename, resolve } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 import { CONFORM_VERSION } from '@meshfl/volume'
 import { volumeName } from './dataset-files.js'
+import { checkSitesTrain, type Deal } from './deal.js'
+import { foldOf } from './folds.js'
 import type { CaseRecord } from './journal.js'
 import type { LabelMap } from './label-map.js'
 import type { FoundCase } from './layouts/layout.js'
 import type { Case, DatasetManifest, Finding, Split } from './manifest.js'
-import { checkSitesTrain, partitionSubjects, siteNames } from './partition.js'
 import type { PrepareOptions } from './prepare-options.js'
 import { shownPath, sourceName } from './source-files.js'
-import { SPLITS, splitSubjects } from './split.js'
+import { SPLITS } from './split.js'
 
 /** A conformed case with the files that it came from. */
 export interface PreparedCase {
@@ -18,36 +19,33 @@ export interface PreparedCase {
 }
 
 /**
- * The manifest at the root of a dataset: splits the subjects, deals them to sites, says where every file lies.
- * @param subjects all that the source has, also those whose cases are in error: each holds its place among the splits and
- * sites, so that mending it moves nobody else
+ * The manifest at the root of a dataset: says in which split, at which site and in which file every case is.
+ * @param deal of all subjects that the source has, also those whose cases are in error: each holds its place among the splits
+ * and sites, so that mending it moves nobody else
  * @param prepared in the order of the source
  * @param findings those that belong to no single prepared case
  * @throws MeshflError `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`
  */
 export function buildManifest(
-  subjects: Iterable<string>,
+  deal: Deal,
   prepared: readonly PreparedCase[],
   findings: readonly Finding[],
   labelMap: LabelMap,
   options: PrepareOptions,
 ): DatasetManifest {
-  const { seed, sites } = options
-  const dealt = splitSubjects(subjects, options.ratios, seed)
-  const siteOf =
-    sites === undefined ? new Map<string, string>() : partitionSubjects(dealt, sites, options.partition, seed)
-  const names = sites === undefined ? [] : siteNames(sites)
-  const splits = new Map(prepared.map(({ found }) => [found.subject, dealt.get(found.subject)!]))
-  checkSitesTrain(dealt, splits, siteOf, names)
+  const splits = new Map(prepared.map(({ found }) => [found.subject, deal.splits.get(found.subject)!]))
+  checkSitesTrain(deal, splits)
   const classes = labelMap.classes.length > 0 ? labelMap.classes : classesHeld(prepared)
   const root = resolve(options.source)
   const cases = prepared.map(({ found, record }): Case => {
-    const site = siteOf.get(found.subject)
+    const site = deal.siteOf.get(found.subject)
+    const fold = deal.foldBySubject.get(found.subject)
     const folder = site === undefined ? '' : `sites/${site}/`
     return {
       id: record.id,
       subject: found.subject,
       split: splits.get(found.subject)!,
+      ...(fold === undefined ? {} : { fold }),
       ...(site === undefined ? {} : { site }),
       image: folder + volumeName('images', record.id),
       label: folder + volumeName('labels', record.id),
@@ -62,17 +60,15 @@ export function buildManifest(
     format: 'meshfl-dataset/1',
     tool: `meshfl ${options.toolVersion}`,
     name: options.name ?? sourceName(root),
-    seed,
-    sites: names,
-    partition: sites === undefined ? 'none' : options.partition,
+    seed: options.seed,
+    ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
+    ...(options.folds === undefined ? {} : { folds: options.folds }),
+    sites: [...deal.sites],
+    partition: deal.sites.length === 0 ? 'none' : deal.partition,
     conform: { mode: options.conform.mode, version: CONFORM_VERSION, ...commonGrid(prepared) },
     labelMap: { name: labelMap.name, classes },
     cases,
-    findings: [
-      ...findings,
-      ...prepared.flatMap(({ record }) => record.findings),
-      ...emptyParts(dealt, splits, siteOf, names, options.ratios),
-    ],
+    findings: [...findings, ...prepared.flatMap(({ record }) => record.findings), ...emptyParts(deal, splits, options)],
   }
 }
 
@@ -94,14 +90,18 @@ export function siteManifest(manifest: DatasetManifest, site: string): DatasetMa
   }
 }
 
-/** nnU-Net's splits_final.json: one fold, train and val by the names of their files. */
+/** nnU-Net's splits_final.json: train and val of each fold, or of the one that there is, by the names of their files. */
 export function nnunetSplits(manifest: DatasetManifest): { train: string[]; val: string[] }[] {
-  const of = (split: Split): string[] =>
-    manifest.cases
-      .filter((item) => item.split === split)
-      .map(({ image }) => basename(image, '.nii.gz'))
-      .sort()
-  return [{ train: of('train'), val: of('valid') }]
+  const { folds } = manifest
+  const each = folds === undefined ? [manifest] : Array.from({ length: folds }, (_, fold) => foldOf(manifest, fold))
+  return each.map(({ cases }) => {
+    const of = (split: Split): string[] =>
+      cases
+        .filter((item) => item.split === split)
+        .map(({ image }) => basename(image, '.nii.gz'))
+        .sort()
+    return { train: of('train'), val: of('valid') }
+  })
 }
 
 /** `identity` has the classes that the data holds, 0 to the greatest. */
@@ -135,16 +135,14 @@ function commonGrid(prepared: readonly PreparedCase[]): Omit<DatasetManifest['co
 }
 
 function emptyParts(
-  dealt: ReadonlyMap<string, Split>,
+  { splits: dealt, foldBySubject, sites, siteOf }: Deal,
   splits: ReadonlyMap<string, Split>,
-  siteOf: ReadonlyMap<string, string>,
-  sites: readonly string[],
-  ratios: readonly number[],
+  { ratios, folds }: PrepareOptions,
 ): Finding[] {
   const findings: Finding[] = []
   const filled = new Set(splits.values())
   for (const [index, split] of SPLITS.entries()) {
-    if (filled.has(split)) continue
+    if (filled.has(split) || (split === 'valid' && folds !== undefined)) continue
     const wanted = ratios[index]! > 0
     const lost = [...dealt.values()].filter((value) => value === split).length
     findings.push({
@@ -156,12 +154,20 @@ function emptyParts(
           : `no subject is in ${split}: there are ${dealt.size} subjects for the ratios ${ratios.join(',')}`,
     })
   }
+  for (const fold of Array.from({ length: folds ?? 0 }).keys()) {
+    if ([...splits.keys()].some((subject) => foldBySubject.get(subject) === fold)) continue
+    findings.push({
+      level: 'warning',
+      code: 'FOLD_EMPTY',
+      message: `no subject is in fold ${fold}: all that belong there were left out`,
+    })
+  }
   for (const site of filled.has('valid') ? sites : []) {
     if ([...siteOf].some(([subject, name]) => name === site && splits.get(subject) === 'valid')) continue
     findings.push({
       level: 'warning',
       code: 'SITE_EMPTY',
-      message: `${site} has no subject in valid: there are fewer of them than sites, or its own were left out`,
+      message: `${site} has no subject in valid: none was dealt to it, or its own were left out`,
     })
   }
   return findings

@@ -19,6 +19,8 @@ export interface FoundCases {
   cases: FoundCase[]
   /** Images without labels and the like; at level `error`, subjects whose files are out of reach or not to be told apart. */
   findings: FoundFinding[]
+  /** Columns of subjects that the layout knows beside their cases. */
+  subjects: ReadonlyMap<string, Record<string, string>>
 }
 
 /**
@@ -49,8 +51,9 @@ export async function findCases(source: string, options: FindOptions = {}): Prom
   for (const layout of LAYOUTS) {
     const found = await layout.find(root, options)
     if (found === null) continue
-    if (found.cases.length > 0) return { layout: layout.name, cases: inOrder(found.cases), findings: found.findings }
-    empty.push({ layout, findings: found.findings })
+    const { cases, findings, subjects = new Map() } = found
+    if (cases.length > 0) return { layout: layout.name, cases: inOrder(cases), findings, subjects }
+    empty.push({ layout, findings })
   }
   throw await noPairs(source, root, options, empty)
 }

@@ -1,5 +1,6 @@
 export { allocate } from './allocate.js'
 export { type FoundCases, findCases } from './find-cases.js'
+export { checkFoldChosen } from './folds.js'
 export {
   type LabelMap,
   loadLabelMap,
@@ -11,7 +12,7 @@ export {
 export type { FindOptions, FoundCase, Layout, LayoutName } from './layouts/layout.js'
 export * from './manifest.js'
 export { type Dataset, type LoadedCase, openDataset } from './open-dataset.js'
-export { type PartitionName, partitionSubjects, siteNames } from './partition.js'
+export { partitionSubjects, siteNames } from './partition.js'
 export { prepareDataset } from './prepare-dataset.js'
 export type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
 export { splitSubjects } from './split.js'

@@ -8,7 +8,10 @@ export const CaseSchema = z.strictObject({
   /** Unique in the dataset, and the stem of its files: the subject, and the session where it has several. */
   id: z.string(),
   subject: z.string(),
+  /** Of a dataset with folds `train` for all but `test`: what it is in a fold says `foldOf`. */
   split: SplitSchema,
+  /** The fold, from 0, whose validation it is; absent for test cases and for a dataset without folds. */
+  fold: z.int().min(0).optional(),
   /** The site that holds it; absent for test cases and for a dataset that was not partitioned. */
   site: z.string().optional(),
   image: z.string(),
@@ -46,6 +49,10 @@ export const DatasetManifestSchema = z.strictObject({
   tool: z.string(),
   name: z.string(),
   seed: z.int(),
+  /** The column whose values are in all splits alike; absent where the split knows no strata. */
+  stratify: z.string().optional(),
+  /** Folds of a cross-validation; absent where train and valid are fixed. */
+  folds: z.int().min(2).optional(),
   /** The site whose part this is; absent at the root of a dataset. */
   site: z.string().optional(),
   /** Names of the sites under sites/, in order. */

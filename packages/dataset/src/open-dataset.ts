@@ -3,6 +3,7 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { explainReadError, MeshflError, mayPass } from '@meshfl/core'
 import type { Affine } from '@meshfl/volume'
 import { z } from 'zod'
+import { foldOf } from './folds.js'
 import type { LoadedVolume } from './load-volume.js'
 import { type Case, type DatasetManifest, DatasetManifestSchema, type Split } from './manifest.js'
 import { readHere, type VolumeReader } from './volume-reader.js'
@@ -41,12 +42,14 @@ export interface Dataset {
  * Opens a dataset that `meshfl split` made.
  * @param path the dataset's folder, a folder under its sites/, or the dataset.json in either
  * @param reader what reads its volumes; the caller closes it
- * @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE`
+ * @param fold of its cross-validation, from 0: see `foldOf`
+ * @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT`, `FILE_NOT_READABLE`, `FOLD_INVALID`
  */
-export async function openDataset(path: string, reader: VolumeReader = readHere): Promise<Dataset> {
+export async function openDataset(path: string, reader: VolumeReader = readHere, fold?: number): Promise<Dataset> {
   const absolute = resolve(path)
   const folder = basename(absolute) === MANIFEST_FILE ? dirname(absolute) : absolute
-  const manifest = await readManifest(folder)
+  const written = await readManifest(folder)
+  const manifest = fold === undefined ? written : foldOf(written, fold)
   const [width, height, depth] = manifest.conform.shape
   const verified = new Set<string>()
   return {

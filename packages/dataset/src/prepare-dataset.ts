@@ -24,39 +24,43 @@ import {
   removeStale,
   volumeName,
 } from './dataset-files.js'
+import { checkFolds, type Deal, dealSubjects } from './deal.js'
 import { checkDuplicates } from './duplicates.js'
 import { findCases } from './find-cases.js'
 import { type CaseRecord, type JournalHead, readJournal, writeJournal } from './journal.js'
 import { type LabelMap, loadLabelMap } from './label-map.js'
 import type { FoundCase, FoundFinding } from './layouts/layout.js'
 import { listFolder } from './layouts/volume-file.js'
-import { type DatasetManifest, DatasetManifestSchema, type Finding } from './manifest.js'
+import { type Case, type DatasetManifest, DatasetManifestSchema, type Finding } from './manifest.js'
 import { MANIFEST_FILE } from './open-dataset.js'
-import { checkSites, checkSitesTrain, checkTrainingSubjects, partitionSubjects, siteNames } from './partition.js'
+import { checkSites } from './partition.js'
+import { columnOf, parsePartition } from './partition-name.js'
 import { planCase, prepareCase } from './prepare-case.js'
 import type { LeftOut, PrepareOptions, PrepareResult } from './prepare-options.js'
 import { qcPage } from './qc/qc-page.js'
 import { checkSourceThere, foldersThere, onceMoreAfterEio } from './source-away.js'
 import { shownPath, withoutFolders } from './source-files.js'
-import { checkRatios, splitSubjects } from './split.js'
+import { checkRatios } from './split.js'
 
 /**
  * Makes a dataset: finds cases, conforms and checks them, splits by subject, deals train and valid to sites, writes volumes and
  * manifests. A case in error is left out and named in the result. What was interrupted continues when it is called again.
  * @throws MeshflError `DATASET_NO_PAIRS`, `DATASET_NO_CASES`, `DATASET_EXISTS`, `DATASET_DUPLICATE`, `DATASET_SHAPES_DIFFER`, `DATASET_TOO_FEW_SUBJECTS`,
- * `RATIOS_INVALID`, `SITES_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `FILE_SERVER_AWAY`, `INTERRUPTED` and those of `findCases` and `loadLabelMap`
+ * `RATIOS_INVALID`, `PARTITION_INVALID`, `FOLDS_INVALID`, `USAGE_CONFORM`, `DISK_FULL`, `FILE_SERVER_AWAY`, `INTERRUPTED` and those of `findCases`, `dealSubjects` and `loadLabelMap`
  */
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
   checkRatios(options.ratios)
-  if (options.sites !== undefined) checkSites(options.sites)
+  const partition = parsePartition(options.partition, options.stratify)
+  checkSites(options.sites, partition)
+  checkFolds(options, partition)
   conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
   const labelMap = await loadLabelMap(options.labelMap)
-  const { cases, findings } = await findCases(options.source, options)
-  checkDeal(cases, findings, options) // told before the work; after it again, for the cases that were left out meanwhile
-  const ids = caseIds(cases)
-  const run = new Preparation(options, labelMap, cases, ids)
-  if (options.dryRun) return run.plan(findings)
-  return run.execute(findings)
+  const columns = [columnOf(partition), options.stratify].filter((column) => column !== undefined)
+  const found = await findCases(options.source, { ...options, columns })
+  const deal = dealSubjects(found, options, partition)
+  const run = new Preparation(options, labelMap, found.cases, caseIds(found.cases), deal)
+  if (options.dryRun) return run.plan(found.findings)
+  return run.execute(found.findings)
 }
 
 /** One call of prepareDataset. */
@@ -72,6 +76,7 @@ class Preparation {
     readonly labelMap: LabelMap,
     readonly cases: readonly FoundCase[],
     readonly ids: readonly string[],
+    readonly deal: Deal,
   ) {
     this.#root = resolve(options.source)
     this.#out = resolve(options.out)
@@ -115,8 +120,8 @@ class Preparation {
     const text = await readFile(join(this.#out, MANIFEST_FILE), 'utf8').catch(() => undefined)
     const published = text === undefined ? undefined : parsedManifest(text)
     if (!published) return
-    const placeOf = ({ split, site }: { split: string; site?: string | undefined }): string =>
-      site === undefined ? split : `${split} of ${site}`
+    const placeOf = ({ split, site, fold }: Case): string =>
+      fold !== undefined ? `fold ${fold}` : site === undefined ? split : `${split} of ${site}`
     const before = new Map(published.cases.map((item) => [item.subject, placeOf(item)]))
     const moved = new Map(
       manifest.cases.flatMap((item) => {
@@ -171,7 +176,9 @@ class Preparation {
   }
 
   #head(): JournalHead {
-    const { conform, volume, nanToZero, toolVersion, ratios, sites, partition, seed, name } = this.options
+    const { conform, volume, nanToZero, toolVersion, ratios, stratify, folds, seed, name } = this.options
+    const { partition } = this.deal
+    const sites = this.deal.sites.length > 0 ? this.deal.sites.length : undefined
     const { vocabularies, ...map } = this.labelMap
     const labelMap = {
       ...map,
@@ -186,7 +193,7 @@ class Preparation {
     return {
       format: 'meshfl-split-journal/1',
       conform: sha256(canonicalJson(perCase)),
-      dataset: sha256(canonicalJson({ perCase, ratios, sites, partition, seed, name, pairs })),
+      dataset: sha256(canonicalJson({ perCase, ratios, stratify, folds, sites, partition, seed, name, pairs })),
     }
   }
 
@@ -272,8 +279,7 @@ class Preparation {
       ...leftOut.map(({ subject, code, message }): Finding => ({ level: 'error', code, message, subject })),
       ...(this.options.dryRun ? [] : checkDuplicates(prepared)),
     ]
-    const subjects = subjectsOf(this.cases, found)
-    return { manifest: buildManifest(subjects, prepared, findings, this.labelMap, this.options), leftOut }
+    return { manifest: buildManifest(this.deal, prepared, findings, this.labelMap, this.options), leftOut }
   }
 
   /** Moves the volumes into place, then writes the manifests, the root's last: with it the dataset exists. */
@@ -323,12 +329,6 @@ class Preparation {
   }
 }
 
-/** All subjects of a source: those with cases, and those that a finding leaves out. */
-function subjectsOf(cases: readonly FoundCase[], findings: readonly Finding[]): Set<string> {
-  const unread = findings.flatMap(({ level, subject }) => (level === 'error' && subject !== undefined ? [subject] : []))
-  return new Set([...cases.map(({ subject }) => subject), ...unread])
-}
-
 async function writeJson(path: string, value: unknown): Promise<void> {
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`)
 }
@@ -339,17 +339,4 @@ function parsedManifest(text: string): DatasetManifest | undefined {
   } catch {
     return undefined // not one of ours: it is written anew
   }
-}
-
-/** @throws MeshflError `DATASET_TOO_FEW_SUBJECTS` when a site, or the dataset, would have nothing to train on */
-function checkDeal(
-  cases: readonly FoundCase[],
-  findings: readonly FoundFinding[],
-  { ratios, seed, sites, partition }: PrepareOptions,
-): void {
-  const dealt = splitSubjects(subjectsOf(cases, findings), ratios, seed)
-  if (sites !== undefined) checkTrainingSubjects(dealt, sites)
-  const siteOf = sites === undefined ? new Map<string, string>() : partitionSubjects(dealt, sites, partition, seed)
-  const there = new Map(cases.map(({ subject }) => [subject, dealt.get(subject)!]))
-  checkSitesTrain(dealt, there, siteOf, sites === undefined ? [] : siteNames(sites))
 }

@@ -1,6 +1,5 @@
 import type { ConformOptions } from '@meshfl/volume'
 import type { DatasetManifest } from './manifest.js'
-import type { PartitionName } from './partition.js'
 
 /** What `meshfl split` is asked for. */
 export interface PrepareOptions {
@@ -13,9 +12,14 @@ export interface PrepareOptions {
   conform: ConformOptions
   /** Weights of train, valid, test. */
   ratios: readonly [number, number, number]
+  /** A column whose values are to be in train, valid and test alike, as far as the counts allow. */
+  stratify?: string
+  /** Deals train and valid to so many folds of a cross-validation; goes with no sites. */
+  folds?: number
   /** Deals train and valid to so many sites under `<out>/sites/`; absent: one dataset. */
   sites?: number
-  partition: PartitionName
+  /** How: see `parsePartition`. `by:<column>` makes the sites itself. */
+  partition: string
   seed: number
   /** What the layout calls the image, the label: see FindOptions. */
   image?: string

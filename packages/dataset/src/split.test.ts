@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { allocate } from './allocate.js'
-import { partitionSubjects, siteNames } from './partition.js'
-import { splitSubjects } from './split.js'
+import { allocate, quotasOf } from './allocate.js'
+import { SPLITS, splitSubjects } from './split.js'
 
 const weights = fc
   .array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 8 })
@@ -73,6 +72,43 @@ describe('splitSubjects', () => {
     expect(drawn.size).toBe(5)
   })
 
+  const strata = fc.uniqueArray(
+    fc.tuple(fc.string({ maxLength: 8 }), fc.constantFrom('', 'GE', 'Siemens', 'Philips')),
+    {
+      selector: ([subject]) => subject,
+      minLength: 1,
+      maxLength: 60,
+    },
+  )
+
+  test('stratified, the sizes are the same, and every part has its share of every stratum, to within one subject', () => {
+    fc.assert(
+      fc.property(strata, ratios, fc.nat(), (rows, weightsOfSplits, seed) => {
+        const of = new Map(rows)
+        const splits = splitSubjects(of.keys(), weightsOfSplits, seed, of)
+        expect([...splits.keys()].sort()).toEqual([...of.keys()].sort())
+        const count = (split: string, stratum?: string): number =>
+          rows.filter(([subject, value]) => splits.get(subject) === split && value === (stratum ?? value)).length
+        expect(SPLITS.map((split) => count(split))).toEqual(allocate(rows.length, weightsOfSplits))
+        for (const stratum of of.values()) {
+          const size = rows.filter(([, value]) => value === stratum).length
+          for (const [index, quota] of quotasOf(size, weightsOfSplits).entries())
+            expect(Math.abs(count(SPLITS[index]!, stratum) - quota)).toBeLessThan(1 + 1e-6)
+        }
+      }),
+    )
+  })
+
+  test('stratified, the order of the subjects does not change the split', () => {
+    fc.assert(
+      fc.property(strata, fc.nat(), (rows, seed) => {
+        const [of, reversed] = [new Map(rows), new Map([...rows].reverse())]
+        const again = splitSubjects(reversed.keys(), [2, 1, 1], seed, reversed)
+        expect([...again].sort()).toEqual([...splitSubjects(of.keys(), [2, 1, 1], seed, of)].sort())
+      }),
+    )
+  })
+
   test('ratios that are no ratios are refused', () => {
     for (const wrong of [
       [0, 0, 0],
@@ -81,30 +117,5 @@ describe('splitSubjects', () => {
     ] as const) {
       expect(() => splitSubjects(['a'], wrong, 0)).toThrowError(expect.objectContaining({ code: 'RATIOS_INVALID' }))
     }
-  })
-})
-
-describe('partitionSubjects', () => {
-  test('every train and valid subject has one site, test subjects have none, and shares differ by at most one', () => {
-    fc.assert(
-      fc.property(subjects, fc.integer({ min: 1, max: 7 }), fc.nat(), (list, sites, seed) => {
-        const splits = splitSubjects(list, [6, 3, 1], seed)
-        const siteOf = partitionSubjects(splits, sites, 'iid', seed)
-        for (const [subject, split] of splits) expect(siteOf.has(subject)).toBe(split !== 'test')
-        for (const split of ['train', 'valid'] as const) {
-          const sizes = siteNames(sites).map(
-            (site) => [...siteOf].filter(([subject, name]) => name === site && splits.get(subject) === split).length,
-          )
-          expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
-        }
-      }),
-    )
-  })
-
-  test('the number of sites does not change who is in test', () => {
-    const list = Array.from({ length: 20 }, (_, index) => `s${index}`)
-    const splits = splitSubjects(list, [2, 1, 1], 7)
-    const held = (sites: number): string[] => [...partitionSubjects(splits, sites, 'iid', 7).keys()].sort()
-    expect(held(4)).toEqual(held(2))
   })
 })

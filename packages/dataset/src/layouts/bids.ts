@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import type { FoundCase, FoundFinding, Layout } from './layout.js'
+import { readParticipants } from './participants.js'
 import { listFolder, lostFolder, orFinding, volumeStem } from './volume-file.js'
 
 /** Spaces whose voxels are those of the subject's own scan; a label in any other space belongs to a template. */
@@ -11,16 +12,17 @@ const LOST_SESSION = /^ses-[A-Za-z0-9\uFFFD]+$/
 /** Entities that tell two scans of one session apart. */
 const SCAN_ENTITIES = ['run', 'acq', 'rec', 'ce', 'part', 'echo', 'inv']
 
-/** BIDS: `sub-X/[ses-Y/]anat/*_T1w.nii.gz`, labels `*_dseg.nii.gz` anywhere under `derivatives/`. */
+/** BIDS: `sub-X/[ses-Y/]anat/*_T1w.nii.gz`, labels `*_dseg.nii.gz` anywhere under `derivatives/`; of participants.tsv what is asked for. */
 export const bidsLayout: Layout = {
   name: 'bids',
   looksFor: ({ image = 'T1w', label = 'dseg' }) =>
     `sub-*/[ses-*/]anat/*_${image}.nii.gz with derivatives/**/*_${label}.nii.gz`,
-  async find(source, { image = 'T1w', label = 'dseg' }) {
+  async find(source, { image = 'T1w', label = 'dseg', columns = [] }) {
     const findings: FoundFinding[] = []
     const images = await findImages(source, image, findings)
     if (images === null) return null
     const { labels, tables } = await findLabels(source, label, findings)
+    const subjects = await readParticipants(source, columns)
     const cases: FoundCase[] = []
     const used = new Map<BidsFile, BidsFile[]>()
     for (const scan of images) {
@@ -53,7 +55,7 @@ export const bidsLayout: Layout = {
         subject,
         image: scan.path,
         label: best.candidate.path,
-        columns: columnsOf(scan),
+        columns: { ...subjects.get(subject), ...columnsOf(scan) },
         ...(names === undefined ? {} : { names }),
       })
     }
@@ -76,7 +78,7 @@ export const bidsLayout: Layout = {
         subject: `sub-${candidate.entities.get('sub')}`,
       })
     }
-    return { cases, findings }
+    return { cases, findings, subjects }
   },
 }
 

@@ -22,9 +22,18 @@ export interface FindOptions {
   image?: string
   /** Likewise for the label. */
   label?: string
+  /** Columns that the split goes by: where a layout keeps those of its subjects in a file of their own, it reads these. */
+  columns?: readonly string[]
 }
 
 export type LayoutName = 'bids' | 'freesurfer' | 'nnunet' | 'folders' | 'table'
+
+interface Found {
+  cases: FoundCase[]
+  findings: FoundFinding[]
+  /** Columns of subjects, also of those whose folders cannot be looked into. */
+  subjects?: ReadonlyMap<string, Record<string, string>>
+}
 
 /** One way in which datasets lie on disk. */
 export interface Layout {
@@ -32,5 +41,5 @@ export interface Layout {
   /** What it looks for, as a message says it. */
   looksFor(options: FindOptions): string
   /** The cases; null where the source is not laid out this way at all. */
-  find(source: string, options: FindOptions): Promise<{ cases: FoundCase[]; findings: FoundFinding[] } | null>
+  find(source: string, options: FindOptions): Promise<Found | null>
 }

@@ -37,7 +37,7 @@ export async function qcPage(
 <title>${escaped(manifest.name)}: quality control</title>
 <style>${STYLE}</style>
 <h1>${escaped(manifest.name)}</h1>
-<p>${manifest.cases.length} cases: ${count('train')} train, ${count('valid')} valid, ${count('test')} test${manifest.sites.length > 0 ? `, ${manifest.sites.length} sites` : ''}.
+<p>${manifest.cases.length} cases: ${manifest.folds === undefined ? `${count('train')} train, ${count('valid')} valid` : `${count('train')} in ${manifest.folds} folds`}, ${count('test')} test${manifest.sites.length > 0 ? `, ${manifest.sites.length} sites` : ''}.
 ${shape.join(' x ')} voxels of ${voxelSizeMm} mm (${mode}), label map ${escaped(manifest.labelMap.name)}, seed ${manifest.seed}.</p>
 <p>${legend(manifest)}</p>
 ${findingsTable(manifest.findings)}
@@ -70,7 +70,7 @@ async function figure(item: Case, manifest: DatasetManifest, folder: string): Pr
   const found = manifest.findings
     .filter(({ subject }) => subject === item.subject)
     .map(({ level, message }) => `<br><span class="${level}">${escaped(message)}</span>`)
-  const where = [item.split, item.site ?? [], volumes].flat().join(', ')
+  const where = [item.fold === undefined ? item.split : `fold ${item.fold}`, item.site ?? [], volumes].flat().join(', ')
   return `<figure><img alt="slices of ${escaped(item.subject)}" src="data:image/png;base64,${png.toString('base64')}">
 <figcaption><b>${escaped(item.subject)}</b> ${where}${found.join('')}</figcaption></figure>`
 }
