@@ -84,6 +84,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       const { labels } = await session.forward(model.state, { images: image, count: 1 }, { signal })
       const metrics = evaluateCase({
         subject: item.id,
+        scanOf: item.subject,
         site: item.site,
         classNames,
         truth: label,

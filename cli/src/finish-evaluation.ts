@@ -2,14 +2,15 @@ import { join } from 'node:path'
 import { mayPass, now } from '@meshfl/core'
 import {
   buildReport,
+  casesText,
   countEvaluations,
-  countText,
   type Difference,
   githubAnnotations,
   intervalText,
   pText,
   type Report,
   recordEvaluation,
+  reportCasesText,
   reportEvent,
   signedRatioText,
   writeReport,
@@ -44,7 +45,7 @@ export async function finishEvaluation(
       ...(leftOut.length > 0 ? [leftOutText(leftOut, report.gate === 'failed' ? '' : ' (so the exit code is 3)')] : []),
       ...(report.cases.length === 0
         ? []
-        : [`foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`]),
+        : [`foreground Dice ${format(mean)} over ${reportCasesText(report)} (${perClass.join(', ')})`]),
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
       ...(report.baseline?.differences ?? []).map(differenceText),
       ...report.gates.map(({ outcome, reason }) => `gate ${outcome}: ${reason}`),
@@ -57,10 +58,11 @@ export async function finishEvaluation(
   return report
 }
 
-function differenceText({ class: name, difference, ci95, baseline, pHolm, cases }: Difference): string {
+function differenceText(of: Difference): string {
+  const { class: name, difference, ci95, baseline, pHolm } = of
   if (difference === null) return `against the baseline: no ${name} dice to compare`
   const interval = ci95 ? `95 % interval ${intervalText(ci95, true)}, ` : ''
-  return `against the baseline: ${name} ${signedRatioText(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${countText(cases, 'case')})`
+  return `against the baseline: ${name} ${signedRatioText(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${casesText(of)})`
 }
 
 function format(value: number | null): string {

@@ -58,6 +58,22 @@ test('eval writes the whole report and its last line has the Dice of every class
   expect(['cuda', 'cpu', 'wasm']).toContain(report.engine.name)
 })
 
+test('several scans of a subject are scored as cases, and the report says of how many subjects they are', async () => {
+  const folder = temporaryFolder('sessions')
+  cpSync(source, folder, { recursive: true })
+  const names = readdirSync(join(folder, 'images')).sort()
+  const rows = names.map((name, i) => `person-${i >> 1},ses-${i % 2},images/${name},labels/${name}`)
+  writeFileSync(join(folder, 'list.csv'), ['subject,session,image,label', ...rows, ''].join('\n'))
+  const [prepared, out] = [join(folder, 'dataset'), join(folder, 'report')]
+  const options = ['--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1', '--quiet']
+  expect((await cli(['split', join(folder, 'list.csv'), '--out', prepared, ...options])).code).toBe(0)
+  const { stdout } = await cli(['eval', run, '--data', prepared, '--out', out])
+  expect(stdout).toContain(' over 8 cases of 4 subjects (')
+  const { cases, summary } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(cases[0]).toMatchObject({ subject: 'person-0_ses-0', scanOf: 'person-0' })
+  expect(summary.foregroundDice).toMatchObject({ cases: 8, subjects: 4 })
+})
+
 test('a gate that is not reached exits with 4, and the report is there all the same', async () => {
   const out = join(temporaryFolder('gate'), 'report')
   const failed = await cli(['eval', run, '--data', dataset, '--out', out, '--min-dice', '0.999', '--json'])

@@ -1,6 +1,6 @@
 import { now } from '@meshfl/core'
 import { compareWithBaseline } from './baseline.js'
-import type { CaseMetrics } from './case-metrics.js'
+import { type CaseMetrics, subjectOf } from './case-metrics.js'
 import { dropGates, judgeDrop } from './drop-gate.js'
 import { type Gate, judgeGate } from './gates.js'
 import { METRICS } from './metrics/registry.js'
@@ -92,18 +92,25 @@ export function buildReport(input: ReportInput): Report {
   })
 }
 
-/** Statistics over cases of the two means and of every metric of every class; intervals are of Dice. */
+/** Statistics over cases of the two means and of every metric of every class; intervals are of Dice, over subjects. */
 export function summarize(cases: readonly CaseMetrics[], classNames: readonly string[]): Summary {
+  const subjects = cases.map(subjectOf)
   return {
-    foregroundDice: withInterval(cases.map((one) => one.foregroundDice)),
-    meshflDice: withInterval(cases.map((one) => one.meshflDice)),
+    foregroundDice: withInterval(
+      cases.map((one) => one.foregroundDice),
+      subjects,
+    ),
+    meshflDice: withInterval(
+      cases.map((one) => one.meshflDice),
+      subjects,
+    ),
     perClass: Object.fromEntries(
       classNames.map((name) => [
         name,
         Object.fromEntries(
           METRICS.map(({ id }) => {
             const values = cases.map((one) => one.perClass[name]?.[id] ?? null)
-            return [id, id === 'dice' ? withInterval(values) : statisticOf(values)]
+            return [id, id === 'dice' ? withInterval(values, subjects) : statisticOf(values)]
           }),
         ),
       ]),
