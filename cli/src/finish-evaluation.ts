@@ -7,6 +7,7 @@ import {
   type Difference,
   githubAnnotations,
   intervalText,
+  isFault,
   pText,
   type Report,
   recordEvaluation,
@@ -29,13 +30,17 @@ export async function finishEvaluation(
   const { evaluations, note } = await countThis(evaluation)
   if (note !== undefined) output.events({ type: 'log', time: now(), level: 'warn', message: note })
   const notes = [...(evaluation.input.notes ?? []), ...(note === undefined ? [] : [note])]
-  const report = buildReport({ ...evaluation.input, evaluations, notes })
+  const report = buildReport({
+    ...evaluation.input,
+    ...{ evaluations, notes },
+    leftOut: evaluation.leftOut.map(({ subject, why, reason }) => ({ subject, why, reason })),
+  })
   await writeReport(folder, report, evaluation.slices)
   const { mean } = report.summary.foregroundDice
   const perClass = report.classes
     .slice(1)
     .map(({ name }) => `${name} ${format(report.summary.perClass[name]?.dice?.mean ?? null)}`)
-  const { leftOut } = evaluation
+  const leftOut = faultsOf(evaluation, report)
   output.result(
     {
       ...reportEvent(report, folder),
@@ -56,6 +61,11 @@ export async function finishEvaluation(
   if (process.env.GITHUB_ACTIONS === 'true')
     for (const line of githubAnnotations(report)) process.stderr.write(`${line}\n`)
   return report
+}
+
+/** What is not there cannot be held against a gate: that it passed must not be all that a script sees. */
+export function faultsOf({ leftOut }: Evaluation, report: Report): Evaluation['leftOut'] {
+  return leftOut.filter((one) => isFault(one, report))
 }
 
 function differenceText(of: Difference): string {

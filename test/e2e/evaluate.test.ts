@@ -219,8 +219,12 @@ test('a gate does not pass in silence where predictions are missing: they are na
   expect(code).toBe(3)
   const leftOut = [2, 3, 4, 5, 6, 7, 8].map((n) => `sub-0${n}`)
   expect(last).toMatchObject({ type: 'report', cases: 1, gate: 'passed', leftOut })
+  const junit = readFileSync(join(out, 'junit.xml'), 'utf8')
+  expect(junit).toContain('dice &gt;= 0.5" tests="9" failures="0" errors="7" skipped="0"')
+  expect(junit).toContain('<testcase classname="sub-02" name="foreground: dice" time="0"><error')
   const asked = await cli([...folders, '--out', out])
   expect(asked).toMatchObject({ code: 0, last: { gate: 'none' } })
+  expect(readFileSync(join(out, 'junit.xml'), 'utf8')).toMatch(/"measurements" .* errors="0" skipped="7"/)
 })
 
 test('the name of a file does nothing to the terminal that it is printed on', async () => {

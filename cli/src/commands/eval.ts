@@ -171,10 +171,10 @@ export function evalCommand(): Command {
           'meshfl eval ./run --data ./dataset',
         )
       }
-      const { finishEvaluation } = await import('../finish-evaluation.js')
+      const { faultsOf, finishEvaluation } = await import('../finish-evaluation.js')
       const report = await finishEvaluation(evaluation, options.out, output)
       if (report.gate === 'failed') process.exitCode = 4
-      else if (evaluation.leftOut.length > 0) process.exitCode = 3
+      else if (faultsOf(evaluation, report).length > 0) process.exitCode = 3
     })
   })
 }

@@ -9,6 +9,7 @@ import {
   type Comparison,
   type CrossSite,
   type CurvePoint,
+  type LeftOut,
   REPORT_FORMAT,
   type Report,
   ReportSchema,
@@ -44,6 +45,7 @@ export interface ReportInput {
   crossSite?: CrossSite | undefined
   traffic?: readonly SiteTraffic[] | undefined
   notes?: readonly string[] | undefined
+  leftOut?: readonly LeftOut[] | undefined
 }
 
 /**
@@ -88,6 +90,7 @@ export function buildReport(input: ReportInput): Report {
     ...(input.crossSite ? { crossSite: input.crossSite } : {}),
     ...(input.traffic?.length ? { traffic: input.traffic } : {}),
     ...(input.notes?.length ? { notes: input.notes } : {}),
+    ...(input.leftOut?.length ? { leftOut: input.leftOut } : {}),
     cases,
   })
 }
