@@ -133,14 +133,14 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     },
     slices: slices.worst(),
     leftOut: missing,
-    folder: reportFolder(model),
+    folder: reportFolder(model, split),
     ...(model.run ? { run: model.run } : {}),
   }
 }
 
 /** Where a model's report goes when nothing else is said. */
-export function reportFolder({ run, file }: TrainedModel): string {
-  return join(run ?? dirname(file), 'report')
+export function reportFolder({ run, file }: TrainedModel, split: Split): string {
+  return join(run ?? dirname(file), `report-${split}`)
 }
 
 /** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */

@@ -8,6 +8,7 @@ import {
   githubAnnotations,
   intervalText,
   isFault,
+  keepReport,
   pText,
   type Report,
   recordEvaluation,
@@ -35,6 +36,11 @@ export async function finishEvaluation(
     ...{ evaluations, notes },
     leftOut: evaluation.leftOut.map(({ subject, why, reason }) => ({ subject, why, reason })),
   })
+  const kept = out === undefined ? await keepReport(folder, report) : undefined
+  if (kept !== undefined) {
+    const message = `the report of other scores that was in ${folder} is in ${kept} now`
+    output.events({ type: 'log', time: now(), level: 'info', message })
+  }
   await writeReport(folder, report, evaluation.slices)
   const { mean } = report.summary.foregroundDice
   const perClass = report.classes

@@ -104,6 +104,38 @@ test('scoring the test split of the same model again is marked as such', async (
   expect(JSON.parse(readFileSync(join(again, 'report.json'), 'utf8')).evaluations).toBeGreaterThan(1)
 })
 
+test('without --out each split has a folder of its own, the same scores are written again, and others are kept', async () => {
+  const folder = join(temporaryFolder('default'), 'run')
+  cpSync(run, folder, { recursive: true })
+  const reports = (): string[] => readdirSync(folder).filter((name) => name.startsWith('report'))
+  const score = async (...words: string[]) => {
+    const { code, last } = await cli(['eval', folder, ...words, '--json'])
+    expect(code).toBe(0)
+    return last?.type === 'report' ? last.path : last
+  }
+  const test = join(folder, 'report-test')
+  expect(await score('--data', dataset, '--split', 'valid')).toBe(join(folder, 'report-valid'))
+  expect(await score('--data', dataset)).toBe(test)
+  expect(await score()).toBe(join(folder, 'report'))
+  expect(reports().sort()).toEqual(['report', 'report-test', 'report-valid'])
+  for (const [name, cases] of [
+    ['report-valid', 2],
+    ['report-test', 2],
+    ['report', 0],
+  ] as const)
+    expect(JSON.parse(readFileSync(join(folder, name, 'report.json'), 'utf8')).cases).toHaveLength(cases)
+
+  expect(await score('--data', dataset, '--min-dice', '0')).toBe(test)
+  expect(readdirSync(test)).toHaveLength(6)
+  const before = readFileSync(join(test, 'report.json'), 'utf8')
+  const { stdout } = await cli(['eval', folder, '--data', dataset, '--empty', 'one'])
+  expect(stdout).toContain(`report: ${join(test, 'report.html')}`)
+  const kept = readdirSync(test).filter((name) => name.startsWith('earlier-'))
+  expect(kept).toHaveLength(1)
+  expect(stdout).toContain(`the report of other scores that was in ${test} is in ${join(test, kept[0]!)} now`)
+  expect(readFileSync(join(test, kept[0]!, 'report.json'), 'utf8')).toBe(before)
+})
+
 test('predict writes labels in the space of the scan, and eval scores them against the truth by name', async () => {
   const scans = readdirSync(join(source, 'images')).map((name) => join(source, 'images', name))
   const out = join(temporaryFolder('predicted'), 'labels')

@@ -45,7 +45,10 @@ export function evalCommand(): Command {
         )
         .option('--volume <n>', 'with --pred: which volume of 4D files, from 0', wholeNumber(0))
         .option('--nan-to-zero', 'with --pred: read NaN and infinite voxels as 0, and note it')
-        .option('--out <dir>', 'folder for the report (default: <run>/report, or ./report)'),
+        .option(
+          '--out <dir>',
+          'folder for the report (default: <run>/report-<split>, without --data <run>/report, with --pred ./report; there a report of other scores is kept)',
+        ),
     )
       .option('--min-dice <x>', 'gate: exit with 4 when the foreground Dice is below', numberBetween(0, 1))
       .option(
@@ -69,7 +72,7 @@ export function evalCommand(): Command {
       )
       .addHelpText(
         'after',
-        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual',
+        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report-test --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual',
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
@@ -86,7 +89,7 @@ export function evalCommand(): Command {
       const { maxDrop } = options
       // As `--baseline "$UNSET"` of a script is, which must not find some report in the working directory.
       if (options.baseline === '') throw usage('--baseline is empty', 'name a report.json, the folder of it, or a run')
-      const earlier = options.baseline === undefined ? undefined : await baselineFile(options.baseline)
+      const earlier = options.baseline === undefined ? undefined : await baselineFile(options.baseline, options.split)
       if (maxDrop !== undefined && earlier === undefined)
         throw usage('--max-drop needs something to have dropped from', 'give --baseline, an earlier report')
       /** A gate that failed would pass when it is asked again, for its baseline would be what failed. */
@@ -142,7 +145,7 @@ export function evalCommand(): Command {
           import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
-        checkOut(options.out ?? reportFolder(trained))
+        checkOut(options.out ?? reportFolder(trained, options.split))
         evaluation = await evaluateModel({
           ...common,
           model: trained,

@@ -184,12 +184,18 @@ describe('the file of a baseline', () => {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'meshfl-baseline-'))
     mkdirSync(join(folder, 'run', 'report'), { recursive: true })
+    mkdirSync(join(folder, 'run', 'report-valid'))
+    writeFileSync(join(folder, 'run/report-valid/report.json'), renderJson(reportOf([perfect('a'), perfect('b')])))
     writeFileSync(join(folder, 'run/report/report.json'), renderJson(reportOf([perfect('a')])))
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
   test.each(['run', 'run/report', 'run/report/report.json'])('is found by %s', async (name) => {
-    expect((await readBaseline(await baselineFile(join(folder, name)))).cases).toHaveLength(1)
+    expect((await readBaseline(await baselineFile(join(folder, name), 'test'))).cases).toHaveLength(1)
+  })
+
+  test('is found by a run, for the split that is scored', async () => {
+    expect((await readBaseline(await baselineFile(join(folder, 'run'), 'valid'))).cases).toHaveLength(2)
   })
 
   test('of another version may hold more than is read, and lack what was added since', async () => {
