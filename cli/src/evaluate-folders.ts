@@ -88,11 +88,15 @@ export async function evaluateFolders(options: FolderEvaluationOptions): Promise
     },
     slices: slices.worst(),
     leftOut: [
-      ...failures.map(({ subject, error }) => ({ subject, hint: error.hint })),
-      // What is not there cannot be held against a gate: that it passed must not be all that a script sees.
-      ...(options.gates.length > 0 || maxDrop !== undefined ? pairing.withoutPrediction : []).map((subject) => ({
-        subject,
+      ...failures.map(({ subject, error }) => ({
+        ...{ subject, why: 'failed' as const, reason: `${error.message} [${error.code}]`, hint: error.hint },
+      })),
+      ...pairing.withoutPrediction.map((subject) => ({
+        ...{ subject, why: 'no-prediction' as const, reason: 'it has a truth and no prediction' },
         hint: 'predict what has a truth and no prediction, or take its truth out of --truth',
+      })),
+      ...pairing.withoutTruth.map((subject) => ({
+        ...{ subject, why: 'no-truth' as const, reason: 'it has a prediction and no truth' },
       })),
       ...missing,
     ],

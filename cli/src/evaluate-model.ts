@@ -89,6 +89,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
       const { labels } = await session.forward(model.state, { images: image, count: 1 }, { signal })
       const metrics = evaluateCase({
         subject: item.id,
+        scanOf: item.subject,
         site: item.site,
         classNames,
         truth: label,
@@ -141,7 +142,7 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     },
     slices: slices.worst(),
     leftOut: missing,
-    folder: reportFolder(model),
+    folder: reportFolder(model, split),
     ...(model.run ? { run: model.run } : {}),
   }
 }
@@ -162,8 +163,8 @@ async function foldOfRun({ run }: TrainedModel): Promise<number | undefined> {
 }
 
 /** Where a model's report goes when nothing else is said. */
-export function reportFolder({ run, file }: TrainedModel): string {
-  return join(run ?? dirname(file), 'report')
+export function reportFolder({ run, file }: TrainedModel, split: Split): string {
+  return join(run ?? dirname(file), `report-${split}`)
 }
 
 /** Scans prepared in another way than those that the model has learned from: it can be scored on them, and may do worse. */

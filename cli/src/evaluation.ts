@@ -4,6 +4,7 @@ import {
   type CaseSlices,
   type EmptyConvention,
   type Gate,
+  type LeftOut,
   type ReportInput,
   type SurfaceConvention,
   someOf,
@@ -31,8 +32,8 @@ export interface EvaluationOptions {
 export interface Evaluation {
   input: ReportInput
   slices: CaseSlices[]
-  /** Cases that could not be scored. */
-  leftOut: { subject: string; hint?: string | undefined }[]
+  /** Cases that were not scored, with what mends it. */
+  leftOut: (LeftOut & { hint?: string | undefined })[]
   /** Where the report goes when nothing else is said. */
   folder: string
   /** The run whose model was scored: it remembers how often. */
@@ -57,7 +58,8 @@ export function missingHere(
     onNote(note, 'error')
   }
   const hint = 'the baseline has it: score that again without it, or bring it back here'
-  return missing.map((subject) => ({ subject, hint }))
+  const reason = 'the baseline has it, and it is not scored here'
+  return missing.map((subject) => ({ subject, why: 'only-in-baseline', reason, hint }))
 }
 
 /** Keeps the slices of the cases with the lowest foreground Dice; those of the others are let go at once. */

@@ -2,14 +2,18 @@ import { join } from 'node:path'
 import { mayPass, now } from '@meshfl/core'
 import {
   buildReport,
+  casesText,
   countEvaluations,
   countText,
   type Difference,
   githubAnnotations,
   intervalText,
+  isFault,
+  keepReport,
   pText,
   type Report,
   recordEvaluation,
+  reportCasesText,
   reportEvent,
   signedRatioText,
   writeReport,
@@ -28,13 +32,22 @@ export async function finishEvaluation(
   const { evaluations, note } = await countThis(evaluation)
   if (note !== undefined) output.events({ type: 'log', time: now(), level: 'warn', message: note })
   const notes = [...(evaluation.input.notes ?? []), ...(note === undefined ? [] : [note])]
-  const report = buildReport({ ...evaluation.input, evaluations, notes })
+  const report = buildReport({
+    ...evaluation.input,
+    ...{ evaluations, notes },
+    leftOut: evaluation.leftOut.map(({ subject, why, reason }) => ({ subject, why, reason })),
+  })
+  const kept = out === undefined ? await keepReport(folder, report) : undefined
+  if (kept !== undefined) {
+    const message = `the report of other scores that was in ${folder} is in ${kept} now`
+    output.events({ type: 'log', time: now(), level: 'info', message })
+  }
   await writeReport(folder, report, evaluation.slices)
   const { mean } = report.summary.foregroundDice
   const perClass = report.classes
     .slice(1)
     .map(({ name }) => `${name} ${format(report.summary.perClass[name]?.dice?.mean ?? null)}`)
-  const { leftOut } = evaluation
+  const leftOut = faultsOf(evaluation, report)
   output.result(
     {
       ...reportEvent(report, folder),
@@ -44,7 +57,7 @@ export async function finishEvaluation(
       ...(leftOut.length > 0 ? [leftOutText(leftOut, report.gate === 'failed' ? '' : ' (so the exit code is 3)')] : []),
       ...(report.cases.length === 0
         ? []
-        : [`foreground Dice ${format(mean)} over ${report.cases.length} cases (${perClass.join(', ')})`]),
+        : [`foreground Dice ${format(mean)} over ${reportCasesText(report)} (${perClass.join(', ')})`]),
       ...surfaceTexts(report),
       ...(report.comparisons ?? []).map(({ name, dice }) => `${name}: foreground Dice ${format(dice.foregroundDice)}`),
       ...(report.baseline?.differences ?? []).map(differenceText),
@@ -69,10 +82,16 @@ function surfaceTexts({ conventions: { surface }, classes, summary }: Report): s
   })
 }
 
-function differenceText({ class: name, difference, ci95, baseline, pHolm, cases }: Difference): string {
+/** What is not there cannot be held against a gate: that it passed must not be all that a script sees. */
+export function faultsOf({ leftOut }: Evaluation, report: Report): Evaluation['leftOut'] {
+  return leftOut.filter((one) => isFault(one, report))
+}
+
+function differenceText(of: Difference): string {
+  const { class: name, difference, ci95, baseline, pHolm } = of
   if (difference === null) return `against the baseline: no ${name} dice to compare`
   const interval = ci95 ? `95 % interval ${intervalText(ci95, true)}, ` : ''
-  return `against the baseline: ${name} ${signedRatioText(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${countText(cases, 'case')})`
+  return `against the baseline: ${name} ${signedRatioText(difference)} from ${format(baseline)} (${interval}p ${pText(pHolm)}, ${casesText(of)})`
 }
 
 function format(value: number | null): string {

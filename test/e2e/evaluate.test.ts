@@ -58,6 +58,22 @@ test('eval writes the whole report and its last line has the Dice of every class
   expect(['cuda', 'cpu', 'wasm']).toContain(report.engine.name)
 })
 
+test('several scans of a subject are scored as cases, and the report says of how many subjects they are', async () => {
+  const folder = temporaryFolder('sessions')
+  cpSync(source, folder, { recursive: true })
+  const names = readdirSync(join(folder, 'images')).sort()
+  const rows = names.map((name, i) => `person-${i >> 1},ses-${i % 2},images/${name},labels/${name}`)
+  writeFileSync(join(folder, 'list.csv'), ['subject,session,image,label', ...rows, ''].join('\n'))
+  const [prepared, out] = [join(folder, 'dataset'), join(folder, 'report')]
+  const options = ['--shape', '16', '--voxel-size', '12', '--ratios', '0,0,1', '--quiet']
+  expect((await cli(['split', join(folder, 'list.csv'), '--out', prepared, ...options])).code).toBe(0)
+  const { stdout } = await cli(['eval', run, '--data', prepared, '--out', out])
+  expect(stdout).toContain(' over 8 cases of 4 subjects (')
+  const { cases, summary } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(cases[0]).toMatchObject({ subject: 'person-0_ses-0', scanOf: 'person-0' })
+  expect(summary.foregroundDice).toMatchObject({ cases: 8, subjects: 4 })
+})
+
 test('a gate that is not reached exits with 4, and the report is there all the same', async () => {
   const out = join(temporaryFolder('gate'), 'report')
   const failed = await cli(['eval', run, '--data', dataset, '--out', out, '--min-dice', '0.999', '--json'])
@@ -86,6 +102,38 @@ test('scoring the test split of the same model again is marked as such', async (
   await cli(['eval', run, '--data', dataset, '--out', again])
   await cli(['eval', run, '--data', dataset, '--out', again])
   expect(JSON.parse(readFileSync(join(again, 'report.json'), 'utf8')).evaluations).toBeGreaterThan(1)
+})
+
+test('without --out each split has a folder of its own, the same scores are written again, and others are kept', async () => {
+  const folder = join(temporaryFolder('default'), 'run')
+  cpSync(run, folder, { recursive: true })
+  const reports = (): string[] => readdirSync(folder).filter((name) => name.startsWith('report'))
+  const score = async (...words: string[]) => {
+    const { code, last } = await cli(['eval', folder, ...words, '--json'])
+    expect(code).toBe(0)
+    return last?.type === 'report' ? last.path : last
+  }
+  const test = join(folder, 'report-test')
+  expect(await score('--data', dataset, '--split', 'valid')).toBe(join(folder, 'report-valid'))
+  expect(await score('--data', dataset)).toBe(test)
+  expect(await score()).toBe(join(folder, 'report'))
+  expect(reports().sort()).toEqual(['report', 'report-test', 'report-valid'])
+  for (const [name, cases] of [
+    ['report-valid', 2],
+    ['report-test', 2],
+    ['report', 0],
+  ] as const)
+    expect(JSON.parse(readFileSync(join(folder, name, 'report.json'), 'utf8')).cases).toHaveLength(cases)
+
+  expect(await score('--data', dataset, '--min-dice', '0')).toBe(test)
+  expect(readdirSync(test)).toHaveLength(6)
+  const before = readFileSync(join(test, 'report.json'), 'utf8')
+  const { stdout } = await cli(['eval', folder, '--data', dataset, '--empty', 'one'])
+  expect(stdout).toContain(`report: ${join(test, 'report.html')}`)
+  const kept = readdirSync(test).filter((name) => name.startsWith('earlier-'))
+  expect(kept).toHaveLength(1)
+  expect(stdout).toContain(`the report of other scores that was in ${test} is in ${join(test, kept[0]!)} now`)
+  expect(readFileSync(join(test, kept[0]!, 'report.json'), 'utf8')).toBe(before)
 })
 
 test('predict writes labels in the space of the scan, and eval scores them against the truth by name', async () => {
@@ -266,8 +314,12 @@ test('a gate does not pass in silence where predictions are missing: they are na
   expect(code).toBe(3)
   const leftOut = [2, 3, 4, 5, 6, 7, 8].map((n) => `sub-0${n}`)
   expect(last).toMatchObject({ type: 'report', cases: 1, gate: 'passed', leftOut })
+  const junit = readFileSync(join(out, 'junit.xml'), 'utf8')
+  expect(junit).toContain('dice &gt;= 0.5" tests="9" failures="0" errors="7" skipped="0"')
+  expect(junit).toContain('<testcase classname="sub-02" name="foreground: dice" time="0"><error')
   const asked = await cli([...folders, '--out', out])
   expect(asked).toMatchObject({ code: 0, last: { gate: 'none' } })
+  expect(readFileSync(join(out, 'junit.xml'), 'utf8')).toMatch(/"measurements" .* errors="0" skipped="7"/)
 })
 
 test('the name of a file does nothing to the terminal that it is printed on', async () => {

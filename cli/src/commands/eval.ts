@@ -58,7 +58,10 @@ export function evalCommand(): Command {
         )
         .option('--volume <n>', 'with --pred: which volume of 4D files, from 0', wholeNumber(0))
         .option('--nan-to-zero', 'with --pred: read NaN and infinite voxels as 0, and note it')
-        .option('--out <dir>', 'folder for the report (default: <run>/report, or ./report)'),
+        .option(
+          '--out <dir>',
+          'folder for the report (default: <run>/report-<split>, without --data <run>/report, with --pred ./report; there a report of other scores is kept)',
+        ),
     )
       .option('--min-dice <x>', 'gate: exit with 4 when the foreground Dice is below', numberBetween(0, 1))
       .option('--min <class:metric=value>', 'gate: a minimum of a metric of a class; may be repeated', collect)
@@ -96,7 +99,7 @@ export function evalCommand(): Command {
       )
       .addHelpText(
         'after',
-        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual --surface --max "grey matter:hd95=3"',
+        '\nExamples:\n  meshfl eval ./run --data ./dataset --split test --min-dice 0.8\n  meshfl eval ./run --data ./dataset --baseline ./released/report-test --max-drop 0.01\n  meshfl eval --pred ./labels --truth ./manual --surface --max "grey matter:hd95=3"',
       ),
   ).action(async (model: string | undefined, options: EvalOptions) => {
     await runCommand(options, { title: 'meshfl eval', startsOver: true }, async ({ output, signal }) => {
@@ -120,7 +123,7 @@ export function evalCommand(): Command {
       }
       // As `--baseline "$UNSET"` of a script is, which must not find some report in the working directory.
       if (options.baseline === '') throw usage('--baseline is empty', 'name a report.json, the folder of it, or a run')
-      const earlier = options.baseline === undefined ? undefined : await baselineFile(options.baseline)
+      const earlier = options.baseline === undefined ? undefined : await baselineFile(options.baseline, options.split)
       if (maxDrop !== undefined && earlier === undefined)
         throw usage('--max-drop needs something to have dropped from', 'give --baseline, an earlier report')
       /** A gate that failed would pass when it is asked again, for its baseline would be what failed. */
@@ -179,7 +182,7 @@ export function evalCommand(): Command {
           import('../evaluate-model.js'),
         ])
         const trained = await openTrainedModel(model)
-        checkOut(options.out ?? reportFolder(trained))
+        checkOut(options.out ?? reportFolder(trained, options.split))
         evaluation = await evaluateModel({
           ...common,
           model: trained,
@@ -209,10 +212,10 @@ export function evalCommand(): Command {
           'meshfl eval ./run --data ./dataset',
         )
       }
-      const { finishEvaluation } = await import('../finish-evaluation.js')
+      const { faultsOf, finishEvaluation } = await import('../finish-evaluation.js')
       const report = await finishEvaluation(evaluation, options.out, output)
       if (report.gate === 'failed') process.exitCode = 4
-      else if (evaluation.leftOut.length > 0) process.exitCode = 3
+      else if (faultsOf(evaluation, report).length > 0) process.exitCode = 3
     })
   })
 }

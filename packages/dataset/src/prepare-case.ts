@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { sha256, writeFileAtomic } from '@meshfl/core'
 import {
-  type ConformOptions,
   conformGeometry,
   encodeNifti,
   type Geometry,
   orientation,
+  pickVolume,
   readGeometry,
   type Volume,
   voxelSize,
@@ -79,10 +79,13 @@ export async function planCase(
   found: FoundCase,
   id: string,
   names: CaseNames,
-  conform: ConformOptions,
+  { conform, volume }: Pick<PrepareOptions, 'conform' | 'volume'>,
 ): Promise<CaseRecord> {
   await refuseSpecialFiles(found)
   const [image, label] = await Promise.all([readGeometry(found.image), readGeometry(found.label)])
+  pickVolume(image, found.image, volume)
+  // As where it is read: a 4D image often has a 3D label.
+  if (label.volumes > 1) pickVolume(label, found.label, volume)
   checkGrids(image, label, names)
   return {
     id,

@@ -191,20 +191,38 @@ test('voxels of image and label that are not finite become 0 where asked, and bo
   ])
 })
 
+/** Makes a volume the second of two in its file, the first of which is empty. */
+async function twice(path: string): Promise<void> {
+  const bytes = gunzipSync(await readFile(path))
+  bytes.writeInt16LE(4, 40)
+  bytes.writeInt16LE(2, 48)
+  const empty = Buffer.alloc(bytes.length - 352)
+  await writeFile(path, gzipSync(Buffer.concat([bytes.subarray(0, 352), empty, bytes.subarray(352)])))
+}
+
+test.each([undefined, 1, 2])(
+  'a dry run leaves out what the real one will of 4D files (--volume %s)',
+  async (volume) => {
+    const source = await sourceOf(['a', 'b', 'c', 'd', 'e'])
+    const folder = await temporaryFolder()
+    for (const id of ['a', 'b', 'c']) await twice(join(source, `images/${id}.nii.gz`))
+    for (const id of ['b', 'd']) await twice(join(source, `labels/${id}.nii.gz`))
+    const options = { ...(volume === undefined ? {} : { volume }) }
+    const planned = await prepareDataset(optionsFor(source, join(folder, 'out'), { ...options, dryRun: true })).catch(
+      (error) => error.code,
+    )
+    const made = await prepareDataset(optionsFor(source, join(folder, 'out'), options)).catch((error) => error.code)
+    expect(planned.leftOut ?? planned).toEqual(made.leftOut ?? made)
+    if (volume === undefined) expect(planned.leftOut).toHaveLength(4)
+  },
+)
+
 test('--volume picks from labels, too, where they hold several volumes', async () => {
   const source = await sourceOf(['a', 'b', 'c', 'd'])
-  const twice = async (file: string): Promise<void> => {
-    const path = join(source, file)
-    const bytes = gunzipSync(await readFile(path))
-    bytes.writeInt16LE(4, 40)
-    bytes.writeInt16LE(2, 48)
-    const empty = Buffer.alloc(bytes.length - 352)
-    await writeFile(path, gzipSync(Buffer.concat([bytes.subarray(0, 352), empty, bytes.subarray(352)])))
-  }
   const folder = await temporaryFolder()
   const whole = await prepareDataset(optionsFor(source, join(folder, 'whole')))
-  for (const id of ['a', 'b', 'c', 'd']) await twice(`images/${id}.nii.gz`)
-  for (const id of ['a', 'b']) await twice(`labels/${id}.nii.gz`)
+  for (const id of ['a', 'b', 'c', 'd']) await twice(join(source, `images/${id}.nii.gz`))
+  for (const id of ['a', 'b']) await twice(join(source, `labels/${id}.nii.gz`))
   const picked = await prepareDataset(optionsFor(source, join(folder, 'picked'), { volume: 1 }))
   expect(picked.leftOut).toEqual([])
   expect(picked.manifest.cases).toEqual(whole.manifest.cases)

@@ -85,7 +85,7 @@ class Preparation {
   /** What would be made, from the files' headers. */
   async plan(findings: FoundFinding[]): Promise<PrepareResult> {
     await this.#forEachCase('plan', async (found, index) => {
-      this.#records.set(index, await planCase(found, this.ids[index]!, this.#names(found), this.options.conform))
+      this.#records.set(index, await planCase(found, this.ids[index]!, this.#names(found), this.options))
     })
     return this.#result(findings)
   }

@@ -46,6 +46,20 @@ describe('a comparison with a baseline', () => {
     expect(grey).toMatchObject({ difference: 0, worse: 0, better: 0, p: 1, pHolm: 1 })
   })
 
+  test('takes all scans of a subject as one draw, and says of how many subjects they are', () => {
+    const scans = (measured: typeof poor) =>
+      Array.from({ length: 20 }, (_, i) => ({ ...measured(`s${i % 10}_${i}`), scanOf: `s${i % 10}` }))
+    const whiteOf = (here: ReturnType<typeof scans>, before: ReturnType<typeof scans>) =>
+      compareWithBaseline(here, classNames, baselineOf(before)).differences[1]!
+    const white = whiteOf(scans(poor), scans(perfect))
+    expect(white).toMatchObject({ cases: 20, subjects: 10, worse: 20, p: 2 / 1024 })
+    // Where only one of the reports knows whose they are, that is enough.
+    const nameless = (cases: ReturnType<typeof scans>) => cases.map(({ scanOf: _, ...one }) => one as (typeof cases)[0])
+    expect(whiteOf(nameless(scans(poor)), scans(perfect))).toEqual(white)
+    expect(whiteOf(scans(poor), nameless(scans(perfect)))).toEqual(white)
+    expect(whiteOf(nameless(scans(poor)), nameless(scans(perfect)))).not.toHaveProperty('subjects')
+  })
+
   test('counts what one of them finds wrongly where there is nothing, and leaves out what neither finds', () => {
     const truth = [0, 0, 1, 1, 0, 0]
     const rightlyNone = measure('a', truth, truth)
@@ -170,12 +184,18 @@ describe('the file of a baseline', () => {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'meshfl-baseline-'))
     mkdirSync(join(folder, 'run', 'report'), { recursive: true })
+    mkdirSync(join(folder, 'run', 'report-valid'))
+    writeFileSync(join(folder, 'run/report-valid/report.json'), renderJson(reportOf([perfect('a'), perfect('b')])))
     writeFileSync(join(folder, 'run/report/report.json'), renderJson(reportOf([perfect('a')])))
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
   test.each(['run', 'run/report', 'run/report/report.json'])('is found by %s', async (name) => {
-    expect((await readBaseline(await baselineFile(join(folder, name)))).cases).toHaveLength(1)
+    expect((await readBaseline(await baselineFile(join(folder, name), 'test'))).cases).toHaveLength(1)
+  })
+
+  test('is found by a run, for the split that is scored', async () => {
+    expect((await readBaseline(await baselineFile(join(folder, 'run'), 'valid'))).cases).toHaveLength(2)
   })
 
   test('of another version may hold more than is read, and lack what was added since', async () => {

@@ -1,7 +1,8 @@
 import { MeshflError } from '@meshfl/core'
 import { z } from 'zod'
 import { bcaInterval } from './bca-interval.js'
-import type { CaseMetrics } from './case-metrics.js'
+import { fewerSubjects } from './by-subject.js'
+import { type CaseMetrics, subjectOf } from './case-metrics.js'
 import { meanOf } from './confusion.js'
 import { FOREGROUND, gateValue } from './gates.js'
 import type { EmptyConvention } from './metrics/metric.js'
@@ -14,6 +15,8 @@ const DifferenceSchema = z.strictObject({
   class: z.string(),
   /** Cases that were compared. */
   cases: z.int().min(0),
+  /** Subjects that they are of, where those are fewer. */
+  subjects: z.int().min(0).optional(),
   /** Cases of both reports that have no Dice in either, because the class is in none of their volumes. */
   leftOut: z.int().min(0),
   /** The mean Dice of those that were compared, in the baseline and here; null without one. */
@@ -109,10 +112,13 @@ export function compareWithBaseline(
     subject: here.subject,
     pairs: rows.map((row) => pairOf(row, here, baseline)),
   }))
+  // A folder of predictions does not tell whose they are; the baseline may.
+  const ofSubjects = both.map(({ here, baseline }) => here.scanOf ?? subjectOf(baseline))
   const differences = rows.map((row, i) =>
     differenceOf(
       row,
       compared.map(({ pairs }) => pairs[i]!),
+      ofSubjects,
     ),
   )
   const adjusted = holm(differences.map(({ p }) => p))
@@ -139,20 +145,22 @@ function pairOf(row: string, here: CaseMetrics, baseline: Baseline['cases'][numb
   return mine === null && theirs === null ? null : { here: mine ?? 1, baseline: theirs ?? 1 }
 }
 
-function differenceOf(row: string, pairs: readonly ComparedPair[]): Difference {
+function differenceOf(row: string, pairs: readonly ComparedPair[], ofSubjects: readonly string[]): Difference {
   const compared = pairs.filter((pair) => pair !== null)
   const differences = compared.map(({ here, baseline }) => here - baseline)
+  const subjects = ofSubjects.filter((_, i) => pairs[i] !== null)
   return {
     class: row,
     cases: compared.length,
+    ...fewerSubjects(subjects),
     leftOut: pairs.length - compared.length,
     baseline: meanOf(compared.map(({ baseline }) => baseline)),
     mean: meanOf(compared.map(({ here }) => here)),
     difference: meanOf(differences),
-    ci95: bcaInterval(differences),
+    ci95: bcaInterval(differences, subjects),
     better: differences.filter((x) => x > 0).length,
     worse: differences.filter((x) => x < 0).length,
-    p: signFlipTest(differences),
+    p: signFlipTest(differences, subjects),
     pHolm: null,
   }
 }

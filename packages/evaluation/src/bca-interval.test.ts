@@ -2,6 +2,7 @@ import { createRandom } from '@meshfl/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bcaInterval, drawnMeans, intervalOf } from './bca-interval.js'
+import { sumBySubject } from './by-subject.js'
 import { normalCdf, normalQuantile } from './normal-distribution.js'
 
 /** The means of all n^n resamples: what the bootstrap draws from. */
@@ -20,8 +21,8 @@ describe('the interval of a mean', () => {
       [0.91, 0.88, 0.9, 0.72, 0.85, 0.89],
       [0.1, 0.2, 0.15, 0.9, 0.12],
     ]) {
-      const exact = intervalOf(Float64Array.from(values), allMeans(values))
-      const [low, high] = intervalOf(Float64Array.from(values), drawnMeans(values))
+      const exact = intervalOf(sumBySubject(values), allMeans(values))
+      const [low, high] = intervalOf(sumBySubject(values), drawnMeans(sumBySubject(values)))
       const width = exact[1] - exact[0]
       expect(Math.abs(low - exact[0])).toBeLessThan(0.04 * width)
       expect(Math.abs(high - exact[1])).toBeLessThan(0.04 * width)
@@ -38,7 +39,7 @@ describe('the interval of a mean', () => {
   test('leans to the side of the long tail, unlike that of the percentiles', () => {
     const values = [0.95, 0.94, 0.95, 0.93, 0.96, 0.94, 0.4]
     const means = allMeans(values).sort()
-    const [low, high] = intervalOf(Float64Array.from(values), means)
+    const [low, high] = intervalOf(sumBySubject(values), means)
     expect(low).toBeLessThan(means[Math.floor(0.025 * means.length)]!)
     expect(high).toBeLessThan(means[Math.floor(0.975 * means.length)]!)
   })
@@ -83,9 +84,73 @@ describe('the interval of a mean', () => {
     }
   })
 
-  test('is not given for fewer than ten values', () => {
+  test('is not given for fewer than ten subjects', () => {
     expect(bcaInterval([])).toBeNull()
-    expect(bcaInterval([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])).toBeNull()
+    const nine = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    expect(bcaInterval(nine)).toBeNull()
+    expect(bcaInterval([...nine, ...nine], [...nine, ...nine].map(String))).toBeNull()
+  })
+})
+
+describe('the interval of a mean over several scans of some subjects', () => {
+  const skewed = [0.91, 0.88, 0.9, 0.72, 0.85, 0.89, 0.93, 0.61, 0.87, 0.9, 0.9, 0.84]
+  const many = Array.from({ length: 240 }, (_, i) => 0.9 - 0.2 * (i / 239) ** 3)
+  const names = (values: readonly number[]): string[] => values.map((_, i) => `sub-${i}`)
+  const twice = <T>(values: readonly T[]): T[] => [...values, ...values]
+
+  // The numbers of commit 0d38a82, which took all cases for independent.
+  test.each([
+    ['drawn', skewed, [0.7741666666666668, 0.8874999999999998]],
+    ['computed', many, [0.8425596991489867, 0.8570218908091739]],
+  ])('is to the bit that of independent values with one scan a subject, where it is %s', (_, values, interval) => {
+    expect(bcaInterval(values, names(values))).toEqual(interval)
+    expect(bcaInterval(values)).toEqual(interval)
+  })
+
+  test.each([
+    ['drawn', skewed],
+    ['computed', many],
+  ])('is no narrower for the same scans once more, where it is %s', (_, values) => {
+    const once = bcaInterval(values)!
+    const again = bcaInterval(twice(values), twice(names(values)))!
+    for (const end of [0, 1]) expect(again[end]).toBeCloseTo(once[end]!, 12)
+    const independent = bcaInterval(twice(values))!
+    expect(independent[1] - independent[0]).toBeLessThan(0.8 * (once[1] - once[0]))
+  })
+
+  test('weighs each subject by its scans, as the mean over cases does', () => {
+    const values = [...skewed, ...Array(24).fill(0.5)]
+    const [low, high] = bcaInterval(values, [...names(skewed), ...Array(24).fill('sub-7')])!
+    const mean = values.reduce((sum, x) => sum + x, 0) / values.length
+    expect(low).toBeLessThan(mean)
+    expect(high).toBeGreaterThan(mean)
+    // Without that subject the mean is above 0.8, and a third of all resamples are.
+    expect(high).toBeGreaterThan(0.8)
+    expect(low).toBeGreaterThanOrEqual(0.5)
+  })
+
+  test('holds the mean in nearly 95 % of trials, where one over cases that were taken for independent does not', () => {
+    const random = createRandom(11, 'clustered-coverage')
+    const trials = 200
+    let held = 0
+    let heldAsIndependent = 0
+    for (let i = 0; i < trials; i++) {
+      const values: number[] = []
+      const subjects: string[] = []
+      for (let subject = 0; subject < 30; subject++) {
+        const own = random.normal()
+        for (let scan = 0; scan <= subject % 4; scan++) {
+          values.push(own + 0.3 * random.normal())
+          subjects.push(`sub-${subject}`)
+        }
+      }
+      const holds = (interval: readonly [number, number] | null): number =>
+        interval![0] <= 0 && interval![1] >= 0 ? 1 : 0
+      held += holds(bcaInterval(values, subjects))
+      heldAsIndependent += holds(bcaInterval(values))
+    }
+    expect(held / trials).toBeGreaterThan(0.88)
+    expect(heldAsIndependent / trials).toBeLessThan(0.85)
   })
 })
 

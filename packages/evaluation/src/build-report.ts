@@ -1,6 +1,6 @@
 import { now } from '@meshfl/core'
 import { compareWithBaseline } from './baseline.js'
-import type { CaseMetrics } from './case-metrics.js'
+import { type CaseMetrics, subjectOf } from './case-metrics.js'
 import { dropGates, judgeDrop } from './drop-gate.js'
 import { type Gate, judgeGate } from './gates.js'
 import { classMetricsOf } from './metrics/registry.js'
@@ -9,6 +9,7 @@ import {
   type Comparison,
   type CrossSite,
   type CurvePoint,
+  type LeftOut,
   REPORT_FORMAT,
   type Report,
   ReportSchema,
@@ -45,6 +46,7 @@ export interface ReportInput {
   crossSite?: CrossSite | undefined
   traffic?: readonly SiteTraffic[] | undefined
   notes?: readonly string[] | undefined
+  leftOut?: readonly LeftOut[] | undefined
 }
 
 /**
@@ -90,26 +92,34 @@ export function buildReport(input: ReportInput): Report {
     ...(input.crossSite ? { crossSite: input.crossSite } : {}),
     ...(input.traffic?.length ? { traffic: input.traffic } : {}),
     ...(input.notes?.length ? { notes: input.notes } : {}),
+    ...(input.leftOut?.length ? { leftOut: input.leftOut } : {}),
     cases,
   })
 }
 
-/** Statistics over cases of the two means and of every metric of every class; intervals are of Dice. */
+/** Statistics over cases of the two means and of every metric of every class; intervals are of Dice, over subjects. */
 export function summarize(
   cases: readonly CaseMetrics[],
   classNames: readonly string[],
   surface?: SurfaceConvention,
 ): Summary {
+  const subjects = cases.map(subjectOf)
   return {
-    foregroundDice: withInterval(cases.map((one) => one.foregroundDice)),
-    meshflDice: withInterval(cases.map((one) => one.meshflDice)),
+    foregroundDice: withInterval(
+      cases.map((one) => one.foregroundDice),
+      subjects,
+    ),
+    meshflDice: withInterval(
+      cases.map((one) => one.meshflDice),
+      subjects,
+    ),
     perClass: Object.fromEntries(
       classNames.map((name, index) => [
         name,
         Object.fromEntries(
           classMetricsOf(surface, index).map(({ id }) => {
             const values = cases.map((one) => one.perClass[name]?.[id] ?? null)
-            return [id, id === 'dice' ? withInterval(values) : statisticOf(values)]
+            return [id, id === 'dice' ? withInterval(values, subjects) : statisticOf(values)]
           }),
         ),
       ]),

@@ -11,7 +11,10 @@ import {
 
 /** What was measured on one case. */
 export const CaseMetricsSchema = z.strictObject({
+  /** The name of the case. */
   subject: z.string(),
+  /** The subject that the case is a scan of, where it has another name: one of several scans, for example. */
+  scanOf: z.string().optional(),
   site: z.string().optional(),
   /** Mean Dice of the classes from 1 on, without background; null when none of them has a Dice. */
   foregroundDice: z.number().nullable(),
@@ -29,6 +32,8 @@ export type CaseMetrics = z.infer<typeof CaseMetricsSchema>
 
 export interface CaseDescription {
   subject: string
+  /** Default: `subject`. */
+  scanOf?: string | undefined
   site?: string | undefined
   /** Background first. */
   classNames: readonly string[]
@@ -88,12 +93,18 @@ function metricsFrom(
   })
   return {
     subject: input.subject,
+    ...(input.scanOf === undefined || input.scanOf === input.subject ? {} : { scanOf: input.scanOf }),
     ...(input.site === undefined ? {} : { site: input.site }),
     foregroundDice: meanOf(metrics.slice(1).map((one) => one.dice ?? null)),
     meshflDice: meanOf(counts.map((one) => diceOf(one) ?? 0)) ?? 0,
     perClass: Object.fromEntries(classNames.map((name, index) => [name, metrics[index]!])),
     confusion: Array.from(confusion.counts),
   }
+}
+
+/** What is drawn as one in intervals and tests: a case of which nothing is known is its own subject. */
+export function subjectOf({ subject, scanOf }: Pick<CaseMetrics, 'subject' | 'scanOf'>): string {
+  return scanOf ?? subject
 }
 
 /** The cases with the lowest foreground Dice first (those without one before all), then by name: the order of every table. */

@@ -40,6 +40,23 @@ describe('a permutation test on pairs', () => {
     expect(signFlipTest(differences)).toBe(p)
   })
 
+  test('is to the bit that of independent pairs with one scan a subject', () => {
+    // The numbers of commit 0d38a82, which took all cases for independent.
+    const differences = Array.from({ length: 24 }, (_, i) => Math.sin(i * 7) * 0.01 + 0.003)
+    const names = differences.map((_, i) => `sub-${i}`)
+    expect([signFlipTest(differences, names), signFlipTest(differences)]).toEqual([0.0137, 0.0137])
+  })
+
+  test('finds no more in the same scans once more: all of a subject change their sign together', () => {
+    const differences = [0.02, 0.01, 0.03, -0.005, 0.015, 0.02]
+    const names = differences.map((_, i) => `sub-${i}`)
+    const once = signFlipTest(differences)
+    expect(once).toBe(4 / 64)
+    expect(signFlipTest([...differences, ...differences], [...names, ...names])).toBe(once)
+    expect(signFlipTest([...differences, ...differences])).toBeLessThan(once!)
+    expect(signFlipTest([0.01, 0.02, 0.03], ['a', 'a', 'a'])).toBe(1)
+  })
+
   test('without a difference finds nothing', () => {
     expect(signFlipTest([0, 0, 0])).toBe(1)
     expect(signFlipTest([0.2])).toBe(1)

@@ -1,23 +1,25 @@
 import { createRandom } from '@meshfl/core'
+import { sumBySubject } from './by-subject.js'
 
-/** So many pairs have every choice of signs looked at: a million. */
-const MOST_EXACT_PAIRS = 20
+/** So many subjects have every choice of signs looked at: a million. */
+const MOST_EXACT_SUBJECTS = 20
 const RANDOM_SIGNS = 9_999
 
 /**
- * The two-sided p-value of a permutation test on paired differences: how often their sum would be as far from 0 if each
- * had its sign by chance (Fisher, The Design of Experiments, 1935, section 21). Exact for up to 20 pairs, else from 9,999 seeded
- * draws, of which the observed one is another.
+ * The two-sided p-value of a permutation test on paired differences: how often their sum would be as far from 0 if those of
+ * each subject, together, had their sign by chance (Fisher, The Design of Experiments, 1935, section 21). Exact for up to 20
+ * subjects, else from 9,999 seeded draws, of which the observed one is another.
+ * @param subjects that the differences are of; default: each is of its own
  * @returns null without pairs
  */
-export function signFlipTest(differences: readonly number[]): number | null {
-  const n = differences.length
+export function signFlipTest(differences: readonly number[], subjects?: readonly string[]): number | null {
+  const data = sumBySubject(differences, subjects).sums
+  const n = data.length
   if (n === 0) return null
-  const data = Float64Array.from(differences)
   const size = data.reduce((sum, x) => sum + Math.abs(x), 0)
   // Sums of the same numbers in another order may differ in their last bits, and are as far.
   const observed = Math.abs(data.reduce((sum, x) => sum + x, 0)) - 1e-12 * size
-  return n <= MOST_EXACT_PAIRS ? exactly(data, observed) : byDraws(data, observed)
+  return n <= MOST_EXACT_SUBJECTS ? exactly(data, observed) : byDraws(data, observed)
 }
 
 /** Walks through all signs in the order of a Gray code: each differs from the one before in one sign. */

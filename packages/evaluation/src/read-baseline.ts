@@ -32,9 +32,13 @@ export const BaselineSchema = z
   )
 export type Baseline = z.infer<typeof BaselineSchema>
 
-/** The report.json that `--baseline` names: itself, by the folder that holds it, or by the run in whose report folder it lies. */
-export async function baselineFile(path: string): Promise<string> {
-  for (const candidate of [join(path, 'report.json'), join(path, 'report', 'report.json')]) {
+/**
+ * The report.json that `--baseline` names: itself, by the folder that holds it, or by the run in whose report folder of the split it
+ * lies (earlier versions had one folder for all).
+ */
+export async function baselineFile(path: string, split: string): Promise<string> {
+  for (const folder of ['.', `report-${split}`, 'report']) {
+    const candidate = join(path, folder, 'report.json')
     if ((await stat(candidate).catch(() => undefined))?.isFile()) return candidate
   }
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory()

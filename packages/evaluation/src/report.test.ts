@@ -8,6 +8,7 @@ import { evaluateCase } from './case-metrics.js'
 import { foregroundGate, parseGate } from './gates.js'
 import { renderHtml } from './render/html/page.js'
 import { renderJson } from './render/json.js'
+import { renderMarkdown } from './render/markdown.js'
 import { ReportSchema, reportEvent } from './report.js'
 import { curvesFromEvents, siteCurvesFromEvents } from './run-figures.js'
 import { writeReport } from './write-report.js'
@@ -58,6 +59,17 @@ describe('a report', () => {
       max: null,
       ci95: null,
     })
+  })
+
+  test('says of how many subjects its cases are where those are fewer, and gives no interval for few of them', () => {
+    const scans = Array.from({ length: 12 }, (_, i) => ({ ...good, subject: `s${i % 4}_${i}`, scanOf: `s${i % 4}` }))
+    const report = buildReport({ ...base, cases: scans })
+    expect(report.summary.foregroundDice).toMatchObject({ cases: 12, subjects: 4, ci95: null })
+    expect(renderMarkdown(report)).toContain('12 cases of 4 subjects')
+    expect(renderHtml(report, [])).toContain('12 cases of 4 subjects')
+    const alone = buildReport({ ...base, cases: scans.map(({ scanOf: _, ...one }) => one) })
+    expect(alone.summary.foregroundDice.ci95).toEqual([1, 1])
+    expect(renderJson(alone)).not.toContain('subjects')
   })
 
   test('has a summary for each site when cases name theirs', () => {

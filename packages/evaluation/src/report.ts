@@ -1,4 +1,4 @@
-import { CrossScoreSchema, DiceSchema, type EventOf } from '@meshfl/core'
+import { assertNever, CrossScoreSchema, DiceSchema, type EventOf } from '@meshfl/core'
 import { z } from 'zod'
 import { BaselineComparisonSchema } from './baseline.js'
 import { CaseMetricsSchema } from './case-metrics.js'
@@ -59,6 +59,16 @@ export type SiteTraffic = z.infer<typeof SiteTrafficSchema>
 export const ComparisonSchema = z.strictObject({ name: z.string(), dice: DiceSchema, note: z.string().optional() })
 export type Comparison = z.infer<typeof ComparisonSchema>
 
+/** A case that was to be scored, or held against a baseline, and was not. */
+export const LeftOutSchema = z.strictObject({
+  subject: z.string(),
+  /** `failed`: it could not be scored. `only-in-baseline`: a gate on a baseline would have needed it. */
+  why: z.enum(['failed', 'no-prediction', 'no-truth', 'only-in-baseline']),
+  /** In one sentence. */
+  reason: z.string(),
+})
+export type LeftOut = z.infer<typeof LeftOutSchema>
+
 /** report.json: everything that the other files of a report are drawn from. */
 export const ReportSchema = z.strictObject({
   format: z.literal(REPORT_FORMAT),
@@ -103,9 +113,25 @@ export const ReportSchema = z.strictObject({
   traffic: z.array(SiteTrafficSchema).optional(),
   /** Whatever a reader must know: cases in error and left out, values replaced. */
   notes: z.array(z.string()).optional(),
+  leftOut: z.array(LeftOutSchema).optional(),
   cases: z.array(CaseMetricsSchema),
 })
 export type Report = z.infer<typeof ReportSchema>
+
+/** Whether a gate was to be held against a case that was left out, or it was to be scored: such a case makes the exit code 3. */
+export function isFault({ why }: LeftOut, { gates }: Pick<Report, 'gates'>): boolean {
+  switch (why) {
+    case 'failed':
+    case 'only-in-baseline':
+      return true
+    case 'no-prediction':
+      return gates.length > 0
+    case 'no-truth':
+      return false
+    default:
+      return assertNever(why)
+  }
+}
 
 /** A second look at the test split: its figures are no longer those of unseen data. */
 export function isRepeatedTest(report: Report): boolean {

@@ -1,10 +1,13 @@
 import { z } from 'zod'
 import { bcaInterval } from './bca-interval.js'
+import { fewerSubjects } from './by-subject.js'
 import { meanOf } from './confusion.js'
 
 /** One number over the cases. `leftOut` counts the cases that have none; all others are null when every case was left out. */
 export const StatisticSchema = z.strictObject({
   cases: z.int().min(0),
+  /** Subjects that they are of, where those are fewer and an interval was asked for. */
+  subjects: z.int().min(0).optional(),
   leftOut: z.int().min(0),
   mean: z.number().nullable(),
   /** Standard deviation of the sample (n - 1); null for fewer than two cases. */
@@ -12,7 +15,7 @@ export const StatisticSchema = z.strictObject({
   median: z.number().nullable(),
   min: z.number().nullable(),
   max: z.number().nullable(),
-  /** 95 % confidence interval of the mean, see `bcaInterval`; null for few cases. Of Dice only. */
+  /** 95 % confidence interval of the mean, see `bcaInterval`; null for few subjects. Of Dice only. */
   ci95: z.tuple([z.number(), z.number()]).nullable().optional(),
 })
 export type Statistic = z.infer<typeof StatisticSchema>
@@ -33,7 +36,12 @@ export function statisticOf(values: readonly (number | null)[]): Statistic {
   }
 }
 
-/** The same, with the interval of the mean. */
-export function withInterval(values: readonly (number | null)[]): Statistic {
-  return { ...statisticOf(values), ci95: bcaInterval(values.filter((value) => value !== null)) }
+/**
+ * The same, with the interval of the mean.
+ * @param subjects that the values are of, as many; default: each is of its own
+ */
+export function withInterval(values: readonly (number | null)[], subjects?: readonly string[]): Statistic {
+  const present = values.filter((value) => value !== null)
+  const whose = subjects?.filter((_, i) => values[i] !== null)
+  return { ...statisticOf(values), ...(whose ? fewerSubjects(whose) : {}), ci95: bcaInterval(present, whose) }
 }

@@ -19,6 +19,17 @@ export interface ReportFiles {
   nnunet: string
 }
 
+export function reportFiles(folder: string): ReportFiles {
+  return {
+    json: join(folder, 'report.json'),
+    html: join(folder, 'report.html'),
+    markdown: join(folder, 'report.md'),
+    junit: join(folder, 'junit.xml'),
+    csv: join(folder, 'cases.csv'),
+    nnunet: join(folder, 'summary.json'),
+  }
+}
+
 /**
  * Writes report.html, report.json, report.md, junit.xml, cases.csv and nnU-Net's summary.json, each atomically; report.json comes last, so that its
  * presence says that the report is whole.
@@ -29,14 +40,7 @@ export async function writeReport(
   report: Report,
   slices: readonly CaseSlices[] = [],
 ): Promise<ReportFiles> {
-  const files: ReportFiles = {
-    json: join(folder, 'report.json'),
-    html: join(folder, 'report.html'),
-    markdown: join(folder, 'report.md'),
-    junit: join(folder, 'junit.xml'),
-    csv: join(folder, 'cases.csv'),
-    nnunet: join(folder, 'summary.json'),
-  }
+  const files = reportFiles(folder)
   await writeFileAtomic(files.csv, renderCsv(report))
   await writeFileAtomic(files.nnunet, renderNnunetSummary(report))
   await writeFileAtomic(files.junit, renderJunit(report))

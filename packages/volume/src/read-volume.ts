@@ -82,8 +82,16 @@ function build(header: VolumeHeader, bytes: Uint8Array, name: string, options: R
   }
 }
 
-function pickVolume(header: VolumeHeader, name: string, wanted: number | undefined): number {
-  const { volumes, shape } = header
+/**
+ * Which volume of a file is read, as its header alone tells.
+ * @param wanted from 0; undefined: the only one
+ * @throws MeshflError `VOLUME_NOT_3D`
+ */
+export function pickVolume(
+  { volumes, shape }: Pick<VolumeHeader, 'volumes' | 'shape'>,
+  name: string,
+  wanted: number | undefined,
+): number {
   if (wanted === undefined && volumes === 1) return 0
   if (wanted !== undefined && Number.isInteger(wanted) && wanted >= 0 && wanted < volumes) return wanted
   const what = wanted === undefined ? 'one is needed' : `it has no volume ${wanted}`

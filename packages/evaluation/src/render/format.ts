@@ -1,4 +1,6 @@
 import type { BaselineComparison } from '../baseline.js'
+import { fewerSubjects } from '../by-subject.js'
+import { subjectOf } from '../case-metrics.js'
 import type { Report } from '../report.js'
 import type { SurfaceConvention } from '../surface/surface-distances.js'
 import { shorten } from './escape.js'
@@ -72,10 +74,20 @@ export function baselineText({
 
 /** How a comparison was made. */
 export const BASELINE_METHOD =
-  'Differences are here less there, case by case. Where only one of the two finds a class that is not there, the 0/0 of the other counts as 1. The interval is a 95 % bootstrap interval (BCa) of the mean difference; p is of a two-sided permutation test, adjusted for the number of rows (Holm).'
+  'Differences are here less there, case by case. Where only one of the two finds a class that is not there, the 0/0 of the other counts as 1. The interval is a 95 % bootstrap interval (BCa) of the mean difference over cases, for which whole subjects are drawn; p is of a two-sided permutation test in which all cases of a subject change their sign together, adjusted for the number of rows (Holm).'
 
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** So many cases, and of how many subjects where those are fewer. */
+export function casesText({ cases, subjects }: { cases: number; subjects?: number | undefined }): string {
+  return `${countText(cases, 'case')}${subjects === undefined ? '' : ` of ${countText(subjects, 'subject')}`}`
+}
+
+/** All cases of a report, also those that have no Dice. */
+export function reportCasesText({ cases }: Pick<Report, 'cases'>): string {
+  return casesText({ cases: cases.length, ...fewerSubjects(cases.map(subjectOf)) })
 }
 
 /** The name of the reference's mean, never to be taken for the foreground mean: `three-class mean (with background)`. */

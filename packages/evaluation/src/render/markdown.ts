@@ -16,6 +16,7 @@ import {
   pText,
   ratioText,
   repeatedText,
+  reportCasesText,
   signedMlText,
   signedRatioText,
   surfaceText,
@@ -91,10 +92,7 @@ function headline(report: Report): string[] {
     ? `Model ${name(report.model.name)} (${name(report.model.sha256.slice(0, 12))})`
     : 'Predictions from a folder'
   const engine = report.engine ? `, ${name(report.engine.name)} on ${name(report.engine.device)}` : ''
-  lines.push(
-    '',
-    `${model}${engine}, ${countText(report.cases.length, 'case')}, ${name(report.tool)}, ${name(report.created)}.`,
-  )
+  lines.push('', `${model}${engine}, ${reportCasesText(report)}, ${name(report.tool)}, ${name(report.created)}.`)
   return lines
 }
 

@@ -152,6 +152,30 @@ describe('junit.xml', () => {
     expect(text).toContain('<testsuite name="gate: x precision &gt;= 0.5" tests="3" failures="0"')
   })
 
+  test('has the cases that were left out: an error where they make the exit code 3, and else skipped', () => {
+    const leftOut = [
+      { subject: 'broken', why: 'failed', reason: 'its grid is <another>' },
+      { subject: 'forgotten', why: 'no-prediction', reason: 'it has a truth and no prediction' },
+      { subject: 'more', why: 'no-truth', reason: 'it has a prediction and no truth' },
+      { subject: 'gone', why: 'only-in-baseline', reason: 'the baseline has it' },
+    ] as const
+    const gated = renderJunit(reportOf('x', { gates: [foregroundGate(0.1)], leftOut }))
+    checkMarkup(gated.slice(gated.indexOf('\n')), () => false)
+    expect(gated).toContain('dice &gt;= 0.1" tests="6" failures="0" errors="2" skipped="1"')
+    expect(gated).toContain(
+      '<testcase classname="broken" name="foreground: dice" time="0"><error message="its grid is &lt;another&gt;"/>',
+    )
+    expect(gated).toMatch(/<testsuite name="measurements" tests="\d+" failures="0" errors="2" skipped="1"/)
+    expect(gated).not.toContain('gone')
+    const alone = renderJunit(reportOf('x', { gates: [], leftOut }))
+    expect(alone).toMatch(/<testsuite name="measurements" tests="\d+" failures="0" errors="1" skipped="2"/)
+    const baseline = BaselineSchema.parse(reportOf('x'))
+    const dropped = renderJunit(reportOf('x', { gates: [], baseline, maxDrop: 0.1, leftOut }))
+    expect(dropped).toContain(
+      '<testcase classname="gone" name="x: dice less the baseline&#39;s" time="0"><error message="the baseline has it"/>',
+    )
+  })
+
   test('counts no failure when no gate failed', () => {
     expect(renderJunit(reportOf('x', { gates: [foregroundGate(0.1)] }))).not.toContain('<failure')
   })

@@ -11,6 +11,7 @@ import {
   meshflDiceName,
   ratioText,
   repeatedText,
+  reportCasesText,
   surfaceText,
 } from '../format.js'
 import { baselineSection } from './baseline-section.js'
@@ -71,7 +72,7 @@ ${method(report)}
 
 function header(report: Report): Markup {
   const split = report.split === null ? undefined : html` <small>${report.split} split</small>`
-  return html`<header><p class="kicker">${report.cases.length > 0 ? 'Segmentation report' : 'Training report'}</p><h1>${report.dataset.name}${split}</h1><p class="meta"><span><b>${report.cases.length > 0 ? countText(report.cases.length, 'case') : 'no case scored'}</b></span>${
+  return html`<header><p class="kicker">${report.cases.length > 0 ? 'Segmentation report' : 'Training report'}</p><h1>${report.dataset.name}${split}</h1><p class="meta"><span><b>${report.cases.length > 0 ? reportCasesText(report) : 'no case scored'}</b></span>${
     report.model ? html`<span>model <b>${report.model.name}</b></span>` : html`<span>predictions from a folder</span>`
   }${report.engine ? html`<span><b>${report.engine.name}</b> on ${report.engine.device}</span>` : undefined}<span>${dateText(report.created)}</span></p></header>`
 }
@@ -151,7 +152,7 @@ function method(report: Report): Markup {
           fact('Spread', 'sd is the standard deviation of the sample (n − 1).'),
           fact(
             'Interval',
-            'A 95 % confidence interval of the mean over cases like these: bootstrap over the cases, bias-corrected and accelerated (BCa). Not given for fewer than ten cases; of fewer than some twenty it is somewhat too narrow.',
+            'A 95 % confidence interval of the mean over cases like these: bootstrap over the subjects, each drawn with all of its cases, bias-corrected and accelerated (BCa). Not given for fewer than ten subjects; of fewer than some twenty it is somewhat too narrow.',
           ),
           fact('Baseline', report.baseline ? BASELINE_METHOD : undefined),
         ]

@@ -1,7 +1,7 @@
 import { type CaseMetrics, worstFirst } from '../../case-metrics.js'
 import type { Report } from '../../report.js'
 import type { Statistic } from '../../statistics.js'
-import { countText, meshflDiceName, mlText, mmText, NOTHING, nsdName, ratioText, signedMlText } from '../format.js'
+import { casesText, meshflDiceName, mlText, mmText, NOTHING, nsdName, ratioText, signedMlText } from '../format.js'
 import { classKey } from './class-key.js'
 import { html, type Markup } from './markup.js'
 import { groupCells, groupedHead, STATISTIC_COLUMNS, scrollTable, statisticTexts } from './table.js'
@@ -139,7 +139,7 @@ export function siteSection(report: Report): Markup | undefined {
     ),
     report.sites.map(
       ({ site, cases, summary }) =>
-        html`<tr><th scope="row" title="${countText(cases, 'case')}">${site}</th>${groupCells(statisticTexts(summary.foregroundDice))}${groupCells(
+        html`<tr><th scope="row" title="${casesText({ cases, subjects: summary.meshflDice.subjects })}">${site}</th>${groupCells(statisticTexts(summary.foregroundDice))}${groupCells(
           classes.map(({ name }) => ratioText(summary.perClass[name]?.dice?.mean)),
         )}</tr>`,
     ),
