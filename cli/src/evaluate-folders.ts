@@ -7,7 +7,7 @@ import {
   checkGate,
   checkSameGrid,
   countText,
-  evaluateCase,
+  evaluateCaseInTurns,
   type Pair,
   pairingNotes,
   pairPredictions,
@@ -112,15 +112,18 @@ async function scorePair(
   const paths = [predictionPath, truthPath] as const
   const [prediction, truth] = await Promise.all([readLabel(paths[0], options), readLabel(paths[1], options)])
   checkSameGrid(subject, prediction, truth)
-  const metrics = evaluateCase({
-    subject,
-    classNames,
-    truth: truth.voxels,
-    prediction: prediction.voxels,
-    voxelVolumeMl: voxelVolumeMl(truth.affine),
-    empty,
-    surfaces: surface && { convention: surface, shape: truth.shape, voxelSizeMm: voxelSize(truth.affine) },
-  })
+  const metrics = await evaluateCaseInTurns(
+    {
+      subject,
+      classNames,
+      truth: truth.voxels,
+      prediction: prediction.voxels,
+      voxelVolumeMl: voxelVolumeMl(truth.affine),
+      empty,
+      surfaces: surface && { convention: surface, shape: truth.shape, voxelSizeMm: voxelSize(truth.affine) },
+    },
+    options.signal,
+  )
   const draw = (): CaseSlices => {
     const labels = Uint8Array.from(truth.voxels)
     const { shape, affine } = truth

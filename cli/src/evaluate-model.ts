@@ -9,7 +9,7 @@ import {
   type Comparison,
   checkBaseline,
   checkGate,
-  evaluateCase,
+  evaluateCaseInTurns,
   runFigures,
   sliceImages,
 } from '@meshfl/evaluation'
@@ -87,17 +87,20 @@ export async function evaluateModel(options: ModelEvaluationOptions): Promise<Ev
     for (const item of cases) {
       const { image, label, affine } = await dataset.loadCase(item)
       const { labels } = await session.forward(model.state, { images: image, count: 1 }, { signal })
-      const metrics = evaluateCase({
-        subject: item.id,
-        scanOf: item.subject,
-        site: item.site,
-        classNames,
-        truth: label,
-        prediction: labels,
-        voxelVolumeMl: voxelVolumeMl(affine),
-        empty,
-        surfaces: surface && { convention: surface, shape, voxelSizeMm: voxelSize(affine) },
-      })
+      const metrics = await evaluateCaseInTurns(
+        {
+          subject: item.id,
+          scanOf: item.subject,
+          site: item.site,
+          classNames,
+          truth: label,
+          prediction: labels,
+          voxelVolumeMl: voxelVolumeMl(affine),
+          empty,
+          surfaces: surface && { convention: surface, shape, voxelSizeMm: voxelSize(affine) },
+        },
+        signal,
+      )
       measured.push(metrics)
       slices.offer(metrics, () =>
         sliceImages({

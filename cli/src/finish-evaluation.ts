@@ -1,5 +1,5 @@
-import { join } from 'node:path'
-import { mayPass, now } from '@meshfl/core'
+import { join, resolve } from 'node:path'
+import { makeFolder, mayPass, now } from '@meshfl/core'
 import {
   buildReport,
   casesText,
@@ -20,15 +20,19 @@ import {
 } from '@meshfl/evaluation'
 import type { Evaluation } from './evaluation.js'
 import { leftOutText } from './left-out-text.js'
+import { lockWhenFree } from './lock-when-free.js'
 import type { Output } from './output.js'
+
+/** As long as a report may take to be written. */
+const MOST_WAIT_MS = 60_000
 
 /** Builds and writes the report, counts the evaluation, and prints the result. */
 export async function finishEvaluation(
   evaluation: Evaluation,
   out: string | undefined,
   output: Output,
+  signal: AbortSignal,
 ): Promise<Report> {
-  const folder = out ?? evaluation.folder
   const { evaluations, note } = await countThis(evaluation)
   if (note !== undefined) output.events({ type: 'log', time: now(), level: 'warn', message: note })
   const notes = [...(evaluation.input.notes ?? []), ...(note === undefined ? [] : [note])]
@@ -37,12 +41,9 @@ export async function finishEvaluation(
     ...{ evaluations, notes },
     leftOut: evaluation.leftOut.map(({ subject, why, reason }) => ({ subject, why, reason })),
   })
-  const kept = out === undefined ? await keepReport(folder, report) : undefined
-  if (kept !== undefined) {
-    const message = `the report of other scores that was in ${folder} is in ${kept} now`
-    output.events({ type: 'log', time: now(), level: 'info', message })
-  }
-  await writeReport(folder, report, evaluation.slices)
+  const tell = (level: 'info' | 'warn', message: string): void =>
+    output.events({ type: 'log', time: now(), level, message })
+  const folder = await write(report, evaluation, out, signal, tell)
   const { mean } = report.summary.foregroundDice
   const perClass = report.classes
     .slice(1)
@@ -69,6 +70,34 @@ export async function finishEvaluation(
   if (process.env.GITHUB_ACTIONS === 'true')
     for (const line of githubAnnotations(report)) process.stderr.write(`${line}\n`)
   return report
+}
+
+/**
+ * Writes a report where it was asked to be, or else where those of its kind are, beside an earlier one.
+ * @returns its folder
+ */
+async function write(
+  report: Report,
+  { folder, slices }: Evaluation,
+  out: string | undefined,
+  signal: AbortSignal,
+  tell: (level: 'info' | 'warn', message: string) => void,
+): Promise<string> {
+  if (out !== undefined && resolve(out) !== resolve(folder)) {
+    await writeReport(out, report, slices)
+    return out
+  }
+  makeFolder(folder)
+  // Two evaluations at once would move each other's files while they are written.
+  const lock = await lockWhenFree(folder, { signal, mostMs: MOST_WAIT_MS }).catch(() => undefined)
+  try {
+    const kept = await keepReport(folder, report)
+    if (kept !== undefined) tell('info', `the report of other scores that was in ${folder} is in ${kept} now`)
+    await writeReport(folder, report, slices)
+    return folder
+  } finally {
+    lock?.release()
+  }
 }
 
 /** A line a class: what is near enough, and how far off the rest is. */

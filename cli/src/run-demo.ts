@@ -101,7 +101,7 @@ export async function runDemo(options: DemoRunOptions): Promise<void> {
     onSession: output.events,
     onNote: (message, level) => output.events({ type: 'log', time: now(), level, message }),
   })
-  await finishEvaluation(evaluation, undefined, output)
+  await finishEvaluation(evaluation, undefined, output, signal)
 }
 
 /** The best that any two thresholds on intensity could do on the test cases, with the truth in hand. */

@@ -43,7 +43,7 @@ export async function openTrainingDataset(
   checkFoldChosen(dataset.manifest, fold)
   if (dataset.cases('train').length > 0) return dataset
   throw new MeshflError('TRAINING_NO_CASES', `${path} has no case in its train split`, {
-    hint: 'prepare it with other --ratios or fewer --sites, or add scans',
+    hint: 'prepare it with other --ratios, fewer --sites or fewer --folds, or add scans',
   })
 }
 

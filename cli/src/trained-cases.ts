@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import { MeshflError, modelSha256 } from '@meshfl/core'
 import type { Case } from '@meshfl/dataset'
 import { modelLayout } from '@meshfl/engine'
-import { type Checkpoint, readCheckpoint, shortHashes } from '@meshfl/training'
+import { type Checkpoint, type Progress, readCheckpoint, shortHashes } from '@meshfl/training'
 import type { TrainedModel } from './trained-model.js'
 
 /**
@@ -11,9 +11,8 @@ import type { TrainedModel } from './trained-model.js'
  * @param split that the cases are of
  */
 export async function trainedCasesNotes(model: TrainedModel, cases: readonly Case[], split: string): Promise<string[]> {
-  const checkpoint = await checkpointBeside(model)
-  const images = checkpoint?.progress.images
-  if (!checkpoint || !images) return []
+  const images = await learnedImages(model)
+  if (!images) return []
   const hashes = shortHashes(cases)
   const among = (known: readonly string[]): string[] =>
     cases.flatMap(({ id }, i) => (known.includes(hashes[i]!) ? [id] : []))
@@ -23,6 +22,11 @@ export async function trainedCasesNotes(model: TrainedModel, cases: readonly Cas
     ...(learned.length > 0 ? [`The model was trained on scans that it is scored on here: ${learned.join(', ')}.`] : []),
     ...(chosen.length > 0 ? [`The model was chosen by scans that it is scored on here: ${chosen.join(', ')}.`] : []),
   ]
+}
+
+/** The images that a model has learned from and was chosen by; undefined where that is not known. */
+export async function learnedImages(model: TrainedModel): Promise<Progress['images']> {
+  return (await checkpointBeside(model))?.progress.images
 }
 
 /** The checkpoint of the run that made a model: another run's may lie beside it. */

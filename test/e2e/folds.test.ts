@@ -48,6 +48,18 @@ test('the run is scored on the validation of its own fold, and on another one wh
   expect(JSON.stringify(other.events)).toContain('The model was trained on scans that it is scored on here')
 })
 
+test('a run that begins with the model of another fold has learned from its own validation, and says so then and when it is scored', async () => {
+  const out = join(temporaryFolder('from'), 'run')
+  const begun = await train(out, '--fold', '0', '--from', run, '--rounds', '1')
+  const warning = expect.stringContaining(
+    `The model was trained on scans that it is scored on here: ${subjects(0).join(', ')}.`,
+  )
+  expect(begun.events).toContainEqual(expect.objectContaining({ type: 'log', level: 'warn', message: warning }))
+  const report = join(temporaryFolder('report'), 'report')
+  const words = ['eval', out, '--data', dataset, '--split', 'valid', '--out', report, '--json']
+  expect((await cli(words)).events).toContainEqual(expect.objectContaining({ level: 'warn', message: warning }))
+})
+
 test('a fold that is needed and not named, or not there, is a mistake of usage, and nothing is written', async () => {
   const out = join(temporaryFolder('refused'), 'run')
   const file = join(run, 'latest.safetensors')

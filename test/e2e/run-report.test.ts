@@ -33,7 +33,10 @@ test('a federation ends with its bytes and its cross-site table, and its report 
   })
 
   const gated = await cli(['eval', run, '--min-dice', '0.5', '--json'])
-  expect(gated).toMatchObject({ code: 2, last: { code: 'USAGE_OPTION', message: 'gates, a baseline and surfaces need cases' } })
+  expect(gated).toMatchObject({
+    code: 2,
+    last: { code: 'USAGE_OPTION', message: 'gates, a baseline and surfaces need cases' },
+  })
 })
 
 test('with a step an exchange the audit takes every step again with the real optimiser, to the bit', async () => {

@@ -64,10 +64,14 @@ export function evalCommand(): Command {
         ),
     )
       .option('--min-dice <x>', 'gate: exit with 4 when the foreground Dice is below', numberBetween(0, 1))
-      .option('--min <class:metric=value>', 'gate: a minimum of a metric of a class; may be repeated', collect)
+      .option(
+        '--min <class:metric=value>',
+        'gate: a minimum of a metric of a class: dice, jaccard, sensitivity, precision, specificity, volumetricSimilarity, with --surface nsd; may be repeated',
+        collect,
+      )
       .option(
         '--max <class:metric=value>',
-        'gate: a maximum, for the distances of --surface in mm; may be repeated',
+        'gate: a maximum, mm, of hd95, assd or hd of a class, with --surface; may be repeated',
         collect,
       )
       .option(
@@ -87,7 +91,7 @@ export function evalCommand(): Command {
       .addOption(
         new Option(
           '--surface [how]',
-          "measure HD, HD95, ASSD and NSD, too: by the area between voxels (surfel, as DeepMind's surface-distance) or by voxels at the edge (voxel, as MONAI)",
+          "measure HD, HD95, ASSD and NSD, too: by the area between voxels (surfel, as DeepMind's surface-distance) or by voxels at the edge (voxel, as MONAI); alone it means surfel. Behind the model, or before another option",
         )
           .choices(['surfel', 'voxel'])
           .preset('surfel'),
@@ -213,7 +217,7 @@ export function evalCommand(): Command {
         )
       }
       const { faultsOf, finishEvaluation } = await import('../finish-evaluation.js')
-      const report = await finishEvaluation(evaluation, options.out, output)
+      const report = await finishEvaluation(evaluation, options.out, output, signal)
       if (report.gate === 'failed') process.exitCode = 4
       else if (faultsOf(evaluation, report).length > 0) process.exitCode = 3
     })

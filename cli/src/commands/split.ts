@@ -88,7 +88,7 @@ export function splitCommand(): Command {
         labelMap: options.labelMap,
         conform: { mode: options.conform, shape: options.shape, voxelSizeMm: options.voxelSize },
         ratios: options.ratios,
-        ...(options.stratify === undefined ? {} : { stratify: options.stratify }),
+        ...(options.stratify === undefined ? {} : { stratify: options.stratify.trim().normalize('NFC') }),
         ...(options.folds === undefined ? {} : { folds: options.folds }),
         ...(options.sites === undefined ? {} : { sites: options.sites }),
         partition: options.partition,

@@ -45,6 +45,8 @@ export function trainCommand(): Command {
         { describeResult },
         { openTelemetry },
         { initialModelOf },
+        { learnedImages, trainedCasesNotes },
+        { openTrainedModel },
       ] = await Promise.all([
         import('@meshfl/core'),
         import('@meshfl/dataset'),
@@ -56,6 +58,8 @@ export function trainCommand(): Command {
         import('../describe-result.js'),
         import('../telemetry-options.js'),
         import('../initial-model.js'),
+        import('../trained-cases.js'),
+        import('../trained-model.js'),
       ])
       const study = await studyForRun(options.out, options, (await openDataset(path)).manifest)
       const dataset = await openTrainingDataset(path, undefined, study.fold)
@@ -81,12 +85,16 @@ export function trainCommand(): Command {
           events({ type: 'log', time: now(), level, message })
         telemetry = await openTelemetry(options, options.out, study, (message) => say('warn', message))
         if (telemetry.listening) say('info', telemetry.listening)
+        const initial = options.from === undefined ? undefined : await openTrainedModel(options.from)
+        for (const note of initial ? await trainedCasesNotes(initial, dataset.cases('valid'), 'valid') : [])
+          say('warn', `of ${options.from}, with which this run begins, and of its own validation: ${note}`)
         const resumable = {
           study,
           run: options.out,
           trainer,
           engine,
           initialModel: await initialModelOf(options.out, study),
+          imagesBefore: initial && (await learnedImages(initial)),
           allowEngineChange: options.allowEngineChange === true,
         }
         const resumedAtRound = (await openCheckpoint(resumable))?.progress.round

@@ -68,7 +68,12 @@ export function buildManifest(
     conform: { mode: options.conform.mode, version: CONFORM_VERSION, ...commonGrid(prepared) },
     labelMap: { name: labelMap.name, classes },
     cases,
-    findings: [...findings, ...prepared.flatMap(({ record }) => record.findings), ...emptyParts(deal, splits, options)],
+    findings: [
+      ...findings,
+      ...deal.findings,
+      ...prepared.flatMap(({ record }) => record.findings),
+      ...emptyParts(deal, splits, options),
+    ],
   }
 }
 

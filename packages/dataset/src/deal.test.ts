@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { DatasetManifest } from './manifest.js'
 import { openDataset } from './open-dataset.js'
 import { prepareDataset } from './prepare-dataset.js'
+import type { PrepareOptions } from './prepare-options.js'
 import {
   folderWith,
   optionsFor,
@@ -89,6 +90,34 @@ describe('by a column', () => {
       exitCode: 3,
       message: 's00, s01 have no value of center, which names the site',
     })
+  })
+})
+
+describe('the values of a column', () => {
+  const findingsOf = async (values: (index: number) => string) =>
+    (await prepareDataset(optionsFor(await tableOf(IDS, values), 'unused', { stratify: 'center', dryRun: true })))
+      .manifest.findings
+
+  test('are alike however their marks were written down', async () => {
+    const source = await tableOf(IDS, (index) => ['K\u00f6ln', 'Ko\u0308ln'][index % 2]!)
+    const { manifest } = await prepareDataset(optionsFor(source, 'unused', { partition: 'by:center', dryRun: true }))
+    expect(manifest.sites).toEqual(['Koln'])
+  })
+
+  test.each(['', 'n/a', 'N/A', 'NA', 'NaN', 'null'])(
+    'are missing where "%s" stands, which is a finding',
+    async (word) => {
+      expect(await findingsOf((index) => (index < 2 ? word : 'HH'))).toContainEqual({
+        ...{ level: 'warning', code: 'COLUMN_VALUE_MISSING' },
+        message: 's00, s01 have no value of center, which counts as a value of its own',
+      })
+    },
+  )
+
+  test('that most subjects have for themselves are a finding', async () => {
+    const codes = async (values: (index: number) => string) => (await findingsOf(values)).map(({ code }) => code)
+    expect(await codes((index) => `${index}`)).toContain('STRATA_SMALL')
+    expect(await codes((index) => CENTERS[index % 3]!)).not.toContain('STRATA_SMALL')
   })
 })
 
@@ -235,6 +264,42 @@ describe('in a BIDS folder', () => {
       expect(without).toEqual(whole)
     },
   )
+
+  const withTable = async (...lines: string[]): Promise<string> => {
+    const source = await bidsFolder()
+    await writeFile(join(source, 'participants.tsv'), [...lines, ''].join('\n'))
+    return source
+  }
+  const deal = async (source: string, change: Partial<PrepareOptions> = { stratify: 'vendor' }) =>
+    (await prepareDataset(optionsFor(source, 'unused', { dryRun: true, ...change }))).manifest
+
+  test('a table whose rows are of nobody is an error, not a split that knows no strata', async () => {
+    const nobody = await withTable('participant_id\tvendor', 'sub-1\tGE', 'sub-2\tSiemens')
+    await expect(deal(nobody)).rejects.toMatchObject({ code: 'COLUMN_VALUE_MISSING', exitCode: 3 })
+    await expect(deal(nobody, { partition: 'dirichlet:1:vendor', sites: 2 })).rejects.toMatchObject({
+      code: 'COLUMN_VALUE_MISSING',
+    })
+    await expect(deal(await withTable('subject\tvendor', 'sub-01\tGE'))).rejects.toMatchObject({
+      code: 'TABLE_MALFORMED',
+      message: expect.stringContaining('participant_id'),
+    })
+  })
+
+  test('a subject of two rows has the value of either; two values are an error', async () => {
+    const rows = ['sub-01\tGE', 'sub-02\tGE', 'sub-03\tSiemens', 'sub-04\tSiemens']
+    const visits = await withTable('participant_id\tvendor', ...rows, 'sub-01\tn/a', 'sub-01\tGE')
+    expect((await deal(visits, { partition: 'by:vendor', ratios: [1, 0, 0] })).sites).toEqual(['GE', 'Siemens'])
+    await expect(deal(await withTable('participant_id\tvendor', ...rows, 'sub-01\tPhilips'))).rejects.toMatchObject({
+      code: 'COLUMN_AMBIGUOUS',
+    })
+  })
+
+  test('a column that is not there is told with those that are', async () => {
+    await expect(deal(await bidsFolder(), { stratify: 'Vendor' })).rejects.toMatchObject({
+      code: 'COLUMN_UNKNOWN',
+      hint: expect.stringMatching(/^it has age, vendor; /),
+    })
+  })
 
   test('a table that is not there is told as columns that are not there', async () => {
     const source = await folderWith('sub-01/anat/sub-01_T1w.nii', 'derivatives/sub-01/sub-01_dseg.nii')

@@ -1,6 +1,6 @@
 import { MeshflError } from '@meshfl/core'
 import type { FoundCases } from './find-cases.js'
-import type { Split } from './manifest.js'
+import type { Finding, Split } from './manifest.js'
 import { partitionSubjects, siteNames } from './partition.js'
 import { columnOf, type Partition, partitionName } from './partition-name.js'
 import type { PrepareOptions } from './prepare-options.js'
@@ -20,9 +20,11 @@ export interface Deal {
   siteOf: ReadonlyMap<string, string>
   /** How sites were dealt to, where there are any: see `partitionName`. */
   partition: string
+  /** What someone should know of the columns that it goes by. */
+  findings: readonly Finding[]
 }
 
-type Found = Pick<FoundCases, 'cases' | 'findings' | 'subjects'>
+type Found = Pick<FoundCases, 'cases' | 'findings' | 'participants'>
 
 /**
  * Deals all subjects of a source to splits and sites. It is told before the work whether that can be trained on.
@@ -32,7 +34,7 @@ export function dealSubjects(found: Found, options: PrepareOptions, partition: P
   const { ratios, seed, sites, stratify, folds } = options
   const subjects = subjectsOf(found)
   const valuesOf = (column: string | undefined): Map<string, string> | undefined =>
-    column === undefined ? undefined : subjectValues(column, subjects, found.cases, found.subjects)
+    column === undefined ? undefined : subjectValues(column, subjects, found.cases, found.participants)
   const strata = valuesOf(stratify)
   const parts = splitSubjects(subjects, ratios, seed, strata)
   const foldBySubject = folds === undefined ? new Map<string, number>() : dealFolds(parts, folds, seed, strata)
@@ -43,7 +45,13 @@ export function dealSubjects(found: Found, options: PrepareOptions, partition: P
   const names = partition.how === 'by' ? namesOf(partition.column, valueBySubject, found, sites) : siteNames(sites ?? 0)
   const siteOf =
     names.length === 0 ? new Map<string, string>() : partitionSubjects(splits, names, partition, seed, valueBySubject)
-  const deal = { splits, foldBySubject, sites: names, siteOf, partition: partitionName(partition) }
+  const findings = [
+    ...(stratify === undefined || strata === undefined ? [] : strataFindings(stratify, strata)),
+    ...(partition.how === 'dirichlet' && partition.column !== stratify
+      ? withoutValue(partition.column, valueBySubject)
+      : []),
+  ]
+  const deal = { splits, foldBySubject, sites: names, siteOf, partition: partitionName(partition), findings }
   if (folds !== undefined) checkFoldsFilled(deal, folds)
   checkTrainingSubjects(deal, partition, stratify)
   checkSitesTrain(deal, new Map(found.cases.map(({ subject }) => [subject, splits.get(subject)!])))
@@ -54,6 +62,26 @@ export function dealSubjects(found: Found, options: PrepareOptions, partition: P
 function subjectsOf({ cases, findings }: Found): Set<string> {
   const unread = findings.flatMap(({ level, subject }) => (level === 'error' && subject !== undefined ? [subject] : []))
   return new Set([...cases.map(({ subject }) => subject), ...unread])
+}
+
+/** Subjects without a value are a stratum of their own, and a column of which most values have one subject splits nothing alike. */
+function strataFindings(column: string, values: ReadonlyMap<string, string>): Finding[] {
+  const counts = new Map<string, number>()
+  for (const value of values.values()) counts.set(value, (counts.get(value) ?? 0) + 1)
+  const single = [...counts.values()].filter((count) => count === 1).length
+  const message = `${single} of ${counts.size} values of ${column} have one subject each: those values cannot be in several parts of the split`
+  return [
+    ...withoutValue(column, values),
+    ...(2 * single > counts.size ? [{ level: 'warning', code: 'STRATA_SMALL', message } as const] : []),
+  ]
+}
+
+function withoutValue(column: string, values: ReadonlyMap<string, string>): Finding[] {
+  const without = [...values].flatMap(([subject, value]) => (value === '' ? [subject] : []))
+  if (without.length === 0) return []
+  const more = without.length > 3 ? ` and ${without.length - 3} more` : ''
+  const message = `${without.slice(0, 3).join(', ')}${more} ${without.length === 1 ? 'has' : 'have'} no value of ${column}, which counts as a value of its own`
+  return [{ level: 'warning', code: 'COLUMN_VALUE_MISSING', message }]
 }
 
 /**
@@ -92,7 +120,7 @@ function namesOf(
  */
 export function checkFolds({ folds, sites }: PrepareOptions, partition: Partition): void {
   if (folds === undefined) return
-  if (sites !== undefined || partition.how === 'by') {
+  if (sites !== undefined || partition.how !== 'iid') {
     throw new MeshflError('FOLDS_INVALID', 'a dataset is dealt to folds or to sites, not to both', {
       kind: 'usage',
       hint: 'leave out --folds, or --sites and --partition',
@@ -131,7 +159,7 @@ function checkTrainingSubjects({ splits, sites, siteOf }: Deal, partition: Parti
       'DATASET_TOO_FEW_SUBJECTS',
       `${without.slice(0, 3).join(', ')}${more} would have nothing to train on: no subject of that ${partition.column} is in train`,
       {
-        hint: `${stratify === partition.column ? '' : `split every ${partition.column} alike with --stratify ${partition.column}, `}choose another --seed, add subjects, or give train a larger part with --ratios`,
+        hint: `${stratify === partition.column ? '' : `split every ${partition.column} alike with --stratify ${partition.column}, `}choose another --seed, add subjects, or give train a larger part with --ratios: of a value with one subject, all (--ratios 1,0,0)`,
         data,
       },
     )

@@ -6,6 +6,7 @@ import { foldersLayout } from './layouts/folders.js'
 import { freesurferLayout } from './layouts/freesurfer.js'
 import type { FindOptions, FoundCase, FoundFinding, Layout, LayoutName } from './layouts/layout.js'
 import { nnunetLayout } from './layouts/nnunet.js'
+import type { Participants } from './layouts/participants.js'
 import { tableLayout } from './layouts/table.js'
 import { listFolder } from './layouts/volume-file.js'
 import { MANIFEST_FILE } from './open-dataset.js'
@@ -19,8 +20,8 @@ export interface FoundCases {
   cases: FoundCase[]
   /** Images without labels and the like; at level `error`, subjects whose files are out of reach or not to be told apart. */
   findings: FoundFinding[]
-  /** Columns of subjects that the layout knows beside their cases. */
-  subjects: ReadonlyMap<string, Record<string, string>>
+  /** What the layout knows of subjects beside their cases. */
+  participants?: Participants
 }
 
 /**
@@ -51,8 +52,9 @@ export async function findCases(source: string, options: FindOptions = {}): Prom
   for (const layout of LAYOUTS) {
     const found = await layout.find(root, options)
     if (found === null) continue
-    const { cases, findings, subjects = new Map() } = found
-    if (cases.length > 0) return { layout: layout.name, cases: inOrder(cases), findings, subjects }
+    const { cases, findings, participants } = found
+    if (cases.length > 0)
+      return { layout: layout.name, cases: inOrder(cases), findings, ...(participants ? { participants } : {}) }
     empty.push({ layout, findings })
   }
   throw await noPairs(source, root, options, empty)

@@ -20,7 +20,7 @@ const ALPHA = { min: 1e-6, max: 1e6 }
  * @throws MeshflError `PARTITION_INVALID`
  */
 export function parsePartition(text: string, stratify?: string): Partition {
-  const [, how, rest = ''] = /^([a-z]+)(?::(.*))?$/s.exec(text) ?? []
+  const [, how, rest = ''] = /^([a-z]+)(?::(.*))?$/s.exec(text.normalize('NFC')) ?? []
   if (how === 'iid' && text === how) return { how }
   if (how === 'by' && rest.trim() !== '') return { how, column: rest.trim() }
   const [, number = '', named] = /^([^:]*)(?::(.*))?$/s.exec(rest) ?? []

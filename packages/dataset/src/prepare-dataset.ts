@@ -51,8 +51,8 @@ import { checkRatios } from './split.js'
 export async function prepareDataset(options: PrepareOptions): Promise<PrepareResult> {
   checkRatios(options.ratios)
   const partition = parsePartition(options.partition, options.stratify)
-  checkSites(options.sites, partition)
   checkFolds(options, partition)
+  checkSites(options.sites, partition)
   conformGeometry({ shape: [1, 1, 1], affine: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] }, options.conform)
   const labelMap = await loadLabelMap(options.labelMap)
   const columns = [columnOf(partition), options.stratify].filter((column) => column !== undefined)

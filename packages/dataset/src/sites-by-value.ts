@@ -37,5 +37,5 @@ function plainName(value: string): string {
     .slice(0, MAX_LENGTH)
     .replace(/[.-]+$/, '')
   if (name === '') return 'site'
-  return DEVICE.test(name) ? `site-${name}`.slice(0, MAX_LENGTH) : name
+  return DEVICE.test(name) ? `site-${name}`.slice(0, MAX_LENGTH).replace(/[.-]+$/, '') : name
 }

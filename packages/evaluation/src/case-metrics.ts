@@ -1,8 +1,10 @@
+import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import { type Confusion, classCounts, confusionOf, diceOf, meanOf } from './confusion.js'
 import type { EmptyConvention } from './metrics/metric.js'
 import { classMetricsOf } from './metrics/registry.js'
 import {
+  eachSurface,
   type SurfaceConvention,
   type SurfaceDistances,
   type SurfaceGrid,
@@ -48,23 +50,42 @@ export interface CaseSurfaces extends SurfaceGrid {
   convention: SurfaceConvention
 }
 
+interface CaseInput extends CaseDescription {
+  truth: ArrayLike<number>
+  prediction: ArrayLike<number>
+  surfaces?: CaseSurfaces | undefined
+}
+
 /**
  * Measures a prediction against the truth on the same grid, and its surfaces where they are asked for.
  * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_LABEL_OUT_OF_RANGE`
  */
-export function evaluateCase(
-  input: CaseDescription & {
-    truth: ArrayLike<number>
-    prediction: ArrayLike<number>
-    surfaces?: CaseSurfaces | undefined
-  },
-): CaseMetrics {
+export function evaluateCase(input: CaseInput): CaseMetrics {
   const { truth, prediction, surfaces } = input
   const classes = input.classNames.length
   const confusion = confusionOf(truth, prediction, classes)
   if (surfaces === undefined) return metricsFrom({ ...input, confusion })
   const { convention } = surfaces
   const distances = surfaceDistances({ truth, prediction, classes }, convention.kind, surfaces)
+  return metricsFrom({ ...input, confusion }, { convention, distances })
+}
+
+/**
+ * As `evaluateCase`, and lets others work between the surfaces of two classes.
+ * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_LABEL_OUT_OF_RANGE`; what the signal gives
+ */
+export async function evaluateCaseInTurns(input: CaseInput, signal: AbortSignal): Promise<CaseMetrics> {
+  const { truth, prediction, surfaces } = input
+  if (surfaces === undefined) return evaluateCase(input)
+  const { convention } = surfaces
+  const classes = input.classNames.length
+  const confusion = confusionOf(truth, prediction, classes)
+  const distances: (SurfaceDistances | null)[] = []
+  for (const one of eachSurface({ truth, prediction, classes }, convention.kind, surfaces)) {
+    distances.push(one)
+    await setImmediate()
+    signal.throwIfAborted()
+  }
   return metricsFrom({ ...input, confusion }, { convention, distances })
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { CaseMetrics } from './case-metrics.js'
 import { meanOf } from './confusion.js'
 import { classMetricsOf, SURFACE_METRICS } from './metrics/registry.js'
-import type { SurfaceConvention } from './surface/surface-distances.js'
+import { isUpTo, type SurfaceConvention } from './surface/surface-distances.js'
 
 /** The class of a gate on the mean over all classes but background. */
 export const FOREGROUND = 'foreground'
@@ -58,9 +58,9 @@ export function parseGate(text: string, bound: 'min' | 'max' = 'min'): Gate {
   const equals = text.lastIndexOf('=')
   const colon = text.lastIndexOf(':', equals)
   const value = text.slice(equals + 1).trim()
-  const limit = Number(value)
+  const limit = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(value) ? Number(value) : Number.NaN
   const of = { class: text.slice(0, colon).trim(), metric: text.slice(colon + 1, equals).trim() }
-  if (equals < 0 || colon < 0 || value === '' || !Number.isFinite(limit) || of.class === '' || of.metric === '') {
+  if (equals < 0 || colon < 0 || !Number.isFinite(limit) || of.class === '' || of.metric === '') {
     throw new MeshflError('EVAL_GATE_SYNTAX', `"${text}" is no gate`, {
       kind: 'usage',
       hint:
@@ -113,7 +113,7 @@ export function judgeGate(
 
 /** Whether a figure keeps to the bound of a gate, which is allowed itself. */
 export function isWithin(value: number, gate: Gate): boolean {
-  return 'min' in gate ? value >= gate.min : value <= gate.max
+  return 'min' in gate ? value >= gate.min : isUpTo(value, gate.max)
 }
 
 /** The first subjects, and how many more there are. */

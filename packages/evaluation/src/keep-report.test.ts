@@ -32,7 +32,6 @@ describe('a report that a new one would replace', () => {
       { dataset: { name: 'another' } },
       { split: 'valid' },
       { cases: [] },
-      { conventions: { empty: 'one' as const } },
     ]) {
       await writeReport(folder, reportOf())
       const before = readFileSync(join(folder, 'report.json'), 'utf8')
@@ -56,10 +55,11 @@ describe('a report that a new one would replace', () => {
     expect(await keep()).toBe(join(folder, 'earlier-20260102T030405Z-2'))
   })
 
-  test('is replaced where the new one has the same scores, whatever its gates and notes', async () => {
+  test('is replaced where the new one counts the same voxels, whatever its conventions, gates and notes', async () => {
     await writeReport(folder, reportOf())
     const again = reportOf({ evaluations: 2, gates: [foregroundGate(0.9)], notes: ['again'] })
     expect(await keepReport(folder, again)).toBeUndefined()
+    expect(await keepReport(folder, reportOf({ conventions: { empty: 'one' } }))).toBeUndefined()
     expect(await keepReport(join(folder, 'nowhere'), again)).toBeUndefined()
   })
 

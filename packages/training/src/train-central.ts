@@ -40,6 +40,8 @@ export interface CentralOptions {
   allowEngineChange?: boolean
   /** Where a new run starts; absent: drawn from the study's seed. */
   initialModel?: ModelState
+  /** What that model has learned from and was chosen by; see `Progress`. */
+  imagesBefore?: Progress['images'] | undefined
 }
 
 export interface CentralOutcome {
@@ -84,6 +86,13 @@ export async function openCheckpoint(
     })
   }
   return checkpoint
+}
+
+/** All images that a model has learned from or was chosen by, also before this run. */
+function learnedImages(own: CentralTrainer['images'], before: Progress['images']): Pick<Progress, 'images'> {
+  if (!own) return {}
+  const all = (part: 'train' | 'valid'): string[] => [...new Set([...own[part], ...(before?.[part] ?? [])])]
+  return { images: { train: all('train'), valid: all('valid') } }
 }
 
 /**
@@ -147,7 +156,7 @@ export async function trainCentral(options: CentralOptions): Promise<CentralOutc
         seconds: (performance.now() - roundBegun) / 1000,
       },
       evaluated: { loss: valid.loss, dice: valid.dice, cases: valid.cases },
-      ...(trainer.images ? { images: trainer.images } : {}),
+      ...learnedImages(trainer.images, before ? before.progress.images : options.imagesBefore),
     }
     checkpoint = { progress, model, state, bestModel: better || !before ? model : before.bestModel }
     await commitCheckpoint(run, study, layout, checkpoint)

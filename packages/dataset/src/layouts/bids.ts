@@ -22,7 +22,7 @@ export const bidsLayout: Layout = {
     const images = await findImages(source, image, findings)
     if (images === null) return null
     const { labels, tables } = await findLabels(source, label, findings)
-    const subjects = await readParticipants(source, columns)
+    const participants = await readParticipants(source, columns)
     const cases: FoundCase[] = []
     const used = new Map<BidsFile, BidsFile[]>()
     for (const scan of images) {
@@ -55,7 +55,7 @@ export const bidsLayout: Layout = {
         subject,
         image: scan.path,
         label: best.candidate.path,
-        columns: { ...subjects.get(subject), ...columnsOf(scan) },
+        columns: { ...Object.assign({}, ...(participants.rows.get(subject) ?? []).toReversed()), ...columnsOf(scan) },
         ...(names === undefined ? {} : { names }),
       })
     }
@@ -78,7 +78,7 @@ export const bidsLayout: Layout = {
         subject: `sub-${candidate.entities.get('sub')}`,
       })
     }
-    return { cases, findings, subjects }
+    return { cases, findings, participants }
   },
 }
 

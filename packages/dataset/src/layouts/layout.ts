@@ -1,4 +1,5 @@
 import type { Finding } from '../manifest.js'
+import type { Participants } from './participants.js'
 
 /** An image and its label map, found on disk. */
 export interface FoundCase {
@@ -31,8 +32,8 @@ export type LayoutName = 'bids' | 'freesurfer' | 'nnunet' | 'folders' | 'table'
 interface Found {
   cases: FoundCase[]
   findings: FoundFinding[]
-  /** Columns of subjects, also of those whose folders cannot be looked into. */
-  subjects?: ReadonlyMap<string, Record<string, string>>
+  /** What a table tells of subjects, also of those whose folders cannot be looked into. */
+  participants?: Participants
 }
 
 /** One way in which datasets lie on disk. */

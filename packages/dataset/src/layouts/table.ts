@@ -79,7 +79,11 @@ export function parseTable(bytes: Uint8Array, path: string): Record<string, stri
   try {
     return parse(Buffer.from(bytes), {
       bom: true,
-      columns: (header: string[]) => withoutRepetition(header, path),
+      columns: (header: string[]) =>
+        withoutRepetition(
+          header.map((name) => name.trim().normalize('NFC')),
+          path,
+        ),
       delimiter: path.toLowerCase().endsWith('.tsv') ? '\t' : ',',
       skip_empty_lines: true,
       relax_quotes: true,

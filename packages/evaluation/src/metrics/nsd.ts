@@ -1,4 +1,4 @@
-import type { Distances } from '../surface/surface-distances.js'
+import { type Distances, isUpTo } from '../surface/surface-distances.js'
 import { type Metric, ratio } from './metric.js'
 
 export const nsd: Metric = {
@@ -19,5 +19,5 @@ export const nsd: Metric = {
 }
 
 function sumUpTo({ mm, weights }: Distances, tolerance: number): number {
-  return weights.reduce((sum, weight, i) => (mm[i]! <= tolerance ? sum + weight : sum), 0)
+  return weights.reduce((sum, weight, i) => (isUpTo(mm[i]!, tolerance) ? sum + weight : sum), 0)
 }

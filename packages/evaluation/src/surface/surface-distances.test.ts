@@ -1,7 +1,7 @@
 import type { Shape } from '@meshfl/volume'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { evaluateCase } from '../case-metrics.js'
+import { evaluateCase, evaluateCaseInTurns } from '../case-metrics.js'
 import type { EmptyConvention } from '../metrics/metric.js'
 import type { SurfaceKind } from './surface-distances.js'
 
@@ -105,6 +105,59 @@ describe('the metrics of surfaces', () => {
     const { a } = measure(filled(1), [...filled(1).slice(0, 59), 0], 'voxel')
     expect(a!.hd).toBe(1)
   })
+
+  test.each(KINDS)('of a scan that is turned are those of one that is not, up to the tolerance itself (%s)', (kind) => {
+    // Edges as float32 headers have them: of an axis that is turned, and of 0.8 mm.
+    const [truth, prediction] = [filled(0), filled(0)]
+    for (const i of [21, 22, 26, 27]) truth[i] = 1
+    for (const i of [22, 23, 27, 28]) prediction[i] = 1
+    const plain = ofSurface(measure(truth, prediction, kind).a!)
+    for (const edge of [0.99999998, 1.00000002])
+      expect(ofSurface(measure(truth, prediction, kind, { voxelSizeMm: [edge, edge, edge] }).a!)).toEqual(plain)
+    const at = (edge: number, toleranceMm: number) =>
+      evaluateCase({
+        ...{ subject: 's', truth, prediction, classNames: ['background', 'a', 'b'], voxelVolumeMl: 1 },
+        surfaces: { convention: { kind, toleranceMm }, shape, voxelSizeMm: [edge, edge, edge] },
+      }).perClass.a!.nsd
+    expect(at(Math.fround(0.8), 0.8)).toBeCloseTo(at(1, 1)!, 12)
+    expect(at(Math.fround(0.8), 0.79)).toBeCloseTo(at(1, 0.99)!, 12)
+    expect(at(1, 0.99)).not.toBe(at(1, 1))
+  })
+
+  test('can be stopped between two classes', async () => {
+    const labels = filled(1).map((value, i) => (i % 2 === 0 ? value : 2))
+    const input = {
+      ...{ subject: 's', truth: labels, prediction: labels, classNames: ['background', 'a', 'b'], voxelVolumeMl: 1 },
+      surfaces: { convention: { kind: 'surfel' as const, toleranceMm: 1 }, shape, voxelSizeMm: [1, 1, 1] as const },
+    }
+    expect(await evaluateCaseInTurns(input, new AbortController().signal)).toEqual(evaluateCase(input))
+    const stop = new AbortController()
+    setImmediate(() => stop.abort())
+    await expect(evaluateCaseInTurns(input, stop.signal)).rejects.toMatchObject({ name: 'AbortError' })
+  })
+
+  test.each(KINDS)(
+    'of a picture have no front and back: discs whose edges lie 6 mm apart share no surface (%s)',
+    (kind) => {
+      const size = 64
+      const disc = (radius: number) =>
+        Array.from({ length: size * size }, (_, i) =>
+          Number(Math.hypot((i % size) - 31.5, Math.floor(i / size) - 31.5) < radius),
+        )
+      for (const plane of [
+        [size, size, 1],
+        [size, 1, size],
+        [1, size, size],
+      ] as Shape[]) {
+        const { a } = evaluateCase({
+          ...{ subject: 's', truth: disc(16), prediction: disc(22), classNames: ['background', 'a'], voxelVolumeMl: 1 },
+          surfaces: { convention: { kind, toleranceMm: 1 }, shape: plane, voxelSizeMm: [1, 1, 1] },
+        }).perClass
+        expect(a!.nsd).toBe(0)
+        expect(Math.abs(a!.hd95! - 6)).toBeLessThan(0.5)
+      }
+    },
+  )
 
   test('of labels that do not fill their grid are refused', () => {
     const short = () =>

@@ -42,31 +42,62 @@ export interface SurfaceGrid {
   voxelSizeMm: readonly [number, number, number]
 }
 
+interface ClassLabels {
+  truth: ArrayLike<number>
+  prediction: ArrayLike<number>
+  classes: number
+}
+
 /**
  * The distances between the surfaces of each class; null where one of the volumes does not hold the class, and for background. The labels
  * are classes, as `confusionOf` has checked.
  */
 export function surfaceDistances(
-  labels: { truth: ArrayLike<number>; prediction: ArrayLike<number>; classes: number },
+  labels: ClassLabels,
+  kind: SurfaceKind,
+  grid: SurfaceGrid,
+): (SurfaceDistances | null)[] {
+  return [...eachSurface(labels, kind, grid)]
+}
+
+/** The same, a class at a time: with stray voxels at two ends of a volume of 256^3 each takes a second. */
+export function* eachSurface(
+  { truth, prediction, classes }: ClassLabels,
   kind: SurfaceKind,
   { shape, voxelSizeMm }: SurfaceGrid,
-): (SurfaceDistances | null)[] {
-  const { truth, prediction, classes } = labels
+): Generator<SurfaceDistances | null> {
   if (truth.length !== voxelCount(shape))
     throw new RangeError(`a volume of ${shape.join(' x ')} voxels does not have ${truth.length} labels`)
-  const weights = kind === 'surfel' ? surfelAreas(voxelSizeMm) : new Float64Array(256).fill(1)
+  const [x, y, z] = voxelSizeMm
+  const spacing = [asWritten(x), asWritten(y), asWritten(z)] as const
+  const weights = kind === 'surfel' ? surfelAreas(spacing) : new Float64Array(256).fill(1)
   const points = kind === 'surfel' ? surfelCodes : edgeVoxels
   const boxes = classBoxes(truth, prediction, classes, shape)
-  return boxes.map((box, value) => {
-    if (box === undefined) return null
-    const there = points(truth, value, shape, box)
-    const here = points(prediction, value, shape, box)
-    if (isEmpty(there) || isEmpty(here)) return null
-    const squared = squaredDistances(here.kinds, here.shape, voxelSizeMm)
+  for (const [value, box] of boxes.entries()) {
+    const there = box && points(truth, value, shape, box)
+    const here = box && points(prediction, value, shape, box)
+    if (!there || !here || isEmpty(there) || isEmpty(here)) {
+      yield null
+      continue
+    }
+    const squared = squaredDistances(here.kinds, here.shape, spacing)
     const fromTruth = distancesAt(there, squared, weights)
-    const fromPrediction = distancesAt(here, squaredDistances(there.kinds, there.shape, voxelSizeMm, squared), weights)
-    return { fromTruth, fromPrediction }
-  })
+    const fromPrediction = distancesAt(here, squaredDistances(there.kinds, there.shape, spacing, squared), weights)
+    yield { fromTruth, fromPrediction }
+  }
+}
+
+/** A part of a distance: two that are one in decimals differ by less. */
+const ROUNDING = 1e-9
+
+/** Whether a distance is no larger than another, where both are sums and roots of decimals: three voxels of 0.8 mm are 2.4 mm. */
+export function isUpTo(mm: number, mostMm: number): boolean {
+  return mm <= mostMm * (1 + ROUNDING)
+}
+
+/** The edge of a voxel as a person has it: a header's float32 makes 0.8000000119 of 0.8, and 0.99999998 of the 1 mm of a turned scan. */
+function asWritten(mm: number): number {
+  return Number(mm.toPrecision(6))
 }
 
 function isEmpty({ kinds }: SurfacePoints): boolean {

@@ -9,23 +9,28 @@ export interface SurfacePoints {
 
 /**
  * The corners of voxels between which the surface of a class runs: the code of the eight voxels around it, see `surfelAreas`. Outside of
- * the volume nothing belongs to the class, so a class that reaches its end has a surface there.
+ * the volume nothing belongs to the class, so a class that reaches its end has a surface there. A volume of one slice is a picture, which
+ * goes on before and behind: its front and back are no surface.
  */
 export function surfelCodes(labels: ArrayLike<number>, value: number, volume: Shape, box: Box): SurfacePoints {
-  const shape: Shape = [box.size[0] + 1, box.size[1] + 1, box.size[2] + 1]
+  const corners = (axis: 0 | 1 | 2): number => (volume[axis] > 1 ? box.size[axis] + 1 : 1)
+  const shape: Shape = [corners(0), corners(1), corners(2)]
   const kinds = new Uint8Array(voxelCount(shape))
-  const [width, height] = [shape[0], shape[0] * shape[1]]
+  // Steps to the corner after a voxel: along an axis of one voxel it is the same, which is near and far.
+  const right = volume[0] > 1 ? 1 : 0
+  const down = volume[1] > 1 ? shape[0] : 0
+  const back = volume[2] > 1 ? shape[0] * shape[1] : 0
   forEachOf(labels, value, volume, box, (x, y, z) => {
     // A voxel is the far one (1) of the corner that it begins at, and the near one (0) of the corner after it.
-    const corner = x + width * y + height * z
+    const corner = x + shape[0] * (y + shape[1] * z)
     kinds[corner]! |= 128
-    kinds[corner + 1]! |= 64
-    kinds[corner + width]! |= 32
-    kinds[corner + width + 1]! |= 16
-    kinds[corner + height]! |= 8
-    kinds[corner + height + 1]! |= 4
-    kinds[corner + height + width]! |= 2
-    kinds[corner + height + width + 1]! |= 1
+    kinds[corner + right]! |= 64
+    kinds[corner + down]! |= 32
+    kinds[corner + down + right]! |= 16
+    kinds[corner + back]! |= 8
+    kinds[corner + back + right]! |= 4
+    kinds[corner + back + down]! |= 2
+    kinds[corner + back + down + right]! |= 1
   })
   for (let i = 0; i < kinds.length; i++) if (kinds[i] === 255) kinds[i] = 0
   return { shape, kinds }
