@@ -25,10 +25,18 @@ describe('a gate', () => {
     expect(parseGate('a:b=c:jaccard=.5')).toEqual({ class: 'a:b=c', metric: 'jaccard', min: 0.5 })
   })
 
-  test.each(['', 'dice', 'x:dice', 'x:dice=', 'dice=0.5', ':dice=1', 'x:=1', 'x:dice=high', 'x:dice=Infinity'])(
-    '"%s" is refused as a usage error',
-    (text) => expect(code(() => parseGate(text))).toBe('EVAL_GATE_SYNTAX'),
-  )
+  test.each([
+    '',
+    'dice',
+    'x:dice',
+    'x:dice=',
+    'dice=0.5',
+    ':dice=1',
+    'x:=1',
+    'x:dice=high',
+    'x:dice=Infinity',
+    'x:dice=0x1',
+  ])('"%s" is refused as a usage error', (text) => expect(code(() => parseGate(text))).toBe('EVAL_GATE_SYNTAX'))
 
   test('that was read is finite, and any text is read or refused', () => {
     fc.assert(
