@@ -1,13 +1,13 @@
-import {
-  type Baseline,
-  type CaseMetrics,
-  type CaseSlices,
-  type EmptyConvention,
-  type Gate,
-  type LeftOut,
-  type ReportInput,
-  type SurfaceConvention,
-  someOf,
+import { someOf } from '@meshfl/core'
+import type {
+  Baseline,
+  CaseMetrics,
+  CaseSlices,
+  EmptyConvention,
+  Gate,
+  LeftOut,
+  ReportInput,
+  SurfaceConvention,
 } from '@meshfl/evaluation'
 
 /** Slices are drawn of the worst cases only, so that report.html stays small. */

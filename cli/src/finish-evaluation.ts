@@ -20,7 +20,7 @@ import {
 } from '@meshfl/evaluation'
 import type { Evaluation } from './evaluation.js'
 import { leftOutText } from './left-out-text.js'
-import { lockWhenFree } from './lock-when-free.js'
+import { lockOrGoOn } from './lock-when-free.js'
 import type { Output } from './output.js'
 
 /** As long as a report may take to be written. */
@@ -89,7 +89,7 @@ async function write(
   }
   makeFolder(folder)
   // Two evaluations at once would move each other's files while they are written.
-  const lock = await lockWhenFree(folder, { signal, mostMs: MOST_WAIT_MS }).catch(() => undefined)
+  const lock = await lockOrGoOn(folder, { signal, mostMs: MOST_WAIT_MS })
   try {
     const kept = await keepReport(folder, report)
     if (kept !== undefined) tell('info', `the report of other scores that was in ${folder} is in ${kept} now`)

@@ -32,3 +32,16 @@ export async function lockWhenFree(folder: string, options: LockWhenFreeOptions)
     await wait(pollMs, undefined, { signal })
   }
 }
+
+/**
+ * As `lockWhenFree`, for what is written all the same where no lock can be had, as in the folder of a run that goes on.
+ * @throws what the signal gives
+ */
+export async function lockOrGoOn(folder: string, options: LockWhenFreeOptions): Promise<FolderLock | undefined> {
+  try {
+    return await lockWhenFree(folder, options)
+  } catch {
+    options.signal.throwIfAborted()
+    return undefined
+  }
+}

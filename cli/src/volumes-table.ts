@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { csvCell, explainReadError, type FolderLock, MeshflError, systemErrorName, writeFileAtomic } from '@meshfl/core'
+import { csvCell, explainReadError, MeshflError, systemErrorName, writeFileAtomic } from '@meshfl/core'
 import { parse } from 'csv-parse/sync'
-import { lockWhenFree } from './lock-when-free.js'
+import { lockOrGoOn } from './lock-when-free.js'
 
 const MOST_WAIT_MS = 10_000
 
@@ -46,7 +46,7 @@ export async function openVolumesTable(
   let canLock = true
   return {
     async add(image, label, volumesMl) {
-      const lock = canLock ? await lockBriefly(folder, signal) : undefined
+      const lock = canLock ? await lockOrGoOn(folder, { signal, pollMs: 20, mostMs: MOST_WAIT_MS }) : undefined
       canLock = lock !== undefined // waited for once, not again for every scan
       try {
         const others = (await readOthers()).filter((row) => row[1] !== basename(label))
@@ -65,19 +65,6 @@ function takesPlaceOf(label: string, image: string, what: string): MeshflError {
     kind: 'usage',
     hint: 'give it an --out of its own, or name all scans of one file name in one command: then their folders tell them apart',
   })
-}
-
-/**
- * Keeps other processes from writing a row meanwhile, which would be lost. Undefined where no lock can be had, as in the folder of a
- * run that goes on: the row is written all the same.
- */
-async function lockBriefly(folder: string, signal: AbortSignal): Promise<FolderLock | undefined> {
-  try {
-    return await lockWhenFree(folder, { signal, pollMs: 20, mostMs: MOST_WAIT_MS })
-  } catch {
-    signal.throwIfAborted()
-    return undefined
-  }
 }
 
 async function readRows(path: string): Promise<string[][]> {

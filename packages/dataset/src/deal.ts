@@ -1,4 +1,4 @@
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, someOf } from '@meshfl/core'
 import type { FoundCases } from './find-cases.js'
 import type { Finding, Split } from './manifest.js'
 import { partitionSubjects, siteNames } from './partition.js'
@@ -79,8 +79,7 @@ function strataFindings(column: string, values: ReadonlyMap<string, string>): Fi
 function withoutValue(column: string, values: ReadonlyMap<string, string>): Finding[] {
   const without = [...values].flatMap(([subject, value]) => (value === '' ? [subject] : []))
   if (without.length === 0) return []
-  const more = without.length > 3 ? ` and ${without.length - 3} more` : ''
-  const message = `${without.slice(0, 3).join(', ')}${more} ${without.length === 1 ? 'has' : 'have'} no value of ${column}, which counts as a value of its own`
+  const message = `${someOf(without)} ${without.length === 1 ? 'has' : 'have'} no value of ${column}, which counts as a value of its own`
   return [{ level: 'warning', code: 'COLUMN_VALUE_MISSING', message }]
 }
 
@@ -98,10 +97,9 @@ function namesOf(
     (subject) => valueBySubject.get(subject) === '',
   )
   if (without.length > 0) {
-    const more = without.length > 3 ? ` and ${without.length - 3} more` : ''
     throw new MeshflError(
       'COLUMN_VALUE_MISSING',
-      `${without.slice(0, 3).join(', ')}${more} ${without.length === 1 ? 'has' : 'have'} no value of ${column}, which names the site`,
+      `${someOf(without)} ${without.length === 1 ? 'has' : 'have'} no value of ${column}, which names the site`,
       { hint: 'fill the column in, or take these subjects out of the source', data: { column, subjects: without } },
     )
   }
@@ -154,10 +152,9 @@ function checkTrainingSubjects({ splits, sites, siteOf }: Deal, partition: Parti
   if (without.length === 0) return
   const data = { subjects: splits.size, training: training.length, sites: without }
   if (partition.how === 'by') {
-    const more = without.length > 3 ? ` and ${without.length - 3} more` : ''
     throw new MeshflError(
       'DATASET_TOO_FEW_SUBJECTS',
-      `${without.slice(0, 3).join(', ')}${more} would have nothing to train on: no subject of that ${partition.column} is in train`,
+      `${someOf(without)} would have nothing to train on: no subject of that ${partition.column} is in train`,
       {
         hint: `${stratify === partition.column ? '' : `split every ${partition.column} alike with --stratify ${partition.column}, `}choose another --seed, add subjects, or give train a larger part with --ratios: of a value with one subject, all (--ratios 1,0,0)`,
         data,

@@ -8,7 +8,6 @@ import {
   type SurfaceConvention,
   type SurfaceDistances,
   type SurfaceGrid,
-  surfaceDistances,
 } from './surface/surface-distances.js'
 
 /** What was measured on one case. */
@@ -61,13 +60,11 @@ interface CaseInput extends CaseDescription {
  * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_LABEL_OUT_OF_RANGE`
  */
 export function evaluateCase(input: CaseInput): CaseMetrics {
-  const { truth, prediction, surfaces } = input
-  const classes = input.classNames.length
-  const confusion = confusionOf(truth, prediction, classes)
-  if (surfaces === undefined) return metricsFrom({ ...input, confusion })
-  const { convention } = surfaces
-  const distances = surfaceDistances({ truth, prediction, classes }, convention.kind, surfaces)
-  return metricsFrom({ ...input, confusion }, { convention, distances })
+  const steps = stepsOf(input)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
 }
 
 /**
@@ -75,16 +72,26 @@ export function evaluateCase(input: CaseInput): CaseMetrics {
  * @throws MeshflError `EVAL_GRID_MISMATCH`, `EVAL_LABEL_OUT_OF_RANGE`; what the signal gives
  */
 export async function evaluateCaseInTurns(input: CaseInput, signal: AbortSignal): Promise<CaseMetrics> {
+  const steps = stepsOf(input)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+    await setImmediate()
+    signal.throwIfAborted()
+  }
+}
+
+/** Stops after the surfaces of each class. */
+function* stepsOf(input: CaseInput): Generator<undefined, CaseMetrics> {
   const { truth, prediction, surfaces } = input
-  if (surfaces === undefined) return evaluateCase(input)
-  const { convention } = surfaces
   const classes = input.classNames.length
   const confusion = confusionOf(truth, prediction, classes)
+  if (surfaces === undefined) return metricsFrom({ ...input, confusion })
+  const { convention } = surfaces
   const distances: (SurfaceDistances | null)[] = []
   for (const one of eachSurface({ truth, prediction, classes }, convention.kind, surfaces)) {
     distances.push(one)
-    await setImmediate()
-    signal.throwIfAborted()
+    yield
   }
   return metricsFrom({ ...input, confusion }, { convention, distances })
 }

@@ -1,5 +1,6 @@
+import { someOf } from '@meshfl/core'
 import { type BaselineComparison, comparedRows } from './baseline.js'
-import { type DropGate, type DropOutcome, FOREGROUND, someOf } from './gates.js'
+import { type DropGate, type DropOutcome, FOREGROUND } from './gates.js'
 import { countText } from './render/format.js'
 
 /** Differences of sums of the same size: what rounding alone may make of a drop. */

@@ -1,4 +1,4 @@
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, someOf } from '@meshfl/core'
 import { z } from 'zod'
 import type { CaseMetrics } from './case-metrics.js'
 import { meanOf } from './confusion.js'
@@ -114,11 +114,6 @@ export function judgeGate(
 /** Whether a figure keeps to the bound of a gate, which is allowed itself. */
 export function isWithin(value: number, gate: Gate): boolean {
   return 'min' in gate ? value >= gate.min : isUpTo(value, gate.max)
-}
-
-/** The first subjects, and how many more there are. */
-export function someOf(names: readonly string[], most = 3): string {
-  return names.slice(0, most).join(', ') + (names.length > most ? ` and ${names.length - most} more` : '')
 }
 
 /** Four decimals, or all where those would lie on the other side of the bound: no 0.8000 is below 0.8. */

@@ -1,8 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MeshflError } from '@meshfl/core'
+import { MeshflError, someOf } from '@meshfl/core'
 import { type Geometry, orientation, sameGrid, voxelSize } from '@meshfl/volume'
-import { someOf } from './gates.js'
 
 /** A prediction and the truth that it is held against. */
 export interface Pair {

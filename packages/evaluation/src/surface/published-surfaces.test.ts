@@ -2,7 +2,7 @@ import type { Shape } from '@meshfl/volume'
 import { describe, expect, test } from 'vitest'
 import { evaluateCase } from '../case-metrics.js'
 import type { SurfaceKind } from './surface-distances.js'
-import { surfaceDistances } from './surface-distances.js'
+import { eachSurface } from './surface-distances.js'
 
 /** Numbers that others' own tests expect, to the digits given there; the volumes are built here from their description. */
 type Triple = [number, number, number]
@@ -21,7 +21,7 @@ const measure = ({ shape, voxelSizeMm = [1, 1, 1], truth, prediction }: Volumes,
 
 /** The mean distance from the truth and from the prediction. */
 function means({ shape, voxelSizeMm = [1, 1, 1], truth, prediction }: Volumes, kind: SurfaceKind): [number, number] {
-  const found = surfaceDistances({ truth, prediction, classes: 2 }, kind, { shape, voxelSizeMm })[1]!
+  const found = [...eachSurface({ truth, prediction, classes: 2 }, kind, { shape, voxelSizeMm })][1]!
   const mean = ({ mm, weights, total }: (typeof found)['fromTruth']): number =>
     mm.reduce((sum, distance, i) => sum + distance * weights[i]!, 0) / total
   return [mean(found.fromTruth), mean(found.fromPrediction)]
@@ -70,7 +70,7 @@ describe('published numbers of MONAI', () => {
   const small = pair([20, [20, 33, 22]], [40, [20, 33, 22]])
   /** The largest distance from the prediction, which MONAI calls directed. */
   const directed = ({ truth, prediction, voxelSizeMm = [1, 1, 1] }: Volumes): number =>
-    surfaceDistances({ truth, prediction, classes: 2 }, 'voxel', { shape, voxelSizeMm })[1]!.fromPrediction.mm.at(-1)!
+    [...eachSurface({ truth, prediction, classes: 2 }, 'voxel', { shape, voxelSizeMm })][1]!.fromPrediction.mm.at(-1)!
 
   test('a sphere of 20 voxels that is shifted by one along each axis: HD is the root of 3', () => {
     expect(measure(pair([20, [20, 20, 20]], [20, [19, 19, 19]]), 'voxel').hd).toBeCloseTo(1.7320508075688772, 9)
