@@ -115,10 +115,13 @@ test('a living process keeps its lock', async () => {
 test.skipIf(process.platform !== 'linux')(
   'a process that is dead keeps no lock, though its parent has not asked how it ended',
   async () => {
-    // The shell's child ends at once, and is a zombie as long as the shell, which has become sleep, does not wait for it.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    // A child of a shell that has become sleep, which asks for nobody's end: killed any earlier, the shell might ask for it.
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let pid = 0
     try {
-      const pid = Number(String((await once(parent.stdout, 'data'))[0]))
+      pid = Number(String((await once(parent.stdout, 'data'))[0]))
+      await vi.waitFor(() => expect(readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n'))
+      process.kill(pid, 'SIGKILL')
       const statOf = (): string[] =>
         readFileSync(`/proc/${pid}/stat`, 'utf8')
           .replace(/^.*\) /s, '')
@@ -127,6 +130,7 @@ test.skipIf(process.platform !== 'linux')(
       writeFileSync(path, JSON.stringify({ pid, started: statOf()[19] }))
       ;(await lockFolder(folder)).release()
     } finally {
+      if (pid > 0) process.kill(pid, 'SIGKILL') // a zombie takes it, too
       parent.kill()
     }
   },
