@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { auditCommand } from './commands/audit.js'
 import { benchCommand } from './commands/bench.js'
 import { canaryCommand } from './commands/canary.js'
+import { dataCommand } from './commands/data.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
@@ -31,6 +32,7 @@ export function buildProgram(): Command {
     .enablePositionalOptions()
   for (const command of [
     demoCommand(),
+    dataCommand(),
     splitCommand(),
     initCommand(),
     trainCommand(),

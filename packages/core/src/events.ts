@@ -222,6 +222,7 @@ export const EventSchema = z.discriminatedUnion('type', [
     problem: z.object({ round, what: z.string() }).optional(),
     note: z.string().optional(),
   }),
+  z.object({ type: z.literal('brains'), count: z.int(), path: z.string() }),
   z.object({
     type: z.literal('dataset'),
     cases: z.int(),

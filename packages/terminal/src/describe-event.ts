@@ -109,6 +109,7 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
     case 'audit':
     case 'canary':
     case 'study':
+    case 'brains':
       return null
     default:
       return null // an event of a newer version

@@ -11,13 +11,16 @@ export interface BrainOptions {
   shape: Shape
   /** Edge of a voxel, millimetres. A field of view of about 195 mm holds a head. */
   voxelSizeMm: number
-  /** Factor on the difference of every tissue from white matter: 1 is a good T1, 0.5 half its contrast. Default 1. */
+  /** Factor on the difference of every tissue from white matter: 1 is a good T1, 0.5 half its contrast. */
   contrast?: number
-  /** Standard deviation of the Rician noise, as a fraction of white matter's signal. Default 0.02. */
+  /** Standard deviation of the Rician noise, as a fraction of white matter's signal. */
   noise?: number
-  /** Standard deviation of the logarithm of the smooth multiplicative bias field. Default 0.05. */
+  /** Standard deviation of the logarithm of the smooth multiplicative bias field. */
   bias?: number
 }
+
+/** What is not asked for. */
+export const DEFAULT_LOOK = { contrast: 1, noise: 0.02, bias: 0.05 } as const
 
 export interface SynthesizedBrain {
   /** x fastest. */
@@ -37,9 +40,9 @@ const WHITE_LEVEL = 150
  * @throws MeshflError `SYNTHESIS_GRID`
  */
 export function makeBrain(options: BrainOptions): SynthesizedBrain {
-  const { seed, voxelSizeMm, contrast = 1, noise = 0.02, bias = 0.05 } = options
+  const { seed, voxelSizeMm, contrast, noise, bias } = { ...DEFAULT_LOOK, ...options }
   const shape: [number, number, number] = [...options.shape]
-  checkGrid(shape, voxelSizeMm)
+  checkBrainGrid(shape, voxelSizeMm)
   const affine = conformedAffine(shape, voxelSizeMm)
   const head = createHead(createRandom(seed, 'brain', 'anatomy'))
   const look = createRandom(seed, 'brain', 'look')
@@ -162,12 +165,13 @@ function conformedAffine([nx, ny, nz]: readonly [number, number, number], size: 
   return [-size, 0, 0, (nx / 2) * size, 0, 0, size, (-nz / 2) * size, 0, -size, 0, (ny / 2) * size, 0, 0, 0, 1]
 }
 
-function checkGrid(shape: readonly number[], voxelSizeMm: number): void {
+/** @throws MeshflError `SYNTHESIS_GRID` */
+export function checkBrainGrid(shape: readonly number[], voxelSizeMm: number): void {
   const whole = shape.length === 3 && shape.every((n) => Number.isInteger(n) && n >= 8 && n <= 512)
-  if (whole && voxelSizeMm > 0 && Number.isFinite(voxelSizeMm)) return
+  if (whole && voxelSizeMm >= 0.1 && voxelSizeMm <= 30) return
   throw new MeshflError('SYNTHESIS_GRID', `a brain of ${shape.join('x')} voxels of ${voxelSizeMm} mm cannot be made`, {
     kind: 'usage',
-    hint: 'take 8 to 512 voxels along each axis and a voxel size above 0, for example --shape 48 --voxel-size 4',
+    hint: 'take 8 to 512 voxels of 0.1 to 30 mm along each axis, for example --shape 48 --voxel-size 4',
     data: { shape: [...shape], voxelSizeMm },
   })
 }
