@@ -204,7 +204,7 @@ function baselineNotes(baseline: Baseline | undefined, sha256OfDataset: string):
 }
 
 /** Names what was scored: every case with its split and the hashes of its voxels. */
-function datasetHash({ manifest }: Dataset): string {
+export function datasetHash({ manifest }: Pick<Dataset, 'manifest'>): string {
   return sha256(
     canonicalJson(
       manifest.cases.map(({ subject, split, imageSha256, labelSha256 }) => ({

@@ -7,6 +7,7 @@ import { dataCommand } from './commands/data.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
+import { experimentCommand } from './commands/experiment.js'
 import { initCommand } from './commands/init.js'
 import { joinCommand } from './commands/join.js'
 import { predictCommand } from './commands/predict.js'
@@ -40,6 +41,7 @@ export function buildProgram(): Command {
     serveCommand(),
     joinCommand(),
     simulateCommand(),
+    experimentCommand(),
     sitesCommand(),
     auditCommand(),
     predictCommand(),

@@ -25,7 +25,7 @@ export async function studyFromOptions(
 ): Promise<Study> {
   const base = options.study ? await readStudyYaml(options.study) : {}
   // By itself, too: what the dataset says below takes the place of some keys, which would hide their mistakes.
-  if (options.study) matchSchema(base, options.study)
+  if (options.study) checkStudyKeys(base, options.study)
   for (const key of ['labelMap', 'voxelSizeMm'] as const) {
     if (base[key] === undefined || given[key] === undefined || base[key] === given[key]) continue
     throw new MeshflError(
@@ -78,7 +78,7 @@ export async function readStudyYaml(path: string): Promise<Record<string, unknow
   })
   const { parse } = await import('yaml')
   try {
-    const value: unknown = parse(text)
+    const value: unknown = parse(text, { logLevel: 'error' })
     if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new Error('it holds no keys')
     return value as Record<string, unknown>
   } catch (cause) {
@@ -92,7 +92,7 @@ export async function readStudyYaml(path: string): Promise<Record<string, unknow
 
 /** Checks a study against its schema, and its lists against its classes. @throws MeshflError `STUDY_INVALID` naming the key */
 export function parseStudy(value: unknown, source: string): Study {
-  const study = matchSchema(value, source)
+  const study = checkStudyKeys(value, source)
   const classes = study.model.classes
   if (study.classNames.length !== classes || study.recipe.classWeights.length !== classes) {
     throw new MeshflError(
@@ -107,7 +107,8 @@ export function parseStudy(value: unknown, source: string): Study {
   return study
 }
 
-function matchSchema(value: unknown, source: string): Study {
+/** Checks keys of a study without those of its dataset. @throws MeshflError `STUDY_INVALID` naming the key */
+export function checkStudyKeys(value: unknown, source: string): Study {
   const parsed = StudySchema.safeParse(value)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!

@@ -222,6 +222,21 @@ export const EventSchema = z.discriminatedUnion('type', [
     problem: z.object({ round, what: z.string() }).optional(),
     note: z.string().optional(),
   }),
+  z.object({
+    type: z.literal('experiment'),
+    cases: z.int(),
+    seeds: z.array(z.int()),
+    /** In the file's order; `sd` is over the seeds, `difference` from the first arm. */
+    arms: z.array(
+      z.object({
+        name: z.string(),
+        foregroundDice: z.number().nullable(),
+        sd: z.number().nullable(),
+        difference: z.number().nullable(),
+      }),
+    ),
+    path: z.string(),
+  }),
   z.object({ type: z.literal('brains'), count: z.int(), path: z.string() }),
   z.object({
     type: z.literal('dataset'),

@@ -10,7 +10,7 @@ import { holm, signFlipTest } from './paired-test.js'
 import type { Baseline } from './read-baseline.js'
 
 /** The Dice of one class, here less in the baseline, over the cases that both have. */
-const DifferenceSchema = z.strictObject({
+export const DifferenceSchema = z.strictObject({
   /** A class name, or `foreground`. */
   class: z.string(),
   /** Cases that were compared. */
@@ -139,13 +139,14 @@ export function compareWithBaseline(
  * The Dice of a case here and in the baseline. Where only one of them finds a class that is not there, its Dice is 0 and that of the
  * other is 0/0, which is rightly nothing and counts as 1: else what was found wrongly would be left out.
  */
-function pairOf(row: string, here: CaseMetrics, baseline: Baseline['cases'][number]): ComparedPair {
+export function pairOf(row: string, here: CaseMetrics, baseline: Baseline['cases'][number]): ComparedPair {
   const of = { class: row, metric: 'dice' }
   const [mine, theirs] = [gateValue(of, here), gateValue(of, baseline)]
   return mine === null && theirs === null ? null : { here: mine ?? 1, baseline: theirs ?? 1 }
 }
 
-function differenceOf(row: string, pairs: readonly ComparedPair[], ofSubjects: readonly string[]): Difference {
+/** Compares pairs of a row; `pHolm` is left to who knows how many rows there are. */
+export function differenceOf(row: string, pairs: readonly ComparedPair[], ofSubjects: readonly string[]): Difference {
   const compared = pairs.filter((pair) => pair !== null)
   const differences = compared.map(({ here, baseline }) => here - baseline)
   const subjects = ofSubjects.filter((_, i) => pairs[i] !== null)

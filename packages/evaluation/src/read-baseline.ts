@@ -17,6 +17,7 @@ export const BaselineSchema = z
     dataset: z.object({ name: z.string(), sha256: z.string().optional() }),
     classes: z.array(z.object({ name: z.string() })).min(1),
     conventions: z.object({ empty: EmptyConventionSchema }),
+    notes: z.array(z.string()).optional(),
     cases: z.array(
       z.object({
         ...CaseMetricsSchema.shape,

@@ -110,6 +110,7 @@ export function describeEvent(event: MeshflEvent, rounds: number): Sentence | nu
     case 'canary':
     case 'study':
     case 'brains':
+    case 'experiment':
       return null
     default:
       return null // an event of a newer version

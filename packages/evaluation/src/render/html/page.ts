@@ -5,7 +5,6 @@ import type { CaseSlices } from '../../slices/slice-images.js'
 import {
   BASELINE_METHOD,
   countText,
-  DISCLAIMER,
   emptyText,
   intervalText,
   meshflDiceName,
@@ -18,10 +17,10 @@ import { baselineSection } from './baseline-section.js'
 import { classKey } from './class-key.js'
 import { curves } from './curves.js'
 import { crossSiteSection, trafficSection } from './federation-section.js'
-import { html, Markup } from './markup.js'
+import { html, type Markup } from './markup.js'
+import { dateText, pageShell } from './page-shell.js'
 import { type ShownCase, sliceSection } from './slice-section.js'
 import { stripPlot } from './strip-plot.js'
-import { STYLE } from './style.js'
 import { caseTable, classTable, siteSection, surfaceTable } from './tables.js'
 
 /** More classes than this have their Dice in the table only. */
@@ -39,19 +38,10 @@ export function renderHtml(report: Report, slices: readonly CaseSlices[]): strin
   })
   const anchors = new Map(shown.map((one) => [one.metrics.subject, one.anchor]))
   const title = `${report.dataset.name}${report.split === null ? '' : `, ${report.split} split`}: ${report.cases.length > 0 ? 'segmentation' : 'training'} report`
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="referrer" content="no-referrer">
-<title>${title}</title>
-<style>${new Markup(STYLE)}</style>
-</head>
-<body>
-<main>
-${header(report)}
+  return pageShell(
+    title,
+    report.tool,
+    html`${header(report)}
 ${notices(report)}
 ${report.cases.length > 0 ? figures(report) : undefined}
 ${gates(report)}
@@ -62,12 +52,8 @@ ${curves(report)}
 ${crossSiteSection(report)}
 ${siteSection(report)}
 ${trafficSection(report)}
-${method(report)}
-</main>
-<footer><p>${DISCLAIMER} Made by ${report.tool}.</p></footer>
-</body>
-</html>
-`.text
+${method(report)}`,
+  )
 }
 
 function header(report: Report): Markup {
@@ -173,11 +159,4 @@ function method(report: Report): Markup {
     ),
     fact('Made', `${dateText(report.created)} by ${report.tool}`),
   ].filter((one) => one !== undefined)}</dl></section>`
-}
-
-function dateText(created: string): string {
-  const date = new Date(created)
-  if (Number.isNaN(date.getTime())) return created
-  const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' }).format(date)
-  return `${day} UTC`
 }

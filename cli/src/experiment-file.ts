@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { MeshflError } from '@meshfl/core'
+import { z } from 'zod'
+import { checkStudyKeys } from './study-from-options.js'
+
+/** Arms are folders, too. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+const KeysSchema = z.record(z.string(), z.unknown())
+
+const FileSchema = z.strictObject({
+  dataset: z.string().min(1),
+  split: z.enum(['valid', 'test']).default('test'),
+  seeds: z
+    .array(z.int().min(0))
+    .min(1)
+    .refine((seeds) => new Set(seeds).size === seeds.length, 'a seed is there twice')
+    .default([0]),
+  study: KeysSchema.default({}),
+  arms: z
+    .record(
+      z.string(),
+      z.strictObject({
+        how: z.enum(['train', 'simulate']),
+        dataset: z.string().min(1).optional(),
+        study: KeysSchema.default({}),
+      }),
+    )
+    .refine((arms) => Object.keys(arms).length > 0, 'there is no arm'),
+})
+
+export interface PlannedArm {
+  name: string
+  how: 'train' | 'simulate'
+  /** Trained on. */
+  dataset: string
+  /** Keys of its study: those of all arms, and its own over them. */
+  study: Record<string, unknown>
+}
+
+export interface ExperimentPlan {
+  /** All arms are scored on it. */
+  dataset: string
+  split: 'valid' | 'test'
+  seeds: number[]
+  arms: PlannedArm[]
+}
+
+/**
+ * Reads the file of an experiment. Paths in it are from its own folder.
+ * @throws MeshflError `FILE_NOT_FOUND`, `EXPERIMENT_INVALID`, `STUDY_INVALID`
+ */
+export async function readExperimentFile(path: string): Promise<ExperimentPlan> {
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new MeshflError('FILE_NOT_FOUND', `cannot read ${path}`, { hint: 'check the path of the experiment', cause })
+  })
+  const { parse } = await import('yaml')
+  let value: unknown
+  try {
+    value = parse(text, { logLevel: 'error' })
+  } catch (cause) {
+    throw invalid(path, (cause as Error).message, cause)
+  }
+  const parsed = FileSchema.safeParse(value)
+  if (!parsed.success) {
+    const { issues } = parsed.error
+    // A key that is not there is why another one is missing.
+    const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!
+    const what = issue.code === 'unrecognized_keys' ? `there is no key ${issue.keys[0]}` : issue.message
+    throw invalid(path, `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${what}`, parsed.error)
+  }
+  const { dataset, split, seeds, study, arms } = parsed.data
+  const from = (name: string): string => resolve(dirname(path), name)
+  const planned = Object.entries(arms).map(([name, arm]): PlannedArm => {
+    if (!NAME.test(name))
+      throw invalid(
+        path,
+        `arms.${name}: letters, digits, ".", "_" and "-" make the name of an arm, for it is a folder, too`,
+      )
+    const keys = mergeKeys(study, arm.study)
+    if ('seed' in keys) throw invalid(path, `arms.${name}: a study's seed is one of seeds here`)
+    checkStudyKeys(keys, `${path}: arms.${name}.study`)
+    return { name, how: arm.how, dataset: from(arm.dataset ?? dataset), study: keys }
+  })
+  const twice = planned.find(({ name }, i) => planned.findIndex((one) => isSameFolder(one.name, name)) !== i)
+  if (twice) throw invalid(path, `arms.${twice.name}: some file systems take it for another arm's folder`)
+  return { dataset: from(dataset), split, seeds, arms: planned }
+}
+
+function isSameFolder(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase()
+}
+
+/** Sections are merged, whatever else is replaced. */
+function mergeKeys(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...base }
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key]
+    merged[key] = isSection(below) && isSection(value) ? mergeKeys(below, value) : value
+  }
+  return merged
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function invalid(path: string, what: string, cause?: unknown): MeshflError {
+  return new MeshflError('EXPERIMENT_INVALID', `${path}: ${what}`, {
+    kind: 'usage',
+    hint: 'it has the keys dataset, split, seeds, study and arms; an arm has how (train or simulate), dataset and study: see meshfl experiment --help',
+    cause,
+  })
+}

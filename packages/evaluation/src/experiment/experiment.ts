@@ -1,0 +1,139 @@
+import { z } from 'zod'
+import { comparedRows, DifferenceSchema, differenceOf, pairOf } from '../baseline.js'
+import { subjectOf } from '../case-metrics.js'
+import { meanOf } from '../confusion.js'
+import { FOREGROUND, gateValue } from '../gates.js'
+import { holm } from '../paired-test.js'
+import type { Baseline } from '../read-baseline.js'
+import { StatisticSchema, statisticOf } from '../statistics.js'
+
+const EXPERIMENT_FORMAT = 'meshfl-experiment/1'
+
+/** One training of an arm with one seed. */
+const RunSchema = z.strictObject({
+  seed: z.int(),
+  /** Of the run, from the experiment's folder. */
+  path: z.string(),
+  /** Of the model that was scored. */
+  modelSha256: z.string(),
+  rounds: z.int(),
+  /** How often this model has been scored on this split. */
+  evaluations: z.int().min(1),
+  /** The mean Dice over the cases, by the rows of the arm: `foreground`, and each class. */
+  dice: z.record(z.string(), z.number().nullable()),
+})
+
+const ArmSchema = z.strictObject({
+  name: z.string(),
+  /** `train` on one machine, `simulate` a federation. */
+  how: z.enum(['train', 'simulate']),
+  /** Of what it was trained on. */
+  dataset: z.string(),
+  runs: z.array(RunSchema).min(1),
+  /** Over the seeds: mean and spread of the mean Dice, by row. */
+  dice: z.record(z.string(), StatisticSchema),
+  /** Case by case with the first arm, each with its mean over the seeds; absent of the first. */
+  differences: z.array(DifferenceSchema).optional(),
+})
+export type ExperimentArm = z.infer<typeof ArmSchema>
+
+/** experiment.json: everything that the other files of an experiment's report are drawn from. */
+export const ExperimentSchema = z.strictObject({
+  format: z.literal(EXPERIMENT_FORMAT),
+  /** Name and version of what made it. */
+  tool: z.string(),
+  /** ISO 8601, UTC. */
+  created: z.string(),
+  /** What all arms were scored on. */
+  dataset: z.strictObject({ name: z.string(), sha256: z.string().optional() }),
+  split: z.string(),
+  seeds: z.array(z.int()).min(1),
+  /** The rows of all tables: `foreground`, and, of several, each class without background. */
+  rows: z.array(z.string()).min(1),
+  /** Cases that every run was scored on, and subjects that they are of. */
+  cases: z.int(),
+  subjects: z.int(),
+  /** In the file's order; the others are compared with the first. */
+  arms: z.array(ArmSchema).min(1),
+  /** Whatever the reports of the runs note, and of which run it is. */
+  notes: z.array(z.string()),
+})
+export type Experiment = z.infer<typeof ExperimentSchema>
+
+/** A run that was scored. */
+export interface ScoredRun {
+  seed: number
+  path: string
+  rounds: number
+  evaluations: number
+  report: Baseline
+}
+
+export interface ExperimentInput extends Pick<Experiment, 'tool' | 'created' | 'split' | 'seeds'> {
+  /** Every arm has the runs of all seeds, in their order, scored on the same cases. */
+  arms: readonly (Pick<ExperimentArm, 'name' | 'how' | 'dataset'> & { runs: readonly ScoredRun[] })[]
+}
+
+/**
+ * Sums up the arms of an experiment. The spread of an arm is over its seeds. Arms are compared by what each case has on average over
+ * the seeds, for seeds are not subjects: more of them make no difference significant.
+ */
+export function buildExperiment({ arms, ...about }: ExperimentInput): Experiment {
+  const first = arms[0]!
+  const { dataset, classes, cases } = first.runs[0]!.report
+  const rows = comparedRows(classes.map(({ name }) => name))
+  const built = arms.map((arm, i): ExperimentArm => {
+    const runs = arm.runs.map(({ report, ...run }) => ({
+      ...run,
+      modelSha256: report.model?.sha256 ?? '',
+      dice: Object.fromEntries(rows.map((row) => [row, meanDice(report, row)])),
+    }))
+    return {
+      ...{ name: arm.name, how: arm.how, dataset: arm.dataset, runs },
+      dice: Object.fromEntries(rows.map((row) => [row, statisticOf(runs.map(({ dice }) => dice[row]!))])),
+      ...(i === 0 ? {} : { differences: rows.map((row) => compare(arm.runs, first.runs, row)) }),
+    }
+  })
+  const adjusted = holm(built.flatMap(({ differences }) => differences?.map(({ p }) => p) ?? []))
+  for (const difference of built.flatMap(({ differences }) => differences ?? []))
+    difference.pHolm = adjusted.shift() ?? null
+  return {
+    format: EXPERIMENT_FORMAT,
+    ...about,
+    dataset: { name: dataset.name, ...(dataset.sha256 === undefined ? {} : { sha256: dataset.sha256 }) },
+    ...{ rows, cases: cases.length, subjects: new Set(cases.map(subjectOf)).size, arms: built },
+    notes: arms.flatMap(({ name, runs }) =>
+      runs.flatMap(({ seed, report }) => (report.notes ?? []).map((note) => `${name}, seed ${seed}: ${note}`)),
+    ),
+  }
+}
+
+function meanDice({ cases }: Baseline, row: string): number | null {
+  return meanOf(cases.map((one) => gateValue({ class: row, metric: 'dice' }, one)))
+}
+
+function compare(
+  here: readonly ScoredRun[],
+  there: readonly ScoredRun[],
+  row: string,
+): z.infer<typeof DifferenceSchema> {
+  const { cases } = here[0]!.report
+  const pairs = cases.map(({ subject }) => {
+    const ofSeeds = here.flatMap(({ report }, i) => {
+      const pair = pairOf(row, caseOf(report, subject), caseOf(there[i]!.report, subject))
+      return pair === null ? [] : [pair]
+    })
+    const [mine, theirs] = [meanOf(ofSeeds.map((pair) => pair.here)), meanOf(ofSeeds.map((pair) => pair.baseline))]
+    return mine === null || theirs === null ? null : { here: mine, baseline: theirs }
+  })
+  return differenceOf(row, pairs, cases.map(subjectOf))
+}
+
+function caseOf({ cases }: Baseline, subject: string): Baseline['cases'][number] {
+  return cases.find((one) => one.subject === subject)!
+}
+
+/** What a row is called in a table. */
+export function rowName(row: string): string {
+  return row === FOREGROUND ? 'Foreground mean' : row
+}

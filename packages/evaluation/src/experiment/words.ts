@@ -1,0 +1,22 @@
+import { casesText } from '../render/format.js'
+import type { Experiment, ExperimentArm } from './experiment.js'
+
+/** How arms are compared. */
+export const COMPARISON_METHOD =
+  'Of every case its mean Dice over the seeds, less that of the first arm. The interval is a 95 % bootstrap interval (BCa) of the mean difference over cases, for which whole subjects are drawn; p is of a two-sided permutation test in which all cases of a subject change their sign together, adjusted for the number of figures in this table (Holm). Both are about subjects like these and these trainings: what other seeds would do is in the table above, as the spread.'
+
+export function howText(how: ExperimentArm['how']): string {
+  return how === 'train' ? 'one machine' : 'federation'
+}
+
+export function scoredText({ cases, subjects }: Experiment): string {
+  return casesText({ cases, ...(subjects < cases ? { subjects } : {}) })
+}
+
+/** What a reader must know. A second look at the test split is said, as in the report of a run. */
+export function noticesOf({ arms, split, notes }: Experiment): string[] {
+  const most = Math.max(...arms.flatMap(({ runs }) => runs.map(({ evaluations }) => evaluations)))
+  if (split !== 'test' || most < 2) return notes
+  const repeated = `Some of these models were scored on the test split up to ${most} times. Figures that were looked at before are no longer those of unseen data.`
+  return [repeated, ...notes]
+}

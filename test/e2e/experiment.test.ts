@@ -1,0 +1,97 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeEach, expect, test } from 'vitest'
+import { type CliResult, cli, temporaryFolder } from './cli.js'
+import { makeDataset, makeSource } from './made-brains.js'
+
+let folder: string
+let out: string
+const experiment = (...words: string[]): Promise<CliResult> =>
+  cli(['experiment', join(folder, 'experiment.yaml'), '--out', out, '--device', 'wasm', '--json', ...words])
+const describeArms = (arms: object, study: object = { rounds: 2 }): void =>
+  writeFileSync(
+    join(folder, 'experiment.yaml'),
+    JSON.stringify({ dataset: join(folder, 'dataset'), seeds: [0, 1], study, arms }),
+  )
+const result = () => JSON.parse(readFileSync(join(out, 'experiment.json'), 'utf8'))
+
+beforeEach(async () => {
+  const dataset = await makeDataset(2)
+  folder = join(dataset, '..')
+  out = join(temporaryFolder('experiment'), 'out')
+})
+
+test('an experiment trains every arm with every seed, scores all on the same cases, and goes on where it was', async () => {
+  describeArms({ central: { how: 'train' }, federated: { how: 'simulate' } })
+  const first = await experiment()
+  expect([first.code, first.last]).toMatchObject([
+    0,
+    { type: 'experiment', seeds: [0, 1], arms: [{ name: 'central', difference: null }, { name: 'federated' }] },
+  ])
+  const before = result()
+  expect(before.arms.map((arm: { runs: object[] }) => arm.runs.length)).toEqual([2, 2])
+  expect(
+    new Set(before.arms.flatMap((arm: { runs: { modelSha256: string }[] }) => arm.runs.map((run) => run.modelSha256)))
+      .size,
+  ).toBe(4)
+
+  // As a kill after two of the four trainings leaves it; one of the reports is lost besides.
+  rmSync(join(out, 'federated'), { recursive: true })
+  rmSync(join(out, 'central', 'seed-1', 'report-test'), { recursive: true })
+  const again = await experiment()
+  expect(again.code).toBe(0)
+  const { created, ...same } = result()
+  // That model was scored twice now.
+  before.arms[0].runs[1].evaluations = 2
+  expect({ ...same, created: before.created }).toEqual(before)
+  expect(readFileSync(join(out, 'experiment.html'), 'utf8')).toContain('up to 2 times')
+
+  describeArms({ central: { how: 'train' }, federated: { how: 'simulate' } }, { rounds: 3 })
+  const changed = await experiment()
+  expect([changed.code, changed.last]).toMatchObject([2, { code: 'EXPERIMENT_CHANGED' }])
+})
+
+test('an arm that was trained on what is scored says so in the report', async () => {
+  folder = temporaryFolder('overlap')
+  const source = await makeSource(4, 9)
+  const grid = ['--shape', '16', '--voxel-size', '12']
+  for (const [name, ratios] of [
+    ['dataset', '0.5,0.25,0.25'],
+    ['all', '1,0,0'],
+  ] as const)
+    await cli(['split', source, '--out', join(folder, name), '--ratios', ratios, ...grid, '--json'])
+  describeArms({ fair: { how: 'train' }, unfair: { how: 'train', dataset: './all' } }, { rounds: 1 })
+  const { code, stdout } = await experiment()
+  expect(code).toBe(0)
+  const { notes } = result()
+  expect(notes).toEqual(
+    [0, 1].map((seed) =>
+      expect.stringMatching(
+        new RegExp(`^unfair, seed ${seed}: The model was trained on scans that it is scored on here`),
+      ),
+    ),
+  )
+  const said = stdout.split('\n').filter((line) => line.includes('"warn"'))
+  expect(said.map((line) => JSON.parse(line).message)).toEqual(notes)
+})
+
+test('the validation of a cross-validation is not the same in all folds, and nothing to compare arms on', async () => {
+  folder = temporaryFolder('folds')
+  const source = await makeSource(6, 9)
+  await cli(['split', source, '--out', join(folder, 'dataset'), '--folds', '2', '--shape', '16', '--voxel-size', '12'])
+  const file = { dataset: './dataset', split: 'valid', arms: { one: { how: 'train', study: { fold: 0 } } } }
+  writeFileSync(join(folder, 'experiment.yaml'), JSON.stringify(file))
+  const refused = await experiment()
+  expect([refused.code, refused.last]).toMatchObject([2, { code: 'EXPERIMENT_INVALID' }])
+})
+
+test.each([
+  ['EXPERIMENT_INVALID', 2, { one: { how: 'fly' } }],
+  ['DATASET_NOT_FOUND', 3, { one: { how: 'train', dataset: './none' } }],
+  ['SIMULATE_NO_SITES', 2, { one: { how: 'simulate', dataset: './dataset/sites/site-1' } }],
+])('an experiment that cannot be is refused before anything is trained: %s', async (code, exitCode, arms) => {
+  describeArms({ central: { how: 'train' }, ...arms })
+  const refused = await experiment()
+  expect([refused.code, refused.last]).toMatchObject([exitCode, { type: 'error', code }])
+  expect(existsSync(join(out, 'central', 'seed-0'))).toBe(false)
+})
