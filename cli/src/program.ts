@@ -6,6 +6,8 @@ import { canaryCommand } from './commands/canary.js'
 import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
+import { exportCommand } from './commands/export.js'
+import { importCommand } from './commands/import.js'
 import { initCommand } from './commands/init.js'
 import { joinCommand } from './commands/join.js'
 import { predictCommand } from './commands/predict.js'
@@ -42,6 +44,8 @@ export function buildProgram(): Command {
     auditCommand(),
     predictCommand(),
     evalCommand(),
+    importCommand(),
+    exportCommand(),
     doctorCommand(),
     benchCommand(),
   ]) {

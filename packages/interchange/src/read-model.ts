@@ -1,0 +1,64 @@
+import { readFile, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { explainReadError, MeshflError, sha256 } from '@meshfl/core'
+import type { NetworkParts } from './network-parts.js'
+import { MOST_MODEL_BYTES } from './network-parts.js'
+import { partsOfState } from './parts-of-state.js'
+import { stateOfSafetensors } from './state-of-safetensors.js'
+import { decodeTorch } from './torch/decode-torch.js'
+
+export type ModelFormat = 'torch' | 'safetensors'
+
+/** The network of a file of another tool. */
+export interface ReadModel {
+  format: ModelFormat
+  parts: NetworkParts
+  /** What a file of ours says of its network, its data and its axes; else empty. */
+  metadata: Record<string, string>
+  /** Of the file. */
+  sha256: string
+}
+
+/**
+ * Reads the network of a file; what it holds, and not its name, tells the format.
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `IMPORT_TOO_LARGE`, `IMPORT_FORMAT_UNKNOWN`, `IMPORT_NOT_MESHNET`, those of the formats
+ */
+export async function readModel(path: string): Promise<ReadModel> {
+  const bytes = await readWhole(path)
+  return { ...decodeModelOf(bytes, basename(path)), sha256: sha256(bytes) }
+}
+
+/** The same of bytes. */
+export function decodeModelOf(bytes: Uint8Array, source: string): Omit<ReadModel, 'sha256'> {
+  const format = formatOf(bytes, source)
+  const state = format === 'torch' ? decodeTorch(bytes, source) : stateOfSafetensors(bytes, source)
+  return { format, parts: partsOfState(state, source), metadata: state.metadata }
+}
+
+function formatOf(bytes: Uint8Array, source: string): ModelFormat {
+  const starts = (...expected: number[]): boolean => expected.every((byte, i) => bytes[i] === byte)
+  if (starts(0x50, 0x4b, 3, 4)) return 'torch'
+  // The length of the header, less than 2^32, and the header, which is JSON.
+  if (bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0)) return 'safetensors'
+  const hint = 'name a .pth file of torch.save or a .safetensors file'
+  if (bytes[0] === 0x80) {
+    throw new MeshflError('TORCH_UNSUPPORTED', `${source} is a pickle, not a zip archive of torch.save`, {
+      hint: 'save it with torch.save of torch 1.6 or newer: torch.save(torch.load(path), path)',
+    })
+  }
+  throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, { hint })
+}
+
+async function readWhole(path: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path)
+    if (size > MOST_MODEL_BYTES) {
+      throw new MeshflError('IMPORT_TOO_LARGE', `${path} has ${size} bytes, more than ${MOST_MODEL_BYTES}`, {
+        hint: 'save the state dict of the model alone',
+      })
+    }
+    return await readFile(path)
+  } catch (error) {
+    throw explainReadError(error, path)
+  }
+}
