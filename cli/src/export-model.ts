@@ -1,11 +1,18 @@
-import { describeModel, encodeModel, writeFileAtomic } from '@meshfl/core'
+import {
+  assertNever,
+  describeModel,
+  encodeModel,
+  type MeshNetSpec,
+  type ModelState,
+  writeFileAtomic,
+} from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
-import { type Axes, torchOfModel, turnModel } from '@meshfl/interchange'
+import { type Axes, encodeOnnx, torchOfModel, turnModel } from '@meshfl/interchange'
 import { refuseExisting } from './refuse-existing.js'
 import { openTrainedModel } from './trained-model.js'
 
 export interface ExportRequest {
-  format: 'pth' | 'safetensors'
+  format: 'pth' | 'onnx' | 'safetensors'
   out: string
   axes?: Axes
   force?: boolean
@@ -22,9 +29,27 @@ export async function exportModel(path: string, request: ExportRequest): Promise
   const axes = request.axes ?? (request.format === 'safetensors' ? 'zyx' : 'xyz')
   const turned = axes === 'zyx' ? state : turnModel(spec, state)
   const metadata = { ...describeModel(spec, data), 'meshfl.axes': axes }
-  await writeFileAtomic(
-    request.out,
-    request.format === 'pth' ? torchOfModel(spec, turned, metadata) : encodeModel(modelLayout(spec), turned, metadata),
-  )
+  await writeFileAtomic(request.out, encodeAs(request.format, spec, turned, metadata))
   return { sha256, axes }
 }
+
+function encodeAs(
+  format: ExportRequest['format'],
+  spec: MeshNetSpec,
+  state: ModelState,
+  metadata: Record<string, string>,
+): Uint8Array {
+  switch (format) {
+    case 'pth':
+      return torchOfModel(spec, state, metadata)
+    case 'safetensors':
+      return encodeModel(modelLayout(spec), state, metadata)
+    case 'onnx':
+      return encodeOnnx(spec, state, { metadata, description: describeInput(metadata['meshfl.axes']!) })
+    default:
+      return assertNever(format)
+  }
+}
+
+const describeInput = (axes: string): string =>
+  `MeshNet, exported by meshfl for research; not a medical device. image: a conformed volume of 8 bits divided by 255, so values from 0 to 1, its axes (D, H, W) in the order ${axes}. logits: the largest one is the class.`

@@ -37,7 +37,7 @@ test('a .pth of PyTorch is imported and segments a scan', async () => {
   expect(Object.keys((last as EventOf<'prediction'>).volumesMl)).toEqual(['white matter', 'grey matter'])
 })
 
-test.each(['pth', 'safetensors'])(
+test.each(['pth', 'onnx', 'safetensors'])(
   'what is exported as %s is imported as the same model, for either order of axes',
   async (format) => {
     for (const axes of ['xyz', 'zyx']) {

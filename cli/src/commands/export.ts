@@ -3,7 +3,7 @@ import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
 interface ExportOptions extends OutputOptions {
-  format: 'pth' | 'safetensors'
+  format: 'pth' | 'onnx' | 'safetensors'
   out: string
   axes?: 'xyz' | 'zyx'
   force?: boolean
@@ -15,8 +15,11 @@ export function exportCommand(): Command {
       .description('Write a trained model for other tools')
       .argument('<model>', 'a run folder (its best model) or a model file')
       .addOption(
-        new Option('--format <format>', 'pth: a state dict for torch.load; safetensors: the same names')
-          .choices(['pth', 'safetensors'])
+        new Option(
+          '--format <format>',
+          'pth: a state dict for torch.load; onnx: image -> logits; safetensors: the names of pth',
+        )
+          .choices(['pth', 'onnx', 'safetensors'])
           .makeOptionMandatory(),
       )
       .requiredOption('--out <file>', 'the file to write')

@@ -16,7 +16,7 @@ export function importCommand(): Command {
       .description(
         'Turn a MeshNet of another tool into a model file that predict, eval and train --from take.\nNothing in the file is run.',
       )
-      .argument('<file>', 'a .pth of torch.save (a state dict), or a .safetensors of one')
+      .argument('<file>', 'a .pth of torch.save (a state dict), a .safetensors of one, or an ONNX file')
       .requiredOption('--out <model.safetensors>', 'the model file to write')
       .option(
         '--model <file>',

@@ -66,7 +66,7 @@ export function partsOfState(state: StateDict, source: string): NetworkParts {
 }
 
 /** The error for a network that is no MeshNet. */
-function notMeshNet(source: string, what: string): MeshflError {
+export function notMeshNet(source: string, what: string): MeshflError {
   return new MeshflError('IMPORT_NOT_MESHNET', `${source} is no MeshNet that can be imported: ${what}`, {
     hint: 'name a file of 3x3x3 convolutions of equal channels, each with or without BatchNorm, and a 1x1x1 convolution at the end',
   })

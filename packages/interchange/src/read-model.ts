@@ -3,11 +3,12 @@ import { basename } from 'node:path'
 import { explainReadError, MeshflError, sha256 } from '@meshfl/core'
 import type { NetworkParts } from './network-parts.js'
 import { MOST_MODEL_BYTES } from './network-parts.js'
+import { decodeOnnx } from './onnx/decode-onnx.js'
 import { partsOfState } from './parts-of-state.js'
 import { stateOfSafetensors } from './state-of-safetensors.js'
 import { decodeTorch } from './torch/decode-torch.js'
 
-export type ModelFormat = 'torch' | 'safetensors'
+export type ModelFormat = 'torch' | 'safetensors' | 'onnx'
 
 /** The network of a file of another tool. */
 export interface ReadModel {
@@ -31,6 +32,7 @@ export async function readModel(path: string): Promise<ReadModel> {
 /** The same of bytes. */
 export function decodeModelOf(bytes: Uint8Array, source: string): Omit<ReadModel, 'sha256'> {
   const format = formatOf(bytes, source)
+  if (format === 'onnx') return { format, ...decodeOnnx(bytes, source) }
   const state = format === 'torch' ? decodeTorch(bytes, source) : stateOfSafetensors(bytes, source)
   return { format, parts: partsOfState(state, source), metadata: state.metadata }
 }
@@ -40,13 +42,16 @@ function formatOf(bytes: Uint8Array, source: string): ModelFormat {
   if (starts(0x50, 0x4b, 3, 4)) return 'torch'
   // The length of the header, less than 2^32, and the header, which is JSON.
   if (bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0)) return 'safetensors'
-  const hint = 'name a .pth file of torch.save or a .safetensors file'
+  // The first field of a ModelProto: the version of the format, less than 128.
+  if (bytes[0] === 8 && bytes[1]! < 128 && bytes.byteLength > 8) return 'onnx'
   if (bytes[0] === 0x80) {
     throw new MeshflError('TORCH_UNSUPPORTED', `${source} is a pickle, not a zip archive of torch.save`, {
       hint: 'save it with torch.save of torch 1.6 or newer: torch.save(torch.load(path), path)',
     })
   }
-  throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, { hint })
+  throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, {
+    hint: 'name a .pth file of torch.save, a .safetensors file or an ONNX file',
+  })
 }
 
 async function readWhole(path: string): Promise<Uint8Array> {

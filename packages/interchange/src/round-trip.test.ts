@@ -11,6 +11,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { assembleModel } from './assemble-model.js'
 import { type Axes, turnModel } from './axes.js'
+import { encodeOnnx } from './onnx/encode-onnx.js'
 import { anySpec, modelOf } from './random-model.fixture.js'
 import { decodeModelOf } from './read-model.js'
 import { torchOfModel } from './torch-of-model.js'
@@ -18,6 +19,7 @@ import { torchOfModel } from './torch-of-model.js'
 const FORMATS: Record<string, (spec: MeshNetSpec, state: ModelState, metadata: Record<string, string>) => Uint8Array> =
   {
     torch: torchOfModel,
+    onnx: (spec, state, metadata) => encodeOnnx(spec, state, { metadata }),
     safetensors: (spec, state, metadata) => encodeModel(modelLayout(spec), state, metadata),
   }
 
