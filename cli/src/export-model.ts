@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path'
 import {
   assertNever,
   describeModel,
@@ -7,12 +8,12 @@ import {
   writeFileAtomic,
 } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
-import { type Axes, encodeOnnx, torchOfModel, turnModel } from '@meshfl/interchange'
+import { type Axes, encodeOnnx, encodeTfjs, torchOfModel, turnModel } from '@meshfl/interchange'
 import { refuseExisting } from './refuse-existing.js'
 import { openTrainedModel } from './trained-model.js'
 
 export interface ExportRequest {
-  format: 'pth' | 'onnx' | 'safetensors'
+  format: 'pth' | 'onnx' | 'safetensors' | 'brainchop'
   out: string
   axes?: Axes
   force?: boolean
@@ -29,12 +30,25 @@ export async function exportModel(path: string, request: ExportRequest): Promise
   const axes = request.axes ?? (request.format === 'safetensors' ? 'zyx' : 'xyz')
   const turned = axes === 'zyx' ? state : turnModel(spec, state)
   const metadata = { ...describeModel(spec, data), 'meshfl.axes': axes }
-  await writeFileAtomic(request.out, encodeAs(request.format, spec, turned, metadata))
+  if (request.format === 'brainchop') {
+    const weightsFile = `${basename(request.out, '.json')}.bin`
+    const weightsPath = join(dirname(request.out), weightsFile)
+    refuseExisting(weightsPath, request.force)
+    const shape = data.conform?.shape ?? [256, 256, 256]
+    const { model, weights } = encodeTfjs(spec, turned, {
+      weightsFile,
+      shape: axes === 'xyz' ? shape : (shape.toReversed() as typeof shape),
+      metadata: (folded) => ({ ...metadata, ...describeModel(folded, data) }),
+    })
+    // The file that names the other one comes last.
+    await writeFileAtomic(weightsPath, weights)
+    await writeFileAtomic(request.out, model)
+  } else await writeFileAtomic(request.out, encodeAs(request.format, spec, turned, metadata))
   return { sha256, axes }
 }
 
 function encodeAs(
-  format: ExportRequest['format'],
+  format: Exclude<ExportRequest['format'], 'brainchop'>,
   spec: MeshNetSpec,
   state: ModelState,
   metadata: Record<string, string>,

@@ -52,6 +52,15 @@ test.each(['pth', 'onnx', 'safetensors'])(
   },
 )
 
+test('what is exported for brainchop is imported as a network without BatchNorm', async () => {
+  const model = join(folder, 'brainchop', 'model.json')
+  expect((await run('export', imported.path, '--format', 'brainchop', '--out', model)).code).toBe(0)
+  expect(readdirSync(join(folder, 'brainchop')).sort()).toEqual(['model.bin', 'model.json'])
+  const read = await run('import', join(folder, 'brainchop'), '--out', join(folder, 'folded.safetensors'))
+  // Three times 4 scales and shifts fewer.
+  expect(read).toMatchObject({ code: 0, last: { format: 'brainchop', parameters: 297 - 12 } })
+})
+
 test('a file that is there is not replaced without --force; words and files that make no sense are told', async () => {
   const out = join(folder, 'model.safetensors')
   expect(await run('export', out, '--format', 'pth', '--out', out)).toMatchObject({

@@ -3,7 +3,7 @@ import { type OutputOptions, withOutputOptions } from '../output.js'
 import { runCommand } from '../run-command.js'
 
 interface ExportOptions extends OutputOptions {
-  format: 'pth' | 'onnx' | 'safetensors'
+  format: 'pth' | 'onnx' | 'safetensors' | 'brainchop'
   out: string
   axes?: 'xyz' | 'zyx'
   force?: boolean
@@ -17,9 +17,9 @@ export function exportCommand(): Command {
       .addOption(
         new Option(
           '--format <format>',
-          'pth: a state dict for torch.load; onnx: image -> logits; safetensors: the names of pth',
+          'pth: a state dict for torch.load; onnx: image -> logits; safetensors: the names of pth; brainchop: model.json, and its weights in a .bin beside it, BatchNorm folded',
         )
-          .choices(['pth', 'onnx', 'safetensors'])
+          .choices(['pth', 'onnx', 'safetensors', 'brainchop'])
           .makeOptionMandatory(),
       )
       .requiredOption('--out <file>', 'the file to write')

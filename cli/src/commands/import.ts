@@ -16,7 +16,10 @@ export function importCommand(): Command {
       .description(
         'Turn a MeshNet of another tool into a model file that predict, eval and train --from take.\nNothing in the file is run.',
       )
-      .argument('<file>', 'a .pth of torch.save (a state dict), a .safetensors of one, or an ONNX file')
+      .argument(
+        '<file>',
+        'a .pth of torch.save (a state dict), a .safetensors of one, an ONNX file, or a model.json of brainchop with its weights beside it',
+      )
       .requiredOption('--out <model.safetensors>', 'the model file to write')
       .option(
         '--model <file>',

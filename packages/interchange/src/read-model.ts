@@ -1,14 +1,15 @@
 import { readFile, stat } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { explainReadError, MeshflError, sha256 } from '@meshfl/core'
 import type { NetworkParts } from './network-parts.js'
 import { MOST_MODEL_BYTES } from './network-parts.js'
 import { decodeOnnx } from './onnx/decode-onnx.js'
 import { partsOfState } from './parts-of-state.js'
 import { stateOfSafetensors } from './state-of-safetensors.js'
+import { decodeTfjs, readTfjsModel } from './tfjs/decode-tfjs.js'
 import { decodeTorch } from './torch/decode-torch.js'
 
-export type ModelFormat = 'torch' | 'safetensors' | 'onnx'
+export type ModelFormat = 'torch' | 'safetensors' | 'onnx' | 'brainchop'
 
 /** The network of a file of another tool. */
 export interface ReadModel {
@@ -25,8 +26,46 @@ export interface ReadModel {
  * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `IMPORT_TOO_LARGE`, `IMPORT_FORMAT_UNKNOWN`, `IMPORT_NOT_MESHNET`, those of the formats
  */
 export async function readModel(path: string): Promise<ReadModel> {
-  const bytes = await readWhole(path)
-  return { ...decodeModelOf(bytes, basename(path)), sha256: sha256(bytes) }
+  const file = await modelFileAt(path)
+  const bytes = await readWhole(file)
+  if (isJson(bytes)) return readBrainchop(bytes, file)
+  return { ...decodeModelOf(bytes, basename(file)), sha256: sha256(bytes) }
+}
+
+/** A brainchop model is a folder with a model.json. */
+async function modelFileAt(path: string): Promise<string> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false, // reading it says what is wrong
+  )
+  return isFolder ? join(path, 'model.json') : path
+}
+
+async function readBrainchop(bytes: Uint8Array, file: string): Promise<ReadModel> {
+  const source = basename(file)
+  if (bytes.byteLength > MOST_JSON_BYTES) throw tooLarge(source, bytes.byteLength, MOST_JSON_BYTES)
+  const tfjs = readTfjsModel(Buffer.from(bytes).toString('utf8'), source)
+  const weights: Uint8Array[] = []
+  let left = MOST_MODEL_BYTES
+  for (const name of tfjs.weightFiles) {
+    const part = await readWhole(join(dirname(file), name), left)
+    weights.push(part)
+    left -= part.byteLength
+  }
+  return {
+    format: 'brainchop',
+    ...decodeTfjs(tfjs, weights, source),
+    sha256: sha256(Buffer.concat([bytes, ...weights])),
+  }
+}
+
+const MOST_JSON_BYTES = 1 << 24
+const isJson = (bytes: Uint8Array): boolean => /^\s*\{/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'))
+
+function tooLarge(path: string, size: number, most: number): MeshflError {
+  return new MeshflError('IMPORT_TOO_LARGE', `${path} has ${size} bytes, more than ${most}`, {
+    hint: 'save the state dict of the model alone',
+  })
 }
 
 /** The same of bytes. */
@@ -50,18 +89,14 @@ function formatOf(bytes: Uint8Array, source: string): ModelFormat {
     })
   }
   throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, {
-    hint: 'name a .pth file of torch.save, a .safetensors file or an ONNX file',
+    hint: 'name a .pth file of torch.save, a .safetensors file, an ONNX file or a brainchop model.json',
   })
 }
 
-async function readWhole(path: string): Promise<Uint8Array> {
+async function readWhole(path: string, most = MOST_MODEL_BYTES): Promise<Uint8Array> {
   try {
     const { size } = await stat(path)
-    if (size > MOST_MODEL_BYTES) {
-      throw new MeshflError('IMPORT_TOO_LARGE', `${path} has ${size} bytes, more than ${MOST_MODEL_BYTES}`, {
-        hint: 'save the state dict of the model alone',
-      })
-    }
+    if (size > most) throw tooLarge(path, size, most)
     return await readFile(path)
   } catch (error) {
     throw explainReadError(error, path)

@@ -8,14 +8,14 @@ export interface OnnxNode {
   attributes: Map<string, OnnxAttribute>
 }
 
-export interface OnnxAttribute {
+interface OnnxAttribute {
   integers: number[]
   float: number
   text: string
 }
 
 /** Numbers that a file brings along. */
-export interface OnnxTensor {
+interface OnnxTensor {
   shape: number[]
   /** As onnx.proto numbers them: 1 float32, 10 float16, 11 float64, 16 bfloat16. */
   type: number
