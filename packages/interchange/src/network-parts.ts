@@ -20,4 +20,4 @@ export interface BlockParts {
 }
 
 /** The most that is read of a file, and of what is packed in it. A MeshNet of the largest spec has 28 MB. */
-export const MOST_MODEL_BYTES = 1 << 30
+export const MOST_MODEL_BYTES = 1 << 28

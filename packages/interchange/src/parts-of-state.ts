@@ -4,6 +4,7 @@ import type { StateDict, StateTensor } from './state-dict.js'
 
 /** Modules in modules. */
 const DEEPEST = 32
+const LONGEST_NAME = 1000
 
 /** The tensors of one module, by the last word of their names. */
 interface Module {
@@ -96,6 +97,7 @@ function batchNormOf(
 function modulesInOrder(state: StateDict, refuse: (what: string) => MeshflError): Module[] {
   const modules = new Map<string, Module>()
   for (const tensor of state.tensors) {
+    if (tensor.name.length > LONGEST_NAME) throw refuse(`a tensor of it has a name of ${tensor.name.length} letters`)
     const dot = tensor.name.lastIndexOf('.')
     const path = tensor.name.slice(0, Math.max(0, dot))
     const module = modules.get(path) ?? { path, tensors: new Map() }

@@ -1,5 +1,5 @@
 import { elementCount, MeshflError } from '@meshfl/core'
-import { type FloatType, floatReader } from './float-types.js'
+import { FLOAT_BYTES, type FloatType, floatReader } from './float-types.js'
 
 /** One floating-point tensor of a state dict, C order. */
 export interface StateTensor {
@@ -18,50 +18,61 @@ export interface StateDict {
   metadata: Record<string, string>
 }
 
-/** More than the largest spec has: 64 blocks of 64 channels. */
+/** More than the largest spec has, of 64 blocks of 64 channels: what all tensors of a file may have together. */
 const MOST_NUMBERS = 1 << 24
+const MOST_AXES = 8
 
-/** Where a tensor's numbers lie in a storage: strides and offset count numbers. */
-export interface StridedView {
+/** Where a tensor's numbers lie in a storage: strides and offset count numbers; without them they lie one after the other. */
+export interface StoredTensor {
+  name: string
   shape: readonly number[]
-  strides: readonly number[]
-  offset: number
+  type: FloatType
+  /** Of the storage. */
+  bytes: Uint8Array
+  strides?: readonly number[]
+  offset?: number
 }
 
 /**
- * The numbers of a strided view, in C order.
- * @param stored how many numbers the storage has
- * @throws MeshflError `TORCH_MALFORMED`, `IMPORT_TOO_LARGE`
+ * Gives a function that reads the tensors of one file, in C order. Tensors may share their bytes, and a stride may be 0, so that it counts
+ * what it has allocated.
+ * @param source what to call the file in an error
+ * @throws MeshflError `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
  */
-export function gather(
-  { shape, strides, offset }: StridedView,
-  type: FloatType,
-  bytes: Uint8Array,
-  stored: number,
-  name: string,
-): Float32Array {
-  const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
-  const malformed = (): MeshflError =>
-    new MeshflError('TORCH_MALFORMED', `the tensor ${name} lies outside its storage`, {
-      hint: 'check that the file was copied whole',
-    })
-  if (shape.length > 8 || shape.length !== strides.length || ![...shape, ...strides, offset].every(isCount))
-    throw malformed()
-  const count = elementCount(shape)
-  if (count > MOST_NUMBERS) {
-    throw new MeshflError('IMPORT_TOO_LARGE', `the tensor ${name} has ${count} numbers, more than a MeshNet can have`, {
-      hint: 'name a file with the state dict of a MeshNet',
-      data: { shape },
-    })
+export function createGatherer(source: string): (stored: StoredTensor) => Float32Array {
+  let left = MOST_NUMBERS
+  return ({ name, shape, type, bytes, strides, offset = 0 }) => {
+    if (shape.length > MOST_AXES) throw malformed(source, name, `has ${shape.length} axes`)
+    const steps = strides ?? shape.map((_, axis) => elementCount(shape.slice(axis + 1)))
+    if (shape.length !== steps.length || ![...shape, ...steps, offset].every(isCount))
+      throw malformed(source, name, 'has a shape that cannot be')
+    const count = elementCount(shape)
+    left -= count
+    if (left < 0) {
+      throw new MeshflError('IMPORT_TOO_LARGE', `${source} has more numbers than a MeshNet can, up to ${name}`, {
+        hint: 'name a file with the state dict of a MeshNet',
+        data: { shape },
+      })
+    }
+    const last = shape.reduce((sum, n, axis) => sum + (n - 1) * steps[axis]!, offset)
+    if (count > 0 && last >= Math.floor(bytes.byteLength / FLOAT_BYTES[type]))
+      throw malformed(source, name, 'lies outside its storage')
+    return gather(shape, steps, offset, floatReader(type, bytes))
   }
-  const values = new Float32Array(count)
-  if (count === 0) return values
-  const last = shape.reduce((sum, n, axis) => sum + (n - 1) * strides[axis]!, offset)
-  if (last >= stored) throw malformed()
-  const read = floatReader(type, bytes)
+}
+
+const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
+
+function gather(
+  shape: readonly number[],
+  strides: readonly number[],
+  offset: number,
+  read: (index: number) => number,
+): Float32Array {
+  const values = new Float32Array(elementCount(shape))
   const index = new Array<number>(shape.length).fill(0)
   let at = offset
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < values.length; i++) {
     values[i] = read(at)
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       at += strides[axis]!
@@ -71,4 +82,10 @@ export function gather(
     }
   }
   return values
+}
+
+function malformed(source: string, name: string, what: string): MeshflError {
+  return new MeshflError('IMPORT_TENSOR_MALFORMED', `the tensor ${name.slice(0, 200)} of ${source} ${what}`, {
+    hint: 'check that the file was copied whole',
+  })
 }

@@ -1,8 +1,8 @@
-import { elementCount, MeshflError } from '@meshfl/core'
-import { FLOAT_BYTES, type FloatType } from '../float-types.js'
+import { MeshflError } from '@meshfl/core'
+import type { FloatType } from '../float-types.js'
 import type { NetworkParts } from '../network-parts.js'
 import { notMeshNet, partsOfState } from '../parts-of-state.js'
-import { gather, type StateTensor } from '../state-dict.js'
+import { createGatherer, type StateTensor } from '../state-dict.js'
 import { type OnnxGraph, type OnnxNode, readOnnxGraph } from './onnx-graph.js'
 
 const TYPES: Record<number, FloatType> = { 1: 'F32', 10: 'F16', 11: 'F64', 16: 'BF16' }
@@ -13,7 +13,7 @@ const EPSILON = 1e-5
  * Reads the MeshNet in an ONNX file: one chain of Conv, BatchNormalization or InstanceNormalization, and Elu, Relu or Gelu from the
  * graph's input to its output. Its dilations and its activation are told by the graph.
  * @param source what to call the file in an error
- * @throws MeshflError `ONNX_MALFORMED`, `IMPORT_NOT_MESHNET`, `IMPORT_TOO_LARGE`
+ * @throws MeshflError `ONNX_MALFORMED`, `IMPORT_NOT_MESHNET`, `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
  */
 export function decodeOnnx(
   bytes: Uint8Array,
@@ -25,7 +25,7 @@ export function decodeOnnx(
     })
   const refuse = (what: string): MeshflError => notMeshNet(source, what)
   const graph = readOnnxGraph(bytes, malformed)
-  const network = new ChainReader(graph, refuse, malformed)
+  const network = new ChainReader(graph, refuse, source)
   for (const node of chainOf(graph, refuse)) network.add(node)
   return { parts: network.parts(source), metadata: graph.metadata }
 }
@@ -63,12 +63,15 @@ class ChainReader {
   private readonly activations = new Set<'elu' | 'relu' | 'gelu'>()
   private instances = 0
   private last: Step | undefined
+  private readonly gather: ReturnType<typeof createGatherer>
 
   constructor(
     private readonly graph: OnnxGraph,
     private readonly refuse: (what: string) => MeshflError,
-    private readonly malformed: (what: string) => MeshflError,
-  ) {}
+    source: string,
+  ) {
+    this.gather = createGatherer(source)
+  }
 
   add(node: OnnxNode): void {
     switch (node.operator) {
@@ -175,10 +178,7 @@ class ChainReader {
     const type = TYPES[found.type]
     if (found.isExternal || !type) throw this.refuse(`the numbers of ${name} lie in another file, or are no floats`)
     const { shape, data } = found
-    if (data.byteLength !== elementCount(shape) * FLOAT_BYTES[type])
-      throw this.malformed(`${name} does not have as many numbers as its shape`)
-    const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)))
-    return { name, shape, values: gather({ shape, strides, offset: 0 }, type, data, elementCount(shape), name) }
+    return { name, shape, values: this.gather({ name, shape, type, bytes: data }) }
   }
 }
 

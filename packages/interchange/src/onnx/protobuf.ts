@@ -90,24 +90,23 @@ export function readFields(message: Uint8Array, malformed: (what: string) => Err
   return {
     bytes: (number) => of(number, 2).map(({ bytes }) => bytes),
     text: (number) => of(number, 2).map(({ bytes }) => Buffer.from(bytes).toString('utf8')),
-    numbers: (number) => [
-      ...of(number, 0).map(({ value }) => value),
-      ...of(number, 2).flatMap(({ bytes }) => unpack(bytes, malformed)),
-    ],
+    numbers: (number) => {
+      const values = of(number, 0).map(({ value }) => value)
+      for (const { bytes } of of(number, 2)) unpack(bytes, values, malformed)
+      return values
+    },
     fixed: (number) =>
       Buffer.concat((found.get(number) ?? []).flatMap(({ wire, bytes }) => (wire === 0 ? [] : [bytes]))),
   }
 }
 
-function unpack(bytes: Uint8Array, malformed: (what: string) => Error): number[] {
-  const values: number[] = []
+function unpack(bytes: Uint8Array, values: number[], malformed: (what: string) => Error): void {
   for (let at = 0; at < bytes.byteLength; ) {
-    if (values.length === MOST_FIELDS) throw malformed('a list of it is too long')
+    if (values.length >= MOST_FIELDS) throw malformed('a list of it is too long')
     const { value, end } = readVarint(bytes, at, malformed)
     values.push(value)
     at = end
   }
-  return values
 }
 
 function readVarint(bytes: Uint8Array, begin: number, malformed: (what: string) => Error) {

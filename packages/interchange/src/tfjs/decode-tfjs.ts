@@ -1,7 +1,7 @@
 import { elementCount, MeshflError } from '@meshfl/core'
 import type { NetworkParts } from '../network-parts.js'
 import { notMeshNet, partsOfState } from '../parts-of-state.js'
-import { gather, type StateTensor } from '../state-dict.js'
+import { createGatherer, type StateTensor } from '../state-dict.js'
 import { fromKeras } from './kernel-order.js'
 import { ConvolutionSchema, type Layer, type LayersModel, LayersModelSchema } from './layers-model.js'
 
@@ -127,6 +127,7 @@ function convolutionTensors(
 /** The tensors of all groups by name: the bytes of a group's files are one after the other. */
 function readWeights(model: LayersModel, files: readonly Uint8Array[], source: string): Map<string, StateTensor> {
   const tensors = new Map<string, StateTensor>()
+  const gather = createGatherer(source)
   let next = 0
   for (const { paths, weights } of model.weightsManifest) {
     const bytes = Buffer.concat(files.slice(next, next + paths.length))
@@ -137,12 +138,10 @@ function readWeights(model: LayersModel, files: readonly Uint8Array[], source: s
         throw malformed(source, `${name} is not stored as float32, or is quantised`)
       const end = at + 4 * elementCount(shape)
       if (end > bytes.byteLength) throw malformed(source, `its weights end before ${name} does`)
-      const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)))
-      const view = { shape, strides, offset: 0 }
       tensors.set(name, {
         name,
         shape,
-        values: gather(view, 'F32', bytes.subarray(at, end), elementCount(shape), name),
+        values: gather({ name, shape, type: 'F32', bytes: bytes.subarray(at, end) }),
       })
       at = end
     }

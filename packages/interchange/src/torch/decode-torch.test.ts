@@ -63,12 +63,27 @@ test('a class or function that no state dict needs is refused by its name', () =
 
 test('a tensor is held to its storage: what lies outside, before or beyond is refused before anything is allocated', () => {
   expect(codeOf(archive(tensorOf('K\0', 'K\x08', 'K\x01')))).toBe('none')
-  expect(codeOf(archive(tensorOf('K\x01', 'K\x08', 'K\x01')))).toBe('TORCH_MALFORMED')
-  expect(codeOf(archive(tensorOf('K\0', 'K\x05', 'K\x02')))).toBe('TORCH_MALFORMED')
-  expect(codeOf(archive(tensorOf('J\xff\xff\xff\xff', 'K\x02', 'K\x01')))).toBe('TORCH_MALFORMED')
-  expect(codeOf(archive(tensorOf('K\x07', 'K\x08', 'J\xff\xff\xff\xff')))).toBe('TORCH_MALFORMED')
+  expect(codeOf(archive(tensorOf('K\x01', 'K\x08', 'K\x01')))).toBe('IMPORT_TENSOR_MALFORMED')
+  expect(codeOf(archive(tensorOf('K\0', 'K\x05', 'K\x02')))).toBe('IMPORT_TENSOR_MALFORMED')
+  expect(codeOf(archive(tensorOf('J\xff\xff\xff\xff', 'K\x02', 'K\x01')))).toBe('IMPORT_TENSOR_MALFORMED')
+  expect(codeOf(archive(tensorOf('K\x07', 'K\x08', 'J\xff\xff\xff\xff')))).toBe('IMPORT_TENSOR_MALFORMED')
   // A stride of nothing makes any size of one number.
   expect(codeOf(archive(tensorOf('K\0', 'J\0\0\0\x40', 'K\0')))).toBe('IMPORT_TOO_LARGE')
+})
+
+test('what a small file names many times over is looked at once, and allocated within a bound', () => {
+  const begun = performance.now()
+  const item = (name: string): string => `X\x02\0\0\0${name}`
+  const names = Array.from({ length: 200 }, (_, i) => String.fromCharCode(32 + Math.floor(i / 16), 65 + (i % 16)))
+  // Two hundred tensors of sixteen million numbers, all of them the first of eight.
+  const tensor = tensorOf('K\0', 'J\0\0\0\x01', 'K\0').slice(9, -2)
+  expect(codeOf(archive(`\x80\x02}(${names.map((name) => item(name) + tensor).join('')}u.`))).toBe('IMPORT_TOO_LARGE')
+  // A dictionary of a hundred thousand entries, a hundred thousand times.
+  const key = (i: number): string => `J${String.fromCharCode(i & 255, (i >> 8) & 255, i >> 16, 0)}`
+  const inner = `}q\0(${Array.from({ length: 100_000 }, (_, i) => `${key(i)}N`).join('')}u`
+  const outer = Array.from({ length: 100_000 }, (_, i) => `${key(i)}h\0`).join('')
+  expect(codeOf(archive(`\x80\x02}(K\0${inner}${outer}u.`))).toBe('TORCH_UNSUPPORTED')
+  expect(performance.now() - begun).toBeLessThan(10_000)
 })
 
 test('numbers of the other byte order are refused', () => {

@@ -1,6 +1,5 @@
-import { MeshflError } from '@meshfl/core'
-import { FLOAT_BYTES } from '../float-types.js'
-import { gather, type StateDict, type StateTensor } from '../state-dict.js'
+import { MeshflError, someOf } from '@meshfl/core'
+import { createGatherer, type StateDict, type StateTensor } from '../state-dict.js'
 import { type PickleMap, type PickleValue, readPickle } from './pickle.js'
 import { TORCH_HOST, TorchTensor } from './torch-host.js'
 import { openZip, type ZipArchive } from './zip.js'
@@ -14,7 +13,7 @@ const DEPTH = 2
  * Reads the state dict in a .pth file of torch.save, of torch 1.6 or newer: the top of the file, or a dictionary in it such as
  * `{'state_dict': ...}`. Nothing in the file is run.
  * @param source what to call the file in an error
- * @throws MeshflError `TORCH_MALFORMED`, `TORCH_GLOBAL_REFUSED`, `TORCH_UNSUPPORTED`, `IMPORT_TOO_LARGE`
+ * @throws MeshflError `TORCH_MALFORMED`, `TORCH_GLOBAL_REFUSED`, `TORCH_UNSUPPORTED`, `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
  */
 export function decodeTorch(bytes: Uint8Array, source: string): StateDict {
   const archive = openZip(bytes, source)
@@ -27,7 +26,7 @@ export function decodeTorch(bytes: Uint8Array, source: string): StateDict {
   }
   const { value } = readPickle(archive.read(`${folder}data.pkl`), TORCH_HOST, source)
   return {
-    tensors: readTensors(findStateDict(value, source), (key) => archive.read(`${folder}data/${key}`)),
+    tensors: readTensors(findStateDict(value, source), (key) => archive.read(`${folder}data/${key}`), source),
     inModuleOrder: true,
     metadata: readMetadata(archive, folder),
   }
@@ -43,14 +42,17 @@ function folderOf({ names }: ZipArchive, source: string): string {
 /** The one dictionary that holds a 5-dimensional tensor. */
 function findStateDict(value: PickleValue, source: string): PickleMap {
   const found = new Map<PickleMap, string>()
+  // A pickle may hold one dictionary many times over.
+  const seen = new Map<PickleMap, number>()
   const visit = (item: PickleValue, path: string, depth: number): void => {
-    if (!(item instanceof Map) || found.has(item)) return
+    if (!(item instanceof Map) || (seen.get(item) ?? DEPTH + 1) <= depth) return
+    seen.set(item, depth)
     if ([...item.values()].some((each) => each instanceof TorchTensor && each.shape.length === 5)) {
       found.set(item, path)
       return
     }
     if (depth === DEPTH) return
-    for (const [key, each] of item) visit(each, `${path}[${JSON.stringify(key)}]`, depth + 1)
+    for (const [key, each] of item) visit(each, `${path}[${JSON.stringify(key).slice(0, 40)}]`, depth + 1)
   }
   visit(value, '', 0)
   const [only, ...others] = found.keys()
@@ -59,11 +61,12 @@ function findStateDict(value: PickleValue, source: string): PickleMap {
   const what =
     only === undefined
       ? 'has no dictionary with the weights of 3D convolutions'
-      : `has several dictionaries with weights: ${[...found.values()].join(', ')}`
+      : `has several dictionaries with weights: ${someOf([...found.values()])}`
   throw new MeshflError('TORCH_UNSUPPORTED', `${source} ${what}`, { hint })
 }
 
-function readTensors(dict: PickleMap, record: (key: string) => Uint8Array): StateTensor[] {
+function readTensors(dict: PickleMap, record: (key: string) => Uint8Array, source: string): StateTensor[] {
+  const gather = createGatherer(source)
   const storages = new Map<string, Uint8Array>()
   const tensors: StateTensor[] = []
   for (const [key, value] of dict) {
@@ -72,9 +75,8 @@ function readTensors(dict: PickleMap, record: (key: string) => Uint8Array): Stat
     const type = value.storage.type
     const bytes = storages.get(storage.key) ?? record(storage.key)
     storages.set(storage.key, bytes)
-    const stored = Math.floor(bytes.byteLength / FLOAT_BYTES[type])
     const name = String(key)
-    tensors.push({ name, shape, values: gather({ shape, strides, offset }, type, bytes, stored, name) })
+    tensors.push({ name, shape, values: gather({ name, shape, strides, offset, type, bytes }) })
   }
   return tensors
 }

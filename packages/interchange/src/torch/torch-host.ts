@@ -40,7 +40,7 @@ export const TORCH_HOST: PickleHost = {
   call(name, args) {
     switch (name) {
       case ORDERED_DICT:
-        return orderedDict(args)
+        return args.length === 0 ? new Map() : undefined // its entries follow
       case REBUILD_TENSOR:
         return rebuildTensor(args)
       case REBUILD_PARAMETER:
@@ -58,20 +58,6 @@ export const TORCH_HOST: PickleHost = {
   },
 }
 
-/** Of no arguments, or of a list of pairs. */
-function orderedDict(args: readonly PickleValue[]): PickleValue | undefined {
-  const map = new Map<string | number, PickleValue>()
-  const pairs = args.length === 0 ? [] : args[0]
-  if (args.length > 1 || !Array.isArray(pairs)) return undefined
-  for (const pair of pairs) {
-    if (!Array.isArray(pair) || pair.length !== 2) return undefined
-    const [key, value] = pair as [PickleValue, PickleValue]
-    if (typeof key !== 'string' && typeof key !== 'number') return undefined
-    map.set(key, value)
-  }
-  return map
-}
-
 /** (storage, offset, shape, strides, requires_grad, hooks, ...) */
 function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]): TorchTensor | undefined {
   if (!(storage instanceof TorchStorage) || typeof offset !== 'number') return undefined
@@ -79,5 +65,6 @@ function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]
 }
 
 function isNumbers(value: PickleValue | undefined): value is number[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'number')
+  // A long list could be asked for again and again.
+  return Array.isArray(value) && value.length <= 8 && value.every((item) => typeof item === 'number')
 }
