@@ -78,16 +78,12 @@ export function decodeModelOf(bytes: Uint8Array, source: string): Omit<ReadModel
 
 function formatOf(bytes: Uint8Array, source: string): ModelFormat {
   const starts = (...expected: number[]): boolean => expected.every((byte, i) => bytes[i] === byte)
-  if (starts(0x50, 0x4b, 3, 4)) return 'torch'
+  // A zip archive; or, before torch 1.6, a pickle.
+  if (starts(0x50, 0x4b, 3, 4) || starts(0x80, 2)) return 'torch'
   // The length of the header, less than 2^32, and the header, which is JSON.
   if (bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0)) return 'safetensors'
   // The first field of a ModelProto: the version of the format, less than 128.
   if (bytes[0] === 8 && bytes[1]! < 128 && bytes.byteLength > 8) return 'onnx'
-  if (bytes[0] === 0x80) {
-    throw new MeshflError('TORCH_UNSUPPORTED', `${source} is a pickle, not a zip archive of torch.save`, {
-      hint: 'save it with torch.save of torch 1.6 or newer: torch.save(torch.load(path), path)',
-    })
-  }
   throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, {
     hint: 'name a .pth file of torch.save, a .safetensors file, an ONNX file or a brainchop model.json',
   })

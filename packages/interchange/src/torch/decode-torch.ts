@@ -1,5 +1,6 @@
 import { MeshflError, someOf } from '@meshfl/core'
 import { createGatherer, type StateDict, type StateTensor } from '../state-dict.js'
+import { openLegacyArchive } from './legacy-archive.js'
 import { type PickleMap, type PickleValue, readPickle } from './pickle.js'
 import { TORCH_HOST, TorchTensor } from './torch-host.js'
 import { openZip, type ZipArchive } from './zip.js'
@@ -10,12 +11,21 @@ export const METADATA_RECORD = 'extra/meshfl.json'
 const DEPTH = 2
 
 /**
- * Reads the state dict in a .pth file of torch.save, of torch 1.6 or newer: the top of the file, or a dictionary in it such as
- * `{'state_dict': ...}`. Nothing in the file is run.
+ * Reads the state dict in a .pth file of torch.save: the top of the file, or a dictionary in it such as `{'state_dict': ...}`. Nothing in
+ * the file is run.
  * @param source what to call the file in an error
  * @throws MeshflError `TORCH_MALFORMED`, `TORCH_GLOBAL_REFUSED`, `TORCH_UNSUPPORTED`, `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
  */
 export function decodeTorch(bytes: Uint8Array, source: string): StateDict {
+  const isLegacy = bytes[0] === 0x80
+  const { value, storage, metadata } = isLegacy
+    ? { ...openLegacyArchive(bytes, TORCH_HOST, source), metadata: {} }
+    : openArchive(bytes, source)
+  return { tensors: readTensors(findStateDict(value, source), storage, source), inModuleOrder: true, metadata }
+}
+
+/** A zip archive, as torch 1.6 and newer write it. */
+function openArchive(bytes: Uint8Array, source: string) {
   const archive = openZip(bytes, source)
   const folder = folderOf(archive, source)
   if (archive.names.includes(`${folder}byteorder`)) {
@@ -24,10 +34,9 @@ export function decodeTorch(bytes: Uint8Array, source: string): StateDict {
       .trim()
     if (order !== 'little') throw unsupported(source, `its numbers are ${JSON.stringify(order.slice(0, 20))}-endian`)
   }
-  const { value } = readPickle(archive.read(`${folder}data.pkl`), TORCH_HOST, source)
   return {
-    tensors: readTensors(findStateDict(value, source), (key) => archive.read(`${folder}data/${key}`), source),
-    inModuleOrder: true,
+    value: readPickle(archive.read(`${folder}data.pkl`), TORCH_HOST, source).value,
+    storage: (key: string) => archive.read(`${folder}data/${key}`),
     metadata: readMetadata(archive, folder),
   }
 }
@@ -97,6 +106,6 @@ function readMetadata(archive: ZipArchive, folder: string): Record<string, strin
 
 function unsupported(source: string, what: string): MeshflError {
   return new MeshflError('TORCH_UNSUPPORTED', `${source} cannot be imported: ${what}`, {
-    hint: 'save the state dict with torch.save of torch 1.6 or newer',
+    hint: 'save the state dict again with torch.save, on a little-endian machine',
   })
 }

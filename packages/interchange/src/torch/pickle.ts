@@ -274,9 +274,9 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, source: string):
 
 /** A whole number of any length, lowest byte first, two's complement: as near as a float64 comes. */
 function longOf(bytes: Uint8Array): number {
-  let value = 0
-  for (const [i, byte] of bytes.entries()) value += byte * 256 ** i
-  return (bytes.at(-1) ?? 0) > 127 ? value - 256 ** bytes.length : value
+  if (bytes.byteLength === 0) return 0
+  const digits = Buffer.from(bytes.toReversed()).toString('hex')
+  return Number(BigInt.asIntN(8 * bytes.byteLength, BigInt(`0x${digits}`)))
 }
 
 /** A name of a hostile file, fit to be shown. */
