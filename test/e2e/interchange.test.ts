@@ -1,9 +1,9 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { EventOf } from '@meshfl/core'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, root, temporaryFolder } from './cli.js'
-import { makeSource } from './made-brains.js'
+import { makeDataset, makeSource } from './made-brains.js'
 
 /** A network of 2 channels with dilations 1 2 1, as torch.save wrote it. */
 const pth = join(root, 'fixtures/torch/state.pth')
@@ -59,6 +59,41 @@ test('what is exported for brainchop is imported as a network without BatchNorm'
   const read = await run('import', join(folder, 'brainchop'), '--out', join(folder, 'folded.safetensors'))
   // Three times 4 scales and shifts fewer.
   expect(read).toMatchObject({ code: 0, last: { format: 'brainchop', parameters: 297 - 12 } })
+})
+
+test('an imported model is scored on a dataset, trained on, and what came of it is exported', async () => {
+  const dataset = await makeDataset(1)
+  const scored = await run(
+    'eval',
+    imported.path,
+    '--data',
+    dataset,
+    '--split',
+    'valid',
+    '--out',
+    join(folder, 'report'),
+  )
+  expect(scored).toMatchObject({ code: 0, last: { type: 'report' } })
+  const out = join(folder, 'run')
+  const trained = await run('train', dataset, '--out', out, '--from', imported.path, '--rounds', '1')
+  expect(trained).toMatchObject({ code: 0, last: { type: 'done' } })
+  const exported = await run('export', out, '--format', 'pth', '--out', join(folder, 'trained.pth'))
+  const again = await run('import', join(folder, 'trained.pth'), '--out', join(folder, 'trained.safetensors'))
+  // Network, classes and grid came with the file.
+  expect(again).toMatchObject({ code: 0, last: { assumed: [] } })
+  expect((again.last as EventOf<'model'>).parametersSha256).toBe((exported.last as EventOf<'export'>).parametersSha256)
+})
+
+test('a model file that was exported for other axes segments as before', async () => {
+  const turned = join(folder, 'turned.safetensors')
+  expect((await run('export', imported.path, '--format', 'safetensors', '--axes', 'xyz', '--out', turned)).code).toBe(0)
+  const labels = []
+  for (const model of [imported.path, turned]) {
+    const out = join(folder, `labels-${labels.length}`)
+    const { last } = await run('predict', model, scan, '--out', out, '--shape', '16', '--voxel-size', '12')
+    labels.push(readFileSync((last as EventOf<'prediction'>).label))
+  }
+  expect(labels[0]).toEqual(labels[1])
 })
 
 test('a file that is there is not replaced without --force; words and files that make no sense are told', async () => {

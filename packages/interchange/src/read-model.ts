@@ -91,7 +91,14 @@ function formatOf(bytes: Uint8Array, source: string): ModelFormat {
 
 async function readWhole(path: string, most = MOST_MODEL_BYTES): Promise<Uint8Array> {
   try {
-    const { size } = await stat(path)
+    const found = await stat(path)
+    const { size } = found
+    // A device or a pipe may never end.
+    if (!found.isFile()) {
+      throw new MeshflError('FILE_NOT_READABLE', `${path} is no file`, {
+        hint: 'give a file, or the folder of a model.json',
+      })
+    }
     if (size > most) throw tooLarge(path, size, most)
     return await readFile(path)
   } catch (error) {
