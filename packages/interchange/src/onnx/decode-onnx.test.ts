@@ -2,8 +2,10 @@ import { MeshflError, MeshNetSpecSchema } from '@meshfl/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { assembleModel } from '../assemble-model.js'
+import { golden, torchFixture } from '../golden-state.fixture.js'
 import { modelOf } from '../random-model.fixture.js'
 import { decodeModelOf } from '../read-model.js'
+import { foldBatchNorm } from '../tfjs/fold-batch-norm.js'
 import { decodeOnnx } from './decode-onnx.js'
 import { encodeOnnx } from './encode-onnx.js'
 import { field, message } from './protobuf.js'
@@ -48,7 +50,17 @@ const padded = integers('pads', 1, 1, 1, 1, 1, 1)
 const first = node('Conv', ['x', 'w'], 'a', padded)
 const last = node('Conv', ['b', 'h'], 'y')
 
-test('a chain of operators as PyTorch writes it is read: without bias, with Identity and Dropout, in any order of nodes', () => {
+test('what torch.onnx.export writes is read: with BatchNorm to the bit, or folded by PyTorch as we fold it', () => {
+  const read = (name: string) => decodeOnnx(torchFixture(name), name).parts
+  const preserved = assembleModel(read('preserved.onnx'), {}, 'zyx', 'preserved.onnx')
+  expect(preserved).toEqual({ spec: golden.spec, state: golden.state, assumed: [] })
+  const folded = assembleModel(read('folded.onnx'), {}, 'zyx', 'folded.onnx')
+  const ours = foldBatchNorm(golden.spec, golden.state)
+  expect(folded.spec).toEqual(ours.spec)
+  for (const [i, value] of folded.state.parameters.entries()) expect(value).toBeCloseTo(ours.state.parameters[i]!, 5)
+})
+
+test('a chain of operators is read: without bias, with Identity and Dropout, in any order of nodes', () => {
   const { parts } = decodeOnnx(file(last, node('Dropout', ['d'], 'b'), first, node('Relu', ['a'], 'd')), 'a.onnx')
   expect(parts).toMatchObject({ channels: 1, classes: 2, dilations: [1], activation: 'relu', normalization: 'none' })
   expect(parts.head.bias).toEqual(new Float32Array(2))
