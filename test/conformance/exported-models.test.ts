@@ -7,7 +7,7 @@ import { modelLayout } from '@meshfl/engine'
 import { type GoldenCase, readGoldenCases } from '@meshfl/testkit'
 import { describe, expect, test } from 'vitest'
 import { bin, temporaryFolder } from '../e2e/cli.js'
-import { findOnnxRuntime, findTorch, runPython } from './peers.js'
+import { openPeers, runPython } from './peers.js'
 
 /** Networks of every activation and normalisation, and PyTorch's logits of them. */
 const cases = readGoldenCases(fileURLToPath(new URL('../../fixtures/golden', import.meta.url)))
@@ -28,7 +28,7 @@ function exportCase({ name, spec, model }: GoldenCase, format: string, ...option
 const largestDifference = (a: Float32Array, b: Float32Array): number =>
   a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - b[i]!)), 0)
 
-const runtime = findOnnxRuntime()
+const { python, runtime } = openPeers()
 describe('onnxruntime computes of an exported model what PyTorch computed of it', () => {
   if (!runtime) test.skip('onnxruntime-node is not here: name its folder with MESHFL_ONNXRUNTIME', () => undefined)
   else {
@@ -64,7 +64,6 @@ logits = logits.transpose((0, *(1 + axis for axis in axes)))
 print(base64.b64encode(np.ascontiguousarray(logits, dtype="<f4").tobytes()).decode("ascii"))
 `
 
-const python = findTorch()
 describe('PyTorch loads an exported state dict, every key of it, and computes the same', () => {
   if (!python) test.skip('no python3 with PyTorch is here: name one with MESHFL_PYTHON', () => undefined)
   else {

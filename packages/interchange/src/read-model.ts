@@ -28,7 +28,8 @@ export interface ReadModel {
 export async function readModel(path: string): Promise<ReadModel> {
   const file = await modelFileAt(path)
   const bytes = await readWhole(file)
-  if (isJson(bytes)) return readBrainchop(bytes, file)
+  // The length that a safetensors file begins with may look like a blank and a brace.
+  if (!isSafetensors(bytes) && isJson(bytes)) return readBrainchop(bytes, file)
   return { ...decodeModelOf(bytes, basename(file)), sha256: sha256(bytes) }
 }
 
@@ -59,6 +60,10 @@ async function readBrainchop(bytes: Uint8Array, file: string): Promise<ReadModel
   }
 }
 
+/** Its header is JSON, behind its length: eight bytes, of which the last four are 0. */
+const isSafetensors = (bytes: Uint8Array): boolean =>
+  bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0)
+
 const MOST_JSON_BYTES = 1 << 24
 const isJson = (bytes: Uint8Array): boolean => /^\s*\{/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'))
 
@@ -78,10 +83,9 @@ export function decodeModelOf(bytes: Uint8Array, source: string): Omit<ReadModel
 
 function formatOf(bytes: Uint8Array, source: string): ModelFormat {
   const starts = (...expected: number[]): boolean => expected.every((byte, i) => bytes[i] === byte)
+  if (isSafetensors(bytes)) return 'safetensors'
   // A zip archive; or, before torch 1.6, a pickle.
-  if (starts(0x50, 0x4b, 3, 4) || starts(0x80, 2)) return 'torch'
-  // The length of the header, less than 2^32, and the header, which is JSON.
-  if (bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0)) return 'safetensors'
+  if (starts(0x50, 0x4b, 3, 4) || starts(0x80)) return 'torch'
   // The first field of a ModelProto: the version of the format, less than 128.
   if (bytes[0] === 8 && bytes[1]! < 128 && bytes.byteLength > 8) return 'onnx'
   throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, {
