@@ -8,6 +8,8 @@ import { demoCommand } from './commands/demo.js'
 import { doctorCommand } from './commands/doctor.js'
 import { evalCommand } from './commands/eval.js'
 import { experimentCommand } from './commands/experiment.js'
+import { exportCommand } from './commands/export.js'
+import { importCommand } from './commands/import.js'
 import { initCommand } from './commands/init.js'
 import { joinCommand } from './commands/join.js'
 import { predictCommand } from './commands/predict.js'
@@ -46,6 +48,8 @@ export function buildProgram(): Command {
     auditCommand(),
     predictCommand(),
     evalCommand(),
+    importCommand(),
+    exportCommand(),
     doctorCommand(),
     benchCommand(),
   ]) {

@@ -13,6 +13,7 @@ import {
   readModelMetadata,
 } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
+import { turnModel } from '@meshfl/interchange'
 
 /** A model ready to segment, and what its file says of the data it was trained on. */
 export interface TrainedModel {
@@ -53,8 +54,11 @@ async function readModel(file: string): Promise<TrainedModel> {
   const bytes = await readFile(file).catch((cause) => {
     throw explainReadError(cause, file)
   })
-  const { spec, data } = readModelMetadata(decodeSafetensors(bytes, file).metadata, file)
+  const { metadata } = decodeSafetensors(bytes, file)
+  const { spec, data } = readModelMetadata(metadata, file)
   const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
-  const state = { parameters, statistics }
+  // `meshfl export` may have turned it to the axes of other tools.
+  const isTurned = metadata['meshfl.axes'] === 'xyz'
+  const state = isTurned ? turnModel(spec, { parameters, statistics }) : { parameters, statistics }
   return { spec, state, sha256: modelSha256(state), file, data }
 }

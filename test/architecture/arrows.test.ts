@@ -14,6 +14,7 @@ const ARROWS: Record<string, string[]> = {
   evaluation: ['volume'],
   training: ['engine', 'dataset', 'evaluation'],
   federation: ['core'],
+  interchange: ['engine'],
   reach: ['core'],
   telemetry: ['core'],
   terminal: ['core'],

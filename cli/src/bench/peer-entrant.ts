@@ -5,9 +5,9 @@ import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { formatBytes, packageFile } from '@meshfl/core'
+import { encodeOnnx } from '@meshfl/interchange'
 import type { BenchTask } from './bench-case.js'
 import type { Absent, Entrant } from './entrant.js'
-import { encodeOnnxModel } from './onnx-model.js'
 import { startPeer } from './peer-process.js'
 import type { Problem } from './problem.js'
 
@@ -80,7 +80,10 @@ async function openOnnx(options: PeerOptions, module: string): Promise<Entrant |
   const { depth, height, width } = problem.grid
   const needed = 4 * depth * height * width * problem.spec.channels * 4
   if (needed > freemem()) return { labels: { engine: 'onnxruntime', precision: 'fp32' }, skipped: lacks(needed) }
-  const files = { 'model.onnx': encodeOnnxModel(problem), images: problem.images }
+  const files = {
+    'model.onnx': encodeOnnx(problem.spec, problem.model, { grid: problem.grid }),
+    images: problem.images,
+  }
   return openPeer(options, { engine: 'onnxruntime', precision: 'fp32' }, files, (folder) => [
     process.execPath,
     [script('peer-onnx.js'), folder, ...numbersOf(options), module],

@@ -209,6 +209,17 @@ export const EventSchema = z.discriminatedUnion('type', [
     ),
   }),
   z.object({ type: z.literal('study'), path: z.string() }),
+  /** A model of another tool, imported. */
+  z.object({
+    type: z.literal('model'),
+    path: z.string(),
+    format: z.string(),
+    parameters: z.int(),
+    parametersSha256: z.string(),
+    /** What neither its file nor the options say of it. */
+    assumed: z.array(z.string()),
+  }),
+  z.object({ type: z.literal('export'), format: z.string(), path: z.string(), parametersSha256: z.string() }),
   z.object({
     type: z.literal('audit'),
     /** Rounds that are right, from the first on. */

@@ -8,11 +8,18 @@ import { type MeshNetSpec, MeshNetSpecSchema, type Study, StudySchema, studySha2
 
 /** What a model file says of the study that made it: enough to segment a scan without the run's folder. */
 export function modelMetadata(study: Study, round: number): Record<string, string> {
-  const { model, classNames, conform, voxelSizeMm, labelMap } = study
   return {
     'meshfl.study': studySha256(study),
     'meshfl.round': String(round),
-    'meshfl.spec': canonicalJson(model),
+    ...describeModel(study.model, study),
+  }
+}
+
+/** The part of it that says how to segment, also of a model that no study of ours has made. */
+export function describeModel(spec: MeshNetSpec, data: Partial<ModelData>): Record<string, string> {
+  const { classNames, conform, voxelSizeMm, labelMap } = data
+  return {
+    'meshfl.spec': canonicalJson(spec),
     'meshfl.data': canonicalJson({ classNames, conform, voxelSizeMm, labelMap }),
   }
 }

@@ -1,6 +1,6 @@
 import { MeshflError } from './errors.js'
 
-export type SafetensorsDtype = 'F32' | 'F64' | 'I64' | 'I32' | 'U8'
+export type SafetensorsDtype = 'F32' | 'F64' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8'
 
 export interface NamedTensor {
   name: string
@@ -15,7 +15,7 @@ export interface SafetensorsFile {
   metadata: Record<string, string>
 }
 
-const BYTES: Record<SafetensorsDtype, number> = { F32: 4, F64: 8, I64: 8, I32: 4, U8: 1 }
+const BYTES: Record<SafetensorsDtype, number> = { F32: 4, F64: 8, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1 }
 const MAX_HEADER_BYTES = 100_000_000
 
 /** Writes the safetensors format (https://github.com/huggingface/safetensors): same input, same bytes. */

@@ -1,0 +1,126 @@
+import { readFile } from 'node:fs/promises'
+import { extname } from 'node:path'
+import {
+  canonicalJson,
+  describeModel,
+  encodeModel,
+  explainReadError,
+  faultOfClassNames,
+  MeshflError,
+  type ModelData,
+  modelSha256,
+  readModelMetadata,
+  StudySchema,
+  writeFileAtomic,
+} from '@meshfl/core'
+import { modelLayout } from '@meshfl/engine'
+import {
+  type Axes,
+  assembleModel,
+  type KnownModel,
+  parseReferenceModel,
+  type ReadModel,
+  readModel,
+} from '@meshfl/interchange'
+import { refuseExisting } from './refuse-existing.js'
+import { parseStudy, readStudyYaml } from './study-from-options.js'
+
+export interface ImportRequest {
+  out: string
+  /** A modelAE.json or a study.yaml. */
+  model?: string
+  axes?: Axes
+  classNames?: string[]
+  force?: boolean
+}
+
+/** What was imported, and in words what was assumed of it. */
+export interface Imported {
+  format: string
+  parameters: number
+  sha256: string
+  assumed: string[]
+}
+
+/**
+ * Reads a model of another tool and writes it as one of ours.
+ * @throws MeshflError `MODEL_FILE_EXISTS`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel` and of study.yaml
+ */
+export async function importModel(file: string, request: ImportRequest): Promise<Imported> {
+  refuseExisting(request.out, request.force)
+  const told = request.model === undefined ? {} : await readKnown(request.model)
+  const read = await readModel(file)
+  const own = whatItSays(read, file)
+  const axes = request.axes ?? own.axes ?? 'xyz'
+  const known = { ...own.spec, ...told.spec }
+  const { spec, state, assumed } = assembleModel(read.parts, known, axes, file)
+  if (request.axes === undefined && own.axes === undefined) assumed.push(`the axes that it was trained on: ${axes}`)
+  const data = describeData({ ...own.data, ...told.data }, request.classNames, spec.classes, assumed)
+  const imported = canonicalJson({ format: read.format, sha256: read.sha256, axes })
+  const metadata = { ...describeModel(spec, data), 'meshfl.imported': imported }
+  const layout = modelLayout(spec)
+  await writeFileAtomic(request.out, encodeModel(layout, state, metadata))
+  return { format: read.format, parameters: layout.parameterCount, sha256: modelSha256(state), assumed }
+}
+
+/** What somebody knows of a model: its network, and the data that it was trained on. */
+interface Told {
+  spec?: KnownModel
+  data?: Partial<ModelData>
+}
+
+async function readKnown(path: string): Promise<Told> {
+  if (['.yaml', '.yml'].includes(extname(path).toLowerCase())) {
+    const yaml = await readStudyYaml(path)
+    const { model, classNames, conform, voxelSizeMm, labelMap } = parseStudy(yaml, path)
+    return {
+      spec: model,
+      data: {
+        // Those of a study that names none are no more than a default.
+        ...('classNames' in yaml ? { classNames } : {}),
+        ...(conform ? { conform } : {}),
+        ...(voxelSizeMm === undefined ? {} : { voxelSizeMm }),
+        ...(labelMap === undefined ? {} : { labelMap }),
+      },
+    }
+  }
+  const json = await readFile(path, 'utf8').catch((error) => {
+    throw explainReadError(error, path)
+  })
+  return { spec: parseReferenceModel(json, path) }
+}
+
+/** What a file says of itself, where we have written it. */
+function whatItSays({ metadata }: ReadModel, file: string): Told & { axes?: Axes } {
+  if (metadata['meshfl.spec'] === undefined) return {}
+  const { spec, data } = readModelMetadata(metadata, file)
+  // A model file of ours that was not exported is for our own volumes.
+  const axes = metadata['meshfl.axes'] ?? 'zyx'
+  return { spec, data, ...(axes === 'xyz' || axes === 'zyx' ? { axes } : {}) }
+}
+
+function describeData(
+  told: Partial<ModelData>,
+  named: readonly string[] | undefined,
+  classes: number,
+  assumed: string[],
+): Partial<ModelData> {
+  const data = { ...told }
+  const defaults = StudySchema.parse({}).classNames
+  if (named) data.classNames = [...named]
+  else if (!data.classNames && classes === defaults.length) {
+    data.classNames = defaults
+    assumed.push(`the classes: ${defaults.join(', ')}`)
+  } else if (!data.classNames) assumed.push(`the classes: class 0 to class ${classes - 1}`)
+  const names = data.classNames
+  const fault = names && (names.length === classes ? faultOfClassNames(names) : `${names.length} names`)
+  if (fault !== undefined) {
+    throw new MeshflError('CLASS_NAMES_INVALID', `the ${classes} classes of the network cannot be named so: ${fault}`, {
+      kind: 'usage',
+      hint: 'give with --class-names one name a class, all different, background first',
+    })
+  }
+  if (!data.conform)
+    assumed.push('the scans: conformed as FreeSurfer does, 256^3 voxels of 1 mm, unless predict says otherwise')
+  return data
+}

@@ -1,0 +1,7 @@
+export { type AssembledModel, assembleModel } from './assemble-model.js'
+export { type Axes, turnModel } from './axes.js'
+export { type KnownModel, parseReferenceModel } from './known-model.js'
+export { encodeOnnx } from './onnx/encode-onnx.js'
+export { type ModelFormat, type ReadModel, readModel } from './read-model.js'
+export { encodeTfjs } from './tfjs/encode-tfjs.js'
+export { torchOfModel } from './torch-of-model.js'
