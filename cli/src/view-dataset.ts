@@ -1,0 +1,34 @@
+import { join } from 'node:path'
+import { openDataset } from '@meshfl/dataset'
+import type { Scene } from '@meshfl/viewer'
+
+export interface DatasetScenes {
+  name: string
+  scenes: Scene[]
+  /** Findings that are of no single case. */
+  notes: string[]
+}
+
+/** The cases of a dataset, each with its label and what was found out about it. @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT` */
+export async function datasetScenes(path: string): Promise<DatasetScenes> {
+  const { path: folder, manifest } = await openDataset(path)
+  const classNames = Object.fromEntries(manifest.labelMap.classes.map(({ value, name }) => [value, name]))
+  const scenes = manifest.cases.map((one): Scene => {
+    const { id, subject, split, fold, site } = one
+    const facts = {
+      ...(id === subject ? {} : { subject }),
+      split: fold === undefined ? split : `fold ${fold}`,
+      ...(site === undefined ? {} : { site }),
+    }
+    const notes = manifest.findings.filter((finding) => [id, subject].includes(finding.subject ?? ''))
+    return {
+      title: id,
+      facts,
+      image: join(folder, one.image),
+      labels: [{ title: 'label', path: join(folder, one.label), classNames }],
+      notes: notes.map(({ message }) => message),
+    }
+  })
+  const general = manifest.findings.filter(({ subject, level }) => subject === undefined && level !== 'info')
+  return { name: manifest.name, scenes, notes: general.map(({ message }) => message) }
+}

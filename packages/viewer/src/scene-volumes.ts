@@ -1,0 +1,59 @@
+import { basename } from 'node:path'
+import { encodeNifti, orientation, readVolume, type Volume, voxelSize } from '@meshfl/volume'
+import type { ImageInfo, LabelInfo } from './page-data.js'
+import { rankLabels } from './ranked-labels.js'
+
+/** A volume as the page takes it: NIfTI-1, whatever the file was. */
+export interface PageVolume<Info> {
+  info: Info
+  nifti: Uint8Array
+}
+
+/** A scan and two label maps, and those of the case before. */
+const MOST_KEPT = 6
+
+/** Reads scans and label maps for the page, and keeps the last few: it asks for each twice. */
+export interface SceneVolumes {
+  image(path: string): Promise<PageVolume<ImageInfo>>
+  label(path: string): Promise<PageVolume<LabelInfo>>
+}
+
+/** @param volume which one of 4D files, from 0 */
+export function createSceneVolumes(volume?: number): SceneVolumes {
+  const pick = volume === undefined ? {} : { volume }
+  return {
+    image: kept(async (path) => {
+      // A scan with NaN outside the head can be looked at.
+      const read = await readVolume(path, { kind: 'image', nanToZero: true, ...pick })
+      return { info: infoOf(read), nifti: await encodeNifti({ ...read, voxels: narrowed(read) }) }
+    }),
+    label: kept(async (path) => {
+      const read = await readVolume(path, { kind: 'label', ...pick })
+      const { voxels, values } = rankLabels(read, basename(path))
+      return { info: { ...infoOf(read), values }, nifti: await encodeNifti({ ...read, voxels }) }
+    }),
+  }
+}
+
+function kept<T>(read: (path: string) => Promise<T>): (path: string) => Promise<T> {
+  const all = new Map<string, Promise<T>>()
+  return (path) => {
+    const found = all.get(path)
+    if (found !== undefined) return found
+    const reading = read(path)
+    all.set(path, reading)
+    // A file that could not be read may be mended while the page is open.
+    reading.catch(() => all.delete(path))
+    if (all.size > MOST_KEPT) all.delete(all.keys().next().value!)
+    return reading
+  }
+}
+
+function infoOf({ shape, affine, storedType }: Volume): ImageInfo {
+  return { shape: [...shape], voxelSizeMm: voxelSize(affine), orientation: orientation(affine), storedType }
+}
+
+/** Graphics hardware has no use for doubles, and they would be twice the bytes. */
+function narrowed({ voxels }: Volume): Volume['voxels'] {
+  return voxels instanceof Float64Array ? Float32Array.from(voxels) : voxels
+}
