@@ -1,12 +1,14 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDataset } from '@meshfl/dataset'
-import type { Scene } from '@meshfl/viewer'
+import type { Scene, ViewerDocument } from '@meshfl/viewer'
 
 export interface DatasetScenes {
-  name: string
   scenes: Scene[]
   /** Findings that are of no single case. */
   notes: string[]
+  /** The quality control that `meshfl split` wrote, which has all cases at a glance. */
+  documents: ViewerDocument[]
 }
 
 /** The cases of a dataset, each with its label and what was found out about it. @throws MeshflError `DATASET_NOT_FOUND`, `DATASET_CORRUPT` */
@@ -30,5 +32,10 @@ export async function datasetScenes(path: string): Promise<DatasetScenes> {
     }
   })
   const general = manifest.findings.filter(({ subject, level }) => subject === undefined && level !== 'info')
-  return { name: manifest.name, scenes, notes: general.map(({ message }) => message) }
+  const qc = join(folder, 'qc.html')
+  return {
+    scenes,
+    notes: general.map(({ message }) => message),
+    documents: existsSync(qc) ? [{ title: 'quality control', path: qc }] : [],
+  }
 }

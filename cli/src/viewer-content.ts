@@ -30,8 +30,7 @@ export async function viewerContent({ path, labels, data, classes, volume }: Vie
       return { kind, title, classColours, scenes: [scene], notes }
     }
     case 'dataset': {
-      const { scenes, notes } = await datasetScenes(source)
-      return { kind, title, classColours, scenes, notes }
+      return { kind, title, classColours, ...(await datasetScenes(source)) }
     }
     case 'run': {
       const scenes = data === undefined ? [] : (await datasetScenes(data)).scenes

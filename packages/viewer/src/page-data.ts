@@ -23,6 +23,8 @@ export interface ImageInfo {
   /** Where the file's axes point, e.g. RAS. */
   orientation: string
   storedType: string
+  /** RAS millimetres to the file's voxel index, 12 numbers: the first three rows of a matrix. */
+  mmToVoxel: number[]
 }
 
 /** `scenes/<n>/labels/<k>.json` */
@@ -51,7 +53,10 @@ export interface RunFigures {
   parametersSha256: string | null
   classNames: string[]
   points: RoundPoint[]
+  /** Of the first sites by name: more lines than that are not told apart. */
   siteCurves: { site: string; points: SitePoint[] }[]
+  /** Sites beyond them. */
+  moreSites: number
 }
 
 export interface RoundPoint {

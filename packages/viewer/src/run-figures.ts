@@ -11,7 +11,7 @@ export function createRunGatherer(): RunGatherer {
   const points = new Map<number, RoundPoint & { dice: Record<string, number | null> }>()
   const sites = new Map<string, Map<number, SitePoint>>()
   const classNames: string[] = []
-  const head: Omit<RunFigures, 'round' | 'points' | 'siteCurves' | 'classNames'> = {
+  const head: Omit<RunFigures, 'round' | 'points' | 'siteCurves' | 'moreSites' | 'classNames'> = {
     ...{ command: null, engine: null, rounds: null, best: null, sites: null, secondsLeft: null },
     parametersSha256: null,
   }
@@ -72,14 +72,23 @@ export function createRunGatherer(): RunGatherer {
           ...point,
           validDice: classNames.map((name) => dice[name] ?? null),
         })),
-        // A run on one machine has the curves of its only site already.
-        siteCurves:
-          sites.size < 2
-            ? []
-            : [...sites]
-                .map(([site, curve]) => ({ site, points: [...curve.values()].sort((a, b) => a.round - b.round) }))
-                .sort((a, b) => (a.site < b.site ? -1 : 1)),
+        ...siteCurves(sites),
       }
     },
+  }
+}
+
+const MOST_SITES = 8
+
+function siteCurves(sites: ReadonlyMap<string, ReadonlyMap<number, SitePoint>>) {
+  // A run on one machine has the curves of its only site already.
+  const names = sites.size < 2 ? [] : [...sites.keys()].sort()
+  const shown = names.slice(0, MOST_SITES)
+  return {
+    siteCurves: shown.map((site) => ({
+      site,
+      points: [...sites.get(site)!.values()].sort((a, b) => a.round - b.round),
+    })),
+    moreSites: names.length - shown.length,
   }
 }

@@ -79,6 +79,14 @@ test('every site of a federation has its curves, sorted by name, and the only si
   ])
 })
 
+test('of many sites the curves of the first are told, and how many there are more', () => {
+  const names = Array.from({ length: 30 }, (_, i) => `site-${10 + i}`)
+  writeFileSync(path, lines(started, ...names.map((site) => trained(site, 1, 2)).reverse()))
+  const { siteCurves, moreSites } = createRunFollower(path).figures()
+  expect(siteCurves.map(({ site }) => site)).toEqual(names.slice(0, 8))
+  expect(moreSites).toBe(22)
+})
+
 test('what is appended is added, and a line counts when it is whole, wherever it was cut', () => {
   const whole = Buffer.from(lines(finished(2, 0.6), { ...trained('ä', 3, 1) }, finished(3, 0.7)))
   for (let cut = 0; cut <= whole.length; cut += 37) {

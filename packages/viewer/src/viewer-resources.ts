@@ -13,13 +13,13 @@ export interface Resource {
   body(): Promise<Uint8Array | string>
 }
 
-/** Nothing from elsewhere. NiiVue keeps its font and the maps of its materials in data URLs. */
+/** Nothing from elsewhere. NiiVue keeps the letters that it draws in a data URL. */
 const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
-  "img-src 'self' data: blob:",
-  "connect-src 'self' data:",
+  "img-src data:",
+  "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",

@@ -2,8 +2,6 @@ import { type Curve, plotGeometry } from '../curve-geometry.js'
 import type { RunFigures } from '../page-data.js'
 import { element, svg } from './element.js'
 
-/** More sites than this are not told apart by their lines. */
-const MOST_SITES = 8
 const DASHES = ['', '6 4', '2 4', '10 4', '10 4 2 4', '1 5', '14 4', '4 2 1 2']
 const BOX = { width: 400, height: 180 }
 const MARGIN = { left: 38, top: 8, right: 8, bottom: 24 }
@@ -21,7 +19,7 @@ export function runView(colours: readonly string[]): { root: HTMLElement; show(f
   return {
     root,
     show(figures) {
-      const { points, siteCurves, classNames, best } = figures
+      const { points, siteCurves, moreSites, classNames, best } = figures
       const line = (name: string, key: 'trainLoss' | 'validLoss' | 'validForegroundDice', colour: string): Line => ({
         name,
         colour,
@@ -47,18 +45,16 @@ export function runView(colours: readonly string[]): { root: HTMLElement; show(f
         line('validation', 'validLoss', colours[0]!),
         { ...line('training', 'trainLoss', TRAIN), dashes: '6 4' },
       ]
-      const shown = siteCurves.slice(0, MOST_SITES)
       const perSite = (key: 'trainLoss' | 'validForegroundDice'): Line[] =>
-        shown.map(({ site, points: own }, i) => ({
+        siteCurves.map(({ site, points: own }, i) => ({
           name: site,
           colour: colours[i % colours.length]!,
           dashes: DASHES[i]!,
           points: own.map((point) => ({ round: point.round, value: point[key] })),
         }))
-      const left = siteCurves.length - shown.length
       root.replaceChildren(
         facts(figures),
-        points.length === 0 && shown.length === 0
+        points.length === 0 && siteCurves.length === 0
           ? element('p', { class: 'aside' }, 'No round is done yet.')
           : element(
               'div',
@@ -66,7 +62,7 @@ export function runView(colours: readonly string[]): { root: HTMLElement; show(f
               plot('Dice, validation', dice, [0, 1]),
               plot('Loss', loss),
               plot('Foreground Dice by site, validation', perSite('validForegroundDice'), [0, 1]),
-              plot(`Loss by site, training${left > 0 ? ` (${left} more sites)` : ''}`, perSite('trainLoss')),
+              plot(`Loss by site, training${moreSites > 0 ? ` (${moreSites} more sites)` : ''}`, perSite('trainLoss')),
             ),
       )
     },

@@ -1,7 +1,9 @@
 import type { ImageInfo, LabelInfo, PageContent, PageScene } from '../page-data.js'
+import { voxelAt } from '../voxel-at.js'
 import { type ClassLegend, classLegend, className } from './class-legend.js'
 import { element } from './element.js'
 import { fetchBytes, fetchJson } from './fetch-data.js'
+import { keyHelp, MOVES } from './scene-keys.js'
 import type { CrosshairPlace, StageView, VolumeStage } from './volume-stage.js'
 
 /** A scan, the label maps over it, and what is known of them. */
@@ -19,20 +21,9 @@ const VIEWS: readonly (readonly [view: StageView, text: string])[] = [
   ['coronal', 'coronal'],
   ['sagittal', 'sagittal'],
 ]
-const KEYS: readonly (readonly [keys: readonly string[], what: string])[] = [
-  [['←', '→'], 'crosshair left, right'],
-  [['↑', '↓'], 'crosshair front, back'],
-  [['PgUp', 'PgDn'], 'crosshair up, down'],
-  [['1', '2', '3', '4'], 'all planes, axial, coronal, sagittal'],
-  [['o'], 'labels on and off'],
-  [['b'], 'next label map (A/B)'],
-  [['[', ']'], 'opacity'],
-  [['r'], 'left on the left, or on the right'],
-  [['n', 'p'], 'next, previous case'],
-]
 
-/** @param step called by the keys for the next and previous case */
-export function sceneView(content: PageContent, step: (by: 1 | -1) => void): SceneView {
+/** @param onStep called by the keys for the next and previous case */
+export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): SceneView {
   const canvas = element('canvas', { tabindex: 0, 'aria-label': 'Slices of the scan. The keys are listed beside it.' })
   const state = element('p', { class: 'state', role: 'status' })
   const title = element('h2')
@@ -67,23 +58,7 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
       place,
     ),
     labelSection,
-    element(
-      'section',
-      {},
-      element(
-        'details',
-        {},
-        element('summary', {}, 'Keys'),
-        element(
-          'dl',
-          { class: 'keys' },
-          ...KEYS.flatMap(([keys, what]) => [
-            element('dt', {}, ...keys.flatMap((key, i) => [i > 0 ? ' ' : null, element('kbd', {}, key)])),
-            element('dd', {}, what),
-          ]),
-        ),
-      ),
-    ),
+    element('section', {}, keyHelp()),
   )
   const stagePlace = element('div', { class: 'stage' }, canvas, state)
   const root = element('div', { class: 'workspace' }, stagePlace, side)
@@ -91,10 +66,12 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
   let stage: Promise<VolumeStage> | undefined
   let opening: AbortController | undefined
   let scene: PageScene | undefined
+  let image: ImageInfo | undefined
   let infos: LabelInfo[] = []
   let legends: ClassLegend[] = []
   let shown = 0
   let isOn = true
+  let isRadiological = false
   let last: CrosshairPlace | undefined
 
   opacity.addEventListener('input', () => {
@@ -114,7 +91,7 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
     try {
       stage ??= import('./volume-stage.js').then(({ openVolumeStage }) => openVolumeStage(canvas, onCrosshair))
       const path = `scenes/${index}`
-      const [imageInfo, image, labelInfos, labels] = await Promise.all([
+      const [imageInfo, imageNifti, labelInfos, labels] = await Promise.all([
         fetchJson<ImageInfo>(`${path}/image.json`, signal),
         fetchBytes(`${path}/image.nii`, signal),
         Promise.all(next.labels.map((_, k) => fetchJson<LabelInfo>(`${path}/labels/${k}.json`, signal))),
@@ -123,13 +100,15 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
       const drawn = await stage
       if (signal.aborted) return
       scene = next
+      image = imageInfo
       infos = labelInfos
       shown = Math.min(shown, Math.max(0, infos.length - 1))
-      describe(imageInfo)
+      describe(image)
       await drawn.show(
-        image,
+        imageNifti,
         labels.map((nifti, k) => ({ nifti, colours: coloursOf(k) })),
       )
+      if (signal.aborted) return
       await applyOpacity()
       say('')
     } catch (error) {
@@ -143,13 +122,13 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
     state.className = isBad ? 'state bad' : 'state'
   }
 
-  function describe(image: ImageInfo): void {
+  function describe(info: ImageInfo): void {
     title.textContent = scene!.title
-    const size = image.voxelSizeMm.map((edge) => Number(edge.toFixed(3)))
+    const size = info.voxelSizeMm.map((edge) => Number(edge.toFixed(3)))
     facts.replaceChildren(
       ...factsOf({
         ...scene!.facts,
-        voxels: `${image.shape.join(' × ')}, ${image.orientation}, ${image.storedType}`,
+        voxels: `${info.shape.join(' × ')}, ${info.orientation}, ${info.storedType}`,
         'voxel size': `${size.join(' × ')} mm`,
         ...(scene!.notes.length > 0 ? { findings: scene!.notes.join('; ') } : {}),
       }),
@@ -200,6 +179,7 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
   }
 
   function setRadiological(on: boolean): void {
+    isRadiological = on
     sides.setAttribute('aria-pressed', String(on))
     void stage?.then((drawn) => drawn.setRadiological(on))
   }
@@ -212,7 +192,7 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
     place.replaceChildren(
       ...factsOf({
         mm: at.mm.map((part) => part.toFixed(1)).join(', '),
-        voxel: at.voxel.map((part) => Math.round(part)).join(', '),
+        ...(image ? { voxel: voxelAt(image.mmToVoxel, at.mm).join(', ') } : {}),
         value: at.value === undefined ? '–' : String(Number(at.value.toPrecision(6))),
         ...(value === undefined || !scene
           ? {}
@@ -221,9 +201,14 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
     )
   }
 
+  /** Left and right are those of the screen. */
+  function step([x, y, z]: readonly [number, number, number]): void {
+    void stage?.then((drawn) => drawn.move(isRadiological ? -x : x, y, z))
+  }
+
   function onKey(key: string): boolean {
     const move = MOVES[key]
-    if (move) void stage?.then((drawn) => drawn.move(...move))
+    if (move) step(move)
     else if (key === 'o') {
       isOn = !isOn
       void applyOpacity()
@@ -234,20 +219,11 @@ export function sceneView(content: PageContent, step: (by: 1 | -1) => void): Sce
       isOn = true
       void applyOpacity()
     } else if (key === 'r') setRadiological(sides.getAttribute('aria-pressed') !== 'true')
-    else if (key === 'n' || key === 'p') step(key === 'n' ? 1 : -1)
+    else if (key === 'n' || key === 'p') onStep(key === 'n' ? 1 : -1)
     else if (/^[1-4]$/.test(key)) setView(VIEWS[Number(key) - 1]![0])
     else return false
     return true
   }
-}
-
-const MOVES: Record<string, [number, number, number]> = {
-  ArrowLeft: [-1, 0, 0],
-  ArrowRight: [1, 0, 0],
-  ArrowUp: [0, 1, 0],
-  ArrowDown: [0, -1, 0],
-  PageUp: [0, 0, 1],
-  PageDown: [0, 0, -1],
 }
 
 /** A value without a name is its own name. */

@@ -46,8 +46,10 @@ function showScenes(content: PageContent): HTMLElement {
   window.addEventListener(
     'keydown',
     (event) => {
-      const isTyping = event.target instanceof HTMLInputElement
-      if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return
+      const target = event.target instanceof Element ? event.target : document.body
+      if (target.matches('input, .legend') || event.ctrlKey || event.metaKey || event.altKey) return
+      // Below curves, the page scrolls with the same keys.
+      if (content.kind === 'run' && !view.root.contains(target)) return
       // NiiVue has keys of its own on the canvas, some of them for the same.
       if (view.onKey(event.key)) event.preventDefault()
       if (event.key !== 'Tab') event.stopPropagation()

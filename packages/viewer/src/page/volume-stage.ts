@@ -1,14 +1,19 @@
 import { Niivue, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue'
+import { labelColourTable } from '../label-colour-table.js'
 
 /** Where the crosshair is. */
 export interface CrosshairPlace {
   /** RAS, millimetres. */
   mm: [number, number, number]
-  /** Of the scan's file, from 0. */
-  voxel: [number, number, number]
   value: number | undefined
   /** In the label maps, in their order: the place of the value in its list. */
   ranks: (number | undefined)[]
+}
+
+/** A label map: for each voxel the place of its value in a list, and the colours of places 1 and on. */
+interface StageLabel {
+  nifti: ArrayBuffer
+  colours: readonly string[]
 }
 
 export type StageView = 'all' | 'axial' | 'coronal' | 'sagittal'
@@ -16,7 +21,7 @@ export type StageView = 'all' | 'axial' | 'coronal' | 'sagittal'
 /** The canvas that NiiVue draws on. */
 export interface VolumeStage {
   /** Takes the place of what was shown before. */
-  show(image: ArrayBuffer, labels: readonly { nifti: ArrayBuffer; colours: readonly string[] }[]): Promise<void>
+  show(image: ArrayBuffer, labels: readonly StageLabel[]): Promise<void>
   /** How much each label map covers, 0 to 1. */
   setOpacities(opacities: readonly number[]): void
   setView(view: StageView): void
@@ -43,14 +48,15 @@ export async function openVolumeStage(
   const viewer = new Niivue({
     backColor: [0, 0, 0, 1],
     crosshairColor: [0.85, 0.35, 0.3, 0.8],
-    crosshairWidth: 0.6,
-    crosshairWidthUnit: 'mm',
+    crosshairWidth: 0.5,
+    crosshairWidthUnit: 'percent',
     isCornerOrientationText: true,
     fontColor: [0.78, 0.82, 0.85, 1],
     show3Dcrosshair: true,
     multiplanarShowRender: SHOW_RENDER.NEVER,
     isNearestInterpolation: true,
     isSliceMM: true,
+    isForceMouseClickToVoxelCenters: true,
     dragAndDropEnabled: false,
     loadingText: '',
     logLevel: 'error',
@@ -62,32 +68,33 @@ export async function openVolumeStage(
     viewModeHotKey: '',
   })
   viewer.onLocationChange = (raw) => {
-    const { mm, values } = raw as { mm: ArrayLike<number>; values: { vox: ArrayLike<number>; value: number }[] }
-    const three = (list: ArrayLike<number> | undefined): [number, number, number] => [
-      list?.[0] ?? 0,
-      list?.[1] ?? 0,
-      list?.[2] ?? 0,
-    ]
+    const { mm, values } = raw as { mm: ArrayLike<number>; values: { value: number }[] }
     onCrosshair({
-      mm: three(mm),
-      voxel: three(values[0]?.vox),
+      mm: [mm[0] ?? 0, mm[1] ?? 0, mm[2] ?? 0],
       value: values[0]?.value,
       ranks: values.slice(1).map(({ value }) => value),
     })
   }
   await viewer.attachToCanvas(canvas)
   viewer.setSliceType(SLICE_TYPE.MULTIPLANAR)
+  const show = async (image: ArrayBuffer, labels: readonly StageLabel[]): Promise<void> => {
+    for (const volume of [...viewer.volumes].reverse()) viewer.removeVolume(volume)
+    // By name as by its bytes NiiVue tells what it is.
+    await viewer.loadFromArrayBuffer(image, 'image.nii')
+    for (const [i, { nifti, colours }] of labels.entries()) {
+      await viewer.loadFromArrayBuffer(nifti, `label-${i}.nii`)
+      viewer.volumes.at(-1)!.setColormapLabel(labelColourTable(colours))
+    }
+    viewer.updateGLVolume()
+    // To the middle of a voxel: between two, the place that is told and the value might be of different ones.
+    viewer.moveCrosshairInVox(0, 0, 0)
+  }
+  let showing = Promise.resolve()
   return {
-    async show(image, labels) {
-      for (const volume of [...viewer.volumes].reverse()) viewer.removeVolume(volume)
-      // By name as by its bytes NiiVue tells what it is.
-      await viewer.loadFromArrayBuffer(image, 'image.nii')
-      for (const [i, { nifti, colours }] of labels.entries()) {
-        await viewer.loadFromArrayBuffer(nifti, `label-${i}.nii`)
-        viewer.volumes.at(-1)!.setColormapLabel(colourTable(colours))
-      }
-      viewer.updateGLVolume()
-      viewer.createOnLocationChange()
+    show(image, labels) {
+      // One after the other: whoever leafs through the cases has the next one come while this one is loaded.
+      showing = showing.catch(() => undefined).then(() => show(image, labels))
+      return showing
     },
     setOpacities(opacities) {
       for (const [i, opacity] of opacities.entries()) if (viewer.volumes[i + 1]) viewer.setOpacity(i + 1, opacity)
@@ -95,17 +102,5 @@ export async function openVolumeStage(
     setView: (view) => viewer.setSliceType(VIEWS[view]),
     setRadiological: (on) => viewer.setRadiologicalConvention(on),
     move: (x, y, z) => viewer.moveCrosshairInVox(x, y, z),
-  }
-}
-
-/** @param colours of rank 1 and on; rank 0 is drawn by nothing */
-function colourTable(colours: readonly string[]) {
-  const channel = (at: number): number[] => [0, ...colours.map((hex) => Number.parseInt(hex.slice(at, at + 2), 16))]
-  return {
-    R: channel(1),
-    G: channel(3),
-    B: channel(5),
-    A: [0, ...colours.map(() => 255)],
-    I: [0, ...colours.map((_, i) => i + 1)],
   }
 }
