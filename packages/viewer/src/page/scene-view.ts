@@ -34,7 +34,7 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
   const opacity = element('input', { type: 'range', min: 0, max: 100, value: 50, id: 'opacity' })
   const labelSection = element(
     'section',
-    { 'aria-label': 'Labels' },
+    { 'aria-label': 'Labels', hidden: true },
     labelChoices,
     element('label', { for: 'opacity' }, 'Opacity'),
     opacity,
@@ -114,7 +114,21 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
     } catch (error) {
       if (signal.aborted) return
       say(`${next.title} cannot be shown: ${(error as Error).message}`, true)
+      await forget(next.title)
     }
+  }
+
+  /** What was shown before is not to be taken for the scan that cannot be. */
+  async function forget(name: string): Promise<void> {
+    title.textContent = name
+    last = undefined
+    infos = []
+    facts.replaceChildren()
+    place.replaceChildren()
+    labelSection.hidden = true
+    // Where there is no stage, that was the error.
+    await stage?.then((drawn) => drawn.clear()).catch(() => undefined)
+    place.replaceChildren()
   }
 
   function say(text: string, isBad = false): void {

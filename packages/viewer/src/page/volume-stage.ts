@@ -22,6 +22,7 @@ export type StageView = 'all' | 'axial' | 'coronal' | 'sagittal'
 export interface VolumeStage {
   /** Takes the place of what was shown before. */
   show(image: ArrayBuffer, labels: readonly StageLabel[]): Promise<void>
+  clear(): Promise<void>
   /** How much each label map covers, 0 to 1. */
   setOpacities(opacities: readonly number[]): void
   setView(view: StageView): void
@@ -77,8 +78,11 @@ export async function openVolumeStage(
   }
   await viewer.attachToCanvas(canvas)
   viewer.setSliceType(SLICE_TYPE.MULTIPLANAR)
-  const show = async (image: ArrayBuffer, labels: readonly StageLabel[]): Promise<void> => {
+  const clear = (): void => {
     for (const volume of [...viewer.volumes].reverse()) viewer.removeVolume(volume)
+  }
+  const show = async (image: ArrayBuffer, labels: readonly StageLabel[]): Promise<void> => {
+    clear()
     // By name as by its bytes NiiVue tells what it is.
     await viewer.loadFromArrayBuffer(image, 'image.nii')
     for (const [i, { nifti, colours }] of labels.entries()) {
@@ -89,13 +93,15 @@ export async function openVolumeStage(
     // To the middle of a voxel: between two, the place that is told and the value might be of different ones.
     viewer.moveCrosshairInVox(0, 0, 0)
   }
-  let showing = Promise.resolve()
+  let working = Promise.resolve()
+  /** One after the other: whoever leafs through the cases has the next one come while this one is loaded. */
+  const inTurn = (work: () => void | Promise<void>): Promise<void> => {
+    working = working.catch(() => undefined).then(work)
+    return working
+  }
   return {
-    show(image, labels) {
-      // One after the other: whoever leafs through the cases has the next one come while this one is loaded.
-      showing = showing.catch(() => undefined).then(() => show(image, labels))
-      return showing
-    },
+    show: (image, labels) => inTurn(() => show(image, labels)),
+    clear: () => inTurn(clear),
     setOpacities(opacities) {
       for (const [i, opacity] of opacities.entries()) if (viewer.volumes[i + 1]) viewer.setOpacity(i + 1, opacity)
     },
