@@ -11,17 +11,27 @@ export interface ViewRequest {
   path: string
   labels: readonly string[]
   data?: string | undefined
+  pred?: string | undefined
   classes?: string | undefined
   volume?: number | undefined
 }
 
 /** Reads what is to be shown: of scans only their headers. @throws MeshflError `USAGE_OPTION` and those of what is read */
-export async function viewerContent({ path, labels, data, classes, volume }: ViewRequest): Promise<ViewerContent> {
+export async function viewerContent({
+  path,
+  labels,
+  data,
+  pred,
+  classes,
+  volume,
+}: ViewRequest): Promise<ViewerContent> {
   const { kind, path: source } = viewSource(path)
   const isImage = kind === 'image'
   if (!isImage && (labels.length > 0 || classes !== undefined || volume !== undefined))
     throw usage('label maps, --classes and --volume are of a scan', 'name the scan first, then its label maps')
   if (kind !== 'run' && data !== undefined) throw usage('--data is of a run', `meshfl view ${data} shows its cases`)
+  if (pred !== undefined && kind !== 'dataset' && data === undefined)
+    throw usage('--pred is of the cases of a dataset', 'name a dataset, with --data where a run is looked at')
   const title = basename(resolve(source))
   const classColours = CLASS_COLOURS.map(({ overlay }) => overlay)
   switch (kind) {
@@ -30,10 +40,10 @@ export async function viewerContent({ path, labels, data, classes, volume }: Vie
       return { kind, title, classColours, scenes: [scene], notes }
     }
     case 'dataset': {
-      return { kind, title, classColours, ...(await datasetScenes(source)) }
+      return { kind, title, classColours, ...(await datasetScenes(source, pred)) }
     }
     case 'run': {
-      const scenes = data === undefined ? [] : (await datasetScenes(data)).scenes
+      const scenes = data === undefined ? [] : (await datasetScenes(data, pred)).scenes
       const follower = createRunFollower(join(source, 'events.jsonl'))
       return { kind, title, classColours, scenes, run: follower.figures, documents: runReports(source) }
     }

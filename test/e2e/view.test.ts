@@ -1,7 +1,8 @@
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { MeshflEvent } from '@meshfl/core'
+import { openDataset } from '@meshfl/dataset'
 import type { LabelInfo, PageContent, RunFigures } from '@meshfl/viewer'
 import { encodeNifti, parseVolume, readVolume } from '@meshfl/volume'
 import { expect, test } from 'vitest'
@@ -64,6 +65,26 @@ test('a dataset is served case by case, each with its split and site', async () 
   expect(scenes[0]!.facts).toMatchObject({ split: expect.stringMatching(/train|valid|test/) })
   const { values } = await json<LabelInfo>(`${url}scenes/7/labels/0.json`)
   expect(values.map(({ value }) => value)).toEqual([0, 1, 2])
+  await stop(view, url)
+})
+
+test('a prediction is there to compare beside the label of its case', async () => {
+  const dataset = await makeDataset(1)
+  const pred = temporaryFolder('view-pred')
+  const nothing = await cli(['view', dataset, '--pred', pred, '--json'])
+  expect([nothing.code, nothing.last]).toMatchObject([3, { code: 'VIEW_NO_PREDICTIONS' }])
+  const label = (await openDataset(dataset)).cases()[1]!
+  copyFileSync(join(dataset, label.label), join(pred, `${label.id}_dseg.nii.gz`))
+  const view = startCli(['view', dataset, '--pred', pred, '--json'])
+  const url = await addressOf(view)
+  const { scenes } = await json<PageContent>(`${url}content.json`)
+  expect(scenes.map(({ labels }) => labels.map(({ title }) => title))).toEqual([
+    ['label'],
+    ['label', 'prediction'],
+    ['label'],
+    ['label'],
+  ])
+  expect(await json(`${url}scenes/1/labels/1.json`)).toEqual(await json(`${url}scenes/1/labels/0.json`))
   await stop(view, url)
 })
 

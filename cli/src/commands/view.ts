@@ -5,6 +5,7 @@ import { runCommand } from '../run-command.js'
 
 interface ViewOptions extends OutputOptions {
   data?: string
+  pred?: string
   classes?: string
   volume?: number
   port?: number
@@ -20,6 +21,7 @@ export function viewCommand(): Command {
       .argument('<source>', 'a run, a dataset, or a scan: NIfTI or MGH')
       .argument('[labels...]', 'of a scan: label maps to lay over it, and to compare')
       .option('--data <dataset>', 'of a run: a dataset whose cases are shown below the curves')
+      .option('--pred <dir>', 'of a dataset: label maps that meshfl predict wrote of its scans, to compare')
       .option('--classes <names>', 'of a scan: names of the classes from 0, with commas')
       .option('--volume <n>', 'of a scan: which volume of 4D files, from 0', wholeNumber(0))
       .option('--port <n>', 'port of the page on 127.0.0.1 (default: one that is free)', wholeNumber(0, 65535))
@@ -36,11 +38,12 @@ export function viewCommand(): Command {
         import('@meshfl/viewer'),
         import('../viewer-scripts.js'),
       ])
-      // A script that gives a folder which is not set must not get something else.
-      if (options.data === '')
-        throw new MeshflError('USAGE_OPTION', '--data is empty', { kind: 'usage', hint: 'name a dataset' })
-      const { data, classes, volume } = options
-      const content = await viewerContent({ path, labels, data, classes, volume })
+      // As `--data "$UNSET"` of a script is, which must not find the working directory.
+      for (const name of ['data', 'pred'] as const)
+        if (options[name] === '')
+          throw new MeshflError('USAGE_OPTION', `--${name} is empty`, { kind: 'usage', hint: 'name a folder' })
+      const { data, pred, classes, volume } = options
+      const content = await viewerContent({ path, labels, data, pred, classes, volume })
       const viewer = await startViewer({ content, scripts: viewerScripts(), port: options.port, volume })
       try {
         if (options.json) output.result({ type: 'view', url: viewer.url })
