@@ -131,14 +131,17 @@ function plot(title: string, lines: readonly Line[], range?: readonly [number, n
     element(
       'ul',
       { class: 'key' },
-      ...lines.map((one) =>
-        element(
-          'li',
-          {},
-          svg('svg', { viewBox: '0 0 28 10', 'aria-hidden': 'true' }, path(one, one.isDot ? 'M14 5h0' : 'M1 5h26')),
-          one.name,
+      // A site without validation cases has no line.
+      ...lines
+        .filter((_, i) => drawn.paths[i] !== '')
+        .map((one) =>
+          element(
+            'li',
+            {},
+            svg('svg', { viewBox: '0 0 28 10', 'aria-hidden': 'true' }, path(one, one.isDot ? 'M14 5h0' : 'M1 5h26')),
+            one.name,
+          ),
         ),
-      ),
     ),
   )
 }
