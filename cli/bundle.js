@@ -13,6 +13,10 @@ const KEPT_MS = 7 * 24 * 3600 * 1000
 
 /** The command line, and the process that `meshfl bench federation` and the tests start. */
 const ENTRIES = { bin: 'build/bin.js', 'federation-process': 'build/bench-federation/federation-process.js' }
+/** The scripts of `meshfl view`, for a browser, under the names by which `cli/src/viewer-scripts.ts` finds them. */
+const PAGE_ENTRY = { 'viewer-page': '../packages/viewer/dist/page/viewer-page.js' }
+/** Of what ships no licence text: where we keep the one of its repository. */
+const KEPT_LICENCES = { '@niivue/niivue': '../packages/viewer/licences/niivue.txt' }
 
 async function bundle() {
   const built = await rolldown({
@@ -34,9 +38,33 @@ async function bundle() {
     chunkFileNames: '[name]-[hash].js',
   })
   await built.close()
-  const files = new Map(output.map((file) => [file.fileName, file.type === 'chunk' ? file.code : file.source]))
-  files.set('THIRD-PARTY-LICENSES.txt', licencesOf(output.flatMap((file) => file.moduleIds ?? [])))
+  const all = [...output, ...(await bundlePage())]
+  const files = new Map(all.map((file) => [file.fileName, file.type === 'chunk' ? file.code : file.source]))
+  files.set('THIRD-PARTY-LICENSES.txt', licencesOf(all.flatMap((file) => file.moduleIds ?? [])))
   write(files)
+}
+
+/** The page's own script, and NiiVue with what it needs, which a page without volumes does not load. */
+async function bundlePage() {
+  const built = await rolldown({
+    cwd: here,
+    input: PAGE_ENTRY,
+    platform: 'browser',
+    // Volumes come as NIfTI: nothing is read from the stores of chunks that it is for, nor with their decoders.
+    resolve: { alias: { zarrita: fileURLToPath(new URL('../packages/viewer/no-zarr.js', import.meta.url)) } },
+    onLog(level, log) {
+      // NiiVue asks for the parts of zarrita by name, in code that is not reached.
+      if (level === 'warn' && log.code !== 'IMPORT_IS_UNDEFINED') throw new Error(log.message)
+    },
+  })
+  const { output } = await built.generate({
+    format: 'esm',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'viewer-[name].js',
+    minify: true,
+  })
+  await built.close()
+  return output
 }
 
 /** The licence texts of the libraries whose code is in the bundle, which most of them ask for. */
@@ -49,6 +77,7 @@ function licencesOf(modules) {
     const files = readdirSync(folder).filter((one) => /^(licen[cs]e|copying|notice)/i.test(one))
     const by = typeof author === 'string' ? author : author?.name
     const found = files.map((file) => readFileSync(join(folder, file), 'utf8').trim())
+    if (KEPT_LICENCES[name]) found.push(readFileSync(join(here, KEPT_LICENCES[name]), 'utf8').trim())
     if (found.length === 0) found.push(`Licence: ${license}${by ? `, by ${by}` : ''}`)
     return `${name} ${version}\n\n${found.join('\n\n')}\n`
   })

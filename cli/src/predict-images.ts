@@ -14,13 +14,12 @@ import {
 } from '@meshfl/volume'
 import { type ConformRequest, conformScan } from './conform-scan.js'
 import { memoryEvent } from './memory-event.js'
-import { checkNameLengths, classFileNames, predictionNames } from './prediction-names.js'
+import { checkNameLengths, classFileNames, LABEL_ENDING, predictionNames } from './prediction-names.js'
 import type { TrainedModel } from './trained-model.js'
 import { openVolumesTable } from './volumes-table.js'
 
 /** Of the cross-section of what was segmented: less at a face of the grid is a voxel here and there. */
 const CUT_PART = 0.02
-const LABEL_ENDING = '_dseg.nii.gz'
 const probabilityEnding = (className: string): string => `_probability-${className}.nii.gz`
 
 export interface PredictOptions {

@@ -2,6 +2,9 @@ import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, resolve, sep } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 
+/** Of the label maps that are predicted, behind the scan's name. */
+export const LABEL_ENDING = '_dseg.nii.gz'
+
 /**
  * What each scan's results are called: its file name; where several scans share one, as FreeSurfer's T1.mgz do, with the
  * folders in which they differ before it (bert/mri/T1.mgz -> bert_mri_T1).
@@ -72,6 +75,7 @@ function foldersThatDiffer(image: string, others: readonly string[]): string[] {
 
 const foldersOf = (path: string): string[] => dirname(resolve(path)).split(sep)
 
-function stemOf(path: string): string {
+/** A scan's file name without its ending. */
+export function stemOf(path: string): string {
   return basename(path).replace(/\.(nii|mgh|mgz|hdr|img)(\.gz)?$/i, '')
 }

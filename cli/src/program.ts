@@ -18,6 +18,7 @@ import { simulateCommand } from './commands/simulate.js'
 import { sitesCommand } from './commands/sites.js'
 import { splitCommand } from './commands/split.js'
 import { trainCommand } from './commands/train.js'
+import { viewCommand } from './commands/view.js'
 
 /** The version of the tool, written into every dataset and report. */
 export const VERSION: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
@@ -50,6 +51,7 @@ export function buildProgram(): Command {
     evalCommand(),
     importCommand(),
     exportCommand(),
+    viewCommand(),
     doctorCommand(),
     benchCommand(),
   ]) {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { csvCell, explainReadError, MeshflError, systemErrorName, writeFileAtomic } from '@meshfl/core'
 import { parse } from 'csv-parse/sync'
 import { lockOrGoOn } from './lock-when-free.js'
@@ -58,6 +58,17 @@ export async function openVolumesTable(
       }
     },
   }
+}
+
+/**
+ * Names of the classes of a label map that `meshfl predict` wrote, from the table beside it; nothing where there is none, or where the
+ * map is not in it.
+ */
+export async function predictedClassNames(label: string): Promise<Record<number, string> | undefined> {
+  const [header = [], ...rows] = await readRows(join(dirname(label), 'volumes.csv'))
+  const columns = header.slice(2).map((column) => /^(.*) \(mL\)$/s.exec(column)?.[1])
+  if (header[1] !== 'label' || columns.includes(undefined) || !rows.some((row) => row[1] === basename(label))) return
+  return Object.fromEntries(['background', ...columns].map((name, value) => [value, name!]))
 }
 
 function takesPlaceOf(label: string, image: string, what: string): MeshflError {

@@ -18,6 +18,7 @@ const ARROWS: Record<string, string[]> = {
   reach: ['core'],
   telemetry: ['core'],
   terminal: ['core'],
+  viewer: ['volume'],
   testkit: ['engine', 'federation'],
 }
 

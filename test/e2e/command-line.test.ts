@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import { bin, cli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset } from './made-brains.js'
 
-const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'doctor', 'bench']
+const COMMANDS = ['demo', 'split', 'train', 'serve', 'join', 'simulate', 'predict', 'eval', 'view', 'doctor', 'bench']
 
 test('--help names every command, and every command has help with an example', async () => {
   const help = await cli(['--help'])
@@ -37,6 +37,7 @@ test('with --json, words that it does not understand are one line, the error, an
     'train d --out r --rounds 0',
     'demo extra',
     'eval',
+    'view',
   ]
   const results = await Promise.all(wrong.map((words) => cli([...words.split(' '), '--json'])))
   for (const { code, stdout, events } of results) {

@@ -324,6 +324,8 @@ export const EventSchema = z.discriminatedUnion('type', [
     medianSeconds: z.number().optional(),
     skipped: z.string().optional(),
   }),
+  /** Where the page of `meshfl view` is: its first line. */
+  z.object({ type: z.literal('view'), url: z.string() }),
   z.object({ type: z.literal('error'), code: z.string(), message: z.string(), hint: z.string().optional() }),
 ])
 export type MeshflEvent = z.infer<typeof EventSchema>

@@ -1,6 +1,7 @@
 export { allocate } from './allocate.js'
 export { type FoundCases, findCases } from './find-cases.js'
 export { checkFoldChosen } from './folds.js'
+export { checkGrids } from './grids.js'
 export {
   type LabelMap,
   loadLabelMap,

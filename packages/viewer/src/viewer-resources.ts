@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises'
+import { explainReadError } from '@meshfl/core'
+import type { PageContent } from './page-data.js'
+import { pageHtml } from './page-html.js'
+import { PAGE_STYLE } from './page-style.js'
+import { createSceneVolumes, type PageVolume } from './scene-volumes.js'
+import type { ViewerContent } from './viewer-content.js'
+
+/** What a path under the token answers with. */
+export interface Resource {
+  type: string
+  policy: string
+  body(): Promise<Uint8Array | string>
+}
+
+/** Nothing from elsewhere. NiiVue keeps the letters that it draws in a data URL. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  'img-src data:',
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+/** Reports hold their style and pictures, and run no script; a link in them leads nowhere else. */
+const DOCUMENT_POLICY =
+  "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+/** All that is served, by its path under the token. */
+export function viewerResources(
+  content: ViewerContent,
+  scripts: Readonly<Record<string, URL>>,
+  volume: number | undefined,
+): Map<string, Resource> {
+  const all = new Map<string, Resource>()
+  const add = (name: string, type: string, body: Resource['body'], policy = PAGE_POLICY): void =>
+    void all.set(name, { type, policy, body })
+  const json = (name: string, value: () => unknown): void =>
+    add(name, 'application/json', async () => JSON.stringify(await value()))
+  const volumes = createSceneVolumes(volume)
+  const addVolume = (name: string, read: () => Promise<PageVolume<unknown>>): void => {
+    json(`${name}.json`, async () => (await read()).info)
+    add(`${name}.nii`, 'application/octet-stream', async () => (await read()).nifti)
+  }
+
+  add('', 'text/html; charset=utf-8', async () => pageHtml(content.title))
+  add('page.css', 'text/css; charset=utf-8', async () => PAGE_STYLE)
+  for (const [name, url] of Object.entries(scripts))
+    add(name, 'text/javascript; charset=utf-8', () =>
+      readFile(url).catch((error) => Promise.reject(explain(error, url))),
+    )
+  const documents = (content.documents ?? []).map(({ title, path }, i) => {
+    const href = `documents/${i}.html`
+    const read = () => readFile(path).catch((error) => Promise.reject(explainReadError(error, path)))
+    add(href, 'text/html; charset=utf-8', read, DOCUMENT_POLICY)
+    return { title, href }
+  })
+  json('content.json', () => pageContent(content, documents))
+  if (content.run) json('run.json', content.run)
+  for (const [i, scene] of content.scenes.entries()) {
+    addVolume(`scenes/${i}/image`, () => volumes.image(scene.image))
+    for (const [k, label] of scene.labels.entries())
+      addVolume(`scenes/${i}/labels/${k}`, () => volumes.label(label.path))
+  }
+  return all
+}
+
+const explain = (error: unknown, url: URL): unknown => explainReadError(error, url.pathname)
+
+function pageContent(content: ViewerContent, documents: PageContent['documents']): PageContent {
+  return {
+    kind: content.kind,
+    title: content.title,
+    scenes: content.scenes.map(({ title, facts, labels, notes }) => ({
+      title,
+      facts: { ...facts },
+      labels: labels.map((label) => ({ title: label.title, classNames: { ...label.classNames } })),
+      notes: [...(notes ?? [])],
+    })),
+    documents,
+    notes: [...(content.notes ?? [])],
+    classColours: [...content.classColours],
+  }
+}
