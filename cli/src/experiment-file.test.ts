@@ -48,6 +48,13 @@ describe('the file of an experiment', () => {
     ['EXPERIMENT_INVALID', 'folder', 'dataset: d\narms: { ../a: { how: train } }'],
     ['EXPERIMENT_INVALID', 'folder', 'dataset: d\narms: { a: { how: train }, A: { how: train } }'],
     ['EXPERIMENT_INVALID', 'a seed is there twice', 'dataset: d\nseeds: [1, 1]\narms: { a: { how: train } }'],
+    ['EXPERIMENT_INVALID', 'arms.10', 'dataset: d\narms: { a: { how: train }, 10: { how: train } }'],
+    ['EXPERIMENT_INVALID', 'arms.experiment.md', 'dataset: d\narms: { experiment.md: { how: train } }'],
+    [
+      'EXPERIMENT_INVALID',
+      'drawn from its seed',
+      'dataset: d\narms: { a: { how: train, study: { initialSha256: a } } }',
+    ],
     ['EXPERIMENT_INVALID', 'one of seeds', 'dataset: d\narms: { a: { how: train, study: { seed: 1 } } }'],
     ['EXPERIMENT_INVALID', '', '- a\n- b'],
     ['EXPERIMENT_INVALID', '', 'a: [1'],

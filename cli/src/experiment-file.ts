@@ -4,8 +4,8 @@ import { MeshflError } from '@meshfl/core'
 import { z } from 'zod'
 import { checkStudyKeys } from './study-from-options.js'
 
-/** Arms are folders, too. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+/** Arms are folders beside the report's files; and of keys that are whole numbers the order would be lost. */
+const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
 const KeysSchema = z.record(z.string(), z.unknown())
 
@@ -73,13 +73,15 @@ export async function readExperimentFile(path: string): Promise<ExperimentPlan> 
   const { dataset, split, seeds, study, arms } = parsed.data
   const from = (name: string): string => resolve(dirname(path), name)
   const planned = Object.entries(arms).map(([name, arm]): PlannedArm => {
-    if (!NAME.test(name))
+    if (!NAME.test(name)) {
       throw invalid(
         path,
-        `arms.${name}: letters, digits, ".", "_" and "-" make the name of an arm, for it is a folder, too`,
+        `arms.${name}: the name of an arm is a letter, and then letters, digits, "_" and "-", for it is a folder, too`,
       )
+    }
     const keys = mergeKeys(study, arm.study)
     if ('seed' in keys) throw invalid(path, `arms.${name}: a study's seed is one of seeds here`)
+    if ('initialSha256' in keys) throw invalid(path, `arms.${name}: every run begins with weights drawn from its seed`)
     checkStudyKeys(keys, `${path}: arms.${name}.study`)
     return { name, how: arm.how, dataset: from(arm.dataset ?? dataset), study: keys }
   })

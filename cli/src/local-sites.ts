@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { MeshflError, makeFolder } from '@meshfl/core'
+import { explainWriteError, MeshflError, makeFolder } from '@meshfl/core'
 import { type EngineOptions, engineArguments } from './engine-options.js'
 import { lockWhenFree } from './lock-when-free.js'
 import { ProcessLog } from './process-log.js'
@@ -107,21 +107,26 @@ function runSite(site: LocalSite, options: LocalSitesOptions): Promise<SiteEnd> 
     // A process group of its own: Ctrl-C reaches the coordinator first, which then ends its sites.
     detached: process.platform !== 'win32',
   })
+  // What cannot be started has no streams, and says so in a moment.
+  const refused = new Promise<never>((_, reject) => {
+    child.once('error', (cause) => reject(explainWriteError(cause, site.state)))
+  })
   const stop = (): void => void child.kill('SIGTERM')
   options.signal.addEventListener('abort', stop, { once: true })
   process.once('exit', stop)
   let error: SiteEnd['error']
-  createInterface({ input: child.stdout! }).on('line', (line) => {
-    log.write(`${line}\n`)
-    if (line.startsWith('{"type":"error"')) error = JSON.parse(line)
-  })
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => log.write(text))
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code, signal) => {
-      options.signal.removeEventListener('abort', stop)
-      process.off('exit', stop)
-      resolve({ code, signal, error })
+  if (child.stdout) {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      log.write(`${line}\n`)
+      if (line.startsWith('{"type":"error"')) error = JSON.parse(line)
     })
+  }
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => log.write(text))
+  const ended = new Promise<SiteEnd>((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal, error }))
+  })
+  return Promise.race([ended, refused]).finally(() => {
+    options.signal.removeEventListener('abort', stop)
+    process.off('exit', stop)
   })
 }

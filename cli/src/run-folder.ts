@@ -31,12 +31,7 @@ export type RunKind = 'train' | 'federation'
  */
 export async function openRunFolder(path: string, asked: Study, kind: RunKind, from?: string): Promise<RunFolder> {
   checkKind(path, kind)
-  if (kind === 'federation' && asked.fold !== undefined) {
-    throw new MeshflError('STUDY_INVALID', `the study is of fold ${asked.fold}, and a federation has no folds`, {
-      kind: 'usage',
-      hint: 'take the key fold out of the study, or train on that fold with meshfl train',
-    })
-  }
+  if (kind === 'federation') checkHasNoFold(asked)
   const file = join(path, 'study.yaml')
   const written: string[] = []
   if (existsSync(file)) {
@@ -64,6 +59,15 @@ export async function openRunFolder(path: string, asked: Study, kind: RunKind, f
       for (const name of written) await rm(name, { force: true })
     },
   }
+}
+
+/** @throws MeshflError `STUDY_INVALID` for a federation of a fold */
+export function checkHasNoFold({ fold }: { fold?: number | undefined }): void {
+  if (fold === undefined) return
+  throw new MeshflError('STUDY_INVALID', `the study is of fold ${fold}, and a federation has no folds`, {
+    kind: 'usage',
+    hint: 'take the key fold out of the study, or train on that fold with meshfl train',
+  })
 }
 
 /** Both kinds call their models by the same names: one would write over those of the other. */

@@ -25,16 +25,9 @@ const MOST_PROCESSES = 16
 
 /**
  * Runs a federation of all sites of a dataset in a run's folder, from its last commit on.
- * @param command what the run's events call it
  * @throws MeshflError `SIMULATE_NO_SITES`, and those of the dataset, the study and a federation
  */
-export async function simulateRun(
-  path: string,
-  options: SimulateRunOptions,
-  command: string,
-  output: Output,
-  signal: AbortSignal,
-) {
+export async function simulateRun(path: string, options: SimulateRunOptions, output: Output, signal: AbortSignal) {
   const { manifest } = await openDataset(path)
   checkHasSites(path, manifest)
   return simulateFederation({
@@ -43,7 +36,7 @@ export async function simulateRun(
     folder: options.out,
     study: await studyForRun(options.out, options, manifest),
     from: options.from,
-    command,
+    command: 'simulate',
     inProcess: options.inProcess ?? manifest.sites.length > MOST_PROCESSES,
     engine: engineChoice(options),
     training: options,

@@ -28,7 +28,7 @@ export async function studyForRun(
     const initialSha256 = start?.sha256 ?? (kept?.initialSha256 as string | undefined) ?? study.initialSha256
     return initialSha256 === undefined ? study : { ...study, initialSha256 }
   }
-  if (options.study !== undefined || !kept) {
+  if ((options.study ?? options.studyKeys) !== undefined || !kept) {
     const given = { ...start?.keys, ...(dataset ? datasetKeys(dataset, kept) : {}), ...preset }
     const keys = start && !preset.model ? { ...given, model: start.keys.model } : given
     return begin(await studyFromOptions(options, keys))

@@ -23,7 +23,7 @@ export async function studyFromOptions(
   options: StudyOptions & FederationOptions,
   given: GivenKeys = {},
 ): Promise<Study> {
-  const base = options.study ? await readStudyYaml(options.study) : {}
+  const base = options.studyKeys ?? (options.study ? await readStudyYaml(options.study) : {})
   // By itself, too: what the dataset says below takes the place of some keys, which would hide their mistakes.
   if (options.study) checkStudyKeys(base, options.study)
   for (const key of ['labelMap', 'voxelSizeMm'] as const) {

@@ -3,6 +3,8 @@ import { numberBetween, positiveNumber, wholeNumber } from './option-parsers.js'
 
 export interface StudyOptions {
   study?: string
+  /** Keys of a study that are at hand, instead of a file: of one arm of an experiment. */
+  studyKeys?: Record<string, unknown>
   from?: string
   rounds?: number
   seed?: number

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type FolderLock, lockFolder, MeshflError, now } from '@meshfl/core'
-import { openDataset } from '@meshfl/dataset'
+import { createVolumeReader, openDataset, type VolumeReader } from '@meshfl/dataset'
 import { CHECKPOINT_FILE, openCheckpoint, trainCentral } from '@meshfl/training'
 import type { RunResult } from './describe-result.js'
 import { type EngineOptions, engineFromOptions } from './engine-options.js'
@@ -31,8 +31,23 @@ export async function trainRun(
   output: Output,
   signal: AbortSignal,
 ): Promise<RunResult> {
+  const reader = createVolumeReader()
+  try {
+    return await trainWith(reader, path, options, output, signal)
+  } finally {
+    await reader.close()
+  }
+}
+
+async function trainWith(
+  reader: VolumeReader,
+  path: string,
+  options: TrainRunOptions,
+  output: Output,
+  signal: AbortSignal,
+): Promise<RunResult> {
   const study = await studyForRun(options.out, options, (await openDataset(path)).manifest)
-  const dataset = await openTrainingDataset(path, undefined, study.fold)
+  const dataset = await openTrainingDataset(path, reader, study.fold)
   const engine = await engineFromOptions(options)
   const { trainer, session, memory } = await createDatasetTrainer(dataset, study, engine, options)
   let lock: FolderLock | undefined

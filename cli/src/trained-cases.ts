@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
 import { MeshflError, modelSha256 } from '@meshfl/core'
-import type { Case } from '@meshfl/dataset'
+import type { Case, DatasetManifest } from '@meshfl/dataset'
 import { modelLayout } from '@meshfl/engine'
 import { type Checkpoint, type Progress, readCheckpoint, shortHashes } from '@meshfl/training'
 import type { TrainedModel } from './trained-model.js'
@@ -12,7 +12,15 @@ import type { TrainedModel } from './trained-model.js'
  */
 export async function trainedCasesNotes(model: TrainedModel, cases: readonly Case[], split: string): Promise<string[]> {
   const images = await learnedImages(model)
-  if (!images) return []
+  return images ? learnedCasesNotes(cases, images, split) : []
+}
+
+/** The same, where what a model has learned from, and was chosen by, is known otherwise. */
+export function learnedCasesNotes(
+  cases: readonly Case[],
+  images: { train: readonly string[]; valid: readonly string[] },
+  split: string,
+): string[] {
   const hashes = shortHashes(cases)
   const among = (known: readonly string[]): string[] =>
     cases.flatMap(({ id }, i) => (known.includes(hashes[i]!) ? [id] : []))
@@ -22,6 +30,12 @@ export async function trainedCasesNotes(model: TrainedModel, cases: readonly Cas
     ...(learned.length > 0 ? [`The model was trained on scans that it is scored on here: ${learned.join(', ')}.`] : []),
     ...(chosen.length > 0 ? [`The model was chosen by scans that it is scored on here: ${chosen.join(', ')}.`] : []),
   ]
+}
+
+/** What all sites of a dataset together learn from, and are chosen by. */
+export function imagesOf({ cases }: Pick<DatasetManifest, 'cases'>): { train: string[]; valid: string[] } {
+  const of = (split: string): string[] => shortHashes(cases.filter((one) => one.split === split))
+  return { train: of('train'), valid: of('valid') }
 }
 
 /** The images that a model has learned from and was chosen by; undefined where that is not known. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { type CliResult, cli, temporaryFolder } from './cli.js'
@@ -45,10 +45,37 @@ test('an experiment trains every arm with every seed, scores all on the same cas
   before.arms[0].runs[1].evaluations = 2
   expect({ ...same, created: before.created }).toEqual(before)
   expect(readFileSync(join(out, 'experiment.html'), 'utf8')).toContain('up to 2 times')
+})
 
-  describeArms({ central: { how: 'train' }, federated: { how: 'simulate' } }, { rounds: 3 })
-  const changed = await experiment()
-  expect([changed.code, changed.last]).toMatchObject([2, { code: 'EXPERIMENT_CHANGED' }])
+test('what lies in its folder counts only as what the experiment made of the same arm', async () => {
+  const arm = { one: { how: 'train' } }
+  describeArms(arm, { rounds: 1 })
+  expect((await experiment()).code).toBe(0)
+  const made = (): unknown => result().arms[0].runs.map((run: { modelSha256: string }) => run.modelSha256)
+  const before = made()
+  const run = join(out, 'one', 'seed-0')
+
+  describeArms({ one: { how: 'simulate' } }, { rounds: 1 })
+  const otherKind = await experiment()
+  expect([otherKind.code, otherKind.last]).toMatchObject([2, { code: 'EXPERIMENT_CHANGED' }])
+  describeArms(arm, { rounds: 2 })
+  const otherStudy = await experiment()
+  expect([otherStudy.code, otherStudy.last]).toMatchObject([2, { code: 'EXPERIMENT_CHANGED' }])
+  describeArms(arm, { rounds: 1 })
+
+  await cli(['eval', run, '--data', join(folder, 'dataset'), '--empty', 'one', '--device', 'wasm', '--json'])
+  writeFileSync(join(out, 'one', 'seed-1.json'), '{"how')
+  expect((await experiment()).code).toBe(0)
+  expect(made()).toEqual(before)
+  const { conventions } = JSON.parse(readFileSync(join(run, 'report-test', 'report.json'), 'utf8'))
+  expect(conventions).toEqual({ empty: 'nan' })
+
+  cpSync(join(out, 'one', 'seed-1', 'best.safetensors'), join(run, 'best.safetensors'))
+  const otherModel = await experiment()
+  expect([otherModel.code, otherModel.last]).toMatchObject([2, { code: 'EXPERIMENT_CHANGED' }])
+  rmSync(run, { recursive: true })
+  expect((await experiment()).code).toBe(0)
+  expect(made()).toEqual(before)
 })
 
 test('an arm that was trained on what is scored says so in the report', async () => {
@@ -59,20 +86,17 @@ test('an arm that was trained on what is scored says so in the report', async ()
     ['dataset', '0.5,0.25,0.25'],
     ['all', '1,0,0'],
   ] as const)
-    await cli(['split', source, '--out', join(folder, name), '--ratios', ratios, ...grid, '--json'])
-  describeArms({ fair: { how: 'train' }, unfair: { how: 'train', dataset: './all' } }, { rounds: 1 })
-  const { code, stdout } = await experiment()
-  expect(code).toBe(0)
-  const { notes } = result()
-  expect(notes).toEqual(
-    [0, 1].map((seed) =>
-      expect.stringMatching(
-        new RegExp(`^unfair, seed ${seed}: The model was trained on scans that it is scored on here`),
-      ),
-    ),
+    await cli(['split', source, '--out', join(folder, name), '--ratios', ratios, '--sites', '1', ...grid, '--json'])
+  const unfair = { dataset: './all' }
+  describeArms(
+    { fair: { how: 'train' }, unfair: { how: 'train', ...unfair }, federated: { how: 'simulate', ...unfair } },
+    { rounds: 1 },
   )
-  const said = stdout.split('\n').filter((line) => line.includes('"warn"'))
-  expect(said.map((line) => JSON.parse(line).message)).toEqual(notes)
+  const { code } = await experiment()
+  expect(code).toBe(0)
+  const told = (arm: string): unknown =>
+    expect.stringMatching(`^${arm}, seeds 0, 1: The model was trained on scans that it is scored on here`)
+  expect(result().notes).toEqual([told('unfair'), told('federated')])
 })
 
 test('the validation of a cross-validation is not the same in all folds, and nothing to compare arms on', async () => {
@@ -88,6 +112,7 @@ test('the validation of a cross-validation is not the same in all folds, and not
 test.each([
   ['EXPERIMENT_INVALID', 2, { one: { how: 'fly' } }],
   ['DATASET_NOT_FOUND', 3, { one: { how: 'train', dataset: './none' } }],
+  ['STUDY_INVALID', 2, { one: { how: 'simulate', study: { fold: 0 } } }],
   ['SIMULATE_NO_SITES', 2, { one: { how: 'simulate', dataset: './dataset/sites/site-1' } }],
 ])('an experiment that cannot be is refused before anything is trained: %s', async (code, exitCode, arms) => {
   describeArms({ central: { how: 'train' }, ...arms })

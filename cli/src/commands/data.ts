@@ -26,7 +26,7 @@ function synthCommand(): Command {
   return withOutputOptions(
     new Command('synth')
       .description(
-        'Make T1-weighted heads and their labels (white and grey matter): images/ and labels/, as meshfl split takes them. The same options make the same bytes; for more brains, ask again with a larger --count',
+        'Make T1-weighted heads and their labels (white and grey matter): images/ and labels/, as meshfl split takes them. The same options make the same bytes; a larger --count adds to them, up to 99, or 999, ...',
       )
       .requiredOption('--out <dir>', 'folder to write images/, labels/ and brains.json in')
       .option('--count <n>', 'how many', wholeNumber(1, 100_000), 12)

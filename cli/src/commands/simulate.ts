@@ -32,7 +32,7 @@ export function simulateCommand(): Command {
         import('../simulate-run.js'),
         import('../describe-federation.js'),
       ])
-      const result = await simulateRun(path, options, 'simulate', output, signal)
+      const result = await simulateRun(path, options, output, signal)
       output.result(...describeFederation(result, options.out))
     })
   })

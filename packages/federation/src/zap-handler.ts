@@ -5,7 +5,7 @@ import { SendQueue } from './send-queue.js'
 
 export const ZAP_DOMAIN = 'meshfl'
 
-interface ZapOptions {
+export interface ZapOptions {
   /** Whether a CURVE key may connect at all. */
   admits(curvePublic: Buffer): boolean
   /** @param key undefined where it came with none */
@@ -19,7 +19,12 @@ interface ZapOptions {
  */
 export async function serveZap(context: Context, options: ZapOptions): Promise<{ close(): Promise<void> }> {
   const handler = new Router({ context, linger: 0 })
-  await handler.bind('inproc://zeromq.zap.01')
+  try {
+    await handler.bind('inproc://zeromq.zap.01')
+  } catch (error) {
+    handler.close()
+    throw error
+  }
   const barrier = await IoBarrier.open(context)
   const replies = new SendQueue(handler, () => undefined)
   let waiting: Buffer[][] = []

@@ -7,7 +7,7 @@ import { SendQueue } from './send-queue.js'
 import { DEFAULT_HEARTBEAT, isIpv6, type RouterOptions, type RouterTransport } from './transport.js'
 import { uninterrupted } from './uninterrupted.js'
 import { encodeZ85 } from './z85.js'
-import { serveZap, ZAP_DOMAIN } from './zap-handler.js'
+import { serveZap, ZAP_DOMAIN, type ZapOptions } from './zap-handler.js'
 
 const PORT_PATIENCE_MS = 2000
 
@@ -17,10 +17,8 @@ const PORT_PATIENCE_MS = 2000
  * @throws MeshflError `BIND_FAILED`, `ZAP_NOT_ENFORCED`
  */
 export async function openRouter(options: RouterOptions): Promise<RouterTransport> {
-  // A context of its own: the handler's address is one a context, and one process may hold several coordinators.
-  const context = new Context({ blocky: false })
   const testKey = curveKeyPair()
-  const zap = await serveZap(context, {
+  const { context, zap } = await ownContext({
     admits: options.admits,
     onRefused: (address, key) => {
       if (!key || encodeZ85(key) !== testKey.publicKey) options.onRefused(address)
@@ -99,6 +97,7 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
         await queue.close()
         socket.close()
         await Promise.all([received, zap.close()])
+        spareContexts.push(context)
       },
     }
   } catch (error) {
@@ -106,6 +105,22 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     await zap.close()
     throw error
   }
+}
+
+/** Of coordinators that have ended. A context has threads and open files, which go only when the collector comes by. */
+const spareContexts: Context[] = []
+
+/** A context with a handler: the handler's address is one a context, and one process may hold several coordinators. */
+async function ownContext(options: ZapOptions) {
+  const spare = spareContexts.shift()
+  try {
+    if (spare) return { context: spare, zap: await serveZap(spare, options) }
+  } catch (error) {
+    // libzmq gives an address back a moment after its socket was closed.
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+  }
+  const context = new Context({ blocky: false })
+  return { context, zap: await serveZap(context, options) }
 }
 
 async function bind(socket: Router, options: RouterOptions): Promise<string> {

@@ -75,16 +75,18 @@ describe('makeBrains', () => {
     expect((await readdir(join(out, 'images'))).length).toBe(2)
   })
 
-  test.each(['images/scan.nii.gz', 'labels/scan.nii.gz', 'brains.json'])(
-    "a folder with somebody's own %s is left alone",
-    async (path) => {
-      const out = await mkdtemp(join(folder, 'own-'))
-      await mkdir(dirname(join(out, path)), { recursive: true })
-      await writeFile(join(out, path), 'mine')
-      await expect(makeBrains({ out, count: 2, ...GRID })).rejects.toMatchObject({ code: 'BRAINS_EXIST' })
-      expect(await readFile(join(out, path), 'utf8')).toBe('mine')
-    },
-  )
+  test.each([
+    ['images/scan.nii.gz', 'mine'],
+    ['labels/scan.nii.gz', 'mine'],
+    ['brains.json', 'mine'],
+    ['brains.json', 'null'],
+  ])("a folder with somebody's own %s (%s) is left alone", async (path, content) => {
+    const out = await mkdtemp(join(folder, 'own-'))
+    await mkdir(dirname(join(out, path)), { recursive: true })
+    await writeFile(join(out, path), content)
+    await expect(makeBrains({ out, count: 2, ...GRID })).rejects.toMatchObject({ code: 'BRAINS_EXIST' })
+    expect(await readFile(join(out, path), 'utf8')).toBe(content)
+  })
 
   test('a grid that no head fits leaves no folder behind', async () => {
     const out = join(folder, 'none')

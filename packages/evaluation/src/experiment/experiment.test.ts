@@ -38,7 +38,15 @@ function experimentOf(arms: Record<string, Baseline[]>, more: Partial<Experiment
     ...{ tool: 'meshfl 0', created: '2026-01-02T00:00:00Z', split: 'test', seeds },
     arms: Object.entries(arms).map(([name, reports]) => ({
       ...{ name, how: 'train', dataset: 'brains' },
-      runs: reports.map((report, seed) => ({ seed, path: `${name}/seed-${seed}`, rounds: 2, evaluations: 1, report })),
+      runs: reports.map((report, seed) => ({
+        seed,
+        path: `${name}/seed-${seed}`,
+        rounds: 2,
+        engine: 'wasm',
+        evaluations: 1,
+        report,
+        notes: [],
+      })),
     })),
     ...more,
   })
@@ -122,6 +130,12 @@ describe('an experiment', () => {
     expect(three.arms.flatMap(({ differences }) => differences ?? []).map(({ pHolm }) => pHolm)).toEqual(
       Array(6).fill(12 / 256),
     )
+    // The larger one is multiplied by how many are not smaller.
+    const mixed = cases.map(([white, grey], i): Dice => [white! + (i === 0 ? -0.1 : 0.1), grey! + 0.1])
+    const [foreground, white, grey] = experimentOf({ a: [reportOf(cases)], b: [reportOf(mixed)] }).arms[1]!.differences!
+    expect(grey).toMatchObject({ p: 2 / 256, pHolm: 6 / 256 })
+    expect(foreground!.p).toBeGreaterThan(2 / 256)
+    expect(white!.pHolm).toBe(Math.max(2 * Math.min(foreground!.p!, white!.p!), Math.max(foreground!.p!, white!.p!)))
   })
 
   test('leaves out a case that has no Dice in any training, and holds what one arm found wrongly against it', () => {
@@ -149,6 +163,7 @@ describe('an experiment', () => {
     const noted = reportOf([[0.5, 0.5]], { notes: ['one of them was trained on'] })
     const built = experimentOf({ a: [reportOf([[0.5, 0.5]]), noted] })
     expect(built.notes).toEqual(['a, seed 1: one of them was trained on'])
+    expect(experimentOf({ a: [noted, noted] }).notes).toEqual(['a, seeds 0, 1: one of them was trained on'])
     expect(renderExperimentPage(built)).toContain('a, seed 1: one of them was trained on')
     const again = {
       ...built,
@@ -157,6 +172,13 @@ describe('an experiment', () => {
     expect(renderExperimentPage(again)).toContain('up to 3 times')
     expect(renderExperimentMarkdown(again)).toContain('up to 3 times')
     expect(renderExperimentMarkdown({ ...again, split: 'valid' })).not.toContain('up to 3 times')
+    expect(renderExperimentMarkdown({ ...again, split: 'valid' })).toContain('chose its best round by them')
+    expect(renderExperimentMarkdown(built)).not.toContain('one engine and precision')
+    const other = {
+      ...built,
+      arms: built.arms.map((arm) => ({ ...arm, runs: [...arm.runs, { ...arm.runs[0]!, engine: 'cpu' }] })),
+    }
+    expect(renderExperimentPage(other)).toContain('one engine and precision: wasm; cpu')
   })
 })
 

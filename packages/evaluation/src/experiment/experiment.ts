@@ -17,6 +17,8 @@ const RunSchema = z.strictObject({
   /** Of the model that was scored. */
   modelSha256: z.string(),
   rounds: z.int(),
+  /** What trained it: its name, instruction set and precision. */
+  engine: z.string(),
   /** How often this model has been scored on this split. */
   evaluations: z.int().min(1),
   /** The mean Dice over the cases, by the rows of the arm: `foreground`, and each class. */
@@ -65,8 +67,11 @@ export interface ScoredRun {
   seed: number
   path: string
   rounds: number
+  engine: string
   evaluations: number
   report: Baseline
+  /** Beside those of its report. */
+  notes: readonly string[]
 }
 
 export interface ExperimentInput extends Pick<Experiment, 'tool' | 'created' | 'split' | 'seeds'> {
@@ -82,8 +87,9 @@ export function buildExperiment({ arms, ...about }: ExperimentInput): Experiment
   const first = arms[0]!
   const { dataset, classes, cases } = first.runs[0]!.report
   const rows = comparedRows(classes.map(({ name }) => name))
+  const tables = arms.map((arm) => arm.runs.map(tableOf))
   const built = arms.map((arm, i): ExperimentArm => {
-    const runs = arm.runs.map(({ report, ...run }) => ({
+    const runs = arm.runs.map(({ report, notes: _, ...run }) => ({
       ...run,
       modelSha256: report.model?.sha256 ?? '',
       dice: Object.fromEntries(rows.map((row) => [row, meanDice(report, row)])),
@@ -91,7 +97,7 @@ export function buildExperiment({ arms, ...about }: ExperimentInput): Experiment
     return {
       ...{ name: arm.name, how: arm.how, dataset: arm.dataset, runs },
       dice: Object.fromEntries(rows.map((row) => [row, statisticOf(runs.map(({ dice }) => dice[row]!))])),
-      ...(i === 0 ? {} : { differences: rows.map((row) => compare(arm.runs, first.runs, row)) }),
+      ...(i === 0 ? {} : { differences: rows.map((row) => compare(cases, tables[i]!, tables[0]!, row)) }),
     }
   })
   const adjusted = holm(built.flatMap(({ differences }) => differences?.map(({ p }) => p) ?? []))
@@ -102,35 +108,43 @@ export function buildExperiment({ arms, ...about }: ExperimentInput): Experiment
     ...about,
     dataset: { name: dataset.name, ...(dataset.sha256 === undefined ? {} : { sha256: dataset.sha256 }) },
     ...{ rows, cases: cases.length, subjects: new Set(cases.map(subjectOf)).size, arms: built },
-    notes: arms.flatMap(({ name, runs }) =>
-      runs.flatMap(({ seed, report }) => (report.notes ?? []).map((note) => `${name}, seed ${seed}: ${note}`)),
-    ),
+    notes: arms.flatMap(({ name, runs }) => notesOf(name, runs)),
   }
+}
+
+/** What is noted of several trainings of an arm stands there once. */
+function notesOf(arm: string, runs: readonly ScoredRun[]): string[] {
+  const seedsOf = new Map<string, number[]>()
+  for (const { seed, report, notes } of runs)
+    for (const note of [...(report.notes ?? []), ...notes]) seedsOf.set(note, [...(seedsOf.get(note) ?? []), seed])
+  return [...seedsOf].map(
+    ([note, seeds]) => `${arm}, ${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}: ${note}`,
+  )
 }
 
 function meanDice({ cases }: Baseline, row: string): number | null {
   return meanOf(cases.map((one) => gateValue({ class: row, metric: 'dice' }, one)))
 }
 
+type CaseTable = ReadonlyMap<string, Baseline['cases'][number]>
+
+const tableOf = ({ report }: ScoredRun): CaseTable => new Map(report.cases.map((one) => [one.subject, one]))
+
 function compare(
-  here: readonly ScoredRun[],
-  there: readonly ScoredRun[],
+  cases: Baseline['cases'],
+  here: readonly CaseTable[],
+  there: readonly CaseTable[],
   row: string,
 ): z.infer<typeof DifferenceSchema> {
-  const { cases } = here[0]!.report
   const pairs = cases.map(({ subject }) => {
-    const ofSeeds = here.flatMap(({ report }, i) => {
-      const pair = pairOf(row, caseOf(report, subject), caseOf(there[i]!.report, subject))
+    const ofSeeds = here.flatMap((table, i) => {
+      const pair = pairOf(row, table.get(subject)!, there[i]!.get(subject)!)
       return pair === null ? [] : [pair]
     })
     const [mine, theirs] = [meanOf(ofSeeds.map((pair) => pair.here)), meanOf(ofSeeds.map((pair) => pair.baseline))]
     return mine === null || theirs === null ? null : { here: mine, baseline: theirs }
   })
   return differenceOf(row, pairs, cases.map(subjectOf))
-}
-
-function caseOf({ cases }: Baseline, subject: string): Baseline['cases'][number] {
-  return cases.find((one) => one.subject === subject)!
 }
 
 /** What a row is called in a table. */

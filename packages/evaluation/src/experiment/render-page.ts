@@ -79,11 +79,11 @@ function comparisons({ arms, rows }: Experiment): Markup | undefined {
 function runTable({ arms, rows, split }: Experiment): Markup {
   return scrollTable(
     'Every training',
-    html`<thead><tr><th scope="col" class="name">Arm</th>${['seed', 'how', 'rounds', ...rows.map(rowName)].map((text) => html`<th scope="col">${text}</th>`)}<th scope="col" class="name">folder</th><th scope="col" class="name">model (SHA-256)</th></tr></thead>`,
+    html`<thead><tr><th scope="col" class="name">Arm</th>${['seed', 'how', 'rounds', ...rows.map(rowName), 'engine'].map((text) => html`<th scope="col">${text}</th>`)}<th scope="col" class="name">folder</th><th scope="col" class="name">model (SHA-256)</th></tr></thead>`,
     arms.flatMap(({ name, how, runs }) =>
       runs.map(
-        ({ seed, rounds, dice, path, modelSha256 }) =>
-          html`<tr><th scope="row">${name}</th>${[`${seed}`, howText(how), `${rounds}`, ...rows.map((row) => ratioText(dice[row]))].map((text) => html`<td>${text}</td>`)}<td class="name"><a href="${reportLink(path, split)}">${path}</a></td><td class="name"><code>${modelSha256.slice(0, 12)}</code></td></tr>`,
+        ({ seed, rounds, dice, path, modelSha256, engine }) =>
+          html`<tr><th scope="row">${name}</th>${[`${seed}`, howText(how), `${rounds}`, ...rows.map((row) => ratioText(dice[row])), engine].map((text) => html`<td>${text}</td>`)}<td class="name"><a href="${reportLink(path, split)}">${path}</a></td><td class="name"><code>${modelSha256.slice(0, 12)}</code></td></tr>`,
       ),
     ),
   )

@@ -15,8 +15,25 @@ export function scoredText({ cases, subjects }: Experiment): string {
 
 /** What a reader must know. A second look at the test split is said, as in the report of a run. */
 export function noticesOf({ arms, split, notes }: Experiment): string[] {
-  const most = Math.max(...arms.flatMap(({ runs }) => runs.map(({ evaluations }) => evaluations)))
-  if (split !== 'test' || most < 2) return notes
-  const repeated = `Some of these models were scored on the test split up to ${most} times. Figures that were looked at before are no longer those of unseen data.`
-  return [repeated, ...notes]
+  const runs = arms.flatMap((arm) => arm.runs)
+  const most = Math.max(...runs.map(({ evaluations }) => evaluations))
+  const engines = [...new Set(runs.map(({ engine }) => engine))]
+  return [
+    ...(split === 'test' && most > 1
+      ? [
+          `Some of these models were scored on the test split up to ${most} times. Figures that were looked at before are no longer those of unseen data.`,
+        ]
+      : []),
+    ...(split === 'valid'
+      ? [
+          'These are cases for validation: a training that had them, or some of them, chose its best round by them, and looks better than it is.',
+        ]
+      : []),
+    ...(engines.length > 1
+      ? [
+          `These models were not trained by one engine and precision: ${engines.join('; ')}. That may be a part of their differences.`,
+        ]
+      : []),
+    ...notes,
+  ]
 }

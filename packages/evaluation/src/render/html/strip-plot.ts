@@ -29,12 +29,11 @@ export interface StripWords {
 /** A dot for every case: the distribution of the Dice, for the foreground mean and each class. */
 export function stripPlot(report: Report): Markup {
   const versus = (report.comparisons ?? []).map((one) => one.name)
-  return rowsPlot(rowsOf(report), { dot: 'case', middle: 'median', versus })
+  return rowsPlot(rowsOf(report).slice(0, MOST_ROWS), { dot: 'case', middle: 'median', versus })
 }
 
 /** Rows of values from 0 to 1, under one axis that begins where they do. */
-export function rowsPlot(all: readonly StripRow[], words: StripWords): Markup {
-  const rows = all.slice(0, MOST_ROWS)
+export function rowsPlot(rows: readonly StripRow[], words: StripWords): Markup {
   const low = lowerEnd(rows)
   const position = (value: number): number => (1000 * (value - low)) / (1 - low)
   const step = 1 - low > 0.6 ? 0.2 : 1 - low > 0.25 ? 0.1 : 0.05
