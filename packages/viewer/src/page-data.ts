@@ -23,6 +23,8 @@ export interface ImageInfo {
   /** Where the file's axes point, e.g. RAS. */
   orientation: string
   storedType: string
+  /** Voxels that were NaN or infinite and are shown as 0. */
+  zeroed: number
   /** RAS millimetres to the file's voxel index, 12 numbers: the first three rows of a matrix. */
   mmToVoxel: number[]
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { explainReadError } from '@meshfl/core'
+import type { Reader } from './kept-readings.js'
 import type { PageContent } from './page-data.js'
 import { pageHtml } from './page-html.js'
 import { PAGE_STYLE } from './page-style.js'
@@ -10,7 +11,8 @@ import type { ViewerContent } from './viewer-content.js'
 export interface Resource {
   type: string
   policy: string
-  body(): Promise<Uint8Array | string>
+  /** @param isWanted whether the one who asked still waits for it */
+  body(isWanted: () => boolean): Promise<Uint8Array | string>
 }
 
 /** Nothing from elsewhere. NiiVue keeps the letters that it draws in a data URL. */
@@ -38,12 +40,12 @@ export function viewerResources(
   const all = new Map<string, Resource>()
   const add = (name: string, type: string, body: Resource['body'], policy = PAGE_POLICY): void =>
     void all.set(name, { type, policy, body })
-  const json = (name: string, value: () => unknown): void =>
-    add(name, 'application/json', async () => JSON.stringify(await value()))
+  const json = (name: string, value: (isWanted: () => boolean) => unknown): void =>
+    add(name, 'application/json', async (isWanted) => JSON.stringify(await value(isWanted)))
   const volumes = createSceneVolumes(volume)
-  const addVolume = (name: string, read: () => Promise<PageVolume<unknown>>): void => {
-    json(`${name}.json`, async () => (await read()).info)
-    add(`${name}.nii`, 'application/octet-stream', async () => (await read()).nifti)
+  const addVolume = (name: string, path: string, read: Reader<PageVolume<unknown>>): void => {
+    json(`${name}.json`, async (isWanted) => (await read(path, isWanted)).info)
+    add(`${name}.nii`, 'application/octet-stream', async (isWanted) => (await read(path, isWanted)).nifti)
   }
 
   add('', 'text/html; charset=utf-8', async () => pageHtml(content.title))
@@ -61,9 +63,8 @@ export function viewerResources(
   json('content.json', () => pageContent(content, documents))
   if (content.run) json('run.json', content.run)
   for (const [i, scene] of content.scenes.entries()) {
-    addVolume(`scenes/${i}/image`, () => volumes.image(scene.image))
-    for (const [k, label] of scene.labels.entries())
-      addVolume(`scenes/${i}/labels/${k}`, () => volumes.label(label.path))
+    addVolume(`scenes/${i}/image`, scene.image, volumes.image)
+    for (const [k, label] of scene.labels.entries()) addVolume(`scenes/${i}/labels/${k}`, label.path, volumes.label)
   }
   return all
 }

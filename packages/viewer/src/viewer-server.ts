@@ -101,10 +101,12 @@ function answer(request: IncomingMessage, response: ServerResponse, resource: Re
     })
     response.end(request.method === 'HEAD' ? undefined : body)
   }
-  resource.body().then(
-    (body) => send(200, resource.type, body),
-    (error: unknown) => send(500, 'application/json', JSON.stringify(pageError(error))),
-  )
+  resource
+    .body(() => !response.destroyed)
+    .then(
+      (body) => send(200, resource.type, body),
+      (error: unknown) => send(500, 'application/json', JSON.stringify(pageError(error))),
+    )
 }
 
 function pageError(error: unknown): PageError {

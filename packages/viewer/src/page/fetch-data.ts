@@ -2,11 +2,8 @@ import type { PageError } from '../page-data.js'
 
 /** What the server said instead of data. */
 export class ServerError extends Error {
-  readonly detail: PageError
-
-  constructor(detail: PageError) {
-    super([detail.message, detail.hint].filter((one) => one !== undefined).join('; '))
-    this.detail = detail
+  constructor({ message, hint }: Pick<PageError, 'message' | 'hint'>) {
+    super([message, hint].filter((one) => one !== undefined).join('; '))
   }
 }
 
@@ -23,7 +20,5 @@ async function ask(path: string, signal?: AbortSignal): Promise<Response> {
   const response = await fetch(path, signal ? { signal } : {})
   if (response.ok) return response
   const isOurs = response.headers.get('content-type') === 'application/json'
-  throw new ServerError(
-    isOurs ? await response.json() : { code: `HTTP_${response.status}`, message: response.statusText },
-  )
+  throw new ServerError(isOurs ? await response.json() : { message: `${response.status} ${response.statusText}` })
 }
