@@ -64,9 +64,16 @@ async function tellPerson({ url, port }: { url: string; port: number }, { quiet,
     import('../open-in-browser.js'),
     import('node:os'),
   ])
-  const tunnel = tunnelCommand(port, process.env, userInfo().username)
+  const tunnel = tunnelCommand(port, process.env, () => {
+    try {
+      return userInfo().username
+    } catch {
+      return undefined // an account without an entry in passwd, as containers have
+    }
+  })
   if (tunnel !== undefined) process.stdout.write(`from another machine, first: ${tunnel}\n`)
-  else if (open && process.stdout.isTTY) openInBrowser(url, process.env)
+  else if (open && process.stdout.isTTY && !openInBrowser(url, process.env))
+    process.stdout.write('open the address in a browser of this machine\n')
   process.stdout.write('for this machine only, and for whoever has the address; Ctrl-C ends it\n')
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { explainReadError } from '@meshfl/core'
 import type { Reader } from './kept-readings.js'
-import type { PageContent } from './page-data.js'
+import type { PageContent, PageDocument, RunState } from './page-data.js'
 import { pageHtml } from './page-html.js'
 import { PAGE_STYLE } from './page-style.js'
 import { createSceneVolumes, type PageVolume } from './scene-volumes.js'
@@ -11,6 +11,8 @@ import type { ViewerContent } from './viewer-content.js'
 export interface Resource {
   type: string
   policy: string
+  /** Whether the page asks for it again and again: where nothing has changed, it is answered without a body. */
+  isAskedAgain?: boolean
   /** @param isWanted whether the one who asked still waits for it */
   body(isWanted: () => boolean): Promise<Uint8Array | string>
 }
@@ -31,7 +33,7 @@ const PAGE_POLICY = [
 const DOCUMENT_POLICY =
   "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-/** All that is served, by its path under the token. */
+/** All that is served, by its path under the token: a list that grows by the reports of a run as they are written. */
 export function viewerResources(
   content: ViewerContent,
   scripts: Readonly<Record<string, URL>>,
@@ -54,14 +56,23 @@ export function viewerResources(
     add(name, 'text/javascript; charset=utf-8', () =>
       readFile(url).catch((error) => Promise.reject(explain(error, url))),
     )
-  const documents = (content.documents ?? []).map(({ title, path }, i) => {
-    const href = `documents/${i}.html`
-    const read = () => readFile(path).catch((error) => Promise.reject(explainReadError(error, path)))
-    add(href, 'text/html; charset=utf-8', read, DOCUMENT_POLICY)
-    return { title, href }
-  })
-  json('content.json', () => pageContent(content, documents))
-  if (content.run) json('run.json', content.run)
+  const hrefs = new Map<string, string>()
+  /** A report that has come since gets a name of its own in the list; the names that others have stay theirs. */
+  const listDocuments = (): PageDocument[] =>
+    (content.documents?.() ?? []).map(({ title, path }) => {
+      const href = hrefs.get(path) ?? `documents/${hrefs.size}.html`
+      hrefs.set(path, href)
+      const read = () => readFile(path).catch((error) => Promise.reject(explainReadError(error, path)))
+      add(href, 'text/html; charset=utf-8', read, DOCUMENT_POLICY)
+      return { title, href }
+    })
+  listDocuments()
+  json('content.json', () => pageContent(content, listDocuments()))
+  const { run } = content
+  if (run) {
+    const body = async () => JSON.stringify({ figures: run(), documents: listDocuments() } satisfies RunState)
+    all.set('run.json', { type: 'application/json', policy: PAGE_POLICY, isAskedAgain: true, body })
+  }
   for (const [i, scene] of content.scenes.entries()) {
     addVolume(`scenes/${i}/image`, scene.image, volumes.image)
     for (const [k, label] of scene.labels.entries()) addVolume(`scenes/${i}/labels/${k}`, label.path, volumes.label)
@@ -71,7 +82,7 @@ export function viewerResources(
 
 const explain = (error: unknown, url: URL): unknown => explainReadError(error, url.pathname)
 
-function pageContent(content: ViewerContent, documents: PageContent['documents']): PageContent {
+function pageContent(content: ViewerContent, documents: PageDocument[]): PageContent {
   return {
     kind: content.kind,
     title: content.title,
