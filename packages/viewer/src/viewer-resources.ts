@@ -29,9 +29,19 @@ const PAGE_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** Reports hold their style and pictures, and run no script; a link in them leads nowhere else. */
-const DOCUMENT_POLICY =
-  "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+/**
+ * Reports hold their style and pictures, and run no script. In a sandbox they have an origin of their own, cannot ask for what else is
+ * served, and lead nowhere by themselves; a link leads where it says, to whoever follows it.
+ */
+const DOCUMENT_POLICY = [
+  "default-src 'none'",
+  'img-src data:',
+  "style-src 'unsafe-inline'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  'sandbox',
+].join('; ')
 
 /** All that is served, by its path under the token: a list that grows by the reports of a run as they are written. */
 export function viewerResources(

@@ -181,6 +181,8 @@ describe('what is answered', () => {
     expect(String(body)).toBe('<!doctype html><p>report')
     expect(headers['content-security-policy']).not.toContain('script-src')
     expect(headers['content-security-policy']).toContain("default-src 'none'")
+    // Without it, a refresh in the page would lead the browser elsewhere.
+    expect(headers['content-security-policy']).toMatch(/; sandbox$/)
   })
 
   test('a report that was written since, to whoever asks what there is', async () => {
