@@ -91,7 +91,8 @@ test('a prediction is there to compare beside the label of its case', async () =
     ['label'],
     ['label'],
   ])
-  expect(await json(`${url}scenes/1/labels/1.json`)).toEqual(await json(`${url}scenes/1/labels/0.json`))
+  const [truth, predicted] = await Promise.all([0, 1].map((k) => json<LabelInfo>(`${url}scenes/1/labels/${k}.json`)))
+  expect(predicted!.values).toEqual(truth!.values)
   await stop(view, url)
 })
 

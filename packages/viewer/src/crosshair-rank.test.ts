@@ -5,7 +5,7 @@ import { crosshairRank } from './crosshair-rank.js'
 /** 4 x 4 x 2 voxels of 2 mm, the first at (10, 10, 10). */
 const info = {
   ...{ shape: [4, 4, 2] as [number, number, number], voxelSizeMm: [2, 2, 2] as [number, number, number] },
-  ...{ orientation: 'RAS', storedType: 'uint8', zeroed: 0 },
+  ...{ version: '', orientation: 'RAS', storedType: 'uint8', zeroed: 0 },
   mmToVoxel: invertAffine([2, 0, 0, 10, 0, 2, 0, 10, 0, 0, 2, 10, 0, 0, 0, 1]).slice(0, 12),
 }
 

@@ -26,7 +26,11 @@ interface Reading<T> {
  * Reads files in turn and keeps what the last few held, as long as they do not change. Where nobody waits any more when a file's turn
  * comes, it is not read, and the promise rejects.
  */
-export function keptReadings<T>(most: number, inTurn: Turns, read: (path: string) => Promise<T>): Reader<T> {
+export function keptReadings<T>(
+  most: number,
+  inTurn: Turns,
+  read: (path: string, stamp: string) => Promise<T>,
+): Reader<T> {
   const all = new Map<string, Reading<T>>()
   return async (path, isWanted) => {
     const stamp = await fileStamp(path)
@@ -45,7 +49,7 @@ export function keptReadings<T>(most: number, inTurn: Turns, read: (path: string
         forget()
         throw new Error(`nobody waits for ${path} any more`)
       }
-      return read(path)
+      return read(path, stamp)
     })
     all.delete(path)
     all.set(path, { stamp, result, wanted })

@@ -22,6 +22,8 @@ export interface PageScene {
 
 /** `scenes/<n>/image.json` */
 export interface ImageInfo {
+  /** Tells one content of the file from another; the entity tag of the volume that goes with it. */
+  version: string
   /** Voxels along x, y, z of the file. */
   shape: [number, number, number]
   voxelSizeMm: [number, number, number]

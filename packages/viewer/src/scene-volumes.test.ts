@@ -32,6 +32,17 @@ test('NaN and infinity are shown as 0 and counted, in scans and label maps alike
   }
 })
 
+test('a file that was written anew has another version', async () => {
+  const path = await file('anew.nii', Uint8Array.from([0, 1, 0, 1, 0, 1, 0, 1]))
+  const { label } = createSceneVolumes()
+  const { version } = (await label(path, always)).info
+  expect((await label(path, always)).info.version).toBe(version)
+  await file('anew.nii', Int16Array.from([0, 2, 0, 2, 0, 2, 0, 2]))
+  const { info } = await label(path, always)
+  expect(info.values.map(({ value }) => value)).toEqual([0, 2])
+  expect(info.version).not.toBe(version)
+})
+
 test('of a file with several volumes the asked one is shown, and of one with a single volume that', async () => {
   const [first, second] = [Int16Array.from([0, 1, 2, 3, 4, 5, 6, 7]), Int16Array.from([7, 6, 5, 4, 3, 2, 1, 0])]
   const [one, two] = [await file('one.nii', first), await file('two.nii', first, second)]

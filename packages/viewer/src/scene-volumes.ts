@@ -38,20 +38,21 @@ export function createSceneVolumes(volume?: number): SceneVolumes {
     ...(volume !== undefined && (await readGeometry(path)).volumes > 1 ? { volume } : {}),
   })
   return {
-    image: keptReadings(MOST_SCANS, inTurn, async (path) => {
+    image: keptReadings(MOST_SCANS, inTurn, async (path, stamp) => {
       const read = await readVolume(path, { kind: 'image', ...(await optionsFor(path)) })
-      return { info: infoOf(read), nifti: await encodeNifti({ ...read, voxels: narrowed(read) }) }
+      return { info: infoOf(read, stamp), nifti: await encodeNifti({ ...read, voxels: narrowed(read) }) }
     }),
-    label: keptReadings(MOST_LABELS, inTurn, async (path) => {
+    label: keptReadings(MOST_LABELS, inTurn, async (path, stamp) => {
       const read = await readVolume(path, { kind: 'label', ...(await optionsFor(path)) })
       const { voxels, values } = rankLabels(read, basename(path))
-      return { info: { ...infoOf(read), values }, nifti: await encodeNifti({ ...read, voxels }) }
+      return { info: { ...infoOf(read, stamp), values }, nifti: await encodeNifti({ ...read, voxels }) }
     }),
   }
 }
 
-function infoOf({ shape, affine, storedType, zeroed = 0 }: Volume): ImageInfo {
+function infoOf({ shape, affine, storedType, zeroed = 0 }: Volume, version: string): ImageInfo {
   return {
+    version,
     shape: [...shape],
     voxelSizeMm: voxelSize(affine),
     orientation: orientation(affine),

@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { explainReadError } from '@meshfl/core'
 import type { Reader } from './kept-readings.js'
-import type { PageContent, PageDocument, RunState } from './page-data.js'
+import type { ImageInfo, PageContent, PageDocument, RunState } from './page-data.js'
 import { pageHtml } from './page-html.js'
 import { PAGE_STYLE } from './page-style.js'
 import { createSceneVolumes, type PageVolume } from './scene-volumes.js'
@@ -11,10 +12,14 @@ import type { ViewerContent } from './viewer-content.js'
 export interface Resource {
   type: string
   policy: string
-  /** Whether the page asks for it again and again: where nothing has changed, it is answered without a body. */
-  isAskedAgain?: boolean
   /** @param isWanted whether the one who asked still waits for it */
-  body(isWanted: () => boolean): Promise<Uint8Array | string>
+  body(isWanted: () => boolean): Promise<Body>
+}
+
+export interface Body {
+  content: Uint8Array | string
+  /** What tells it from others: who has it already is answered without it. */
+  etag?: string
 }
 
 /** Nothing from elsewhere. NiiVue keeps the letters that it draws in a data URL. */
@@ -53,18 +58,24 @@ export function viewerResources(
   const add = (name: string, type: string, body: Resource['body'], policy = PAGE_POLICY): void =>
     void all.set(name, { type, policy, body })
   const json = (name: string, value: (isWanted: () => boolean) => unknown): void =>
-    add(name, 'application/json', async (isWanted) => JSON.stringify(await value(isWanted)))
+    add(name, 'application/json', async (isWanted) => ({ content: JSON.stringify(await value(isWanted)) }))
   const volumes = createSceneVolumes(volume)
-  const addVolume = (name: string, path: string, read: Reader<PageVolume<unknown>>): void => {
+  const addVolume = (name: string, path: string, read: Reader<PageVolume<ImageInfo>>): void => {
     json(`${name}.json`, async (isWanted) => (await read(path, isWanted)).info)
-    add(`${name}.nii`, 'application/octet-stream', async (isWanted) => (await read(path, isWanted)).nifti)
+    add(`${name}.nii`, 'application/octet-stream', async (isWanted) => {
+      const { nifti, info } = await read(path, isWanted)
+      return { content: nifti, etag: `"${info.version}"` }
+    })
   }
 
-  add('', 'text/html; charset=utf-8', async () => pageHtml(content.title))
-  add('page.css', 'text/css; charset=utf-8', async () => PAGE_STYLE)
+  add('', 'text/html; charset=utf-8', async () => ({ content: pageHtml(content.title) }))
+  add('page.css', 'text/css; charset=utf-8', async () => ({ content: PAGE_STYLE }))
   for (const [name, url] of Object.entries(scripts))
     add(name, 'text/javascript; charset=utf-8', () =>
-      readFile(url).catch((error) => Promise.reject(explain(error, url))),
+      readFile(url).then(
+        (script) => ({ content: script }),
+        (error) => Promise.reject(explainReadError(error, url.pathname)),
+      ),
     )
   const hrefs = new Map<string, string>()
   /** A report that has come since gets a name of its own in the list; the names that others have stay theirs. */
@@ -72,7 +83,11 @@ export function viewerResources(
     (content.documents?.() ?? []).map(({ title, path }) => {
       const href = hrefs.get(path) ?? `documents/${hrefs.size}.html`
       hrefs.set(path, href)
-      const read = () => readFile(path).catch((error) => Promise.reject(explainReadError(error, path)))
+      const read = () =>
+        readFile(path).then(
+          (report) => ({ content: report }),
+          (error) => Promise.reject(explainReadError(error, path)),
+        )
       add(href, 'text/html; charset=utf-8', read, DOCUMENT_POLICY)
       return { title, href }
     })
@@ -80,8 +95,11 @@ export function viewerResources(
   json('content.json', () => pageContent(content, listDocuments()))
   const { run } = content
   if (run) {
-    const body = async () => JSON.stringify({ figures: run(), documents: listDocuments() } satisfies RunState)
-    all.set('run.json', { type: 'application/json', policy: PAGE_POLICY, isAskedAgain: true, body })
+    // Asked for again and again.
+    add('run.json', 'application/json', async () => {
+      const text = JSON.stringify({ figures: run(), documents: listDocuments() } satisfies RunState)
+      return { content: text, etag: `"${createHash('sha256').update(text).digest('hex')}"` }
+    })
   }
   for (const [i, scene] of content.scenes.entries()) {
     addVolume(`scenes/${i}/image`, scene.image, volumes.image)
@@ -89,8 +107,6 @@ export function viewerResources(
   }
   return all
 }
-
-const explain = (error: unknown, url: URL): unknown => explainReadError(error, url.pathname)
 
 function pageContent(content: ViewerContent, documents: PageDocument[]): PageContent {
   return {

@@ -169,6 +169,13 @@ describe('what is answered', () => {
     expect([...voxels].map((rank) => info.values[rank]!.value)).toEqual([...LABEL])
   })
 
+  test('a volume with the version that goes with what is told of it', async () => {
+    for (const name of ['scenes/0/image', 'scenes/0/labels/0']) {
+      const { version } = await read<LabelInfo>(`${name}.json`)
+      expect((await ask(`${base()}${name}.nii`)).headers.etag).toBe(`"${version}"`)
+    }
+  })
+
   test('the error of a file that is gone, and the others go on', async () => {
     const { status, body } = await ask(`${base()}scenes/0/labels/1.nii`)
     expect(status).toBe(500)

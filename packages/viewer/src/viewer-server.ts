@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { MeshflError } from '@meshfl/core'
 import type { PageError } from './page-data.js'
 import type { ViewerContent } from './viewer-content.js'
-import { type Resource, viewerResources } from './viewer-resources.js'
+import { type Body, type Resource, viewerResources } from './viewer-resources.js'
 import { routeRequest } from './viewer-routes.js'
 
 export interface ViewerServer {
@@ -109,28 +109,27 @@ function refuse(response: ServerResponse, status: keyof typeof WORDS, port: numb
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, resource: Resource): void {
-  const send = (status: number, type: string, body: Uint8Array | string): void => {
+  const send = (status: number, type: string, { content, etag }: Body): void => {
     if (response.destroyed) return
-    const etag = status === 200 && resource.isAskedAgain ? `"${createHash('sha256').update(body).digest('hex')}"` : null
-    if (etag !== null && request.headers['if-none-match'] === etag) {
+    if (etag !== undefined && request.headers['if-none-match'] === etag) {
       response.writeHead(304, { ...COMMON_HEADERS, etag })
       response.end()
       return
     }
     response.writeHead(status, {
-      ...(etag === null ? {} : { etag }),
+      ...(etag === undefined ? {} : { etag }),
       ...COMMON_HEADERS,
       'content-type': type,
       'content-security-policy': resource.policy,
-      'content-length': Buffer.byteLength(body),
+      'content-length': Buffer.byteLength(content),
     })
-    response.end(request.method === 'HEAD' ? undefined : body)
+    response.end(request.method === 'HEAD' ? undefined : content)
   }
   resource
     .body(() => !response.destroyed)
     .then(
       (body) => send(200, resource.type, body),
-      (error: unknown) => send(500, 'application/json', JSON.stringify(pageError(error))),
+      (error: unknown) => send(500, 'application/json', { content: JSON.stringify(pageError(error)) }),
     )
 }
 

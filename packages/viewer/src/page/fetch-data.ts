@@ -12,8 +12,13 @@ export async function fetchJson<T>(path: string, signal?: AbortSignal): Promise<
   return (await ask(path, signal ? { signal } : {})).json()
 }
 
-export async function fetchBytes(path: string, signal?: AbortSignal): Promise<ArrayBuffer> {
-  return (await ask(path, signal ? { signal } : {})).arrayBuffer()
+/** Bytes, with their entity tag. */
+export async function fetchBytes(
+  path: string,
+  signal: AbortSignal,
+): Promise<{ bytes: ArrayBuffer; etag: string | null }> {
+  const response = await ask(path, { signal })
+  return { bytes: await response.arrayBuffer(), etag: response.headers.get('etag') }
 }
 
 /** Asks for a thing again and again: what is returned is undefined when it is what it was. */

@@ -43,6 +43,12 @@ export async function loadScene(scene: PageScene, path: string, signal: AbortSig
   }
 }
 
-function load<Info>(name: string, signal: AbortSignal): Promise<[Info, ArrayBuffer]> {
-  return Promise.all([fetchJson<Info>(`${name}.json`, signal), fetchBytes(`${name}.nii`, signal)])
+async function load<Info extends ImageInfo>(name: string, signal: AbortSignal): Promise<[Info, ArrayBuffer]> {
+  const [info, { bytes, etag }] = await Promise.all([
+    fetchJson<Info>(`${name}.json`, signal),
+    fetchBytes(`${name}.nii`, signal),
+  ])
+  // The voxels of one content with the values of another would be told as the wrong classes.
+  if (etag !== `"${info.version}"`) throw new Error('the file was written anew while it was read; open it again')
+  return [info, bytes]
 }
