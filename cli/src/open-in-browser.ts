@@ -15,9 +15,18 @@ export function openInBrowser(url: string, environment: NodeJS.ProcessEnv): bool
   return true
 }
 
-/** What to type on the machine with the browser, where this one was reached by ssh; undefined where it was not. */
-export function tunnelCommand(port: number, environment: NodeJS.ProcessEnv, user: string): string | undefined {
+/**
+ * What to type on the machine with the browser, where this one was reached by ssh; undefined where it was not.
+ * @param userName asked for only then; undefined where nobody knows it
+ */
+export function tunnelCommand(
+  port: number,
+  environment: NodeJS.ProcessEnv,
+  userName: () => string | undefined,
+): string | undefined {
   // SSH_CONNECTION: the client's address and port, then this machine's.
   const [, , host] = environment.SSH_CONNECTION?.split(' ') ?? []
-  return host === undefined ? undefined : `ssh -N -L ${port}:127.0.0.1:${port} ${user}@${host}`
+  if (host === undefined) return undefined
+  const user = userName()
+  return `ssh -N -L ${port}:127.0.0.1:${port} ${user === undefined ? '' : `${user}@`}${host}`
 }

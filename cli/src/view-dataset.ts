@@ -7,7 +7,7 @@ import { LABEL_ENDING, stemOf } from './prediction-names.js'
 
 export interface DatasetScenes {
   scenes: Scene[]
-  /** Findings that are of no single case. */
+  /** Findings that are of no case that is shown: of the whole dataset, and of cases that were left out of it. */
   notes: string[]
   /** The quality control that `meshfl split` wrote, which has all cases at a glance. */
   documents: ViewerDocument[]
@@ -47,7 +47,10 @@ export async function datasetScenes(path: string, predictions?: string): Promise
       hint: 'name the folder of --out of meshfl predict, for scans of this dataset',
     })
   }
-  const general = manifest.findings.filter(({ subject, level }) => subject === undefined && level !== 'info')
+  const shown = new Set(manifest.cases.flatMap(({ id, subject }) => [id, subject]))
+  const general = manifest.findings.filter(
+    ({ subject, level }) => level !== 'info' && (subject === undefined || !shown.has(subject)),
+  )
   const qc = join(folder, 'qc.html')
   return {
     scenes,

@@ -25,11 +25,18 @@ export async function imageScene({
   classNames,
   volume,
 }: ViewImagesOptions): Promise<{ scene: Scene; notes: string[] }> {
-  const grid = await geometryOf(image, volume)
+  const geometries = await Promise.all([image, ...labels].map(readGeometry))
+  // A 4D scan often has a 3D label map: only where there is a choice is it made, and one that nobody has is told of the scan.
+  const isChoice = geometries.some(({ volumes }) => volumes > 1)
+  for (const [i, path] of [image, ...labels].entries()) {
+    const geometry = geometries[i]!
+    pickVolume(geometry, path, isChoice && geometry.volumes === 1 ? undefined : volume)
+  }
+  const grid = geometries[0]!
   const notes: string[] = []
   const shown: SceneLabel[] = []
-  for (const label of labels) {
-    const own = await geometryOf(label, volume)
+  for (const [i, label] of labels.entries()) {
+    const own = geometries[i + 1]!
     checkGrids(grid, own, { image, label })
     if (!sameGrid(grid, own, TOLERANCE_MM))
       notes.push(`${basename(label)} is on another grid than the scan and is shown where its affine puts it`)
@@ -37,10 +44,4 @@ export async function imageScene({
     shown.push({ title: basename(label), path: label, ...(names ? { classNames: names } : {}) })
   }
   return { scene: { title: basename(image), image, labels: shown }, notes }
-}
-
-async function geometryOf(path: string, volume: number | undefined) {
-  const geometry = await readGeometry(path)
-  pickVolume(geometry, path, volume)
-  return geometry
 }

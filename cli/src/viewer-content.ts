@@ -1,7 +1,7 @@
 import { basename, join, resolve } from 'node:path'
 import { faultOfClassNames, MeshflError } from '@meshfl/core'
 import { CLASS_COLOURS } from '@meshfl/evaluation'
-import { createRunFollower, type ViewerContent } from '@meshfl/viewer'
+import { createRunFollower, type ViewerContent, type ViewerDocument } from '@meshfl/viewer'
 import { datasetScenes } from './view-dataset.js'
 import { imageScene } from './view-images.js'
 import { runReports } from './view-run.js'
@@ -40,12 +40,18 @@ export async function viewerContent({
       return { kind, title, classColours, scenes: [scene], notes }
     }
     case 'dataset': {
-      return { kind, title, classColours, ...(await datasetScenes(source, pred)) }
+      const { documents, ...dataset } = await datasetScenes(source, pred)
+      return { kind, title, classColours, ...dataset, documents: () => documents }
     }
     case 'run': {
-      const scenes = data === undefined ? [] : (await datasetScenes(data, pred)).scenes
+      const dataset = data === undefined ? undefined : await datasetScenes(data, pred)
       const follower = createRunFollower(join(source, 'events.jsonl'))
-      return { kind, title, classColours, scenes, run: follower.figures, documents: runReports(source) }
+      const reports = (): ViewerDocument[] => [...runReports(source), ...(dataset?.documents ?? [])]
+      reports() // A folder that cannot be read is told before there is a page.
+      return {
+        ...{ kind, title, classColours, scenes: dataset?.scenes ?? [], notes: dataset?.notes ?? [] },
+        ...{ run: follower.figures, documents: reports },
+      }
     }
   }
 }

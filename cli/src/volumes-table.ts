@@ -61,11 +61,11 @@ export async function openVolumesTable(
 }
 
 /**
- * Names of the classes of a label map that `meshfl predict` wrote, from the table beside it; nothing where there is none, or where the
- * map is not in it.
+ * Names of the classes of a label map that `meshfl predict` wrote, from the table beside it; nothing where there is none, where the map
+ * is not in it, or where it is some other program's: a map can be looked at without names.
  */
 export async function predictedClassNames(label: string): Promise<Record<number, string> | undefined> {
-  const [header = [], ...rows] = await readRows(join(dirname(label), 'volumes.csv'))
+  const [header = [], ...rows] = await readRows(join(dirname(label), 'volumes.csv')).catch(() => [])
   const columns = header.slice(2).map((column) => /^(.*) \(mL\)$/s.exec(column)?.[1])
   if (header[1] !== 'label' || columns.includes(undefined) || !rows.some((row) => row[1] === basename(label))) return
   return Object.fromEntries(['background', ...columns].map((name, value) => [value, name!]))

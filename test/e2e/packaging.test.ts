@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { root, temporaryFolder } from './cli.js'
 
 test('the packed command line installs in an empty folder without a network, and runs the demo and shows it there', async () => {
@@ -25,6 +25,7 @@ test('the packed command line installs in an empty folder without a network, and
   expect(last).toMatchObject({ type: 'report' })
   expect(existsSync(join(home, last.path, 'report.html'))).toBe(true)
   const view = spawn(meshfl, ['view', join(home, 'meshfl-demo/run'), '--json'], { cwd: home, env })
+  onTestFinished(() => void view.kill('SIGKILL'))
   const line = await new Promise<string>((resolve) => createInterface({ input: view.stdout }).once('line', resolve))
   const { url } = JSON.parse(line)
   for (const name of ['', 'run.json', 'viewer-page.js', 'viewer-volume-stage.js'])

@@ -1,11 +1,11 @@
-import { appendFileSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { MeshflEvent } from '@meshfl/core'
 import { openDataset } from '@meshfl/dataset'
-import type { LabelInfo, PageContent, RunFigures } from '@meshfl/viewer'
+import type { LabelInfo, PageContent, RunState } from '@meshfl/viewer'
 import { encodeNifti, parseVolume, readVolume } from '@meshfl/volume'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { cli, type RunningCli, startCli, temporaryFolder } from './cli.js'
 import { makeDataset, makeSource } from './made-brains.js'
 
@@ -29,6 +29,13 @@ async function stop(view: RunningCli, url: string): Promise<void> {
   })
 }
 
+/** Ended with its test, also when that fails. */
+function startView(args: readonly string[], env?: NodeJS.ProcessEnv): RunningCli {
+  const view = startCli(['view', ...args], env ? { env } : {})
+  onTestFinished(() => void view.child.kill('SIGKILL'))
+  return view
+}
+
 const json = async <T>(url: string): Promise<T> => (await (await fetch(url)).json()) as T
 const nifti = async (url: string) =>
   parseVolume(new Uint8Array(await (await fetch(url)).arrayBuffer()), url, { kind: 'image' })
@@ -36,7 +43,7 @@ const nifti = async (url: string) =>
 test('a scan with its label map is served to who has the address, until Ctrl-C', async () => {
   const source = await makeSource(1)
   const [scan, label] = ['images', 'labels'].map((folder) => join(source, folder, 'sub-01.nii.gz'))
-  const view = startCli(['view', scan!, label!, '--classes', 'nothing,white,grey', '--json'])
+  const view = startView([scan!, label!, '--classes', 'nothing,white,grey', '--json'])
   const url = await addressOf(view)
   const page = await fetch(url)
   expect(await page.text()).toContain('For research; not a medical device.')
@@ -58,7 +65,7 @@ test('a scan with its label map is served to who has the address, until Ctrl-C',
 
 test('a dataset is served case by case, each with its split and site', async () => {
   const dataset = await makeDataset(2)
-  const view = startCli(['view', dataset, '--json'])
+  const view = startView([dataset, '--json'])
   const url = await addressOf(view)
   const { kind, scenes } = await json<PageContent>(`${url}content.json`)
   expect([kind, scenes.length]).toEqual(['dataset', 8])
@@ -75,7 +82,7 @@ test('a prediction is there to compare beside the label of its case', async () =
   expect([nothing.code, nothing.last]).toMatchObject([3, { code: 'VIEW_NO_PREDICTIONS' }])
   const label = (await openDataset(dataset)).cases()[1]!
   copyFileSync(join(dataset, label.label), join(pred, `${label.id}_dseg.nii.gz`))
-  const view = startCli(['view', dataset, '--pred', pred, '--json'])
+  const view = startView([dataset, '--pred', pred, '--json'])
   const url = await addressOf(view)
   const { scenes } = await json<PageContent>(`${url}content.json`)
   expect(scenes.map(({ labels }) => labels.map(({ title }) => title))).toEqual([
@@ -84,8 +91,30 @@ test('a prediction is there to compare beside the label of its case', async () =
     ['label'],
     ['label'],
   ])
-  expect(await json(`${url}scenes/1/labels/1.json`)).toEqual(await json(`${url}scenes/1/labels/0.json`))
+  const [truth, predicted] = await Promise.all([0, 1].map((k) => json<LabelInfo>(`${url}scenes/1/labels/${k}.json`)))
+  expect(predicted!.values).toEqual(truth!.values)
   await stop(view, url)
+})
+
+test('what was found out about cases that were left out is shown, also below the curves of a run', async () => {
+  const dataset = await makeDataset(1)
+  const manifest = JSON.parse(readFileSync(join(dataset, 'dataset.json'), 'utf8'))
+  const finding = { level: 'error', code: 'LABEL_EMPTY', message: 'sub-99 was left out', subject: 'sub-99' }
+  manifest.findings.push(finding, { ...finding, message: 'of a case', subject: manifest.cases[0].subject })
+  writeFileSync(join(dataset, 'dataset.json'), JSON.stringify(manifest))
+  writeFileSync(join(dataset, 'qc.html'), '<p>qc')
+  const run = temporaryFolder('view-run')
+  writeFileSync(join(run, 'events.jsonl'), '')
+  for (const args of [[dataset], [run, '--data', dataset]]) {
+    const view = startView([...args, '--json'])
+    const url = await addressOf(view)
+    const { notes, documents, scenes } = await json<PageContent>(`${url}content.json`)
+    expect(notes).toContain('sub-99 was left out')
+    expect(notes).not.toContain('of a case')
+    expect(scenes[0]!.notes).toContain('of a case')
+    expect(documents.map(({ title }) => title)).toEqual(['quality control'])
+    await stop(view, url)
+  }
 })
 
 test('a run is followed while it goes on, and its reports are there', async () => {
@@ -101,15 +130,19 @@ test('a run is followed while it goes on, and its reports are there', async () =
     return `${JSON.stringify(event)}\n`
   }
   writeFileSync(join(run, 'events.jsonl'), round(1))
-  const view = startCli(['view', run, '--json'])
+  const view = startView([run, '--json'])
   const url = await addressOf(view)
-  expect((await json<RunFigures>(`${url}run.json`)).points).toHaveLength(1)
+  expect((await json<RunState>(`${url}run.json`)).figures.points).toHaveLength(1)
   appendFileSync(join(run, 'events.jsonl'), round(2) + round(3).slice(0, 40))
-  expect((await json<RunFigures>(`${url}run.json`)).points).toHaveLength(2)
+  expect((await json<RunState>(`${url}run.json`)).figures.points).toHaveLength(2)
   appendFileSync(join(run, 'events.jsonl'), round(3).slice(40))
-  expect((await json<RunFigures>(`${url}run.json`)).points).toHaveLength(3)
-  const { documents } = await json<PageContent>(`${url}content.json`)
-  expect(await (await fetch(url + documents[0]!.href)).text()).toBe('<p>report')
+  expect((await json<RunState>(`${url}run.json`)).figures.points).toHaveLength(3)
+  mkdirSync(join(run, 'report-later'))
+  writeFileSync(join(run, 'report-later/report.html'), '<p>later')
+  const { documents } = await json<RunState>(`${url}run.json`)
+  expect(documents.map(({ title }) => title)).toEqual(['report-later', 'report-test'])
+  for (const [i, text] of ['<p>later', '<p>report'].entries())
+    expect(await (await fetch(url + documents[i]!.href)).text()).toBe(text)
   await stop(view, url)
 })
 
@@ -137,17 +170,23 @@ test('what cannot be shown is told before there is a page', async () => {
 test('without --json the address stands alone on the first line, and over ssh the way to it follows', async () => {
   const source = await makeSource(1)
   const scan = join(source, 'images/sub-01.nii.gz')
-  const firstLines = async (args: string[], env: NodeJS.ProcessEnv): Promise<string> => {
-    const view = startCli(['view', scan, ...args], { env })
-    await new Promise((resolve) => view.child.stdout!.once('data', () => setTimeout(resolve, 300)))
+  const firstLines = async (last: string, args: string[], env: NodeJS.ProcessEnv): Promise<string> => {
+    const view = startView([scan, ...args], env)
+    await new Promise<void>((resolve) => {
+      let text = ''
+      view.child.stdout!.on('data', (piece) => {
+        text += String(piece)
+        if (text.includes(last)) resolve()
+      })
+    })
     view.child.kill('SIGTERM')
     const { code, stdout } = await view.ended
     expect(code).toBe(0)
     return stdout
   }
   const url = String.raw`http://127\.0\.0\.1:(\d+)/[\w-]{22}/`
-  expect(await firstLines(['--quiet'], {})).toMatch(new RegExp(`^${url}\n$`))
-  expect(await firstLines([], { SSH_CONNECTION: '10.0.0.1 50000 10.0.0.2 22' })).toMatch(
+  expect(await firstLines('\n', ['--quiet'], {})).toMatch(new RegExp(`^${url}\n$`))
+  expect(await firstLines('Ctrl-C ends it\n', [], { SSH_CONNECTION: '10.0.0.1 50000 10.0.0.2 22' })).toMatch(
     new RegExp(String.raw`^${url}\nfrom another machine, first: ssh -N -L \1:127\.0\.0\.1:\1 [^@\n]+@10\.0\.0\.2\n`),
   )
 })

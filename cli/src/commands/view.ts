@@ -23,7 +23,7 @@ export function viewCommand(): Command {
       .option('--data <dataset>', 'of a run: a dataset whose cases are shown below the curves')
       .option('--pred <dir>', 'of a dataset: label maps that meshfl predict wrote of its scans, to compare')
       .option('--classes <names>', 'of a scan: names of the classes from 0, with commas')
-      .option('--volume <n>', 'of a scan: which volume of 4D files, from 0', wholeNumber(0))
+      .option('--volume <n>', 'of a scan: which volume of the files that have several, from 0', wholeNumber(0))
       .option('--port <n>', 'port of the page on 127.0.0.1 (default: one that is free)', wholeNumber(0, 65535))
       .option('--no-open', 'print the address and open no browser')
       .addHelpText(
@@ -64,9 +64,16 @@ async function tellPerson({ url, port }: { url: string; port: number }, { quiet,
     import('../open-in-browser.js'),
     import('node:os'),
   ])
-  const tunnel = tunnelCommand(port, process.env, userInfo().username)
+  const tunnel = tunnelCommand(port, process.env, () => {
+    try {
+      return userInfo().username
+    } catch {
+      return undefined // an account without an entry in passwd, as containers have
+    }
+  })
   if (tunnel !== undefined) process.stdout.write(`from another machine, first: ${tunnel}\n`)
-  else if (open && process.stdout.isTTY) openInBrowser(url, process.env)
+  else if (open && process.stdout.isTTY && !openInBrowser(url, process.env))
+    process.stdout.write('open the address in a browser of this machine\n')
   process.stdout.write('for this machine only, and for whoever has the address; Ctrl-C ends it\n')
 }
 

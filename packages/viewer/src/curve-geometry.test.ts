@@ -11,12 +11,20 @@ const curve = (...values: (number | null)[]) => ({
 describe('plotGeometry', () => {
   test('draws from the first round to the last, and from the range below to above', () => {
     const { paths } = plotGeometry([curve(0, 0.5, 1)], { ...BOX, range: [0, 1] })!
-    expect(paths).toEqual(['M0.0 200.0h0L200.0 100.0L400.0 0.0'])
+    expect(paths).toEqual(['M0.0 200.0L200.0 100.0L400.0 0.0'])
   })
 
-  test('leaves a gap where there is no value, and a dot between two gaps', () => {
-    const { paths } = plotGeometry([curve(1, null, 1, Number.NaN, 0)], { ...BOX, range: [0, 1] })!
-    expect(paths).toEqual(['M0.0 0.0h0M200.0 0.0h0M400.0 200.0h0'])
+  test('leaves a gap where there is no value, and has a dot between two gaps that no dashes swallow', () => {
+    const { paths, dots } = plotGeometry([curve(1, null, 1, Number.NaN, 0, 0)], { ...BOX, range: [0, 1] })!
+    expect(paths).toEqual(['M320.0 200.0L400.0 200.0'])
+    expect(dots).toEqual(['M0.0 0.0h0M160.0 0.0h0'])
+  })
+
+  test('has a dot for the first round, which has no line yet', () => {
+    expect(plotGeometry([curve(0.5)], { ...BOX, range: [0, 1] })).toMatchObject({
+      paths: [''],
+      dots: ['M200.0 100.0h0'],
+    })
   })
 
   test('has nothing to draw without a value', () => {
@@ -32,7 +40,9 @@ describe('plotGeometry', () => {
           all.map((values) => curve(...values)),
           BOX,
         )
-        for (const [, x, y] of drawn?.paths.join('').matchAll(/[ML]([^ ]+) ([-\d.]+)/g) ?? []) {
+        for (const [, x, y] of [...(drawn?.paths ?? []), ...(drawn?.dots ?? [])]
+          .join('')
+          .matchAll(/[ML]([^ ]+) ([-\d.]+)/g) ?? []) {
           expect(Number(x)).toBeGreaterThanOrEqual(0)
           expect(Number(x)).toBeLessThanOrEqual(BOX.width)
           expect(Number(y)).toBeGreaterThanOrEqual(0)

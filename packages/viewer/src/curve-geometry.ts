@@ -6,8 +6,10 @@ export interface Curve {
 
 /** What a plot shows, in its own pixels. */
 export interface PlotGeometry {
-  /** An SVG path for each curve; '' for one without values. A single point is a dot. */
+  /** An SVG path for each curve; '' for one without two values in a row. */
   paths: string[]
+  /** For each curve a path of the values that have none beside them: lines of no length, which round ends make dots of. */
+  dots: string[]
   yTicks: { y: number; text: string }[]
   xTicks: { x: number; text: string }[]
 }
@@ -40,29 +42,40 @@ export function plotGeometry(curves: readonly Curve[], { width, height, range }:
   const bottom = Math.min(low, steps[0] ?? low)
   const x = (round: number): number => (last === first ? width / 2 : (width * (round - first)) / (last - first))
   const y = (value: number): number => height - (height * (clamp(value, bottom, top) - bottom)) / (top - bottom)
-  const path = ({ points }: Curve): string => {
-    let text = ''
-    let isDown = false
-    for (const { round, value } of points) {
-      if (!isValue(value)) {
-        isDown = false
-        continue
-      }
-      // A line of no length is drawn as a dot by its round ends: a value between two gaps is to be seen.
-      text += `${isDown ? 'L' : 'M'}${x(round).toFixed(1)} ${y(value).toFixed(1)}${isDown ? '' : 'h0'}`
-      isDown = true
+  const drawn = curves.map(({ points }) => {
+    const text = { path: '', dots: '' }
+    for (const run of runsOf(points)) {
+      const [begin = '', ...others] = run.map((point) => `${x(point.round).toFixed(1)} ${y(point.value).toFixed(1)}`)
+      if (others.length > 0) text.path += `M${[begin, ...others].join('L')}`
+      // Dashes would leave it out.
+      else text.dots += `M${begin}h0`
     }
     return text
-  }
+  })
   const rounds = niceTicks(first, last).filter((round) => Number.isInteger(round) && round >= first && round <= last)
   return {
-    paths: curves.map(path),
+    paths: drawn.map(({ path }) => path),
+    dots: drawn.map(({ dots }) => dots),
     yTicks: steps.map((value) => ({ y: y(value), text: String(value) })),
     xTicks: [...new Set([first, ...rounds.filter((round) => round - first > (last - first) / 10)])].map((round) => ({
       x: x(round),
       text: String(round),
     })),
   }
+}
+
+/** The points between gaps. */
+function runsOf(points: Curve['points']): { round: number; value: number }[][] {
+  const runs: { round: number; value: number }[][] = []
+  let isGap = true
+  for (const { round, value } of points) {
+    if (isValue(value)) {
+      if (isGap) runs.push([])
+      runs.at(-1)!.push({ round, value })
+    }
+    isGap = !isValue(value)
+  }
+  return runs
 }
 
 const isValue = (value: number | null): value is number => value !== null && Number.isFinite(value)

@@ -3,9 +3,14 @@ export interface PageContent {
   kind: 'image' | 'dataset' | 'run'
   title: string
   scenes: PageScene[]
-  documents: { title: string; href: string }[]
+  documents: PageDocument[]
   notes: string[]
   classColours: string[]
+}
+
+export interface PageDocument {
+  title: string
+  href: string
 }
 
 export interface PageScene {
@@ -17,12 +22,16 @@ export interface PageScene {
 
 /** `scenes/<n>/image.json` */
 export interface ImageInfo {
+  /** Tells one content of the file from another; the entity tag of the volume that goes with it. */
+  version: string
   /** Voxels along x, y, z of the file. */
   shape: [number, number, number]
   voxelSizeMm: [number, number, number]
   /** Where the file's axes point, e.g. RAS. */
   orientation: string
   storedType: string
+  /** Voxels that were NaN or infinite and are shown as 0. */
+  zeroed: number
   /** RAS millimetres to the file's voxel index, 12 numbers: the first three rows of a matrix. */
   mmToVoxel: number[]
 }
@@ -39,7 +48,14 @@ export interface LabelValue {
   ml: number
 }
 
-/** `run.json`: the curves of a run and where it is. */
+/** `run.json` */
+export interface RunState {
+  figures: RunFigures
+  /** The reports that have been written so far. */
+  documents: PageDocument[]
+}
+
+/** The curves of a run and where it is. */
 export interface RunFigures {
   command: string | null
   engine: string | null
@@ -48,7 +64,10 @@ export interface RunFigures {
   rounds: number | null
   best: { round: number; foregroundDice: number } | null
   sites: number | null
+  /** Null also where the run has been silent so long that it must have stopped. */
   secondsLeft: number | null
+  /** When the last round was done, ISO 8601. */
+  lastRoundAt: string | null
   /** Of the model after the last round. */
   parametersSha256: string | null
   classNames: string[]

@@ -4,8 +4,13 @@ import type { RoundPoint, RunFigures, SitePoint } from './page-data.js'
 /** Gathers the figures of a run from its events, one after the other. A round that was done twice, after a crash, keeps its last. */
 export interface RunGatherer {
   add(event: MeshflEvent): void
-  figures(): RunFigures
+  /** @param now milliseconds since 1970 */
+  figures(now: number): RunFigures
 }
+
+/** A run says something at least once a round; one that has been silent for as long as several, and for a minute, is not waited for. */
+const SILENT_ROUNDS = 5
+const SILENT_SECONDS = 60
 
 export function createRunGatherer(): RunGatherer {
   const points = new Map<number, RoundPoint & { dice: Record<string, number | null> }>()
@@ -13,8 +18,13 @@ export function createRunGatherer(): RunGatherer {
   const classNames: string[] = []
   const head: Omit<RunFigures, 'round' | 'points' | 'siteCurves' | 'moreSites' | 'classNames'> = {
     ...{ command: null, engine: null, rounds: null, best: null, sites: null, secondsLeft: null },
-    parametersSha256: null,
+    ...{ lastRoundAt: null, parametersSha256: null },
   }
+
+  let [lastEventAt, roundSeconds] = [Number.NaN, 0]
+
+  const isSilent = (now: number): boolean =>
+    now - lastEventAt > 1000 * Math.max(SILENT_SECONDS, SILENT_ROUNDS * roundSeconds)
 
   const sitePoint = (site: string, round: number, measured: Partial<SitePoint>): void => {
     const curve = sites.get(site) ?? new Map<number, SitePoint>()
@@ -25,12 +35,14 @@ export function createRunGatherer(): RunGatherer {
 
   return {
     add(event) {
+      if ('time' in event) lastEventAt = Date.parse(String(event.time))
       switch (event.type) {
         case 'run-started':
           head.command = event.command
           head.engine = [event.engine, event.device].filter((one) => one !== '').join(', ')
           head.rounds = event.rounds
           head.sites = event.sites
+          head.secondsLeft = null
           return
         case 'site-trained':
           return sitePoint(event.site, event.round, { trainLoss: event.loss })
@@ -44,6 +56,8 @@ export function createRunGatherer(): RunGatherer {
         case 'round-finished': {
           head.rounds = event.rounds
           head.secondsLeft = event.secondsLeft
+          head.lastRoundAt = event.time
+          roundSeconds = event.seconds
           head.parametersSha256 = event.parametersSha256
           const dice = event.validDice?.perClass ?? {}
           for (const name of Object.keys(dice)) if (!classNames.includes(name)) classNames.push(name)
@@ -62,10 +76,11 @@ export function createRunGatherer(): RunGatherer {
           return
       }
     },
-    figures() {
+    figures(now) {
       const inOrder = [...points.values()].sort((a, b) => a.round - b.round)
       return {
         ...head,
+        secondsLeft: isSilent(now) ? null : head.secondsLeft,
         round: inOrder.at(-1)?.round ?? 0,
         classNames: [...classNames],
         points: inOrder.map(({ dice, ...point }) => ({

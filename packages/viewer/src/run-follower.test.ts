@@ -126,6 +126,28 @@ test('a file that was replaced by another run is read from its start', () => {
   writeFileSync(`${path}.new`, lines(started, finished(1, 0.2), finished(2, 0.3), finished(3, 0.4)))
   renameSync(`${path}.new`, path)
   expect(follower.figures().points.map(({ validForegroundDice }) => validForegroundDice)).toEqual([0.2, 0.3, 0.4])
+})
+
+test('a run that is moved or deleted is told, and another in its place is read from its start', () => {
+  writeFileSync(path, lines(started, finished(1, 0.5), finished(2, 0.6)))
+  const follower = createRunFollower(path)
+  expect(follower.figures().round).toBe(2)
   rmSync(path)
-  expect(follower.figures().points).toEqual([])
+  for (let i = 0; i < 2; i++) expect(() => follower.figures()).toThrow('was moved or deleted')
+  // Longer than what was read before, and perhaps with its inode.
+  writeFileSync(path, lines(started, finished(1, 0.1), finished(2, 0.2), finished(3, 0.3), finished(4, 0.4)))
+  expect(follower.figures().points.map(({ validForegroundDice }) => validForegroundDice)).toEqual([0.1, 0.2, 0.3, 0.4])
+})
+
+test('the time left is told while the run goes on, and not when it has been silent for several rounds and a minute', () => {
+  const at = (seconds: number): string => new Date(Date.parse(time) + 1000 * seconds).toISOString()
+  const leftAfter = (seconds: number, roundSeconds: number): number | null => {
+    const round = { ...finished(1, 0.5), time: at(100), seconds: roundSeconds } as MeshflEvent
+    writeFileSync(path, lines(started, round))
+    const { secondsLeft, lastRoundAt } = createRunFollower(path, () => Date.parse(at(100 + seconds))).figures()
+    expect(lastRoundAt).toBe(at(100))
+    return secondsLeft
+  }
+  expect([leftAfter(59, 1), leftAfter(61, 1)]).toEqual([60, null])
+  expect([leftAfter(499, 100), leftAfter(501, 100)]).toEqual([60, null])
 })

@@ -1,5 +1,14 @@
 import { basename } from 'node:path'
-import { encodeNifti, invertAffine, orientation, readVolume, type Volume, voxelSize } from '@meshfl/volume'
+import {
+  encodeNifti,
+  invertAffine,
+  orientation,
+  readGeometry,
+  readVolume,
+  type Volume,
+  voxelSize,
+} from '@meshfl/volume'
+import { createTurns, keptReadings, type Reader } from './kept-readings.js'
 import type { ImageInfo, LabelInfo } from './page-data.js'
 import { rankLabels } from './ranked-labels.js'
 
@@ -15,47 +24,40 @@ const MOST_LABELS = 8
 
 /** Reads scans and label maps for the page, and keeps the last few: it asks for each twice. */
 export interface SceneVolumes {
-  image(path: string): Promise<PageVolume<ImageInfo>>
-  label(path: string): Promise<PageVolume<LabelInfo>>
+  image: Reader<PageVolume<ImageInfo>>
+  label: Reader<PageVolume<LabelInfo>>
 }
 
 /** @param volume which one of 4D files, from 0 */
 export function createSceneVolumes(volume?: number): SceneVolumes {
-  const pick = volume === undefined ? {} : { volume }
+  const inTurn = createTurns()
+  const optionsFor = async (path: string) => ({
+    // What has NaN outside the head can be looked at; the page says how many voxels.
+    nanToZero: true,
+    // A 4D scan often has a 3D label map: only where there is a choice is it made.
+    ...(volume !== undefined && (await readGeometry(path)).volumes > 1 ? { volume } : {}),
+  })
   return {
-    image: kept(MOST_SCANS, async (path) => {
-      // A scan with NaN outside the head can be looked at.
-      const read = await readVolume(path, { kind: 'image', nanToZero: true, ...pick })
-      return { info: infoOf(read), nifti: await encodeNifti({ ...read, voxels: narrowed(read) }) }
+    image: keptReadings(MOST_SCANS, inTurn, async (path, stamp) => {
+      const read = await readVolume(path, { kind: 'image', ...(await optionsFor(path)) })
+      return { info: infoOf(read, stamp), nifti: await encodeNifti({ ...read, voxels: narrowed(read) }) }
     }),
-    label: kept(MOST_LABELS, async (path) => {
-      const read = await readVolume(path, { kind: 'label', ...pick })
+    label: keptReadings(MOST_LABELS, inTurn, async (path, stamp) => {
+      const read = await readVolume(path, { kind: 'label', ...(await optionsFor(path)) })
       const { voxels, values } = rankLabels(read, basename(path))
-      return { info: { ...infoOf(read), values }, nifti: await encodeNifti({ ...read, voxels }) }
+      return { info: { ...infoOf(read, stamp), values }, nifti: await encodeNifti({ ...read, voxels }) }
     }),
   }
 }
 
-function kept<T>(most: number, read: (path: string) => Promise<T>): (path: string) => Promise<T> {
-  const all = new Map<string, Promise<T>>()
-  return (path) => {
-    const found = all.get(path)
-    if (found !== undefined) return found
-    const reading = read(path)
-    all.set(path, reading)
-    // A file that could not be read may be mended while the page is open.
-    reading.catch(() => all.delete(path))
-    if (all.size > most) all.delete(all.keys().next().value!)
-    return reading
-  }
-}
-
-function infoOf({ shape, affine, storedType }: Volume): ImageInfo {
+function infoOf({ shape, affine, storedType, zeroed = 0 }: Volume, version: string): ImageInfo {
   return {
+    version,
     shape: [...shape],
     voxelSizeMm: voxelSize(affine),
     orientation: orientation(affine),
     storedType,
+    zeroed,
     mmToVoxel: invertAffine(affine).slice(0, 12),
   }
 }

@@ -7,11 +7,11 @@ export interface ViewerContent {
   scenes: readonly Scene[]
   /** Of a run: its figures as they are now. */
   run?: () => RunFigures
-  /** Reports: pages without scripts that need nothing beside them. */
-  documents?: readonly ViewerDocument[]
+  /** Reports as they are now: pages without scripts that need nothing beside them. */
+  documents?: () => readonly ViewerDocument[]
   /** What was found out about a scene or all of it and should be seen. */
   notes?: readonly string[]
-  /** CSS colours of the classes, the first that of class 1; with more classes they come round again. */
+  /** CSS colours of the classes, in the order of the values of a scene's classes; with more classes they come round again. */
   classColours: readonly string[]
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { encodeNifti, parseVolume } from '@meshfl/volume'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { LabelInfo, PageContent } from './page-data.js'
+import type { LabelInfo, PageContent, RunState } from './page-data.js'
+import { createRunGatherer } from './run-figures.js'
 import type { ViewerContent } from './viewer-content.js'
 import { startViewer, type ViewerServer } from './viewer-server.js'
 
@@ -16,6 +17,7 @@ const IMAGE = Int16Array.from([0, 100, 200, 300, 400, 500, 600, 700])
 /** FreeSurfer's codes: left and right white matter, and one beyond a byte. */
 const LABEL = Int16Array.from([0, 2, 2, 41, 41, 41, 1001, 0])
 let server: ViewerServer
+let figures = createRunGatherer().figures(0)
 
 beforeAll(async () => {
   const file = async (name: string, voxels: Int16Array): Promise<string> => {
@@ -39,7 +41,11 @@ beforeAll(async () => {
         ],
       },
     ],
-    documents: [{ title: 'report', path: join(folder, 'report.html') }],
+    documents: () =>
+      ['report', 'later']
+        .map((title) => ({ title, path: join(folder, `${title}.html`) }))
+        .filter(({ path }) => existsSync(path)),
+    run: () => figures,
     classColours: ['#ff0000'],
   }
   server = await startViewer({
@@ -56,9 +62,15 @@ interface Answer {
 }
 
 /** As it stands, without what fetch does to paths. */
-function ask(path: string, options: { method?: string; host?: string } = {}): Promise<Answer> {
+function ask(
+  path: string,
+  options: { method?: string; host?: string; etag?: string | undefined } = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const headers = options.host === undefined ? {} : { host: options.host }
+    const headers = {
+      ...(options.host === undefined ? {} : { host: options.host }),
+      ...(options.etag === undefined ? {} : { 'if-none-match': options.etag }),
+    }
     request({ host: '127.0.0.1', port: server.port, path, method: options.method ?? 'GET', headers }, (response) => {
       const parts: Buffer[] = []
       response.on('data', (part) => parts.push(part))
@@ -89,6 +101,9 @@ describe('who is answered', () => {
     for (const host of ['evil.example', `evil.example:${server.port}`, '127.0.0.1:1', `127.0.0.1.evil:${server.port}`])
       expect((await ask(base(), { host })).status).toBe(403)
     expect((await ask(base(), { host: `localhost:${server.port}` })).status).toBe(200)
+    // As ssh -L from another port does.
+    const { body } = await ask(base(), { host: '127.0.0.1:1' })
+    expect(String(body)).toContain(`open it as http://127.0.0.1:${server.port}/`)
   })
 
   test('not who wants to write', async () => {
@@ -154,6 +169,13 @@ describe('what is answered', () => {
     expect([...voxels].map((rank) => info.values[rank]!.value)).toEqual([...LABEL])
   })
 
+  test('a volume with the version that goes with what is told of it', async () => {
+    for (const name of ['scenes/0/image', 'scenes/0/labels/0']) {
+      const { version } = await read<LabelInfo>(`${name}.json`)
+      expect((await ask(`${base()}${name}.nii`)).headers.etag).toBe(`"${version}"`)
+    }
+  })
+
   test('the error of a file that is gone, and the others go on', async () => {
     const { status, body } = await ask(`${base()}scenes/0/labels/1.nii`)
     expect(status).toBe(500)
@@ -166,6 +188,26 @@ describe('what is answered', () => {
     expect(String(body)).toBe('<!doctype html><p>report')
     expect(headers['content-security-policy']).not.toContain('script-src')
     expect(headers['content-security-policy']).toContain("default-src 'none'")
+    // Without it, a refresh in the page would lead the browser elsewhere.
+    expect(headers['content-security-policy']).toMatch(/; sandbox$/)
+  })
+
+  test('a report that was written since, to whoever asks what there is', async () => {
+    expect((await ask(`${base()}documents/1.html`)).status).toBe(404)
+    writeFileSync(join(folder, 'later.html'), '<p>later')
+    const { documents } = await read<RunState>('run.json')
+    expect(documents.map(({ title }) => title)).toEqual(['report', 'later'])
+    expect((await read<PageContent>('content.json')).documents).toEqual(documents)
+    expect(String((await ask(base() + documents[1]!.href)).body)).toBe('<p>later')
+  })
+
+  test('to whoever asks for figures again only what has changed', async () => {
+    const { etag } = (await ask(`${base()}run.json`)).headers
+    const same = await ask(`${base()}run.json`, { etag })
+    expect([same.status, same.body.length]).toEqual([304, 0])
+    figures = { ...figures, round: 1 }
+    const next = await ask(`${base()}run.json`, { etag })
+    expect([next.status, JSON.parse(String(next.body)).figures.round]).toEqual([200, 1])
   })
 
   test('to HEAD the same without its body', async () => {
@@ -192,4 +234,20 @@ test('it ends at once while connections are open', async () => {
   await other.close()
   await ended
   expect(Date.now() - begin).toBeLessThan(2000)
+})
+
+test('whoever does not say what it wants is not waited for much longer than was said', async () => {
+  const content: ViewerContent = { kind: 'image', title: 'x', scenes: [], classColours: [] }
+  const other = await startViewer({ content, scripts: {}, patienceMs: 100 })
+  const idle = connect(other.port, '127.0.0.1')
+  const begin = Date.now()
+  idle.write('GET / HTTP/1.1\r\n')
+  await new Promise((resolve) =>
+    idle
+      .on('close', resolve)
+      .on('error', () => undefined)
+      .resume(),
+  )
+  expect(Date.now() - begin).toBeLessThan(5000)
+  await other.close()
 })

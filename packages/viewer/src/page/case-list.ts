@@ -17,7 +17,13 @@ export function caseList(scenes: readonly PageScene[], onChoose: (index: number)
       { type: 'button' },
       scene.title,
       element('small', {}, words),
-      scene.notes.length > 0 ? element('small', { class: 'found' }, `${scene.notes.length} findings`) : null,
+      scene.notes.length > 0
+        ? element(
+            'small',
+            { class: 'found' },
+            `${scene.notes.length} ${scene.notes.length === 1 ? 'finding' : 'findings'}`,
+          )
+        : null,
     )
     button.addEventListener('click', () => onChoose(index))
     const text = [scene.title, words, ...scene.notes].join(' ').toLowerCase()

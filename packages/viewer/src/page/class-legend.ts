@@ -11,12 +11,12 @@ export interface ClassLegend {
 export function classLegend(
   info: LabelInfo,
   names: Readonly<Record<number, string>>,
-  colour: (rank: number) => string,
+  colour: (value: number) => string,
 ): ClassLegend {
   const rows = info.values.map(({ value, ml }, rank) => {
     if (rank === 0) return undefined
     const swatch = element('span', { class: 'swatch', 'aria-hidden': 'true' })
-    swatch.style.background = colour(rank)
+    swatch.style.background = colour(value)
     return element(
       'tr',
       {},

@@ -2,28 +2,39 @@ import type { PageError } from '../page-data.js'
 
 /** What the server said instead of data. */
 export class ServerError extends Error {
-  readonly detail: PageError
-
-  constructor(detail: PageError) {
-    super([detail.message, detail.hint].filter((one) => one !== undefined).join('; '))
-    this.detail = detail
+  constructor({ message, hint }: Pick<PageError, 'message' | 'hint'>) {
+    super([message, hint].filter((one) => one !== undefined).join('; '))
   }
 }
 
 /** @throws ServerError where a file cannot be read; TypeError where the server is gone */
 export async function fetchJson<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await ask(path, signal)).json()
+  return (await ask(path, signal ? { signal } : {})).json()
 }
 
-export async function fetchBytes(path: string, signal?: AbortSignal): Promise<ArrayBuffer> {
-  return (await ask(path, signal)).arrayBuffer()
+/** Bytes, with their entity tag. */
+export async function fetchBytes(
+  path: string,
+  signal: AbortSignal,
+): Promise<{ bytes: ArrayBuffer; etag: string | null }> {
+  const response = await ask(path, { signal })
+  return { bytes: await response.arrayBuffer(), etag: response.headers.get('etag') }
 }
 
-async function ask(path: string, signal?: AbortSignal): Promise<Response> {
-  const response = await fetch(path, signal ? { signal } : {})
-  if (response.ok) return response
+/** Asks for a thing again and again: what is returned is undefined when it is what it was. */
+export function whenChanged<T>(path: string): () => Promise<T | undefined> {
+  let etag: string | null = null
+  return async () => {
+    const response = await ask(path, { headers: etag === null ? {} : { 'if-none-match': etag } })
+    if (response.status === 304) return undefined
+    etag = response.headers.get('etag')
+    return response.json()
+  }
+}
+
+async function ask(path: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(path, init)
+  if (response.ok || response.status === 304) return response
   const isOurs = response.headers.get('content-type') === 'application/json'
-  throw new ServerError(
-    isOurs ? await response.json() : { code: `HTTP_${response.status}`, message: response.statusText },
-  )
+  throw new ServerError(isOurs ? await response.json() : { message: `${response.status} ${response.statusText}` })
 }

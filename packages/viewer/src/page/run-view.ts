@@ -77,6 +77,7 @@ function facts({
   best,
   sites,
   secondsLeft,
+  lastRoundAt,
   parametersSha256,
 }: RunFigures): HTMLElement {
   const one = (name: string, value: string | null): HTMLElement | null =>
@@ -90,6 +91,7 @@ function facts({
     one('sites', sites === null || command === 'train' ? null : String(sites)),
     one('engine', engine),
     one('time left', isDone || secondsLeft === null ? null : duration(secondsLeft)),
+    one('last round', isDone || lastRoundAt === null ? null : `at ${new Date(lastRoundAt).toLocaleString()}`),
     one('parameters', parametersSha256 && `${parametersSha256.slice(0, 12)}…`),
   )
 }
@@ -108,8 +110,9 @@ function plot(title: string, lines: readonly Line[], range?: readonly [number, n
     const value = points.findLast((point) => point.value !== null)?.value
     return value === null || value === undefined ? [] : [`${name} ${value.toFixed(3)}`]
   })
-  const path = ({ colour, dashes, isDot }: Line, d: string): SVGPathElement =>
-    svg('path', { d, stroke: colour, 'stroke-dasharray': dashes || null, class: isDot && 'dot' })
+  const path = ({ colour, dashes }: Line, d: string): SVGPathElement =>
+    svg('path', { d, stroke: colour, 'stroke-dasharray': dashes || null })
+  const dot = ({ colour }: Line, d: string): SVGPathElement => svg('path', { d, stroke: colour, class: 'dot' })
   return element(
     'figure',
     {},
@@ -126,19 +129,24 @@ function plot(title: string, lines: readonly Line[], range?: readonly [number, n
         svg('text', { x: -8, y: y + 4, 'text-anchor': 'end' }, text),
       ]),
       ...drawn.xTicks.map(({ x, text }) => svg('text', { x, y: height + 18, 'text-anchor': 'middle' }, text)),
-      ...drawn.paths.map((d, i) => path(lines[i]!, d)),
+      ...drawn.paths.map((d, i) => (d === '' ? null : path(lines[i]!, d))),
+      ...drawn.dots.map((d, i) => (d === '' ? null : dot(lines[i]!, d))),
     ),
     element(
       'ul',
       { class: 'key' },
       // A site without validation cases has no line.
       ...lines
-        .filter((_, i) => drawn.paths[i] !== '')
+        .filter((_, i) => drawn.paths[i] !== '' || drawn.dots[i] !== '')
         .map((one) =>
           element(
             'li',
             {},
-            svg('svg', { viewBox: '0 0 28 10', 'aria-hidden': 'true' }, path(one, one.isDot ? 'M14 5h0' : 'M1 5h26')),
+            svg(
+              'svg',
+              { viewBox: '0 0 28 10', 'aria-hidden': 'true' },
+              one.isDot ? dot(one, 'M14 5h0') : path(one, 'M1 5h26'),
+            ),
             one.name,
           ),
         ),

@@ -1,8 +1,10 @@
-import type { ImageInfo, LabelInfo, PageContent, PageScene } from '../page-data.js'
+import { classPlaces } from '../class-places.js'
+import { crosshairRank, isInside } from '../crosshair-rank.js'
+import type { ImageInfo, PageContent, PageScene } from '../page-data.js'
 import { voxelAt } from '../voxel-at.js'
 import { type ClassLegend, classLegend, className } from './class-legend.js'
 import { element } from './element.js'
-import { fetchBytes, fetchJson } from './fetch-data.js'
+import { loadScene, type ShownMap } from './load-scene.js'
 import { keyHelp, MOVES } from './scene-keys.js'
 import type { CrosshairPlace, StageView, VolumeStage } from './volume-stage.js'
 
@@ -21,6 +23,9 @@ const VIEWS: readonly (readonly [view: StageView, text: string])[] = [
   ['coronal', 'coronal'],
   ['sagittal', 'sagittal'],
 ]
+
+/** How long a case is looked for before it is read. */
+const LEAFING_MS = 150
 
 /** @param onStep called by the keys for the next and previous case */
 export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): SceneView {
@@ -67,7 +72,8 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
   let opening: AbortController | undefined
   let scene: PageScene | undefined
   let image: ImageInfo | undefined
-  let infos: LabelInfo[] = []
+  let maps: ShownMap[] = []
+  let places = new Map<number, number>()
   let legends: ClassLegend[] = []
   let shown = 0
   let isOn = true
@@ -83,34 +89,38 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
   return { root, open, onKey }
 
   async function open(index: number): Promise<void> {
+    const isFirst = opening === undefined
     opening?.abort()
     opening = new AbortController()
     const { signal } = opening
     const next = content.scenes[index]!
     say(`loading ${next.title} …`)
     try {
+      // Whoever leafs through the cases does not wait for those in between, and nobody need read them.
+      if (!isFirst) await new Promise((resolve) => setTimeout(resolve, LEAFING_MS))
+      if (signal.aborted) return
       stage ??= import('./volume-stage.js').then(({ openVolumeStage }) => openVolumeStage(canvas, onCrosshair))
-      const path = `scenes/${index}`
-      const [imageInfo, imageNifti, labelInfos, labels] = await Promise.all([
-        fetchJson<ImageInfo>(`${path}/image.json`, signal),
-        fetchBytes(`${path}/image.nii`, signal),
-        Promise.all(next.labels.map((_, k) => fetchJson<LabelInfo>(`${path}/labels/${k}.json`, signal))),
-        Promise.all(next.labels.map((_, k) => fetchBytes(`${path}/labels/${k}.nii`, signal))),
-      ])
-      const drawn = await stage
+      const [loaded, drawn] = await Promise.all([loadScene(next, `scenes/${index}`, signal), stage])
       if (signal.aborted) return
       scene = next
-      image = imageInfo
-      infos = labelInfos
-      shown = Math.min(shown, Math.max(0, infos.length - 1))
+      image = loaded.image
+      maps = loaded.maps
+      shown = Math.min(shown, Math.max(0, maps.length - 1))
+      places = classPlaces(
+        maps.map(({ info, classNames }) => ({
+          values: info.values.map(({ value }) => value),
+          named: Object.keys(classNames).map(Number),
+        })),
+        content.classColours.length,
+      )
       describe(image)
       await drawn.show(
-        imageNifti,
-        labels.map((nifti, k) => ({ nifti, colours: coloursOf(k) })),
+        loaded.nifti,
+        maps.map(({ nifti, info }) => ({ nifti, colours: info.values.slice(1).map(({ value }) => colourOf(value)) })),
       )
       if (signal.aborted) return
       await applyOpacity()
-      say('')
+      say(loaded.faults.join('; '), loaded.faults.length > 0)
     } catch (error) {
       if (signal.aborted) return
       say(`${next.title} cannot be shown: ${(error as Error).message}`, true)
@@ -122,13 +132,22 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
   async function forget(name: string): Promise<void> {
     title.textContent = name
     last = undefined
-    infos = []
+    maps = []
     facts.replaceChildren()
     place.replaceChildren()
     labelSection.hidden = true
     // Where there is no stage, that was the error.
     await stage?.then((drawn) => drawn.clear()).catch(() => undefined)
     place.replaceChildren()
+  }
+
+  function zeroedFacts(info: ImageInfo): Record<string, string> {
+    const all: [string, number][] = [[scene!.title, info.zeroed]]
+    for (const { title: name, info: own } of maps) all.push([name, own.zeroed])
+    const told = all.filter(([, zeroed]) => zeroed > 0)
+    if (told.length === 0) return {}
+    const text = told.map(([name, zeroed]) => `${name}: ${zeroed} voxels NaN or infinite, shown as 0`)
+    return { 'not finite': text.join('; ') }
   }
 
   function say(text: string, isBad = false): void {
@@ -144,14 +163,15 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
         ...scene!.facts,
         voxels: `${info.shape.join(' × ')}, ${info.orientation}, ${info.storedType}`,
         'voxel size': `${size.join(' × ')} mm`,
+        ...zeroedFacts(info),
         ...(scene!.notes.length > 0 ? { findings: scene!.notes.join('; ') } : {}),
       }),
     )
-    labelSection.hidden = infos.length === 0
-    legends = infos.map((info, k) => classLegend(info, scene!.labels[k]!.classNames, (rank) => colourOf(k, rank)))
+    labelSection.hidden = maps.length === 0
+    legends = maps.map(({ info, classNames }) => classLegend(info, classNames, colourOf))
     labelChoices.replaceChildren(
-      ...scene!.labels.map(({ title: name }, k) => {
-        const letter = scene!.labels.length > 1 ? `${'ABCDEFGH'[k] ?? k + 1}: ` : ''
+      ...maps.map(({ title: name, place: letters }, k) => {
+        const letter = scene!.labels.length > 1 ? `${'ABCDEFGH'[letters] ?? letters + 1}: ` : ''
         const button = element('button', { type: 'button', 'aria-pressed': String(k === shown) }, `${letter}${name}`)
         button.addEventListener('click', () => choose(k))
         return button
@@ -161,16 +181,9 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
     legendPlace.replaceChildren(...(legend ? [legend.root] : []))
   }
 
-  /** By the value of the class, so that two maps of the same classes have the same colours. */
-  function colourOf(k: number, rank: number): string {
-    const { value } = infos[k]!.values[rank]!
-    const isCode = Number.isInteger(value) && value > 0
+  function colourOf(value: number): string {
     const all = content.classColours
-    return all[((isCode ? value : rank) - 1) % all.length]!
-  }
-
-  function coloursOf(k: number): string[] {
-    return infos[k]!.values.slice(1).map((_, i) => colourOf(k, i + 1))
+    return all[places.get(value)! % all.length]!
   }
 
   function choose(k: number): void {
@@ -184,40 +197,50 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
 
   async function applyOpacity(): Promise<void> {
     const part = isOn ? Number(opacity.value) / 100 : 0
-    ;(await stage)?.setOpacities(infos.map((_, k) => (k === shown ? part : 0)))
+    await onStage((drawn) => drawn.setOpacities(maps.map((_, k) => (k === shown ? part : 0))))
+  }
+
+  /** Where there is no stage, opening the scene has said so. */
+  async function onStage(work: (drawn: VolumeStage) => void): Promise<void> {
+    const drawn = await stage?.catch(() => undefined)
+    if (drawn) work(drawn)
   }
 
   function setView(view: StageView): void {
     for (const one of views) one.button.setAttribute('aria-pressed', String(one.view === view))
-    void stage?.then((drawn) => drawn.setView(view))
+    void onStage((drawn) => drawn.setView(view))
   }
 
   function setRadiological(on: boolean): void {
     isRadiological = on
     sides.setAttribute('aria-pressed', String(on))
-    void stage?.then((drawn) => drawn.setRadiological(on))
+    void onStage((drawn) => drawn.setRadiological(on))
   }
 
   function onCrosshair(at: CrosshairPlace): void {
     last = at
-    const rank = at.ranks[shown]
-    const value = rank === undefined ? undefined : infos[shown]?.values[Math.round(rank)]?.value
-    for (const legend of legends) legend.mark(rank === undefined ? undefined : Math.round(rank))
+    const map = maps[shown]
+    const rank = map && crosshairRank(map.info, at.mm, at.ranks[shown])
+    const value = rank === undefined ? undefined : map?.info.values[rank]?.value
+    for (const legend of legends) legend.mark(rank)
+    const isInScan = image !== undefined && isInside(image, at.mm)
     place.replaceChildren(
       ...factsOf({
         mm: at.mm.map((part) => part.toFixed(1)).join(', '),
         ...(image ? { voxel: voxelAt(image.mmToVoxel, at.mm).join(', ') } : {}),
-        value: at.value === undefined ? '–' : String(Number(at.value.toPrecision(6))),
-        ...(value === undefined || !scene
+        value: at.value === undefined || !isInScan ? '–' : String(Number(at.value.toPrecision(6))),
+        ...(map === undefined
           ? {}
-          : { label: [value, className(value, scene.labels[shown]!.classNames)].filter(isNews).join(' ') }),
+          : {
+              label: value === undefined ? '–' : [value, className(value, map.classNames)].filter(isNews).join(' '),
+            }),
       }),
     )
   }
 
   /** Left and right are those of the screen. */
   function step([x, y, z]: readonly [number, number, number]): void {
-    void stage?.then((drawn) => drawn.move(isRadiological ? -x : x, y, z))
+    void onStage((drawn) => drawn.move(isRadiological ? -x : x, y, z))
   }
 
   function onKey(key: string): boolean {
@@ -227,7 +250,7 @@ export function sceneView(content: PageContent, onStep: (by: 1 | -1) => void): S
       isOn = !isOn
       void applyOpacity()
     } else if (key === 'b') {
-      if (infos.length > 1) choose((shown + 1) % infos.length)
+      if (maps.length > 1) choose((shown + 1) % maps.length)
     } else if (key === '[' || key === ']') {
       opacity.value = String(Number(opacity.value) + (key === ']' ? 10 : -10))
       isOn = true

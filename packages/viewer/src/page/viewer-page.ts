@@ -1,7 +1,7 @@
-import type { PageContent, RunFigures } from '../page-data.js'
+import type { PageContent, PageDocument, RunState } from '../page-data.js'
 import { caseList } from './case-list.js'
 import { element } from './element.js'
-import { fetchJson, ServerError } from './fetch-data.js'
+import { fetchJson, ServerError, whenChanged } from './fetch-data.js'
 import { runView } from './run-view.js'
 import { sceneView } from './scene-view.js'
 
@@ -15,18 +15,25 @@ async function start(): Promise<void> {
   const content = await fetchJson<PageContent>('content.json')
   const { documents, notes, scenes } = content
   place('notes').replaceChildren(...notes.map((note) => element('p', { class: 'notice' }, note)))
-  place('documents').hidden = documents.length === 0
-  place('documents').replaceChildren(
-    ...documents.map(({ title, href }) => element('a', { href, target: '_blank', rel: 'noopener' }, title)),
-  )
+  showDocuments(documents)
   const parts: HTMLElement[] = []
   if (content.kind === 'run') {
     const view = runView(content.classColours)
     parts.push(view.root)
-    void follow((figures) => view.show(figures))
+    void follow(({ figures, documents: now }) => {
+      view.show(figures)
+      showDocuments(now)
+    })
   }
   if (scenes.length > 0) parts.push(showScenes(content))
   place('main').replaceChildren(...parts)
+}
+
+function showDocuments(documents: readonly PageDocument[]): void {
+  place('documents').hidden = documents.length === 0
+  place('documents').replaceChildren(
+    ...documents.map(({ title, href }) => element('a', { href, target: '_blank', rel: 'noopener' }, title)),
+  )
 }
 
 function showScenes(content: PageContent): HTMLElement {
@@ -61,18 +68,16 @@ function showScenes(content: PageContent): HTMLElement {
   return view.root
 }
 
-/** Asks for the figures again and again, and says so when nobody answers. */
-async function follow(onFigures: (figures: RunFigures) => void): Promise<never> {
+/** Asks for the figures again and again while somebody can see them, and says so when nobody answers. */
+async function follow(onState: (state: RunState) => void): Promise<never> {
   const notice = element('p', { class: 'notice bad', role: 'status', hidden: true })
   place('notes').append(notice)
-  let before = ''
+  const ask = whenChanged<RunState>('run.json')
   for (;;) {
     try {
-      const figures = await fetchJson<RunFigures>('run.json')
+      const state = await ask()
       notice.hidden = true
-      const text = JSON.stringify(figures)
-      if (text !== before) onFigures(figures)
-      before = text
+      if (state !== undefined) onState(state)
     } catch (error) {
       notice.hidden = false
       notice.textContent =
@@ -81,7 +86,13 @@ async function follow(onFigures: (figures: RunFigures) => void): Promise<never> 
           : 'meshfl view no longer answers: what is shown is its last. Start it again to go on.'
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    await whenVisible()
   }
+}
+
+async function whenVisible(): Promise<void> {
+  while (document.hidden)
+    await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }))
 }
 
 start().catch((error: unknown) => {

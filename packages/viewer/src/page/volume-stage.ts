@@ -107,6 +107,9 @@ export async function openVolumeStage(
     },
     setView: (view) => viewer.setSliceType(VIEWS[view]),
     setRadiological: (on) => viewer.setRadiologicalConvention(on),
-    move: (x, y, z) => viewer.moveCrosshairInVox(x, y, z),
+    move(x, y, z) {
+      // Without a scan there is no voxel to step to, and NiiVue throws.
+      if (viewer.volumes.length > 0) viewer.moveCrosshairInVox(x, y, z)
+    },
   }
 }
