@@ -64,6 +64,7 @@ test('what is no MeshNet is refused in words', () => {
     [[...FIRST, ['gn.weight', 2], ['gn.bias', 2], ...HEAD], 'gn has no running_mean'],
     [[...FIRST, ...NORM, ...NORM.map(([name]): Entry => [`x${name}`, 2]), ...HEAD], 'no BatchNorm of one'],
     [[['a.weight', 2, 1, 3, 3, 3], ['a.bias', 3], ...HEAD], 'a.bias is [3], not [2]'],
+    [[...FIRST, ...FIRST, ...HEAD], 'two tensors of the name conv1.weight'],
     [[['a.weight_g', 2, 1, 3, 3, 3], ...HEAD], 'is no convolution'],
     [[[`${'a.'.repeat(100)}weight`, 2, 1, 3, 3, 3], ...HEAD], 'too deep'],
     [[[`${'a.'.repeat(100_000)}weight`, 2, 1, 3, 3, 3], ...HEAD], 'a name of 200006 letters'],

@@ -101,7 +101,9 @@ function modulesInOrder(state: StateDict, refuse: (what: string) => MeshflError)
     const dot = tensor.name.lastIndexOf('.')
     const path = tensor.name.slice(0, Math.max(0, dot))
     const module = modules.get(path) ?? { path, tensors: new Map() }
-    module.tensors.set(tensor.name.slice(dot + 1), tensor)
+    const part = tensor.name.slice(dot + 1)
+    if (module.tensors.has(part)) throw refuse(`it has two tensors of the name ${tensor.name}`)
+    module.tensors.set(part, tensor)
     modules.set(path, module)
   }
   const found = [...modules.values()]

@@ -93,6 +93,25 @@ test('what is no MeshNet is refused in words', () => {
   )
 })
 
+test('a convolution of 1x1x1 before the last one is no layer of a MeshNet', () => {
+  const { model, weights } = encodeTfjs(golden.spec, golden.state, options)
+  const json = JSON.parse(model)
+  const { layers } = json.modelTopology.model_config.config
+  const head = layers.pop()
+  const { channels } = golden.spec
+  layers.push({ ...head, name: 'extra', config: { ...head.config, filters: channels } })
+  layers.push({ ...head, inbound_nodes: [[['extra', 0, 0, {}]]] })
+  json.weightsManifest[0].weights.push(
+    { name: 'extra/kernel', shape: [1, 1, 1, channels, channels], dtype: 'float32' },
+    { name: 'extra/bias', shape: [channels], dtype: 'float32' },
+  )
+  const more = Buffer.concat([weights, new Uint8Array(4 * channels * (channels + 1))])
+  const words = 'comes after the 1x1x1 convolution'
+  expect(() => decode(JSON.stringify(json), more)).toThrow(
+    expect.objectContaining({ code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) }),
+  )
+})
+
 test('whatever the bytes, the answer is a model or words', () => {
   const { model, weights } = encodeTfjs(golden.spec, golden.state, options)
   const never = (json: string, bytes: Uint8Array): void => {

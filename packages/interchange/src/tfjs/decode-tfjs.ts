@@ -50,6 +50,7 @@ export function decodeTfjs(
   const dilations: number[] = []
   const activations: string[] = []
   let last: string | undefined
+  let convolutions = 0
   for (const layer of model.modelTopology.model_config.config.layers) {
     const name = layer.name ?? String(layer.config.name)
     if (!follows(layer, last)) throw refuse(`its layer ${name} does not follow the one before it alone`)
@@ -60,7 +61,7 @@ export function decodeTfjs(
       if (tensors.length > 0 && activations.length !== dilations.length)
         throw refuse(`its layer ${name} follows a convolution without an activation`)
       const { size, dilation, own } = convolutionOf(layer, name, refuse)
-      tensors.push(...convolutionTensors(stored, name, dilations.length, refuse))
+      tensors.push(...convolutionTensors(stored, name, convolutions++, refuse))
       if (size !== 1) dilations.push(dilation)
       if (own !== undefined) activations.push(own)
     } else if (!PASSED_OVER.has(layer.class_name)) throw refuse(`it has a layer ${layer.class_name}`)
@@ -110,7 +111,7 @@ function convolutionOf(layer: Layer, name: string, refuse: (what: string) => Mes
 function convolutionTensors(
   stored: ReadonlyMap<string, StateTensor>,
   layer: string,
-  block: number,
+  convolution: number,
   refuse: (what: string) => MeshflError,
 ): StateTensor[] {
   const kernel = stored.get(`${layer}/kernel`)
@@ -119,8 +120,8 @@ function convolutionTensors(
   const [a, b, c, inputs, outputs] = kernel.shape as [number, number, number, number, number]
   const values = fromKeras(kernel.values, outputs, inputs, a * b * c)
   return [
-    { name: `${block}.convolution.weight`, shape: [outputs, inputs, a, b, c], values },
-    ...(bias ? [{ ...bias, name: `${block}.convolution.bias` }] : []),
+    { name: `${convolution}.convolution.weight`, shape: [outputs, inputs, a, b, c], values },
+    ...(bias ? [{ ...bias, name: `${convolution}.convolution.bias` }] : []),
   ]
 }
 
