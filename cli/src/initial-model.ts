@@ -6,6 +6,7 @@ import {
   encodeModel,
   explainReadError,
   MeshflError,
+  type MeshNetSpec,
   type ModelData,
   type ModelState,
   modelMetadata,
@@ -37,8 +38,13 @@ export function checkInitialModel({ spec, data, file }: TrainedModel, study: Stu
   const names = data.classNames
   if (hasNamedClasses(data) && canonicalJson(names) !== canonicalJson(study.classNames))
     throw refuse(`its classes are ${names.join(', ')}, the study has ${study.classNames.join(', ')}`)
-  if (modelLayout(spec).sha256 !== modelLayout(study.model).sha256)
-    throw refuse(`its network is ${canonicalJson(spec)}, the study has ${canonicalJson(study.model)}`)
+  const [its, asked] = [networkOf(spec), networkOf(study.model)]
+  if (its !== asked) throw refuse(`its network is ${its}, the study has ${asked}`)
+}
+
+/** What a network computes, also where its weights have the same shapes: dropout alone is a matter of training. */
+function networkOf({ dropout: _, ...network }: MeshNetSpec): string {
+  return canonicalJson(network)
 }
 
 /**
