@@ -61,7 +61,10 @@ function findStateDict(value: PickleValue, source: string): PickleMap {
       return
     }
     if (depth === DEPTH) return
-    for (const [key, each] of item) visit(each, `${path}[${JSON.stringify(key).slice(0, 40)}]`, depth + 1)
+    for (const [key, each] of item) {
+      // Cut before it is quoted: many entries may share one long key.
+      if (each instanceof Map) visit(each, `${path}[${JSON.stringify(String(key).slice(0, 40))}]`, depth + 1)
+    }
   }
   visit(value, '', 0)
   const [only, ...others] = found.keys()
