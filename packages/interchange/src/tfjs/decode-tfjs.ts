@@ -11,6 +11,9 @@ export interface TfjsModel {
   weightFiles: string[]
 }
 
+/** Of weights: more than any MeshNet is cut into. */
+const MOST_FILES = 1000
+
 /**
  * Reads the model.json of a tfjs layers-model, as brainchop ships them.
  * @throws MeshflError `TFJS_MALFORMED`
@@ -28,6 +31,8 @@ export function readTfjsModel(json: string, source: string): TfjsModel {
     throw malformed(source, `${path.join('.')}: ${message}`)
   }
   const weightFiles = parsed.data.weightsManifest.flatMap(({ paths }) => paths)
+  if (weightFiles.length > MOST_FILES) throw malformed(source, `its weights lie in ${weightFiles.length} files`)
+  if (new Set(weightFiles).size < weightFiles.length) throw malformed(source, 'it names a file of its weights twice')
   // They lie in the same folder; a name that leads elsewhere would read what nobody named.
   const elsewhere = weightFiles.find((name) => name === '' || name === '..' || /[/\\\0]/.test(name))
   if (elsewhere !== undefined) throw malformed(source, `its weights lie at ${JSON.stringify(elsewhere)}`)
@@ -52,18 +57,21 @@ export function decodeTfjs(
   let last: string | undefined
   let convolutions = 0
   for (const layer of model.modelTopology.model_config.config.layers) {
-    const name = layer.name ?? String(layer.config.name)
+    const name = layer.name ?? textOf(layer.config.name)
     if (!follows(layer, last)) throw refuse(`its layer ${name} does not follow the one before it alone`)
     last = name
-    const kind = activationOf(layer)
+    const kind = activationOf(layer, refuse)
     if (kind !== undefined) activations.push(kind)
     else if (layer.class_name === 'Conv3D') {
       if (tensors.length > 0 && activations.length !== dilations.length)
         throw refuse(`its layer ${name} follows a convolution without an activation`)
-      const { size, dilation, own } = convolutionOf(layer, name, refuse)
-      tensors.push(...convolutionTensors(stored, name, convolutions++, refuse))
+      const { size, dilation, hasBias, activation } = convolutionOf(layer, name, refuse)
+      const own = convolutionTensors(stored, name, convolutions++, refuse)
+      if (own.length - 1 !== Number(hasBias))
+        throw refuse(`its layer ${name} says that it has ${hasBias ? 'a' : 'no'} bias, its weights do not`)
+      tensors.push(...own)
       if (size !== 1) dilations.push(dilation)
-      if (own !== undefined) activations.push(own)
+      if (activation !== 'linear') activations.push(activation)
     } else if (!PASSED_OVER.has(layer.class_name)) throw refuse(`it has a layer ${layer.class_name}`)
     if (activations.length > dilations.length) throw refuse(`its layer ${name} is one activation too many`)
   }
@@ -89,11 +97,27 @@ function follows({ class_name: kind, inbound_nodes: inbound }: Layer, last: stri
   return Array.isArray(sources) && sources.length === 1 && Array.isArray(sources[0]) && sources[0][0] === last
 }
 
-function activationOf({ class_name: kind, config }: Layer): string | undefined {
-  if (kind === 'Activation') return String(config.activation)
-  if (kind === 'ReLU') return 'relu'
-  return kind === 'ELU' && (config.alpha ?? 1) === 1 ? 'elu' : undefined
+function activationOf({ class_name: kind, config }: Layer, refuse: (what: string) => MeshflError): string | undefined {
+  switch (kind) {
+    case 'Activation':
+      return textOf(config.activation)
+    case 'ReLU': {
+      const { max_value: most, negative_slope: slope, threshold } = config
+      // A limit of 0 would leave nothing.
+      if ((most ?? null) !== null || (slope ?? 0) !== 0 || (threshold ?? 0) !== 0)
+        throw refuse('its ReLU has a limit, a slope below 0 or a threshold')
+      return 'relu'
+    }
+    case 'ELU':
+      if ((config.alpha ?? 1) !== 1) throw refuse('its ELU has another alpha than 1')
+      return 'elu'
+    default:
+      return undefined
+  }
 }
+
+/** What may be any JSON, of which an object need not become text. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : 'without a name')
 
 function convolutionOf(layer: Layer, name: string, refuse: (what: string) => MeshflError) {
   const parsed = ConvolutionSchema.safeParse(layer.config)
@@ -105,7 +129,7 @@ function convolutionOf(layer: Layer, name: string, refuse: (what: string) => Mes
   if (data_format !== 'channels_last' || groups !== 1 || strides.some((stride) => stride !== 1))
     throw refuse(`its layer ${name} has a stride, groups or channels first`)
   if (dilation_rate.some((each) => each !== dilation)) throw refuse(`its layer ${name} has several dilations`)
-  return { size, dilation, own: activation === 'linear' ? undefined : activation }
+  return { size, dilation, activation, hasBias: parsed.data.use_bias }
 }
 
 function convolutionTensors(
