@@ -7,6 +7,7 @@ import {
   explainReadError,
   MeshflError,
   type MeshNetSpec,
+  MOST_MODEL_HEADER_BYTES,
   type ModelData,
   type ModelState,
   modelSha256,
@@ -54,7 +55,7 @@ async function readModel(file: string): Promise<TrainedModel> {
   const bytes = await readFile(file).catch((cause) => {
     throw explainReadError(cause, file)
   })
-  const { metadata } = decodeSafetensors(bytes, file)
+  const { metadata } = decodeSafetensors(bytes, file, MOST_MODEL_HEADER_BYTES)
   const { spec, data } = readModelMetadata(metadata, file)
   const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
   // `meshfl export` may have turned it to the axes of other tools.
