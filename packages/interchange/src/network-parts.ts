@@ -5,7 +5,8 @@ export interface NetworkParts {
   blocks: BlockParts[]
   /** A 1x1x1 convolution: weight (classes, channels, 1, 1, 1). */
   head: { weight: Float32Array; bias: Float32Array }
-  normalization: 'batch' | 'instance' | 'none'
+  /** Where the file tells of it; tensors alone tell of BatchNorm, not of instance normalisation or none, which have no tensors. */
+  normalization?: 'batch' | 'instance' | 'none'
   /** Where the file tells of them: one for each block. */
   dilations?: number[]
   /** Where the file tells of it. */

@@ -39,7 +39,7 @@ test('modules are found by their order and shapes, whatever their names', () => 
   expect(parts).toMatchObject({ channels: 2, classes: 3, normalization: 'batch' })
   expect(parts.blocks).toHaveLength(1)
   expect(parts.blocks[0]!.normalization!.variance).toEqual(new Float32Array(2).fill(5))
-  expect(partsOfState(stateOf([...FIRST, ...HEAD]), 'a.pth')).toMatchObject({ normalization: 'none' })
+  expect(partsOfState(stateOf([...FIRST, ...HEAD]), 'a.pth')).not.toHaveProperty('normalization')
 })
 
 test('numbers in the names tell the order where a file is sorted by name; without numbers it is refused', () => {

@@ -62,7 +62,7 @@ export function partsOfState(state: StateDict, source: string): NetworkParts {
     classes,
     blocks: blocks.map(({ path: _, ...block }) => block),
     head,
-    normalization: normalized > 0 ? 'batch' : 'none',
+    ...(normalized > 0 ? { normalization: 'batch' as const } : {}),
   }
 }
 

@@ -108,7 +108,7 @@ class ChainReader {
     if (this.instances !== 0 && this.instances !== parts.blocks.length)
       throw this.refuse(`${this.instances} of its ${parts.blocks.length} convolutions have an instance normalisation`)
     if (this.instances > 0 && parts.normalization === 'batch') throw this.refuse('it has two kinds of normalisation')
-    const normalization = this.instances > 0 ? 'instance' : parts.normalization
+    const normalization = this.instances > 0 ? 'instance' : (parts.normalization ?? 'none')
     return { ...parts, normalization, dilations: this.dilations, activation }
   }
 

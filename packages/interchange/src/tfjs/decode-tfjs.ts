@@ -81,7 +81,7 @@ export function decodeTfjs(
     throw refuse(`its activations are ${[...new Set(activations)].join(', ') || 'none'}`)
   const metadata = Object.entries(model.userDefinedMetadata ?? {}).filter(([, text]) => typeof text === 'string')
   return {
-    parts: { ...parts, dilations, activation },
+    parts: { ...parts, normalization: 'none', dilations, activation },
     metadata: Object.fromEntries(metadata) as Record<string, string>,
   }
 }
