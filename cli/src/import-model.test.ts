@@ -57,3 +57,14 @@ test('a study that contradicts what a file of ours says of itself is refused; an
   }
   expect((await imported(file, 'model: {dropout: 0.25, dilations: [1, 2]}')).spec.dropout).toBe(0.25)
 })
+
+test('a file of ours for axes in an order that is not known is refused', async () => {
+  const file = modelFile({}, {}, { 'meshfl.axes': 'yxz' })
+  await expect(imported(file)).rejects.toMatchObject({ code: 'MODEL_SPEC_UNKNOWN' })
+})
+
+test('a file of ours that names no classes keeps their numbers, and that is said', async () => {
+  const { data, assumed } = await imported(modelFile({ classes: 3 }, {}))
+  expect(data.classNames).toEqual(['class 0', 'class 1', 'class 2'])
+  expect(assumed).toContain('the classes: class 0 to class 2')
+})

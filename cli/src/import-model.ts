@@ -17,11 +17,13 @@ import { modelLayout } from '@meshfl/engine'
 import {
   type Axes,
   assembleModel,
+  axesOfModelFile,
   type KnownModel,
   parseReferenceModel,
   type ReadModel,
   readModel,
 } from '@meshfl/interchange'
+import { hasNamedClasses } from './initial-model.js'
 import { refuseExisting } from './refuse-existing.js'
 import { checkStudyKeys, readStudyYaml } from './study-from-options.js'
 
@@ -96,9 +98,7 @@ async function readKnown(path: string): Promise<Told> {
 function whatItSays({ metadata }: ReadModel, file: string): Told & { axes?: Axes } {
   if (metadata['meshfl.spec'] === undefined) return {}
   const { spec, data } = readModelMetadata(metadata, file)
-  // A model file of ours that was not exported is for our own volumes.
-  const axes = metadata['meshfl.axes'] ?? 'zyx'
-  return { spec, data, ...(axes === 'xyz' || axes === 'zyx' ? { axes } : {}) }
+  return { spec, data, axes: axesOfModelFile(metadata, file) }
 }
 
 /** What --model says may not contradict what a file of ours says; dropout is no part of the network that it holds. */
@@ -127,7 +127,8 @@ function describeData(
   else if (!data.classNames && classes === defaults.length) {
     data.classNames = defaults
     assumed.push(`the classes: ${defaults.join(', ')}`)
-  } else if (!data.classNames) assumed.push(`the classes: class 0 to class ${classes - 1}`)
+  } else if (!data.classNames || !hasNamedClasses(data.classNames))
+    assumed.push(`the classes: class 0 to class ${classes - 1}`)
   const names = data.classNames
   const fault = names && (names.length === classes ? faultOfClassNames(names) : `${names.length} names`)
   if (fault !== undefined) {

@@ -48,7 +48,7 @@ test('numbers in the names tell the order where a file is sorted by name; withou
   const sorted = [...numbered, ...head].sort(([a], [b]) => (a < b ? -1 : 1))
   const { blocks } = partsOfState(stateOf(sorted, false), 'a.safetensors')
   expect(blocks.map(({ weight }) => sorted[weight[0]!]![0])).toEqual(numbered.map(([name]) => name))
-  expect(refusal([...FIRST, ...HEAD], false)).toContain('does not keep their order')
+  expect(refusal([...FIRST, ...HEAD], false)).toContain('do not tell their order')
 })
 
 test('what is no MeshNet is refused in words', () => {

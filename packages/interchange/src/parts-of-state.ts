@@ -110,7 +110,7 @@ function modulesInOrder(state: StateDict, refuse: (what: string) => MeshflError)
   if (found.some(({ path }) => path.split('.').length > DEEPEST)) throw refuse('its modules lie too deep in each other')
   if (isNumbered(found.map(({ path }) => path.split('.')))) return found.sort((a, b) => comparePaths(a.path, b.path))
   if (!state.inModuleOrder)
-    throw refuse('its modules have names without numbers, and the file does not keep their order')
+    throw refuse('the names of its modules do not tell their order, and the file does not keep it')
   return found
 }
 
