@@ -20,5 +20,8 @@ export interface BlockParts {
   normalization?: { weight: Float32Array; bias: Float32Array; mean: Float32Array; variance: Float32Array }
 }
 
+/** What BatchNorm and instance normalisation add to a variance: PyTorch's default, and that of all our engines. */
+export const EPSILON = 1e-5
+
 /** The most that is read of a file, and of what is packed in it. A MeshNet of the largest spec has 28 MB. */
 export const MOST_MODEL_BYTES = 1 << 28

@@ -1,13 +1,11 @@
 import { MeshflError } from '@meshfl/core'
 import type { FloatType } from '../float-types.js'
-import type { NetworkParts } from '../network-parts.js'
+import { EPSILON, type NetworkParts } from '../network-parts.js'
 import { notMeshNet, partsOfState } from '../parts-of-state.js'
 import { createGatherer, type StateTensor } from '../state-dict.js'
 import { type OnnxGraph, type OnnxNode, readOnnxGraph } from './onnx-graph.js'
 
 const TYPES: Record<number, FloatType> = { 1: 'F32', 10: 'F16', 11: 'F64', 16: 'BF16' }
-/** Of all our engines. */
-const EPSILON = 1e-5
 
 /**
  * Reads the MeshNet in an ONNX file: one chain of Conv, BatchNormalization or InstanceNormalization, and Elu, Relu or Gelu from the

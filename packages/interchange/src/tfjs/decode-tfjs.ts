@@ -6,7 +6,7 @@ import { fromKeras } from './kernel-order.js'
 import { ConvolutionSchema, type Layer, type LayersModel, LayersModelSchema } from './layers-model.js'
 
 /** The files beside a model.json, by groups; each group's follow each other. */
-export interface TfjsModel {
+interface TfjsModel {
   model: LayersModel
   weightFiles: string[]
 }
