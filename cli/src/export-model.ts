@@ -1,8 +1,11 @@
+import { existsSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import {
   assertNever,
   describeModel,
   encodeModel,
+  MeshflError,
   type MeshNetSpec,
   type ModelState,
   writeFileAtomic,
@@ -22,10 +25,17 @@ export interface ExportRequest {
 /**
  * Writes a trained model for other tools.
  * @returns the hash of the model, and the order of axes that was written
- * @throws MeshflError `MODEL_FILE_EXISTS`, those of `openTrainedModel` and `writeFileAtomic`
+ * @throws MeshflError `MODEL_FILE_EXISTS`, `PATH_NOT_WRITABLE`, those of `openTrainedModel` and `writeFileAtomic`
  */
 export async function exportModel(path: string, request: ExportRequest): Promise<{ sha256: string; axes: Axes }> {
   refuseExisting(request.out, request.force)
+  if (/[/\\]$/.test(request.out) || isFolder(request.out)) {
+    throw new MeshflError('PATH_NOT_WRITABLE', `cannot write ${request.out}: it names a folder`, {
+      kind: 'usage',
+      hint: 'give with --out the name of the file to write',
+      data: { path: request.out },
+    })
+  }
   const { spec, state, sha256, data } = await openTrainedModel(path)
   const axes = request.axes ?? (request.format === 'safetensors' ? 'zyx' : 'xyz')
   const turned = axes === 'zyx' ? state : turnModel(spec, state)
@@ -40,12 +50,18 @@ export async function exportModel(path: string, request: ExportRequest): Promise
       shape: axes === 'xyz' ? shape : (shape.toReversed() as typeof shape),
       metadata: (folded) => ({ ...metadata, ...describeModel(folded, data) }),
     })
-    // The file that names the other one comes last.
+    const isNew = !existsSync(weightsPath)
+    // The file that names the other one comes last; without it the other is of no use.
     await writeFileAtomic(weightsPath, weights)
-    await writeFileAtomic(request.out, model)
+    await writeFileAtomic(request.out, model).catch(async (error) => {
+      if (isNew) await rm(weightsPath, { force: true }).catch(() => undefined) // the first error is the one to tell
+      throw error
+    })
   } else await writeFileAtomic(request.out, encodeAs(request.format, spec, turned, metadata))
   return { sha256, axes }
 }
+
+const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory()
 
 function encodeAs(
   format: Exclude<ExportRequest['format'], 'brainchop'>,

@@ -17,13 +17,15 @@ import { modelLayout } from '@meshfl/engine'
 import {
   type Axes,
   assembleModel,
+  axesOfModelFile,
   type KnownModel,
   parseReferenceModel,
   type ReadModel,
   readModel,
 } from '@meshfl/interchange'
+import { hasNamedClasses } from './initial-model.js'
 import { refuseExisting } from './refuse-existing.js'
-import { parseStudy, readStudyYaml } from './study-from-options.js'
+import { checkStudyKeys, readStudyYaml } from './study-from-options.js'
 
 export interface ImportRequest {
   out: string
@@ -52,6 +54,7 @@ export async function importModel(file: string, request: ImportRequest): Promise
   const read = await readModel(file)
   const own = whatItSays(read, file)
   const axes = request.axes ?? own.axes ?? 'xyz'
+  if (own.spec && told.spec) refuseContradiction(own.spec, told.spec, file)
   const known = { ...own.spec, ...told.spec }
   const { spec, state, assumed } = assembleModel(read.parts, known, axes, file)
   if (request.axes === undefined && own.axes === undefined) assumed.push(`the axes that it was trained on: ${axes}`)
@@ -72,11 +75,12 @@ interface Told {
 async function readKnown(path: string): Promise<Told> {
   if (['.yaml', '.yml'].includes(extname(path).toLowerCase())) {
     const yaml = await readStudyYaml(path)
-    const { model, classNames, conform, voxelSizeMm, labelMap } = parseStudy(yaml, path)
+    const { model, classNames, conform, voxelSizeMm, labelMap } = checkStudyKeys(yaml, path)
+    // What a study leaves out is a default of studies, and nothing that anybody said of this network.
+    const written = Object.keys((yaml.model as object | undefined) ?? {})
     return {
-      spec: model,
+      spec: Object.fromEntries(Object.entries(model).filter(([key]) => written.includes(key))),
       data: {
-        // Those of a study that names none are no more than a default.
         ...('classNames' in yaml ? { classNames } : {}),
         ...(conform ? { conform } : {}),
         ...(voxelSizeMm === undefined ? {} : { voxelSizeMm }),
@@ -94,9 +98,21 @@ async function readKnown(path: string): Promise<Told> {
 function whatItSays({ metadata }: ReadModel, file: string): Told & { axes?: Axes } {
   if (metadata['meshfl.spec'] === undefined) return {}
   const { spec, data } = readModelMetadata(metadata, file)
-  // A model file of ours that was not exported is for our own volumes.
-  const axes = metadata['meshfl.axes'] ?? 'zyx'
-  return { spec, data, ...(axes === 'xyz' || axes === 'zyx' ? { axes } : {}) }
+  return { spec, data, axes: axesOfModelFile(metadata, file) }
+}
+
+/** What --model says may not contradict what a file of ours says; dropout is no part of the network that it holds. */
+function refuseContradiction(own: KnownModel, told: KnownModel, file: string): void {
+  for (const key of Object.keys(told) as (keyof KnownModel)[]) {
+    const [says, isTold] = [own[key], told[key]].map((value) =>
+      value === undefined ? undefined : canonicalJson(value),
+    )
+    if (key === 'dropout' || says === isTold) continue
+    throw new MeshflError('IMPORT_MODEL_MISMATCH', `${file} says that its ${key} is ${says}, --model says ${isTold}`, {
+      kind: 'usage',
+      hint: 'leave out --model: the file tells its own network',
+    })
+  }
 }
 
 function describeData(
@@ -111,7 +127,8 @@ function describeData(
   else if (!data.classNames && classes === defaults.length) {
     data.classNames = defaults
     assumed.push(`the classes: ${defaults.join(', ')}`)
-  } else if (!data.classNames) assumed.push(`the classes: class 0 to class ${classes - 1}`)
+  } else if (!data.classNames || !hasNamedClasses(data.classNames))
+    assumed.push(`the classes: class 0 to class ${classes - 1}`)
   const names = data.classNames
   const fault = names && (names.length === classes ? faultOfClassNames(names) : `${names.length} names`)
   if (fault !== undefined) {

@@ -6,7 +6,7 @@ import {
   encodeModel,
   explainReadError,
   MeshflError,
-  type ModelData,
+  type MeshNetSpec,
   type ModelState,
   modelMetadata,
   modelSha256,
@@ -20,7 +20,7 @@ import { openTrainedModel, type TrainedModel } from './trained-model.js'
 const INITIAL_FILE = 'initial.safetensors'
 
 /** Whether a model's file names its classes, or they are only counted. */
-export function hasNamedClasses({ classNames }: ModelData): boolean {
+export function hasNamedClasses(classNames: readonly string[]): boolean {
   return classNames.some((name, i) => name !== `class ${i}`)
 }
 
@@ -35,10 +35,15 @@ export function checkInitialModel({ spec, data, file }: TrainedModel, study: Stu
       hint: 'name a model of the same classes and the same network, or write a study with those of the model',
     })
   const names = data.classNames
-  if (hasNamedClasses(data) && canonicalJson(names) !== canonicalJson(study.classNames))
+  if (hasNamedClasses(names) && canonicalJson(names) !== canonicalJson(study.classNames))
     throw refuse(`its classes are ${names.join(', ')}, the study has ${study.classNames.join(', ')}`)
-  if (modelLayout(spec).sha256 !== modelLayout(study.model).sha256)
-    throw refuse(`its network is ${canonicalJson(spec)}, the study has ${canonicalJson(study.model)}`)
+  const [its, asked] = [networkOf(spec), networkOf(study.model)]
+  if (its !== asked) throw refuse(`its network is ${its}, the study has ${asked}`)
+}
+
+/** What a network computes, also where its weights have the same shapes: dropout alone is a matter of training. */
+function networkOf({ dropout: _, ...network }: MeshNetSpec): string {
+  return canonicalJson(network)
 }
 
 /**

@@ -51,7 +51,7 @@ async function openStart(from: string): Promise<{
   const model = await openTrainedModel(from)
   const { spec, data, sha256 } = model
   const keys = {
-    ...(hasNamedClasses(data) ? { classNames: data.classNames } : {}),
+    ...(hasNamedClasses(data.classNames) ? { classNames: data.classNames } : {}),
     ...(spec.classes === 3 ? {} : { recipe: { classWeights: data.classNames.map(() => 1) } }),
     model: spec,
   }

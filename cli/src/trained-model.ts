@@ -7,13 +7,15 @@ import {
   explainReadError,
   MeshflError,
   type MeshNetSpec,
+  MOST_MODEL_HEADER_BYTES,
   type ModelData,
   type ModelState,
   modelSha256,
   readModelMetadata,
+  type SafetensorsFile,
 } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
-import { turnModel } from '@meshfl/interchange'
+import { axesOfModelFile, formatOfModel, turnModel } from '@meshfl/interchange'
 
 /** A model ready to segment, and what its file says of the data it was trained on. */
 export interface TrainedModel {
@@ -54,11 +56,24 @@ async function readModel(file: string): Promise<TrainedModel> {
   const bytes = await readFile(file).catch((cause) => {
     throw explainReadError(cause, file)
   })
-  const { metadata } = decodeSafetensors(bytes, file)
+  const { metadata } = decodeModelFile(bytes, file)
   const { spec, data } = readModelMetadata(metadata, file)
   const { parameters, statistics } = decodeModel(modelLayout(spec), bytes, file)
   // `meshfl export` may have turned it to the axes of other tools.
-  const isTurned = metadata['meshfl.axes'] === 'xyz'
+  const isTurned = axesOfModelFile(metadata, file) === 'xyz'
   const state = isTurned ? turnModel(spec, { parameters, statistics }) : { parameters, statistics }
   return { spec, state, sha256: modelSha256(state), file, data }
+}
+
+function decodeModelFile(bytes: Uint8Array, file: string): SafetensorsFile {
+  try {
+    return decodeSafetensors(bytes, file, MOST_MODEL_HEADER_BYTES)
+  } catch (error) {
+    const format = formatOfModel(bytes)
+    if (!(error instanceof MeshflError) || format === undefined || format === 'safetensors') throw error
+    throw new MeshflError(error.code, `${file} is no model file of meshfl, but one of another tool`, {
+      hint: `turn it into one: meshfl import ${file} --out model.safetensors`,
+      cause: error,
+    })
+  }
 }

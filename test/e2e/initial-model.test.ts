@@ -72,6 +72,9 @@ test('the network of the model is the study’s; other classes, another network 
   const refusals: [string, string[], string][] = [
     ['classNames: [background, grey matter, white matter]', ['--from', first], 'INITIAL_MODEL_MISMATCH'],
     ['model: {channels: 6}', ['--from', first], 'INITIAL_MODEL_MISMATCH'],
+    // Weights of the same shapes, and another network.
+    ['model: {activation: relu}', ['--from', first], 'INITIAL_MODEL_MISMATCH'],
+    ['model: {dilations: [4, 4, 4, 4, 4, 4, 4, 4, 4]}', ['--from', first], 'INITIAL_MODEL_MISMATCH'],
     [`initialSha256: ${best}`, [], 'INITIAL_MODEL_MISSING'],
     ['rounds: 1', ['--from', join(folder, 'nowhere')], 'FILE_NOT_FOUND'],
   ]

@@ -45,7 +45,7 @@ test.each(['pth', 'onnx', 'safetensors'])(
         join(folder, `${format}-${axes}-${name}`),
       ) as [string, string]
       const written = await run('export', imported.path, '--format', format, '--axes', axes, '--out', file)
-      expect(written).toMatchObject({ code: 0, last: { type: 'export', format, path: file } })
+      expect(written).toMatchObject({ code: 0, last: { type: 'export', format, path: file, axes } })
       const read = await run('import', file, '--out', back)
       expect(read).toMatchObject({ code: 0, last: { parametersSha256: imported.parametersSha256, parameters: 297 } })
     }

@@ -39,7 +39,7 @@ export function exportCommand(): Command {
       const { exportModel } = await import('../export-model.js')
       const { sha256, axes } = await exportModel(modelPath, options)
       output.result(
-        { type: 'export', format: options.format, path: options.out, parametersSha256: sha256 },
+        { type: 'export', format: options.format, path: options.out, axes, parametersSha256: sha256 },
         `wrote ${options.out}, for volumes of axes ${axes}`,
       )
     })

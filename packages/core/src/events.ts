@@ -219,7 +219,14 @@ export const EventSchema = z.discriminatedUnion('type', [
     /** What neither its file nor the options say of it. */
     assumed: z.array(z.string()),
   }),
-  z.object({ type: z.literal('export'), format: z.string(), path: z.string(), parametersSha256: z.string() }),
+  z.object({
+    type: z.literal('export'),
+    format: z.string(),
+    path: z.string(),
+    /** The order of axes of the volumes that it is for. */
+    axes: z.enum(['xyz', 'zyx']),
+    parametersSha256: z.string(),
+  }),
   z.object({
     type: z.literal('audit'),
     /** Rounds that are right, from the first on. */

@@ -1,6 +1,7 @@
 import { MeshflError } from './errors.js'
 
-export type SafetensorsDtype = 'F32' | 'F64' | 'F16' | 'BF16' | 'I64' | 'I32' | 'U8'
+/** Those of the format whose elements are whole bytes. */
+export type SafetensorsDtype = keyof typeof BYTES
 
 export interface NamedTensor {
   name: string
@@ -15,8 +16,13 @@ export interface SafetensorsFile {
   metadata: Record<string, string>
 }
 
-const BYTES: Record<SafetensorsDtype, number> = { F32: 4, F64: 8, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1 }
+const BYTES = {
+  ...{ F32: 4, F64: 8, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1, C64: 8 },
+  ...{ I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1 },
+} as const
 const MAX_HEADER_BYTES = 100_000_000
+/** Of a model file: one of the largest network has less than 100 KB. */
+export const MOST_MODEL_HEADER_BYTES = 1 << 22
 
 /** Writes the safetensors format (https://github.com/huggingface/safetensors): same input, same bytes. */
 export function encodeSafetensors(file: SafetensorsFile): Uint8Array {
@@ -53,9 +59,14 @@ export function safetensorsParts(file: SafetensorsFile): Uint8Array[] {
 /**
  * Reads a safetensors file. Every length is checked before it is used.
  * @param source what to call the file in an error
+ * @param mostHeaderBytes how long its header may be: less of a file that somebody brings than of a run's own state
  * @throws MeshflError `SAFETENSORS_MALFORMED`
  */
-export function decodeSafetensors(bytes: Uint8Array, source = 'safetensors file'): SafetensorsFile {
+export function decodeSafetensors(
+  bytes: Uint8Array,
+  source = 'safetensors file',
+  mostHeaderBytes = MAX_HEADER_BYTES,
+): SafetensorsFile {
   const malformed = (what: string): MeshflError =>
     new MeshflError('SAFETENSORS_MALFORMED', `${source} is no safetensors file: ${what}`, {
       hint: 'check that the file was copied whole',
@@ -63,8 +74,9 @@ export function decodeSafetensors(bytes: Uint8Array, source = 'safetensors file'
   if (bytes.byteLength < 8) throw malformed('shorter than 8 bytes')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const headerBytes = Number(view.getBigUint64(0, true))
-  if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > bytes.byteLength)
-    throw malformed('the header is longer than the file')
+  if (8 + headerBytes > bytes.byteLength) throw malformed('the header is longer than the file')
+  if (headerBytes > mostHeaderBytes)
+    throw malformed(`the header has ${headerBytes} bytes, more than ${mostHeaderBytes}`)
   let header: unknown
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerBytes)))
@@ -76,7 +88,8 @@ export function decodeSafetensors(bytes: Uint8Array, source = 'safetensors file'
   const body = bytes.subarray(8 + headerBytes)
   const tensors: NamedTensor[] = []
   let metadata: Record<string, string> = {}
-  for (const [name, value] of Object.entries(header)) {
+  for (const name of Object.keys(header)) {
+    const value = (header as Record<string, unknown>)[name]
     if (name === '__metadata__') {
       if (
         value === null ||

@@ -10,7 +10,6 @@ const partsOf = (blocks: number): NetworkParts => ({
   classes: 2,
   blocks: Array.from({ length: blocks }, () => ({ weight: zeros(27), bias: zeros(1) })),
   head: { weight: zeros(2), bias: zeros(2) },
-  normalization: 'none',
 })
 const codeOf = (run: () => unknown): string => {
   try {
@@ -26,13 +25,17 @@ const assemble = (parts: NetworkParts, known: KnownModel = {}) => assembleModel(
 test('nine blocks without a word are taken for the paper’s, and that is said; another number is asked for', () => {
   const { spec, assumed } = assemble(partsOf(9))
   expect(spec).toMatchObject({ dilations: [1, 2, 4, 8, 16, 8, 4, 2, 1], activation: 'elu', normalization: 'none' })
-  expect(assumed).toEqual(['the dilations: 1 2 4 8 16 8 4 2 1', 'the activation: elu'])
+  expect(assumed).toEqual(['the dilations: 1 2 4 8 16 8 4 2 1', 'the normalisation: none', 'the activation: elu'])
   expect(codeOf(() => assemble(partsOf(8)))).toBe('IMPORT_DILATIONS_UNKNOWN')
 })
 
 test('what is said of a network may not contradict its file', () => {
-  expect(assemble(partsOf(2), { dilations: [1, 3], activation: 'relu' }).assumed).toEqual([])
+  const known: KnownModel = { dilations: [1, 3], activation: 'relu', normalization: 'none' }
+  expect(assemble(partsOf(2), known).assumed).toEqual([])
   expect(assemble(partsOf(9), { normalization: 'instance' }).spec.normalization).toBe('instance')
+  expect(codeOf(() => assemble({ ...partsOf(9), normalization: 'none' }, { normalization: 'instance' }))).toBe(
+    'IMPORT_MODEL_MISMATCH',
+  )
   for (const known of [{ channels: 5 }, { classes: 3 }, { normalization: 'batch' as const }, { dilations: [1] }])
     expect(codeOf(() => assemble(partsOf(9), known))).toBe('IMPORT_MODEL_MISMATCH')
 })

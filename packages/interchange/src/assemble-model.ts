@@ -30,14 +30,13 @@ const DEFAULTS = MeshNetSpecSchema.parse({})
  */
 export function assembleModel(parts: NetworkParts, known: KnownModel, axes: Axes, source: string): AssembledModel {
   const assumed: string[] = []
+  // A network with instance normalisation has the tensors of one with none.
+  const normalization = parts.normalization ?? (known.normalization === 'instance' ? 'instance' : 'none')
   const seen: KnownModel = {
     channels: parts.channels,
     classes: parts.classes,
     convolutionBias: parts.blocks[0]?.bias !== undefined,
-    // Instance normalisation has no tensors: it looks like none.
-    ...(parts.normalization === 'none' && known.normalization === 'instance'
-      ? {}
-      : { normalization: parts.normalization }),
+    normalization,
     ...(parts.dilations ? { dilations: parts.dilations } : {}),
     ...(parts.activation ? { activation: parts.activation } : {}),
   }
@@ -50,6 +49,7 @@ export function assembleModel(parts: NetworkParts, known: KnownModel, axes: Axes
     const both = `${parts.blocks.length} blocks, and ${dilations.length} dilations are given for it`
     throw mismatchError(source, both)
   }
+  if ((parts.normalization ?? known.normalization) === undefined) assumed.push(`the normalisation: ${normalization}`)
   if (activation === undefined) assumed.push(`the activation: ${DEFAULTS.activation}`)
   const spec = checkSpec({ ...DEFAULTS, ...known, ...seen, dilations: [...dilations] })
   return { spec, state: layOut(modelLayout(spec), parts, axes, source), assumed }

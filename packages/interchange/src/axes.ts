@@ -1,8 +1,21 @@
-import { elementCount, type MeshNetSpec, type ModelState } from '@meshfl/core'
+import { elementCount, MeshflError, type MeshNetSpec, type ModelState } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
 
 /** Which index of a volume the first axis of a kernel runs along: z, as in the bytes of a NIfTI file, or x, as in nibabel's arrays. */
 export type Axes = 'xyz' | 'zyx'
+
+/**
+ * The order that a model file of ours says; one that was not exported says none, and is for our own volumes.
+ * @throws MeshflError `MODEL_SPEC_UNKNOWN`
+ */
+export function axesOfModelFile(metadata: Readonly<Record<string, string>>, source: string): Axes {
+  const axes = metadata['meshfl.axes'] ?? 'zyx'
+  if (axes === 'xyz' || axes === 'zyx') return axes
+  throw new MeshflError('MODEL_SPEC_UNKNOWN', `${source} is for axes in an order that is not known here`, {
+    hint: 'use the version of meshfl that wrote it',
+    data: { axes: axes.slice(0, 40) },
+  })
+}
 
 /**
  * Turns 3x3x3 kernels between the two orders of a volume's axes: weight (Co, Ci, a, b, c) -> (Co, Ci, c, b, a). Twice is as before.

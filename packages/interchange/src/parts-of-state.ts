@@ -62,7 +62,7 @@ export function partsOfState(state: StateDict, source: string): NetworkParts {
     classes,
     blocks: blocks.map(({ path: _, ...block }) => block),
     head,
-    normalization: normalized > 0 ? 'batch' : 'none',
+    ...(normalized > 0 ? { normalization: 'batch' as const } : {}),
   }
 }
 
@@ -101,14 +101,16 @@ function modulesInOrder(state: StateDict, refuse: (what: string) => MeshflError)
     const dot = tensor.name.lastIndexOf('.')
     const path = tensor.name.slice(0, Math.max(0, dot))
     const module = modules.get(path) ?? { path, tensors: new Map() }
-    module.tensors.set(tensor.name.slice(dot + 1), tensor)
+    const part = tensor.name.slice(dot + 1)
+    if (module.tensors.has(part)) throw refuse(`it has two tensors of the name ${tensor.name}`)
+    module.tensors.set(part, tensor)
     modules.set(path, module)
   }
   const found = [...modules.values()]
   if (found.some(({ path }) => path.split('.').length > DEEPEST)) throw refuse('its modules lie too deep in each other')
   if (isNumbered(found.map(({ path }) => path.split('.')))) return found.sort((a, b) => comparePaths(a.path, b.path))
   if (!state.inModuleOrder)
-    throw refuse('its modules have names without numbers, and the file does not keep their order')
+    throw refuse('the names of its modules do not tell their order, and the file does not keep it')
   return found
 }
 

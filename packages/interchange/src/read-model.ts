@@ -28,8 +28,7 @@ export interface ReadModel {
 export async function readModel(path: string): Promise<ReadModel> {
   const file = await modelFileAt(path)
   const bytes = await readWhole(file)
-  // The length that a safetensors file begins with may look like a blank and a brace.
-  if (!isSafetensors(bytes) && isJson(bytes)) return readBrainchop(bytes, file)
+  if (formatOfModel(bytes) === 'brainchop') return readBrainchop(bytes, file)
   return { ...decodeModelOf(bytes, basename(file)), sha256: sha256(bytes) }
 }
 
@@ -75,20 +74,29 @@ function tooLarge(path: string, size: number, most: number): MeshflError {
 
 /** The same of bytes. */
 export function decodeModelOf(bytes: Uint8Array, source: string): Omit<ReadModel, 'sha256'> {
-  const format = formatOf(bytes, source)
+  const format = formatOfModel(bytes)
+  // The weights of brainchop lie in other files.
+  if (format === undefined || format === 'brainchop') throw unknownFormat(source)
   if (format === 'onnx') return { format, ...decodeOnnx(bytes, source) }
   const state = format === 'torch' ? decodeTorch(bytes, source) : stateOfSafetensors(bytes, source)
   return { format, parts: partsOfState(state, source), metadata: state.metadata }
 }
 
-function formatOf(bytes: Uint8Array, source: string): ModelFormat {
+/** What a file may be, as its first bytes tell. */
+export function formatOfModel(bytes: Uint8Array): ModelFormat | undefined {
   const starts = (...expected: number[]): boolean => expected.every((byte, i) => bytes[i] === byte)
   if (isSafetensors(bytes)) return 'safetensors'
+  // Behind safetensors: the length that such a file begins with may look like a blank and a brace.
+  if (isJson(bytes)) return 'brainchop'
   // A zip archive; or, before torch 1.6, a pickle.
   if (starts(0x50, 0x4b, 3, 4) || starts(0x80)) return 'torch'
   // The first field of a ModelProto: the version of the format, less than 128.
   if (bytes[0] === 8 && bytes[1]! < 128 && bytes.byteLength > 8) return 'onnx'
-  throw new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, {
+  return undefined
+}
+
+function unknownFormat(source: string): MeshflError {
+  return new MeshflError('IMPORT_FORMAT_UNKNOWN', `${source} is of no format that can be imported`, {
     hint: 'name a .pth file of torch.save, a .safetensors file, an ONNX file or a brainchop model.json',
   })
 }

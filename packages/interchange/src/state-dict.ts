@@ -23,7 +23,7 @@ const MOST_NUMBERS = 1 << 24
 const MOST_AXES = 8
 
 /** Where a tensor's numbers lie in a storage: strides and offset count numbers; without them they lie one after the other. */
-export interface StoredTensor {
+interface StoredTensor {
   name: string
   shape: readonly number[]
   type: FloatType
@@ -43,22 +43,33 @@ export function createGatherer(source: string): (stored: StoredTensor) => Float3
   let left = MOST_NUMBERS
   return ({ name, shape, type, bytes, strides, offset = 0 }) => {
     if (shape.length > MOST_AXES) throw malformed(source, name, `has ${shape.length} axes`)
-    const steps = strides ?? shape.map((_, axis) => elementCount(shape.slice(axis + 1)))
+    const steps = strides ?? stridesOf(shape)
     if (shape.length !== steps.length || ![...shape, ...steps, offset].every(isCount))
       throw malformed(source, name, 'has a shape that cannot be')
     const count = elementCount(shape)
     left -= count
     if (left < 0) {
-      throw new MeshflError('IMPORT_TOO_LARGE', `${source} has more numbers than a MeshNet can, up to ${name}`, {
-        hint: 'name a file with the state dict of a MeshNet',
-        data: { shape },
-      })
+      throw new MeshflError(
+        'IMPORT_TOO_LARGE',
+        `${source} has more numbers than a MeshNet can, up to ${name.slice(0, 200)}`,
+        {
+          hint: 'name a file with the state dict of a MeshNet',
+          data: { shape },
+        },
+      )
     }
     const last = shape.reduce((sum, n, axis) => sum + (n - 1) * steps[axis]!, offset)
     if (count > 0 && last >= Math.floor(bytes.byteLength / FLOAT_BYTES[type]))
       throw malformed(source, name, 'lies outside its storage')
     return gather(shape, steps, offset, floatReader(type, bytes))
   }
+}
+
+/** Of numbers that lie one after the other in C order. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length).fill(1)
+  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1]! * shape[axis + 1]!
+  return strides
 }
 
 const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0

@@ -11,13 +11,16 @@ const tensor = (name: string, dtype: NamedTensor['dtype'], shape: number[], data
   data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
 })
 
-test('float16, bfloat16 and float64 are read as float32, and counters are left out', () => {
+test('float16, bfloat16 and float64 are read as float32; counters and what else is no weight are left out', () => {
   const tensors = [
     // 1, -2, 65504, the smallest subnormal, infinity: IEEE 754 binary16
     tensor('half', 'F16', [5], Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00)),
     tensor('brain', 'BF16', [2], Uint16Array.of(0x3f80, 0xc040)),
     tensor('double', 'F64', [1], Float64Array.of(0.1)),
     tensor('num_batches_tracked', 'I64', [], new BigInt64Array(1)),
+    tensor('mask', 'BOOL', [3], new Uint8Array(3)),
+    tensor('counts', 'I16', [2], new Int16Array(2)),
+    tensor('small', 'F8_E4M3', [3], new Uint8Array(3)),
   ]
   const state = stateOfSafetensors(encodeSafetensors({ tensors, metadata: {} }), 'a.safetensors')
   expect(state.tensors.map(({ name, values }) => [name, [...values]])).toEqual([
@@ -32,6 +35,16 @@ test('a shape of a hundred thousand axes is refused at once', () => {
   const bytes = encodeSafetensors({ tensors: [tensor('a', 'F32', shape, new Float32Array(1))], metadata: {} })
   expect(() => stateOfSafetensors(bytes, 'a.safetensors')).toThrow(
     expect.objectContaining({ code: 'IMPORT_TENSOR_MALFORMED' }),
+  )
+})
+
+test('a header that no model has is refused before it is parsed', () => {
+  const header = Buffer.alloc(8 + (1 << 22) + 8, ' ')
+  header.writeBigUInt64LE(BigInt(header.length - 8))
+  header.write('{}', 8)
+  const words = 'the header has 4194312 bytes, more than 4194304'
+  expect(() => stateOfSafetensors(header, 'a.safetensors')).toThrow(
+    expect.objectContaining({ code: 'SAFETENSORS_MALFORMED', message: expect.stringContaining(words) }),
   )
 })
 

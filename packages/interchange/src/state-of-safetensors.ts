@@ -1,4 +1,4 @@
-import { decodeSafetensors } from '@meshfl/core'
+import { decodeSafetensors, MOST_MODEL_HEADER_BYTES } from '@meshfl/core'
 import { FLOAT_BYTES, type FloatType } from './float-types.js'
 import { createGatherer, type StateDict } from './state-dict.js'
 
@@ -7,7 +7,7 @@ import { createGatherer, type StateDict } from './state-dict.js'
  * @throws MeshflError `SAFETENSORS_MALFORMED`, `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
  */
 export function stateOfSafetensors(bytes: Uint8Array, source: string): StateDict {
-  const { tensors, metadata } = decodeSafetensors(bytes, source)
+  const { tensors, metadata } = decodeSafetensors(bytes, source, MOST_MODEL_HEADER_BYTES)
   const floats = tensors.filter(({ dtype }) => Object.hasOwn(FLOAT_BYTES, dtype))
   const gather = createGatherer(source)
   return {

@@ -73,6 +73,12 @@ test('the epsilon of a BatchNorm that is not ours is made up for in its variance
   expect(parts.blocks[0]!.normalization!.variance[0]).toBeCloseTo(4.5 - 1e-5, 6)
 })
 
+/** float16 as onnx.proto keeps it without raw_data: whole numbers, of which each is the bits of one. */
+const halves = field(
+  5,
+  message(...[1, 1, 3, 3, 3].map((n) => field(1, n)), field(2, 10), field(8, 'f'), field(5, new Uint8Array(27))),
+)
+
 test('what is no chain of a MeshNet is refused in words', () => {
   const relu = node('Relu', ['a'], 'b')
   const refusals: [Uint8Array[], string][] = [
@@ -82,6 +88,10 @@ test('what is no chain of a MeshNet is refused in words', () => {
     [[node('Conv', ['x', 'w'], 'a'), relu, last], 'not padded by its dilation'],
     [[node('Conv', ['x', 'w'], 'a', padded, integers('dilations', 2, 2, 2)), relu, last], 'not padded by its dilation'],
     [[node('Conv', ['x', 'w'], 'a', padded, integers('strides', 2, 2, 2)), relu, last], 'a stride or groups'],
+    [[node('Conv', ['x', 'w'], 'a', integers('pads', 1, 1, 1)), relu, last], 'has 3 pads, not 6'],
+    [[node('Conv', ['x', 'w'], 'a', padded, integers('dilations', 1)), relu, last], 'has 1 dilations, not 3'],
+    [[node('Conv', ['x', 'w'], 'a', padded, integers('strides', 1)), relu, last], 'has 1 strides, not 3'],
+    [[halves, node('Conv', ['x', 'f'], 'a', padded), relu, last], 'not in raw_data'],
     [[node('Conv', ['x', 'q'], 'a', padded), relu, last], 'are not in the file'],
     [[first, node('Elu', ['a'], 'b', float('alpha', 0.5)), last], 'an alpha of 0.5'],
     [[node('Relu', ['x'], 'a'), node('Conv', ['a', 'w'], 'b', padded), last], 'follows its input'],
@@ -98,6 +108,15 @@ test('what is no chain of a MeshNet is refused in words', () => {
     })()
     expect(error).toMatchObject({ code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) })
   }
+})
+
+test('the numbers of all messages together are bounded', () => {
+  // Each tensor alone is within the bound.
+  const long = field(5, message(field(1, new Uint8Array(60_000).fill(1))))
+  expect(() => decodeOnnx(file(long, first, node('Relu', ['a'], 'b'), last), 'a.onnx')).not.toThrow()
+  expect(() => decodeOnnx(file(long, long, first, last), 'a.onnx')).toThrow(
+    expect.objectContaining({ code: 'ONNX_MALFORMED', message: expect.stringContaining('more than 100000 fields') }),
+  )
 })
 
 test('whatever the bytes, the answer is a model or words', () => {

@@ -1,13 +1,11 @@
 import { MeshflError } from '@meshfl/core'
 import type { FloatType } from '../float-types.js'
-import type { NetworkParts } from '../network-parts.js'
+import { EPSILON, type NetworkParts } from '../network-parts.js'
 import { notMeshNet, partsOfState } from '../parts-of-state.js'
 import { createGatherer, type StateTensor } from '../state-dict.js'
 import { type OnnxGraph, type OnnxNode, readOnnxGraph } from './onnx-graph.js'
 
 const TYPES: Record<number, FloatType> = { 1: 'F32', 10: 'F16', 11: 'F64', 16: 'BF16' }
-/** Of all our engines. */
-const EPSILON = 1e-5
 
 /**
  * Reads the MeshNet in an ONNX file: one chain of Conv, BatchNormalization or InstanceNormalization, and Elu, Relu or Gelu from the
@@ -46,7 +44,7 @@ function chainOf(graph: OnnxGraph, refuse: (what: string) => MeshflError): OnnxN
   let value = input
   for (let next = takers.get(value); next !== undefined; next = takers.get(value)) {
     const [node, second] = next as [OnnxNode, OnnxNode?]
-    if (second) throw refuse(`what ${node.operator} takes, ${second.operator} takes too: it is no chain`)
+    if (second) throw refuse(`two nodes take what ${JSON.stringify(value.slice(0, 40))} is: it is no chain`)
     if (node.inputs[0] !== value || chain.length === graph.nodes.length) throw refuse('its nodes are no chain')
     chain.push(node)
     value = node.outputs[0] ?? ''
@@ -108,7 +106,7 @@ class ChainReader {
     if (this.instances !== 0 && this.instances !== parts.blocks.length)
       throw this.refuse(`${this.instances} of its ${parts.blocks.length} convolutions have an instance normalisation`)
     if (this.instances > 0 && parts.normalization === 'batch') throw this.refuse('it has two kinds of normalisation')
-    const normalization = this.instances > 0 ? 'instance' : parts.normalization
+    const normalization = this.instances > 0 ? 'instance' : (parts.normalization ?? 'none')
     return { ...parts, normalization, dilations: this.dilations, activation }
   }
 
@@ -116,8 +114,11 @@ class ChainReader {
     const weight = this.tensor(inputs[1], `${this.dilations.length}.convolution.weight`)
     const isHead = weight.shape.slice(2).every((n) => n === 1)
     this.follow(isHead ? 'head' : 'convolution', isHead ? ['activation'] : [undefined, 'activation'])
-    const list = (name: string, absent: number, count: number): number[] =>
-      attributes.get(name)?.integers ?? new Array<number>(count).fill(absent)
+    const list = (name: string, absent: number, count: number): number[] => {
+      const values = attributes.get(name)?.integers ?? new Array<number>(count).fill(absent)
+      if (values.length === count) return values
+      throw this.refuse(`a convolution of it has ${values.length} ${name}, not ${count}`)
+    }
     const dilations = list('dilations', 1, 3)
     const [dilation = 1] = dilations
     const padding = attributes.get('auto_pad')?.text
@@ -178,6 +179,8 @@ class ChainReader {
     const type = TYPES[found.type]
     if (found.isExternal || !type) throw this.refuse(`the numbers of ${name} lie in another file, or are no floats`)
     const { shape, data } = found
+    if (data.byteLength === 0 && shape.every((n) => n > 0))
+      throw this.refuse(`the numbers of ${name} are not in raw_data, float_data or double_data`)
     return { name, shape, values: this.gather({ name, shape, type, bytes: data }) }
   }
 }

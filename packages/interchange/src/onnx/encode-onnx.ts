@@ -1,5 +1,6 @@
 import { bytesOf, elementCount, type MeshNetSpec, type ModelState, type TensorEntry } from '@meshfl/core'
 import { type Grid, modelLayout } from '@meshfl/engine'
+import { EPSILON } from '../network-parts.js'
 import { field, message } from './protobuf.js'
 
 const FLOAT = 1
@@ -7,9 +8,8 @@ const FLOAT = 1
 const OPSET = 13
 const GELU_OPSET = 20
 const IR_VERSION = 8
-const EPSILON = 1e-5
 
-export interface OnnxOptions {
+interface OnnxOptions {
   /** What a runtime may plan for; default: any number of volumes of any size. */
   grid?: Grid
   /** Kept in the file's metadata_props. */

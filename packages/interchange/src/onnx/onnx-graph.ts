@@ -1,4 +1,4 @@
-import { type Fields, readFields } from './protobuf.js'
+import { createFieldReader, type Fields } from './protobuf.js'
 
 /** An operator of a graph: its inputs and outputs are names of values. */
 export interface OnnxNode {
@@ -38,7 +38,7 @@ export interface OnnxGraph {
  * @throws the error that `malformed` makes of what is wrong
  */
 export function readOnnxGraph(bytes: Uint8Array, malformed: (what: string) => Error): OnnxGraph {
-  const read = (message: Uint8Array): Fields => readFields(message, malformed)
+  const read = createFieldReader(malformed)
   const model = read(bytes)
   const [graphBytes, ...others] = model.bytes(7)
   if (graphBytes === undefined || others.length > 0) throw malformed('it has no graph')

@@ -37,7 +37,7 @@ export interface Fields {
   fixed(number: number): Uint8Array
 }
 
-/** More than a message of a network has; tensors are one field. */
+/** More than a file of the largest network has: fields of its messages, of which a tensor's bytes are one, and whole numbers in lists. */
 const MOST_FIELDS = 100_000
 
 interface Field {
@@ -48,14 +48,22 @@ interface Field {
 }
 
 /**
- * Reads the fields of a message; nothing within them is read before it is asked for.
+ * Gives a function that reads the fields of the messages of one file; nothing within a field is read before it is asked for. All messages
+ * have one bound together, so that many of them cannot take what one may not.
  * @throws the error that `malformed` makes of what is wrong
  */
-export function readFields(message: Uint8Array, malformed: (what: string) => Error): Fields {
+export function createFieldReader(malformed: (what: string) => Error): (message: Uint8Array) => Fields {
+  let left = MOST_FIELDS
+  const count = (): void => {
+    if (left-- === 0) throw malformed(`its messages have more than ${MOST_FIELDS} fields`)
+  }
+  return (message) => readFields(message, count, malformed)
+}
+
+function readFields(message: Uint8Array, count: () => void, malformed: (what: string) => Error): Fields {
   const found = new Map<number, Field[]>()
-  let at = 0
-  for (let count = 0; at < message.byteLength; count++) {
-    if (count === MOST_FIELDS) throw malformed(`a message of it has more than ${MOST_FIELDS} fields`)
+  for (let at = 0; at < message.byteLength; ) {
+    count()
     const key = readVarint(message, at, malformed)
     const [number, wire] = [Math.floor(key.value / 8), key.value % 8]
     let begin = key.end
@@ -92,7 +100,7 @@ export function readFields(message: Uint8Array, malformed: (what: string) => Err
     text: (number) => of(number, 2).map(({ bytes }) => Buffer.from(bytes).toString('utf8')),
     numbers: (number) => {
       const values = of(number, 0).map(({ value }) => value)
-      for (const { bytes } of of(number, 2)) unpack(bytes, values, malformed)
+      for (const { bytes } of of(number, 2)) unpack(bytes, values, count, malformed)
       return values
     },
     fixed: (number) =>
@@ -100,9 +108,9 @@ export function readFields(message: Uint8Array, malformed: (what: string) => Err
   }
 }
 
-function unpack(bytes: Uint8Array, values: number[], malformed: (what: string) => Error): void {
+function unpack(bytes: Uint8Array, values: number[], count: () => void, malformed: (what: string) => Error): void {
   for (let at = 0; at < bytes.byteLength; ) {
-    if (values.length >= MOST_FIELDS) throw malformed('a list of it is too long')
+    count()
     const { value, end } = readVarint(bytes, at, malformed)
     values.push(value)
     at = end

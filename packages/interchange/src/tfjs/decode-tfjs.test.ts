@@ -62,6 +62,19 @@ test('a folder or its model.json is read with the weights beside it; weights els
   }
 })
 
+test('files of weights are each named once, and not without end', () => {
+  const { model } = encodeTfjs(golden.spec, golden.state, options)
+  const read = (...groups: string[][]) =>
+    readTfjsModel(
+      JSON.stringify({ ...JSON.parse(model), weightsManifest: groups.map((paths) => ({ paths, weights: [] })) }),
+      'model.json',
+    )
+  expect(read(['a'], ['b']).weightFiles).toEqual(['a', 'b'])
+  const many = Array.from({ length: 600 }, (_, i) => `${i}`)
+  for (const groups of [[['a', 'a']], [['a'], ['a']], [many, many.map((name) => `x${name}`)]])
+    expect(() => read(...groups)).toThrow(expect.objectContaining({ code: 'TFJS_MALFORMED' }))
+})
+
 /** The same model with one thing of a layer changed. */
 function changed(layer: number, change: object, config: object = {}): string {
   const { model } = encodeTfjs(golden.spec, golden.state, options)
@@ -72,7 +85,7 @@ function changed(layer: number, change: object, config: object = {}): string {
 }
 
 test('what is no MeshNet is refused in words', () => {
-  const { weights } = encodeTfjs(golden.spec, golden.state, options)
+  const { model, weights } = encodeTfjs(golden.spec, golden.state, options)
   const refusals: [string, string][] = [
     [changed(1, {}, { padding: 'valid' }), 'not padded by its dilation'],
     [changed(1, {}, { strides: [2, 2, 2] }), 'a stride, groups'],
@@ -80,16 +93,45 @@ test('what is no MeshNet is refused in words', () => {
     [changed(2, { class_name: 'MaxPooling3D' }), 'a layer MaxPooling3D'],
     [changed(2, { class_name: 'Dropout' }), 'without an activation'],
     [changed(2, {}, { activation: 'tanh' }), 'its activations are tanh, elu'],
+    [changed(2, {}, { activation: { toString: 1, valueOf: 1 } }), 'its activations are without a name, elu'],
+    [changed(2, { name: undefined }, { name: { toString: 1, valueOf: 1 } }), 'does not follow the one before it'],
     [changed(3, { inbound_nodes: [[['conv0', 0, 0, {}]]] }), 'does not follow the one before it'],
+    [changed(2, { class_name: 'ReLU' }, { max_value: 6 }), 'its ReLU has a limit'],
+    [changed(2, { class_name: 'ReLU' }, { max_value: 0 }), 'its ReLU has a limit'],
+    [changed(2, { class_name: 'ReLU' }, { negative_slope: 0.3 }), 'a slope below 0'],
+    [changed(2, { class_name: 'ReLU' }, { threshold: 0.5 }), 'a threshold'],
+    [changed(2, { class_name: 'ReLU' }, { max_value: null, negative_slope: 0, threshold: 0 }), 'are relu, elu'],
+    [changed(2, { class_name: 'ELU' }, { alpha: 0.5 }), 'another alpha'],
+    [changed(1, {}, { use_bias: false }), 'says that it has no bias'],
+    [model.replaceAll('conv0/bias', 'conv0/other'), 'says that it has a bias'],
     [changed(1, { name: 'conv9' }), 'the kernel of its layer conv9'],
   ]
-  for (const [model, words] of refusals) {
+  for (const [json, words] of refusals) {
     const refusal = expect.objectContaining({ code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) })
-    expect(() => decode(model, weights)).toThrow(refusal)
+    expect(() => decode(json, weights)).toThrow(refusal)
   }
   const instance = MeshNetSpecSchema.parse({ normalization: 'instance' })
   expect(() => encodeTfjs(instance, modelOf(instance, 1), options)).toThrow(
     expect.objectContaining({ code: 'EXPORT_UNSUPPORTED' }),
+  )
+})
+
+test('a convolution of 1x1x1 before the last one is no layer of a MeshNet', () => {
+  const { model, weights } = encodeTfjs(golden.spec, golden.state, options)
+  const json = JSON.parse(model)
+  const { layers } = json.modelTopology.model_config.config
+  const head = layers.pop()
+  const { channels } = golden.spec
+  layers.push({ ...head, name: 'extra', config: { ...head.config, filters: channels } })
+  layers.push({ ...head, inbound_nodes: [[['extra', 0, 0, {}]]] })
+  json.weightsManifest[0].weights.push(
+    { name: 'extra/kernel', shape: [1, 1, 1, channels, channels], dtype: 'float32' },
+    { name: 'extra/bias', shape: [channels], dtype: 'float32' },
+  )
+  const more = Buffer.concat([weights, new Uint8Array(4 * channels * (channels + 1))])
+  const words = 'comes after the 1x1x1 convolution'
+  expect(() => decode(JSON.stringify(json), more)).toThrow(
+    expect.objectContaining({ code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) }),
   )
 })
 

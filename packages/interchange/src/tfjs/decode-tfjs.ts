@@ -6,10 +6,13 @@ import { fromKeras } from './kernel-order.js'
 import { ConvolutionSchema, type Layer, type LayersModel, LayersModelSchema } from './layers-model.js'
 
 /** The files beside a model.json, by groups; each group's follow each other. */
-export interface TfjsModel {
+interface TfjsModel {
   model: LayersModel
   weightFiles: string[]
 }
+
+/** Of weights: more than any MeshNet is cut into. */
+const MOST_FILES = 1000
 
 /**
  * Reads the model.json of a tfjs layers-model, as brainchop ships them.
@@ -28,6 +31,8 @@ export function readTfjsModel(json: string, source: string): TfjsModel {
     throw malformed(source, `${path.join('.')}: ${message}`)
   }
   const weightFiles = parsed.data.weightsManifest.flatMap(({ paths }) => paths)
+  if (weightFiles.length > MOST_FILES) throw malformed(source, `its weights lie in ${weightFiles.length} files`)
+  if (new Set(weightFiles).size < weightFiles.length) throw malformed(source, 'it names a file of its weights twice')
   // They lie in the same folder; a name that leads elsewhere would read what nobody named.
   const elsewhere = weightFiles.find((name) => name === '' || name === '..' || /[/\\\0]/.test(name))
   if (elsewhere !== undefined) throw malformed(source, `its weights lie at ${JSON.stringify(elsewhere)}`)
@@ -50,19 +55,23 @@ export function decodeTfjs(
   const dilations: number[] = []
   const activations: string[] = []
   let last: string | undefined
+  let convolutions = 0
   for (const layer of model.modelTopology.model_config.config.layers) {
-    const name = layer.name ?? String(layer.config.name)
+    const name = layer.name ?? textOf(layer.config.name)
     if (!follows(layer, last)) throw refuse(`its layer ${name} does not follow the one before it alone`)
     last = name
-    const kind = activationOf(layer)
+    const kind = activationOf(layer, refuse)
     if (kind !== undefined) activations.push(kind)
     else if (layer.class_name === 'Conv3D') {
       if (tensors.length > 0 && activations.length !== dilations.length)
         throw refuse(`its layer ${name} follows a convolution without an activation`)
-      const { size, dilation, own } = convolutionOf(layer, name, refuse)
-      tensors.push(...convolutionTensors(stored, name, dilations.length, refuse))
+      const { size, dilation, hasBias, activation } = convolutionOf(layer, name, refuse)
+      const own = convolutionTensors(stored, name, convolutions++, refuse)
+      if (own.length - 1 !== Number(hasBias))
+        throw refuse(`its layer ${name} says that it has ${hasBias ? 'a' : 'no'} bias, its weights do not`)
+      tensors.push(...own)
       if (size !== 1) dilations.push(dilation)
-      if (own !== undefined) activations.push(own)
+      if (activation !== 'linear') activations.push(activation)
     } else if (!PASSED_OVER.has(layer.class_name)) throw refuse(`it has a layer ${layer.class_name}`)
     if (activations.length > dilations.length) throw refuse(`its layer ${name} is one activation too many`)
   }
@@ -72,7 +81,7 @@ export function decodeTfjs(
     throw refuse(`its activations are ${[...new Set(activations)].join(', ') || 'none'}`)
   const metadata = Object.entries(model.userDefinedMetadata ?? {}).filter(([, text]) => typeof text === 'string')
   return {
-    parts: { ...parts, dilations, activation },
+    parts: { ...parts, normalization: 'none', dilations, activation },
     metadata: Object.fromEntries(metadata) as Record<string, string>,
   }
 }
@@ -88,11 +97,27 @@ function follows({ class_name: kind, inbound_nodes: inbound }: Layer, last: stri
   return Array.isArray(sources) && sources.length === 1 && Array.isArray(sources[0]) && sources[0][0] === last
 }
 
-function activationOf({ class_name: kind, config }: Layer): string | undefined {
-  if (kind === 'Activation') return String(config.activation)
-  if (kind === 'ReLU') return 'relu'
-  return kind === 'ELU' && (config.alpha ?? 1) === 1 ? 'elu' : undefined
+function activationOf({ class_name: kind, config }: Layer, refuse: (what: string) => MeshflError): string | undefined {
+  switch (kind) {
+    case 'Activation':
+      return textOf(config.activation)
+    case 'ReLU': {
+      const { max_value: most, negative_slope: slope, threshold } = config
+      // A limit of 0 would leave nothing.
+      if ((most ?? null) !== null || (slope ?? 0) !== 0 || (threshold ?? 0) !== 0)
+        throw refuse('its ReLU has a limit, a slope below 0 or a threshold')
+      return 'relu'
+    }
+    case 'ELU':
+      if ((config.alpha ?? 1) !== 1) throw refuse('its ELU has another alpha than 1')
+      return 'elu'
+    default:
+      return undefined
+  }
 }
+
+/** What may be any JSON, of which an object need not become text. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : 'without a name')
 
 function convolutionOf(layer: Layer, name: string, refuse: (what: string) => MeshflError) {
   const parsed = ConvolutionSchema.safeParse(layer.config)
@@ -104,13 +129,13 @@ function convolutionOf(layer: Layer, name: string, refuse: (what: string) => Mes
   if (data_format !== 'channels_last' || groups !== 1 || strides.some((stride) => stride !== 1))
     throw refuse(`its layer ${name} has a stride, groups or channels first`)
   if (dilation_rate.some((each) => each !== dilation)) throw refuse(`its layer ${name} has several dilations`)
-  return { size, dilation, own: activation === 'linear' ? undefined : activation }
+  return { size, dilation, activation, hasBias: parsed.data.use_bias }
 }
 
 function convolutionTensors(
   stored: ReadonlyMap<string, StateTensor>,
   layer: string,
-  block: number,
+  convolution: number,
   refuse: (what: string) => MeshflError,
 ): StateTensor[] {
   const kernel = stored.get(`${layer}/kernel`)
@@ -119,8 +144,8 @@ function convolutionTensors(
   const [a, b, c, inputs, outputs] = kernel.shape as [number, number, number, number, number]
   const values = fromKeras(kernel.values, outputs, inputs, a * b * c)
   return [
-    { name: `${block}.convolution.weight`, shape: [outputs, inputs, a, b, c], values },
-    ...(bias ? [{ ...bias, name: `${block}.convolution.bias` }] : []),
+    { name: `${convolution}.convolution.weight`, shape: [outputs, inputs, a, b, c], values },
+    ...(bias ? [{ ...bias, name: `${convolution}.convolution.bias` }] : []),
   ]
 }
 

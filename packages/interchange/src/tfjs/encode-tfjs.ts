@@ -3,7 +3,7 @@ import { modelLayout } from '@meshfl/engine'
 import { foldBatchNorm } from './fold-batch-norm.js'
 import { toKeras } from './kernel-order.js'
 
-export interface TfjsOptions {
+interface TfjsOptions {
   /** The name under which the weights will lie beside model.json. */
   weightsFile: string
   /** Voxels along the three axes of the input. */

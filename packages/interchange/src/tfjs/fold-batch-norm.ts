@@ -1,8 +1,6 @@
 import { elementCount, type MeshNetSpec, type ModelState } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
-
-/** PyTorch's, and that of all our engines. */
-const EPSILON = 1e-5
+import { EPSILON } from '../network-parts.js'
 
 /**
  * The same network without BatchNorm: what its running statistics do to a convolution's output is put into weights and biases, computed in

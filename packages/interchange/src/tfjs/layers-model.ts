@@ -24,7 +24,7 @@ export const LayersModelSchema = z.object({
     }),
   }),
   weightsManifest: z
-    .array(z.object({ paths: z.array(z.string()).max(1000), weights: z.array(WeightSchema).max(1000) }))
+    .array(z.object({ paths: z.array(z.string()), weights: z.array(WeightSchema).max(1000) }))
     .max(1000),
   userDefinedMetadata: z.record(z.string(), z.unknown()).optional(),
 })

@@ -1,6 +1,6 @@
 import { MeshflError, someOf } from '@meshfl/core'
 import { createGatherer, type StateDict, type StateTensor } from '../state-dict.js'
-import { openLegacyArchive } from './legacy-archive.js'
+import { openLegacyArchive, unsupported } from './legacy-archive.js'
 import { type PickleMap, type PickleValue, readPickle } from './pickle.js'
 import { TORCH_HOST, TorchTensor } from './torch-host.js'
 import { openZip, type ZipArchive } from './zip.js'
@@ -61,7 +61,10 @@ function findStateDict(value: PickleValue, source: string): PickleMap {
       return
     }
     if (depth === DEPTH) return
-    for (const [key, each] of item) visit(each, `${path}[${JSON.stringify(key).slice(0, 40)}]`, depth + 1)
+    for (const [key, each] of item) {
+      // Cut before it is quoted: many entries may share one long key.
+      if (each instanceof Map) visit(each, `${path}[${JSON.stringify(String(key).slice(0, 40))}]`, depth + 1)
+    }
   }
   visit(value, '', 0)
   const [only, ...others] = found.keys()
@@ -102,10 +105,4 @@ function readMetadata(archive: ZipArchive, folder: string): Record<string, strin
   }
   if (value === null || typeof value !== 'object') return {}
   return Object.fromEntries(Object.entries(value).filter(([, text]) => typeof text === 'string'))
-}
-
-function unsupported(source: string, what: string): MeshflError {
-  return new MeshflError('TORCH_UNSUPPORTED', `${source} cannot be imported: ${what}`, {
-    hint: 'save the state dict again with torch.save, on a little-endian machine',
-  })
 }

@@ -1,4 +1,5 @@
 import { bytesOf } from '@meshfl/core'
+import { stridesOf } from '../state-dict.js'
 import { METADATA_RECORD } from './decode-torch.js'
 import { encodeZip } from './zip.js'
 
@@ -67,10 +68,4 @@ function whole(value: number): Buffer {
   const bytes = Buffer.alloc(5, 'J')
   bytes.writeInt32LE(value, 1)
   return bytes
-}
-
-function stridesOf(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length).fill(1)
-  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1]! * shape[axis + 1]!
-  return strides
 }

@@ -4,7 +4,7 @@ import { type PickleHost, type PickleValue, readPickle } from './pickle.js'
 import { TorchStorage } from './torch-host.js'
 
 /** A file of torch before 1.6, or of `_use_new_zipfile_serialization=False`. */
-export interface LegacyArchive {
+interface LegacyArchive {
   value: PickleValue
   /** @throws MeshflError `TORCH_MALFORMED` */
   storage(key: string): Uint8Array
@@ -35,15 +35,16 @@ export function openLegacyArchive(bytes: Uint8Array, host: PickleHost, source: s
   if (read() !== MAGIC || read() !== PROTOCOL) throw malformed('it is a pickle, but not of torch.save')
   const machine = read()
   if (machine instanceof Map && machine.get('little_endian') === false) {
-    throw new MeshflError('TORCH_UNSUPPORTED', `${source} cannot be imported: its numbers are big-endian`, {
-      hint: 'save it again on a little-endian machine',
-    })
+    throw unsupported(source, 'its numbers are big-endian')
   }
   const types = new Map<string, TorchStorage>()
   const value = read({
     ...host,
     persistent(id) {
       const storage = host.persistent(id)
+      // ('storage', type, key, location, count, view): null, or (key, offset, count) of a part of that storage.
+      const view = Array.isArray(id) ? id[5] : undefined
+      if (Array.isArray(view) && view[1] !== 0) throw unsupported(source, 'a storage of it is a part of another one')
       if (storage instanceof TorchStorage) types.set(storage.key, storage)
       return storage
     },
@@ -70,4 +71,11 @@ export function openLegacyArchive(bytes: Uint8Array, host: PickleHost, source: s
       return found
     },
   }
+}
+
+/** The error for a file of torch.save that is whole, and not read here. */
+export function unsupported(source: string, what: string): MeshflError {
+  return new MeshflError('TORCH_UNSUPPORTED', `${source} cannot be imported: ${what}`, {
+    hint: 'save the state dict again with torch 1.6 or newer, on a little-endian machine',
+  })
 }

@@ -42,7 +42,7 @@ export function openZip(bytes: Uint8Array, source: string): ZipArchive {
     names: [...entries.keys()],
     read(name) {
       const entry = entries.get(name)
-      if (!entry) throw malformed(`it has no ${name}`)
+      if (!entry) throw malformed(`it has no ${name.slice(0, 200)}`)
       left -= entry.bytes
       if (left < 0) {
         throw new MeshflError('IMPORT_TOO_LARGE', `${source} unpacks to more than ${MOST_MODEL_BYTES} bytes`, {
@@ -111,7 +111,7 @@ function unpack(bytes: Uint8Array, view: DataView, entry: Entry): Uint8Array | s
 }
 
 /** A file to pack. */
-export interface ZipFile {
+interface ZipFile {
   name: string
   data: Uint8Array
 }

@@ -1,0 +1,70 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describeModel, encodeModel, type MeshNetSpec, MeshNetSpecSchema, type ModelData } from '@meshfl/core'
+import { initializeModel, modelLayout } from '@meshfl/engine'
+import { expect, test } from 'vitest'
+import { importModel } from './import-model.js'
+import { openTrainedModel } from './trained-model.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'meshfl-import-'))
+let count = 0
+const fresh = (ending: string): string => join(folder, `${count++}${ending}`)
+function written(text: string, ending = '.yaml'): string {
+  const file = fresh(ending)
+  writeFileSync(file, text)
+  return file
+}
+
+/** A file with the tensors of a network; with `data`, one that says of itself what model files of ours say. */
+function modelFile(keys: Partial<MeshNetSpec>, data?: Partial<ModelData>, more: Record<string, string> = {}): string {
+  const spec = MeshNetSpecSchema.parse({ channels: 2, ...keys })
+  const metadata = data === undefined ? {} : describeModel(spec, data)
+  const file = fresh('.safetensors')
+  writeFileSync(file, encodeModel(modelLayout(spec), initializeModel(spec, 1), { ...metadata, ...more }))
+  return file
+}
+
+async function imported(file: string, study?: string) {
+  const out = fresh('.safetensors')
+  const { assumed } = await importModel(file, { out, ...(study === undefined ? {} : { model: written(study) }) })
+  const { spec, data } = await openTrainedModel(out)
+  return { spec, data, assumed }
+}
+
+test('a study that says nothing of the network leaves what a file of ours says of itself', async () => {
+  const file = modelFile({ activation: 'relu', dilations: [2, 3] }, {})
+  const { spec, data } = await imported(file, 'classNames: [background, a, b]')
+  expect(spec).toMatchObject({ activation: 'relu', dilations: [2, 3] })
+  expect(data.classNames).toEqual(['background', 'a', 'b'])
+})
+
+test('what a study leaves out of a network is assumed, and that is said', async () => {
+  const { assumed } = await imported(modelFile({}), 'classNames: [background, a, b]')
+  expect(assumed).toEqual(expect.arrayContaining(['the dilations: 1 2 4 8 16 8 4 2 1', 'the activation: elu']))
+})
+
+test('the names of a study are counted against the classes of the file', async () => {
+  const file = modelFile({ classes: 2 })
+  expect((await imported(file, 'classNames: [background, brain]')).data.classNames).toEqual(['background', 'brain'])
+  await expect(imported(file, 'classNames: [background, a, b]')).rejects.toMatchObject({ code: 'CLASS_NAMES_INVALID' })
+})
+
+test('a study that contradicts what a file of ours says of itself is refused; another dropout is not', async () => {
+  const file = modelFile({ dilations: [1, 2] }, {})
+  for (const study of ['model: {activation: relu}', 'model: {dilations: [2, 1]}', 'model: {normalization: instance}']) {
+    await expect(imported(file, study)).rejects.toMatchObject({ code: 'IMPORT_MODEL_MISMATCH' })
+  }
+  expect((await imported(file, 'model: {dropout: 0.25, dilations: [1, 2]}')).spec.dropout).toBe(0.25)
+})
+
+test('a file of ours for axes in an order that is not known is refused', async () => {
+  const file = modelFile({}, {}, { 'meshfl.axes': 'yxz' })
+  await expect(imported(file)).rejects.toMatchObject({ code: 'MODEL_SPEC_UNKNOWN' })
+})
+
+test('a file of ours that names no classes keeps their numbers, and that is said', async () => {
+  const { data, assumed } = await imported(modelFile({ classes: 3 }, {}))
+  expect(data.classNames).toEqual(['class 0', 'class 1', 'class 2'])
+  expect(assumed).toContain('the classes: class 0 to class 2')
+})
