@@ -108,10 +108,14 @@ function refuseContradiction(own: KnownModel, told: KnownModel, file: string): v
       value === undefined ? undefined : canonicalJson(value),
     )
     if (key === 'dropout' || says === isTold) continue
-    throw new MeshflError('IMPORT_MODEL_MISMATCH', `${file} says that its ${key} is ${says}, --model says ${isTold}`, {
-      kind: 'usage',
-      hint: 'leave out --model: the file tells its own network',
-    })
+    throw new MeshflError(
+      'IMPORT_MODEL_MISMATCH',
+      `${file} says of itself ${key} ${says}, not ${isTold} as --model does`,
+      {
+        kind: 'usage',
+        hint: 'leave out --model: the file tells its own network',
+      },
+    )
   }
 }
 

@@ -67,16 +67,14 @@ export function decodeSafetensors(
   source = 'safetensors file',
   mostHeaderBytes = MAX_HEADER_BYTES,
 ): SafetensorsFile {
-  const malformed = (what: string): MeshflError =>
-    new MeshflError('SAFETENSORS_MALFORMED', `${source} is no safetensors file: ${what}`, {
-      hint: 'check that the file was copied whole',
-    })
+  const malformed = (what: string, hint = 'check that the file was copied whole'): MeshflError =>
+    new MeshflError('SAFETENSORS_MALFORMED', `${source} is no safetensors file that can be read: ${what}`, { hint })
   if (bytes.byteLength < 8) throw malformed('shorter than 8 bytes')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const headerBytes = Number(view.getBigUint64(0, true))
   if (8 + headerBytes > bytes.byteLength) throw malformed('the header is longer than the file')
   if (headerBytes > mostHeaderBytes)
-    throw malformed(`the header has ${headerBytes} bytes, more than ${mostHeaderBytes}`)
+    throw malformed(`the header has ${headerBytes} bytes, more than ${mostHeaderBytes}`, 'name the file of a MeshNet')
   let header: unknown
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + headerBytes)))

@@ -19,7 +19,7 @@ export function decodeOnnx(
 ): { parts: NetworkParts; metadata: Record<string, string> } {
   const malformed = (what: string): MeshflError =>
     new MeshflError('ONNX_MALFORMED', `${source} is no whole ONNX file: ${what}`, {
-      hint: 'check that the file was copied whole',
+      hint: 'check that the file was copied whole, and that it holds one MeshNet',
     })
   const refuse = (what: string): MeshflError => notMeshNet(source, what)
   const graph = readOnnxGraph(bytes, malformed)
