@@ -1,6 +1,6 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { beforeEach, expect, test } from 'vitest'
+import { dirname, join } from 'node:path'
+import { beforeAll, beforeEach, expect, test } from 'vitest'
 import { type CliResult, cli, temporaryFolder } from './cli.js'
 import { makeDataset, makeSource } from './made-brains.js'
 
@@ -15,9 +15,12 @@ const describeArms = (arms: object, study: object = { rounds: 2 }): void =>
   )
 const result = () => JSON.parse(readFileSync(join(out, 'experiment.json'), 'utf8'))
 
-beforeEach(async () => {
-  const dataset = await makeDataset(2)
-  folder = join(dataset, '..')
+let withDataset: string
+beforeAll(async () => {
+  withDataset = dirname(await makeDataset(2))
+})
+beforeEach(() => {
+  folder = withDataset
   out = join(temporaryFolder('experiment'), 'out')
 })
 
