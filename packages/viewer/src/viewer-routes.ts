@@ -9,7 +9,7 @@ export interface Asked {
   host: string | undefined
 }
 
-/** The name of a resource in the list that was made at the start, or the status of a refusal. */
+/** The name of a resource in the list of all that is served, or the status of a refusal. */
 export type Routed = { resource: string } | { status: 403 | 404 | 405 }
 
 /**
