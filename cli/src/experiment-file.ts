@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { MeshflError } from '@meshfl/core'
 import { z } from 'zod'
+import { readYamlFile } from './read-yaml-file.js'
 import { checkStudyKeys } from './study-from-options.js'
 
 /** Arms are folders beside the report's files; and of keys that are whole numbers the order would be lost. */
@@ -52,16 +52,7 @@ export interface ExperimentPlan {
  * @throws MeshflError `FILE_NOT_FOUND`, `EXPERIMENT_INVALID`, `STUDY_INVALID`
  */
 export async function readExperimentFile(path: string): Promise<ExperimentPlan> {
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new MeshflError('FILE_NOT_FOUND', `cannot read ${path}`, { hint: 'check the path of the experiment', cause })
-  })
-  const { parse } = await import('yaml')
-  let value: unknown
-  try {
-    value = parse(text, { logLevel: 'error' })
-  } catch (cause) {
-    throw invalid(path, (cause as Error).message, cause)
-  }
+  const value = await readYamlFile(path, 'experiment', (why, cause) => invalid(path, why, cause))
   const parsed = FileSchema.safeParse(value)
   if (!parsed.success) {
     const { issues } = parsed.error

@@ -1,18 +1,6 @@
-import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import {
-  canonicalJson,
-  explainReadError,
-  lockFolder,
-  MeshflError,
-  now,
-  type Study,
-  sha256,
-  studySha256,
-  writeFileAtomic,
-} from '@meshfl/core'
-import { type Dataset, openDataset, readHere } from '@meshfl/dataset'
+import { lockFolder, MeshflError, now, studySha256 } from '@meshfl/core'
+import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
 import {
   type Baseline,
@@ -23,20 +11,15 @@ import {
   type ScoredRun,
   writeExperiment,
 } from '@meshfl/evaluation'
-import { z } from 'zod'
 import { type EngineOptions, engineChoice, engineFromOptions } from './engine-options.js'
 import { datasetHash, evaluateModel, reportFolder } from './evaluate-model.js'
-import { type ExperimentPlan, type PlannedArm, readExperimentFile } from './experiment-file.js'
+import { type Cell, type Ended, endedBefore, planCells, studyOf, writeEnded } from './experiment-cells.js'
+import { type ExperimentPlan, readExperimentFile } from './experiment-file.js'
 import { finishEvaluation } from './finish-evaluation.js'
 import type { Output } from './output.js'
 import { VERSION } from './program.js'
-import { checkHasNoFold } from './run-folder.js'
-import { checkHasSites, simulateRun } from './simulate-run.js'
-import { openTrainingDataset } from './site-trainer.js'
-import { studyForRun } from './study-for-run.js'
-import type { StudyOptions } from './study-options.js'
+import { simulateRun } from './simulate-run.js'
 import { trainRun } from './train-run.js'
-import { imagesOf, learnedCasesNotes } from './trained-cases.js'
 import { openTrainedModel } from './trained-model.js'
 import type { TrainingOptions } from './training-options.js'
 
@@ -45,31 +28,15 @@ export interface ExperimentOptions extends EngineOptions, TrainingOptions {
   out: string
 }
 
-/** A training that has ended, beside its run's folder: what it was of, so that no other passes for it. */
-const EndedSchema = z.strictObject({
-  how: z.enum(['train', 'simulate']),
-  studySha256: z.string(),
-  datasetSha256: z.string(),
-  /** Of the model that is scored. */
-  modelSha256: z.string(),
-  rounds: z.int(),
-  engine: z.string(),
-})
-type Ended = z.infer<typeof EndedSchema>
-
-/** One arm with one seed. */
-interface Cell {
-  name: string
-  arm: PlannedArm
-  seed: number
-  /** Of its run. */
-  folder: string
-  study: Study
-  /** Of all cases that it is trained on, and of the sites that have them. */
-  datasetSha256: string
-  /** The name of that dataset. */
-  datasetName: string
-  notes: string[]
+/** What all cells are trained and scored with. */
+interface Work {
+  plan: ExperimentPlan
+  /** The dataset of the cases that all are scored on. */
+  scored: Dataset
+  engine: Engine
+  options: ExperimentOptions
+  output: Output
+  signal: AbortSignal
 }
 
 /**
@@ -92,6 +59,7 @@ export async function runExperiment(
     signal,
   })
   const stop = AbortSignal.any([signal, lock.lost])
+  const work: Work = { plan, scored, engine, options, output, signal: stop }
   try {
     const cells = await planCells(plan, scored, options.out)
     const ended: (Ended | undefined)[] = []
@@ -100,8 +68,8 @@ export async function runExperiment(
     const runs: ScoredRun[] = []
     for (const [i, cell] of cells.entries()) {
       stop.throwIfAborted()
-      const done = ended[i] ?? (await train(cell, engine, options, output, progress(i), stop))
-      runs.push(await score(cell, done, plan, scored, engine, options.out, output, stop))
+      const done = ended[i] ?? (await train(cell, work, progress(i)))
+      runs.push(await score(cell, done, work))
     }
     const { split, seeds } = plan
     const experiment = buildExperiment({
@@ -130,82 +98,6 @@ function checkScored(file: string, { dataset, split }: ExperimentPlan, scored: D
   })
 }
 
-/**
- * Every arm with every seed, seed after seed, so that an experiment that was stopped has all arms of the first ones. What cannot be
- * trained is told before anything is.
- */
-async function planCells(
-  { dataset, split, arms, seeds }: ExperimentPlan,
-  scored: Dataset,
-  out: string,
-): Promise<Cell[]> {
-  const cells: Cell[] = []
-  for (const arm of arms) {
-    const { fold } = arm.study as { fold?: number }
-    if (arm.how === 'simulate') checkHasNoFold({ fold })
-    const trained = await openTrainingDataset(arm.dataset, readHere, fold)
-    const { manifest } = await openDataset(arm.dataset)
-    if (arm.how === 'simulate') checkHasSites(arm.dataset, manifest)
-    if (canonicalJson(trained.classNames) !== canonicalJson(scored.classNames)) {
-      throw new MeshflError(
-        'DATASET_STUDY_MISMATCH',
-        `the classes of ${arm.dataset} are ${trained.classNames.join(', ')}; those of ${dataset}, on which it is to be scored, ${scored.classNames.join(', ')}`,
-        { hint: 'prepare both with one --label-map' },
-      )
-    }
-    const datasetSha256 = sha256(canonicalJson(manifest.cases))
-    // What one machine has learned from its run remembers, and its report says.
-    const notes = arm.how === 'train' ? [] : learnedCasesNotes(scored.cases(split), imagesOf(manifest), split)
-    for (const seed of seeds) {
-      const folder = join(out, arm.name, `seed-${seed}`)
-      cells.push({
-        ...{ name: `${arm.name}, seed ${seed}`, arm, seed, folder, datasetSha256, datasetName: manifest.name, notes },
-        study: await studyForRun(folder, studyOf(arm, seed), manifest),
-      })
-    }
-  }
-  return seeds.flatMap((seed) => cells.filter((cell) => cell.seed === seed))
-}
-
-const studyOf = ({ study }: PlannedArm, seed: number): StudyOptions => ({ studyKeys: study, seed })
-
-/** @throws MeshflError `EXPERIMENT_CHANGED` */
-async function endedBefore(cell: Cell): Promise<Ended | undefined> {
-  const ended = await readEnded(endedFile(cell))
-  if (ended === undefined) return undefined
-  const model = await openTrainedModel(cell.folder).catch((error) => {
-    // A run that was taken away is trained anew.
-    if (['FILE_NOT_FOUND', 'RUN_HAS_NO_MODEL'].includes(error.code)) return undefined
-    throw error
-  })
-  if (model === undefined) return undefined
-  const changed =
-    (ended.how !== cell.arm.how && `as ${ended.how}, and the experiment has it as ${cell.arm.how}`) ||
-    (ended.studySha256 !== studySha256(cell.study) && 'with another study than the experiment asks for') ||
-    (ended.datasetSha256 !== cell.datasetSha256 && 'on another dataset than the experiment asks for') ||
-    (ended.modelSha256 !== model.sha256 && 'by the experiment, and another model lies there now')
-  if (!changed) return ended
-  throw new MeshflError('EXPERIMENT_CHANGED', `${cell.folder} was trained ${changed}`, {
-    kind: 'usage',
-    hint: 'choose another --out, name the arm otherwise, or take that folder away',
-  })
-}
-
-/** Undefined also of a file that is damaged: to train once more changes nothing. */
-async function readEnded(file: string): Promise<Ended | undefined> {
-  if (!existsSync(file)) return undefined
-  const text = await readFile(file, 'utf8').catch((error) => {
-    throw explainReadError(error, file)
-  })
-  try {
-    return EndedSchema.parse(JSON.parse(text))
-  } catch {
-    return undefined
-  }
-}
-
-const endedFile = ({ folder }: Cell): string => `${folder}.json`
-
 /** Told of the rounds of a training, it says how far all of them are; those that were there before are no progress. */
 function progressOf(cells: readonly Cell[], ended: readonly (Ended | undefined)[], output: Output) {
   const total = cells.reduce((sum, { study }) => sum + study.rounds, 0)
@@ -218,11 +110,8 @@ function progressOf(cells: readonly Cell[], ended: readonly (Ended | undefined)[
 
 async function train(
   cell: Cell,
-  engine: Engine,
-  options: ExperimentOptions,
-  output: Output,
+  { engine, options, output, signal }: Work,
   tell: (rounds: number) => void,
-  signal: AbortSignal,
 ): Promise<Ended> {
   const { arm, seed, folder, study, datasetSha256 } = cell
   output.events({ type: 'log', time: now(), level: 'info', message: `${cell.name}: training` })
@@ -241,7 +130,7 @@ async function train(
     modelSha256: (await openTrainedModel(folder)).sha256,
     engine: `${engine.name} ${engine.device.instructionSet} ${engine.precision}`,
   }
-  await writeFileAtomic(endedFile(cell), `${JSON.stringify(ended)}\n`)
+  await writeEnded(cell, ended)
   return ended
 }
 
@@ -264,12 +153,7 @@ function cellOutput({ name }: Cell, output: Output, tell?: (rounds: number) => v
 async function score(
   cell: Cell,
   { rounds, engine: trainedBy }: Ended,
-  { dataset, split }: ExperimentPlan,
-  scored: Dataset,
-  engine: Engine,
-  out: string,
-  output: Output,
-  signal: AbortSignal,
+  { plan: { dataset, split }, scored, engine, options, output, signal }: Work,
 ): Promise<ScoredRun> {
   const model = await openTrainedModel(cell.folder)
   const file = join(reportFolder(model, split), 'report.json')
@@ -291,7 +175,7 @@ async function score(
     ...{ modelSha256: model.sha256, dataset: sha256, split },
   })
   return {
-    ...{ seed: cell.seed, path: relative(out, cell.folder), rounds, engine: trainedBy },
+    ...{ seed: cell.seed, path: relative(options.out, cell.folder), rounds, engine: trainedBy },
     ...{ evaluations: Math.max(1, evaluations), report: await readBaseline(file), notes: cell.notes },
   }
 }

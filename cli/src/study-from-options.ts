@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { MeshflError, type MeshNetSpec, type Recipe, type Study, StudySchema } from '@meshfl/core'
 import { type FederationOptions, federationKeys } from './federation-options.js'
+import { readYamlFile } from './read-yaml-file.js'
 import { hintForUnknownKey } from './study-keys.js'
 import type { StudyOptions } from './study-options.js'
 
@@ -73,21 +73,15 @@ export async function studyFromOptions(
 
 /** Reads a study.yaml. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
 export async function readStudyYaml(path: string): Promise<Record<string, unknown>> {
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new MeshflError('FILE_NOT_FOUND', `cannot read ${path}`, { hint: 'check the path of the study', cause })
-  })
-  const { parse } = await import('yaml')
-  try {
-    const value: unknown = parse(text, { logLevel: 'error' })
-    if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new Error('it holds no keys')
-    return value as Record<string, unknown>
-  } catch (cause) {
-    throw new MeshflError('STUDY_INVALID', `${path} is no study: ${(cause as Error).message}`, {
+  const refuse = (why: string, cause?: unknown): MeshflError =>
+    new MeshflError('STUDY_INVALID', `${path} is no study: ${why}`, {
       kind: 'usage',
       hint: 'compare it with the study.yaml of another run',
       cause,
     })
-  }
+  const value = await readYamlFile(path, 'study', refuse)
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw refuse('it holds no keys')
+  return value as Record<string, unknown>
 }
 
 /** Checks a study against its schema, and its lists against its classes. @throws MeshflError `STUDY_INVALID` naming the key */
