@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path'
 import { MeshflError } from '@meshfl/core'
+import { subjectOfName } from '@meshfl/dataset'
 import {
   type CaseMetrics,
   type CaseSlices,
@@ -115,6 +116,7 @@ async function scorePair(
   const metrics = await evaluateCaseInTurns(
     {
       subject,
+      scanOf: subjectOfName(subject).subject,
       classNames,
       truth: truth.voxels,
       prediction: prediction.voxels,

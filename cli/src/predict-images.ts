@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { type EventSink, MeshflError, mayPass, writeFileAtomic } from '@meshfl/core'
+import { checkConformed } from '@meshfl/dataset'
 import type { Engine, Grid, Session } from '@meshfl/engine'
 import {
   cutFaces,
@@ -10,6 +11,7 @@ import {
   restoreLabel,
   type Shape,
   type Volume,
+  voxelCount,
   voxelVolumeMl,
 } from '@meshfl/volume'
 import { type ConformRequest, conformScan } from './conform-scan.js'
@@ -18,8 +20,10 @@ import { checkNameLengths, classFileNames, LABEL_ENDING, predictionNames } from 
 import type { TrainedModel } from './trained-model.js'
 import { openVolumesTable } from './volumes-table.js'
 
-/** Of the cross-section of what was segmented: less at a face of the grid is a voxel here and there. */
+/** Of the cross-section of what was segmented: less at a face is a voxel here and there. */
 const CUT_PART = 0.02
+const UNPLACED =
+  'its header does not say how it lies in the head; it is taken as readers take such a file, which may be sideways or mirrored: compare left and right, and front and back, with the scan'
 const probabilityEnding = (className: string): string => `_probability-${className}.nii.gz`
 
 export interface PredictOptions {
@@ -76,9 +80,8 @@ export async function* predictImages(options: PredictOptions): AsyncGenerator<Pr
       const { labels: conformedLabels, logits } = await forward(conformed.voxels, options.probabilities)
       const target = { shape: conformed.shape, affine: conformed.affine }
       const segmented = { ...target, voxels: conformedLabels, storedType: 'uint8', slope: 1, intercept: 0 }
-      const cut = cutWords(segmented, scan)
-      if (cut !== undefined) options.onWarning(`${image}: ${cut}`)
-      const native = restoreLabel(segmented, scan)
+      const native = { ...restoreLabel(segmented, scan), ...(scan.isUnplaced ? { isUnplaced: scan.isUnplaced } : {}) }
+      for (const words of cutWords(segmented, native, scan)) options.onWarning(`${image}: ${words}`)
       const label = labels[index]!
       await writeFileAtomic(label, await encodeNifti(native, { gzip: true }))
       if (logits)
@@ -104,7 +107,9 @@ async function readScan(
       ...(options.volume === undefined ? {} : { volume: options.volume }),
     })
     const { conformed, warnings } = conformScan(scan, options.model.data, options.conform)
+    if (scan.isUnplaced) options.onWarning(`${image}: ${UNPLACED}`)
     for (const warning of warnings) options.onWarning(`${image}: ${warning}`)
+    checkConformed(conformed.voxels, image)
     return { scan, conformed }
   } catch (error) {
     // A file server that is away, or a grid that no scan can be brought to, is no fault of the scan.
@@ -113,14 +118,30 @@ async function readScan(
   }
 }
 
-/** Where the grid ends before what was segmented does; undefined where it does not. */
-function cutWords(segmented: Volume<Uint8Array>, scan: Geometry): string | undefined {
+/** Where the grid, or the scan itself, ends before what was segmented does; nothing where neither does. */
+function cutWords(segmented: Volume<Uint8Array>, native: Volume<Uint8Array>, scan: Geometry): string[] {
+  const grid = manyOf(segmented, scan)
+  const edge = manyOf(native)
+  return [
+    ...(grid === undefined
+      ? []
+      : [
+          `the grid of ${segmented.shape.join(' x ')} voxels ends before what was segmented does, which makes its volumes too small: ${grid}; give a larger --shape`,
+        ]),
+    ...(edge === undefined
+      ? []
+      : [
+          `what was segmented reaches the end of the scan, which makes its volumes too small if it goes on there: ${edge}`,
+        ]),
+  ]
+}
+
+/** The faces of a label map that have more than stray voxels on them, in words. */
+function manyOf(label: Volume<Uint8Array>, scan?: Geometry): string | undefined {
   let labelled = 0
-  for (const value of segmented.voxels) if (value !== 0) labelled++
-  const faces = cutFaces(segmented, scan).filter(({ voxels }) => voxels > CUT_PART * labelled ** (2 / 3))
-  if (faces.length === 0) return undefined
-  const where = faces.map(({ face, voxels }) => `${face} (${voxels} voxels)`).join(', ')
-  return `the grid of ${segmented.shape.join(' x ')} voxels ends before what was segmented does, which makes its volumes too small: ${where}; give a larger --shape`
+  for (const value of label.voxels) if (value !== 0) labelled++
+  const faces = cutFaces(label, scan).filter(({ voxels }) => voxels > CUT_PART * labelled ** (2 / 3))
+  return faces.length === 0 ? undefined : faces.map(({ face, voxels }) => `${face} (${voxels} voxels)`).join(', ')
 }
 
 /** The grid of a conformed shape (nx, ny, nz): the engine's width is the axis that is fastest in the file. */
@@ -166,26 +187,37 @@ function softmax(logits: Float32Array, classes: number): Float32Array {
   return logits
 }
 
+/**
+ * A file of each class, on the scan's grid. Between voxels they are interpolated, and the background is what is left of 1: all of it
+ * where the grid does not reach.
+ */
 async function writeProbabilities(
   probabilities: Float32Array,
   grid: Geometry,
-  scan: Geometry,
+  scan: Volume,
   classNames: readonly string[],
   stem: string,
 ): Promise<void> {
   const voxels = probabilities.length / classNames.length
-  for (const [c, name] of classFileNames(classNames).entries()) {
-    const part = {
-      ...grid,
-      voxels: probabilities.subarray(c * voxels, (c + 1) * voxels),
-      storedType: 'float32',
-      slope: 1,
-      intercept: 0,
-    }
-    const native = resample(part, scan, 'linear')
-    await writeFileAtomic(`${stem}${probabilityEnding(name)}`, await encodeNifti(native, { gzip: true }))
+  const files = classFileNames(classNames).map((name) => `${stem}${probabilityEnding(name)}`)
+  const part = {
+    ...grid,
+    storedType: 'float32',
+    slope: 1,
+    intercept: 0,
+    ...(scan.isUnplaced ? { isUnplaced: scan.isUnplaced } : {}),
   }
+  const background = { ...part, ...geometryOf(scan), voxels: new Float32Array(voxelCount(scan.shape)).fill(1) }
+  for (let c = 1; c < classNames.length; c++) {
+    const native = resample({ ...part, voxels: probabilities.subarray(c * voxels, (c + 1) * voxels) }, scan)
+    for (let i = 0; i < native.voxels.length; i++) background.voxels[i]! -= native.voxels[i]!
+    await writeFileAtomic(files[c]!, await encodeNifti(native, { gzip: true }))
+  }
+  for (let i = 0; i < background.voxels.length; i++) background.voxels[i] = Math.max(0, background.voxels[i]!)
+  await writeFileAtomic(files[0]!, await encodeNifti(background, { gzip: true }))
 }
+
+const geometryOf = ({ shape, affine }: Geometry): Geometry => ({ shape, affine })
 
 function volumesOf(labels: Uint8Array, classNames: readonly string[], voxelMl: number): Record<string, number> {
   const counts = new Array<number>(classNames.length).fill(0)

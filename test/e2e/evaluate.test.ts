@@ -169,6 +169,23 @@ test('the truth scored against itself is perfect, by folders alone', async () =>
   expect(existsSync(join(out, 'report.html'))).toBe(true)
 })
 
+test('files of one subject by their names in the way of BIDS are not taken for several subjects', async () => {
+  const labels = join(source, 'labels')
+  const folder = temporaryFolder('sessions')
+  const names = readdirSync(labels).sort()
+  for (const part of ['pred', 'truth']) {
+    mkdirSync(join(folder, part))
+    for (const [i, name] of names.entries())
+      cpSync(join(labels, name), join(folder, part, `sub-${1 + (i >> 1)}_ses-${1 + (i & 1)}_dseg.nii.gz`))
+  }
+  const out = join(folder, 'report')
+  const { code } = await cli(['eval', '--pred', join(folder, 'pred'), '--truth', join(folder, 'truth'), '--out', out])
+  expect(code).toBe(0)
+  const { cases, summary } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'))
+  expect(cases).toHaveLength(names.length)
+  expect(summary.foregroundDice).toMatchObject({ cases: names.length, subjects: names.length / 2 })
+})
+
 test('surfaces are measured where they are asked for, held against gates, and told with their convention', async () => {
   const labels = join(source, 'labels')
   const folders = ['eval', '--pred', copiesOf(labels), '--truth', labels]

@@ -1,6 +1,7 @@
 import { readFile, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { encodeNifti } from '@meshfl/volume'
 import { describe, expect, test } from 'vitest'
 import { openDataset } from './open-dataset.js'
 import { prepareDataset } from './prepare-dataset.js'
@@ -8,6 +9,7 @@ import {
   hashTree,
   optionsFor,
   SMALL_AFFINE,
+  SMALL_SHAPE,
   smallBrain,
   sourceOf,
   temporaryFolder,
@@ -73,6 +75,15 @@ describe('a case in error', () => {
       (source) => writeVolume(join(source, 'images/b.nii.gz'), smallBrain(1).image.fill(7)),
     ],
     [
+      'an image of which one voxel is so bright that all others become 0',
+      'IMAGE_CONSTANT',
+      (source) => {
+        const image = Float32Array.from(smallBrain(1).image, (value) => value / 100)
+        image[5] = 1e9
+        return writeVolume(join(source, 'images/b.nii.gz'), image)
+      },
+    ],
+    [
       'an image in place of the label',
       'LABEL_NOT_INTEGER',
       (source) =>
@@ -112,6 +123,33 @@ describe('a case in error', () => {
       subject: 'b',
       message: `${(3000 / labelled).toFixed(1)} % of labels/b.nii.gz lies outside of the grid of 16 x 16 x 16 voxels of 10 x 10 x 10 mm`,
     })
+  })
+
+  test('is none where an image does not say how it lies: that is a finding', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const { image, label } = smallBrain(1)
+    for (const [part, voxels] of [
+      ['images', image],
+      ['labels', label],
+    ] as const) {
+      const volume = { shape: SMALL_SHAPE, affine: SMALL_AFFINE, voxels, isUnplaced: true as const }
+      await writeFile(join(source, part, 'b.nii.gz'), await encodeNifti(volume, { gzip: true }))
+    }
+    const { manifest, leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))
+    expect(leftOut).toEqual([])
+    const found = manifest.findings.filter(({ code }) => code === 'IMAGE_UNPLACED')
+    expect(found).toMatchObject([{ level: 'warning', subject: 'b' }])
+  })
+
+  test('is one whose codes are no classes, for the map that takes each code for a class', async () => {
+    const source = await sourceOf(['a', 'b'])
+    const label = Int16Array.from(smallBrain(1).label, (value) => (value === 2 ? 207 : value))
+    await writeVolume(join(source, 'labels/b.nii.gz'), label)
+    const options = { ...optionsFor(source, join(await temporaryFolder(), 'out')), labelMap: 'identity' }
+    const { leftOut } = await prepareDataset(options)
+    expect(leftOut).toMatchObject([
+      { subject: 'b', code: 'LABEL_MAP_MISMATCH', message: expect.stringContaining('207') },
+    ])
   })
 
   test('shows both grids when they cannot be brought together', async () => {

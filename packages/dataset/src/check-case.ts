@@ -48,14 +48,30 @@ export function classStatistics(image: Uint8Array, label: Uint8Array): ClassStat
 
 /** @throws MeshflError `IMAGE_CONSTANT` */
 export function checkImage(voxels: ArrayLike<number>, names: CaseNames): void {
-  const first = voxels[0]
-  for (let i = 1; i < voxels.length; i++) if (voxels[i] !== first) return
-  throw constantImage(names)
+  if (!isConstant(voxels)) return
+  throw new MeshflError('IMAGE_CONSTANT', `${names.image} has the same value everywhere`, {
+    hint: 'export the image again, or take the case out',
+  })
 }
 
-function constantImage({ image }: CaseNames): MeshflError {
-  return new MeshflError('IMAGE_CONSTANT', `${image} has the same value everywhere`, {
-    hint: 'export the image again, or take the case out',
+/**
+ * What a model would see nothing in: an image that was not constant, of which one voxel is so bright that all others become one value.
+ * @param image what to call it
+ * @throws MeshflError `IMAGE_CONSTANT`
+ */
+export function checkConformed(voxels: ArrayLike<number>, image: string): void {
+  if (isConstant(voxels)) throw constantWhenConformed(image)
+}
+
+function isConstant(voxels: ArrayLike<number>): boolean {
+  const first = voxels[0]
+  for (let i = 1; i < voxels.length; i++) if (voxels[i] !== first) return false
+  return true
+}
+
+function constantWhenConformed(image: string): MeshflError {
+  return new MeshflError('IMAGE_CONSTANT', `${image} has the same value everywhere once it is conformed`, {
+    hint: 'look for a few voxels that are far brighter than the head, and for a head outside of the grid; export the image again, or take the case out',
   })
 }
 
@@ -65,7 +81,7 @@ function constantImage({ image }: CaseNames): MeshflError {
  */
 export function checkCase(statistics: ClassStatistics, map: LabelMap, names: CaseNames): Finding[] {
   const { voxels, meanIntensity } = statistics
-  if (statistics.constant) throw constantImage(names)
+  if (statistics.constant) throw constantWhenConformed(names.image)
   const labelled = voxels.slice(1).reduce((a, b) => a + b, 0)
   if (labelled === 0) {
     throw new MeshflError('LABEL_EMPTY', `${names.label} has no voxel of any class but the background`, {

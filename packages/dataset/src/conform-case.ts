@@ -71,8 +71,13 @@ export async function conformCase(
     const message = `${file}: ${zeroed} voxels that were NaN or infinite became 0`
     findings.push({ level: 'warning', code, message, subject: names.subject })
   }
+  if (image.isUnplaced) {
+    const message = `${names.image} does not say how it lies in the head; it is taken as readers take such a file, which may be sideways or mirrored`
+    findings.push({ level: 'warning', code: 'IMAGE_UNPLACED', message, subject: names.subject })
+  }
   const target = conformGeometry(image, conform)
-  const mapped = { ...label.volume, voxels: label.mapped.classes }
+  const { isUnplaced: _, ...placed } = label.volume
+  const mapped = { ...placed, voxels: label.mapped.classes }
   findings.push(...checkCropped(mapped, target, names))
   const conformedImage = conformImage(image, conform)
   const conformedLabel = conformLabel(mapped, target)
@@ -133,6 +138,14 @@ async function readLabel(
 /** @throws MeshflError `LABEL_MAP_MISMATCH` */
 function findingsOfLabel(mapped: MappedLabel, map: LabelMap, names: CaseNames): Finding[] {
   if (mapped.unmapped.length === 0) return []
+  if (map.vocabularies.length === 0) {
+    const codes = mapped.unmapped.slice(0, 8).map(({ code }) => code)
+    throw new MeshflError(
+      'LABEL_MAP_MISMATCH',
+      `${names.label} has codes that are no class: ${codes.join(', ')}${mapped.unmapped.length > codes.length ? ', ...' : ''}; the label map ${map.name} takes each code for a class, and those go from 0 to 127`,
+      { hint: 'give a map of the codes that are wanted with --label-map <file>, a JSON file' },
+    )
+  }
   if (mapped.foreign || mapped.mapped < (map.leastMapped ?? 0)) {
     const codes = mapped.unmapped.slice(0, 8).map(({ code }) => code)
     throw new MeshflError(

@@ -238,6 +238,14 @@ describe('a table', () => {
     expect(found.cases[0]!.columns).toEqual({ scanner: 'Philips, 3T' })
   })
 
+  test('one name is one subject, whether its letters are composed or not', async () => {
+    const root = await folderWith('a.nii', 'b.nii')
+    const rows = ['Zo\u00e9,a.nii,l.nii', 'Zoe\u0301,b.nii,l.nii']
+    await writeFile(join(root, 'list.csv'), ['subject,image,label', ...rows, ''].join('\n'))
+    const { cases } = await findCases(join(root, 'list.csv'))
+    expect(new Set(cases.map(({ subject }) => subject)).size).toBe(1)
+  })
+
   test('named cases.tsv in a folder is found there', async () => {
     const root = await folderWith('images/a.nii')
     await writeFile(join(root, 'cases.tsv'), 'subject\timage\tlabel\nx\timages/a.nii\tl.nii\ny\timages/b.nii\t\n')

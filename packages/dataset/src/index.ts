@@ -1,4 +1,5 @@
 export { allocate } from './allocate.js'
+export { checkConformed } from './check-case.js'
 export { type FoundCases, findCases } from './find-cases.js'
 export { checkFoldChosen } from './folds.js'
 export { checkGrids } from './grids.js'
@@ -11,6 +12,7 @@ export {
   type Vocabulary,
 } from './label-map.js'
 export type { FindOptions, FoundCase, Layout, LayoutName } from './layouts/layout.js'
+export { subjectOfName } from './layouts/subject-of-name.js'
 export * from './manifest.js'
 export { type Dataset, type LoadedCase, openDataset } from './open-dataset.js'
 export { partitionSubjects, siteNames } from './partition.js'

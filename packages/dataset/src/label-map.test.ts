@@ -62,7 +62,7 @@ describe('identity', () => {
     )
   })
 
-  test('counts codes above 127 as unmapped', async () => {
+  test('counts codes above 127 as unmapped, which makes a case an error', async () => {
     expect(mapLabels([1, 128, 1000], await loadLabelMap('identity')).unmapped.map(({ code }) => code)).toEqual([
       128, 1000,
     ])

@@ -18,7 +18,7 @@ export async function temporaryFolder(): Promise<string> {
   return folder
 }
 
-const SMALL_SHAPE: Shape = [20, 22, 24]
+export const SMALL_SHAPE: Shape = [20, 22, 24]
 /** 8 mm voxels in RAS, off the world's centre. */
 export const SMALL_AFFINE: Affine = [8, 0, 0, -75, 0, 8, 0, -90, 0, 0, 8, -60, 0, 0, 0, 1]
 

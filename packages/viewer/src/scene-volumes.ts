@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import {
   encodeNifti,
+  type Geometry,
   invertAffine,
   orientation,
   readGeometry,
@@ -40,12 +41,12 @@ export function createSceneVolumes(volume?: number): SceneVolumes {
   return {
     image: keptReadings(MOST_SCANS, inTurn, async (path, stamp) => {
       const read = await readVolume(path, { kind: 'image', ...(await optionsFor(path)) })
-      return { info: infoOf(read, stamp), nifti: await encodeNifti({ ...read, voxels: narrowed(read) }) }
+      return { info: infoOf(read, stamp), nifti: await encodeNifti({ ...gridOf(read), voxels: narrowed(read) }) }
     }),
     label: keptReadings(MOST_LABELS, inTurn, async (path, stamp) => {
       const read = await readVolume(path, { kind: 'label', ...(await optionsFor(path)) })
       const { voxels, values } = rankLabels(read, basename(path))
-      return { info: { ...infoOf(read, stamp), values }, nifti: await encodeNifti({ ...read, voxels }) }
+      return { info: { ...infoOf(read, stamp), values }, nifti: await encodeNifti({ ...gridOf(read), voxels }) }
     }),
   }
 }
@@ -61,6 +62,9 @@ function infoOf({ shape, affine, storedType, zeroed = 0 }: Volume, version: stri
     mmToVoxel: invertAffine(affine).slice(0, 12),
   }
 }
+
+/** Placed also where the file is not: the page's own figures are of this affine. */
+const gridOf = ({ shape, affine }: Volume): Geometry => ({ shape, affine })
 
 /** Graphics hardware has no use for doubles, and they would be twice the bytes. */
 function narrowed({ voxels }: Volume): Volume['voxels'] {

@@ -1,7 +1,8 @@
 import { MeshflError } from '@meshfl/core'
 import { applyAffine, sameGrid } from './affine.js'
 import { fullRangeScale, type IntensityScale, robustScale } from './intensity.js'
-import { resample, resampleRows } from './resample.js'
+import { resampleRows } from './resample.js'
+import { isFiner, refineLabel, resampleLabel } from './resample-label.js'
 import { type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } from './volume.js'
 
 export interface ConformOptions {
@@ -18,7 +19,7 @@ export interface ConformOptions {
 }
 
 /** Goes up whenever the same input would conform to other voxels; recorded with every conformed case. */
-export const CONFORM_VERSION = 1
+export const CONFORM_VERSION = 2
 
 /** What FreeSurfer and brainchop work on. */
 export const DEFAULT_CONFORM: ConformOptions = { mode: 'freesurfer', shape: [256, 256, 256], voxelSizeMm: 1 }
@@ -92,22 +93,25 @@ export function conformImage(volume: Volume, options: ConformOptions): Volume<Ui
 }
 
 /**
- * A label volume on the conformed grid, nearest neighbour. The label itself where it is on that grid already.
+ * A label volume on the conformed grid, each voxel from the nearest one; of two at one distance from that which lies further along the
+ * axes of the conformed grid, however the file is stored. The label itself where it is on that grid already.
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`
  */
 export function conformLabel<T extends VoxelArray>(label: Volume<T>, target: Geometry): Volume<T> {
-  return sameGrid(label, target, 1e-6) ? label : resample(label, target, 'nearest')
+  return sameGrid(label, target, 1e-6) ? label : resampleLabel(label, target, 'target')
 }
 
 /**
  * A prediction on the conformed grid, back on the grid of the scan it was made from: the scan's shape and affine, no label that
- * the prediction does not have.
+ * the prediction does not have. It undoes `conformLabel`; where the scan's voxels are smaller than those of the conformed grid, a voxel gets
+ * the label that weighs most around it.
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`
  */
 export function restoreLabel(label: Volume<Uint8Array>, native: Geometry): Volume<Uint8Array> {
   const { shape, affine } = native
   if (sameGrid(label, native, 1e-6)) return { ...label, shape, affine }
-  return resample(label, { shape, affine }, 'nearest')
+  const target = { shape, affine }
+  return isFiner(target, label) ? refineLabel(label, target, 'source') : resampleLabel(label, target, 'source')
 }
 
 function conformed(voxels: Uint8Array, { shape, affine }: Geometry): Volume<Uint8Array> {

@@ -4,7 +4,7 @@ import { IDENTITY } from './affine.js'
 import { conformGeometry, DEFAULT_CONFORM } from './conform.js'
 import { cutFaces } from './cut-faces.js'
 import { reorient } from './orientation.js'
-import { resample } from './resample.js'
+import { resampleLabel } from './resample-label.js'
 import type { Geometry, Shape, Volume } from './volume.js'
 
 const whole: Geometry = { shape: [8, 8, 8], affine: IDENTITY }
@@ -47,7 +47,7 @@ test('a grid of the scan’s own field of view, or a larger one, cuts off nothin
   const scan: Volume = { ...inside(new Uint8Array(64).fill(1)), affine: IDENTITY }
   expect(cutFaces(scan, scan)).toEqual([])
   const grid = conformGeometry(scan, { ...DEFAULT_CONFORM, shape: [8, 8, 8] })
-  expect(cutFaces(resample(scan, grid, 'nearest'), scan)).toEqual([])
+  expect(cutFaces(resampleLabel(scan, grid, 'target'), scan)).toEqual([])
 })
 
 test('of a grid of larger voxels, the neighbour beyond the face is what must lie in the scan', () => {

@@ -18,14 +18,15 @@ export interface CutFace {
 /**
  * Where a grid cuts off what was segmented on it: what touches a face of the grid goes on behind it, if the scan does.
  * @param label on the grid
- * @param scan what the grid was laid into
+ * @param scan what the grid was laid into; absent: something that goes on everywhere, as a head does behind the faces of its scan
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`
  */
-export function cutFaces(label: Volume, scan: Geometry): CutFace[] {
-  const m = gridMapping(scan, label)
+export function cutFaces(label: Volume, scan?: Geometry): CutFace[] {
+  const m = scan && gridMapping(scan, label)
   const isInScan = (index: readonly number[]): boolean =>
+    !scan ||
     scan.shape.every((size, axis) => {
-      const [dx, dy, dz, shift] = m.slice(axis * 4, axis * 4 + 4) as [number, number, number, number]
+      const [dx, dy, dz, shift] = m!.slice(axis * 4, axis * 4 + 4) as [number, number, number, number]
       const at = dx * index[0]! + dy * index[1]! + dz * index[2]! + shift
       return at >= -0.5 && at <= size - 0.5
     })

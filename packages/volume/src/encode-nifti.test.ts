@@ -39,6 +39,17 @@ const volumes = fc
   })
 
 describe('writing NIfTI', () => {
+  test('a volume whose file did not say how it lies is written as one that does not', async () => {
+    const placed = { shape: [2, 2, 2] as const, affine: [-3, 0, 0, 1.5, 0, 3, 0, -1.5, 0, 0, 3, -1.5, 0, 0, 0, 1] }
+    const voxels = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)
+    const file = await encodeNifti({ ...placed, voxels, isUnplaced: true })
+    const view = new DataView(file.buffer)
+    expect([view.getInt16(252, true), view.getInt16(254, true)]).toEqual([0, 0])
+    const read = parseVolume(file, 'a.nii', { kind: 'image' })
+    expect(read).toMatchObject({ ...placed, isUnplaced: true })
+    const other = parseVolume(await encodeNifti({ ...placed, voxels }), 'b.nii', { kind: 'image' })
+    expect(other.isUnplaced).toBe(undefined)
+  })
   test('what is written is read back: shape, affine, type and voxels', async () => {
     await fc.assert(
       fc.asyncProperty(volumes, fc.boolean(), async (volume, gzip) => {

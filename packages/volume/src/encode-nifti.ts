@@ -3,7 +3,7 @@ import { gzip } from 'node:zlib'
 import { MeshflError } from '@meshfl/core'
 import { at, determinant, voxelSize } from './affine.js'
 import { niftiCode } from './datatype.js'
-import { type Affine, type Geometry, type VoxelArray, voxelCount } from './volume.js'
+import { type Affine, type Geometry, type Volume, type VoxelArray, voxelCount } from './volume.js'
 
 export interface EncodeOptions {
   /** Compresses the file (.nii.gz). Default false. */
@@ -19,15 +19,15 @@ const SCANNER = 1
 const gzipAsync = promisify(gzip)
 
 /**
- * Writes a NIfTI-1 file: the affine as sform, and as qform too where it is a rotation with voxel sizes; no scaling. Same input, same
- * bytes: the gzip header has no name and no time.
+ * Writes a NIfTI-1 file: the affine as sform, and as qform too where it is a rotation with voxel sizes, but neither of a volume whose
+ * file had none; no scaling. Same input, same bytes: the gzip header has no name and no time.
  * @throws MeshflError `VOLUME_TOO_LARGE` where an axis is longer than the 32767 voxels of the format
  */
 export async function encodeNifti(
-  volume: Geometry & { voxels: VoxelArray },
+  volume: Geometry & Pick<Volume, 'voxels' | 'isUnplaced'>,
   options: EncodeOptions = {},
 ): Promise<Uint8Array> {
-  const { shape, affine, voxels } = volume
+  const { shape, affine, voxels, isUnplaced } = volume
   if (shape.some((size) => size > 0x7fff)) {
     throw new MeshflError('VOLUME_TOO_LARGE', `a NIfTI-1 file cannot hold ${shape.join(' x ')} voxels`, {
       hint: 'no axis may have more than 32767 voxels',
@@ -50,13 +50,15 @@ export async function encodeNifti(
   view.setFloat32(112, 1, true)
   file[123] = UNITS_MM
   file.set(new TextEncoder().encode(options.description ?? '').subarray(0, 79), 148)
-  if (qform !== undefined) {
-    view.setInt16(252, SCANNER, true)
-    for (const [i, part] of qform.bcd.entries()) view.setFloat32(256 + i * 4, part, true)
-    for (let row = 0; row < 3; row++) view.setFloat32(268 + row * 4, at(affine, row, 3), true)
+  if (!isUnplaced) {
+    if (qform !== undefined) {
+      view.setInt16(252, SCANNER, true)
+      for (const [i, part] of qform.bcd.entries()) view.setFloat32(256 + i * 4, part, true)
+      for (let row = 0; row < 3; row++) view.setFloat32(268 + row * 4, at(affine, row, 3), true)
+    }
+    view.setInt16(254, SCANNER, true)
+    for (let entry = 0; entry < 12; entry++) view.setFloat32(280 + entry * 4, affine[entry] ?? 0, true)
   }
-  view.setInt16(254, SCANNER, true)
-  for (let entry = 0; entry < 12; entry++) view.setFloat32(280 + entry * 4, affine[entry] ?? 0, true)
   file.set([0x6e, 0x2b, 0x31, 0], 344)
   writeLittleEndian(file, DATA_OFFSET, voxels)
   if (!options.gzip) return file

@@ -5,17 +5,24 @@ import type { Geometry } from './volume.js'
 const LINEAR_NOISE = 1e-6
 const SHIFT_NOISE = 1e-4
 
+/** Three rows of four: index of the source = row . (index of the target, 1). */
+export type GridMapping = [
+  ...[number, number, number, number],
+  ...[number, number, number, number],
+  ...[number, number, number, number],
+]
+
 /**
  * The affine from voxel indices of `target` to voxel indices of `source`. Entries that a header's rounding has moved off a
- * half integer are put back, so that grids that coincide map exactly, and ties between two voxels fall the same way
- * everywhere.
+ * half integer are put back, so that grids that coincide map exactly, and points halfway between two voxels lie there exactly.
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`
  */
-export function gridMapping(source: Geometry, target: Geometry): number[] {
-  return multiplyAffine(invertAffine(source.affine), target.affine).map((value, i) => {
+export function gridMapping(source: Geometry, target: Geometry): GridMapping {
+  const mapping = multiplyAffine(invertAffine(source.affine), target.affine).map((value, i) => {
     const near = Math.round(value * 2) / 2
     return Math.abs(value - near) <= (i % 4 === 3 ? SHIFT_NOISE : LINEAR_NOISE) ? near : value
   })
+  return mapping.slice(0, 12) as GridMapping
 }
 
 /**

@@ -32,12 +32,15 @@ export function parseMghHeader(bytes: Uint8Array, name: string): VolumeHeader | 
     slope: 1,
     intercept: 0,
     separate: false,
+    ...(isPlaced(view) ? {} : { isUnplaced: true as const }),
   }
 }
 
+const isPlaced = (view: DataView): boolean => view.getInt16(28) > 0
+
 /** Direction cosines times voxel sizes; the centre of the grid (shape / 2) lies at c_ras. FreeSurfer's default where the flag is off. */
 function mghAffine(view: DataView, shape: Shape): Affine {
-  const good = view.getInt16(28) > 0
+  const good = isPlaced(view)
   const delta = [30, 34, 38].map((offset) => (good ? view.getFloat32(offset) : 1))
   const cosines = Array.from({ length: 9 }, (_, i) => (good ? view.getFloat32(42 + i * 4) : (DEFAULT_COSINES[i] ?? 0)))
   const centre = [78, 82, 86].map((offset) => (good ? view.getFloat32(offset) : 0))

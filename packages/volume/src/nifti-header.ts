@@ -46,6 +46,7 @@ export function parseNiftiHeader(bytes: Uint8Array, name: string): VolumeHeader 
     dataOffset: dataOffset(header, separate, name),
     ...scaling(header.scl_slope, header.scl_inter, name),
     separate,
+    ...(header.sform_code === 0 && header.qform_code === 0 ? { isUnplaced: true as const } : {}),
   }
 }
 

@@ -79,6 +79,7 @@ function build(header: VolumeHeader, bytes: Uint8Array, name: string, options: R
     slope: header.slope,
     intercept: header.intercept,
     ...(zeroed > 0 ? { zeroed } : {}),
+    ...(header.isUnplaced ? { isUnplaced: true as const } : {}),
   }
 }
 

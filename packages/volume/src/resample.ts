@@ -1,4 +1,3 @@
-import { emptyLike, sameWidthView } from './datatype.js'
 import { gridMapping, insideRun } from './grid-mapping.js'
 import { type Geometry, type Shape, type Volume, type VoxelArray, voxelCount } from './volume.js'
 
@@ -9,21 +8,12 @@ const EDGE = 1e-6
 export type RowSink = (row: Float64Array, y: number, z: number) => void
 
 /**
- * Resamples onto another grid; what lies outside the source is 0.
- * @param method `linear` gives float32; `nearest` keeps the type and the set of values, and sends a tie to the higher index
+ * Resamples onto another grid by trilinear interpolation; what lies outside the source's outermost voxel centres is 0. For labels see
+ * `resampleLabel`.
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`
  */
-export function resample(volume: Volume, target: Geometry, method: 'linear'): Volume<Float32Array>
-export function resample<T extends VoxelArray>(volume: Volume<T>, target: Geometry, method: 'nearest'): Volume<T>
-export function resample(volume: Volume, target: Geometry, method: 'linear' | 'nearest'): Volume
-export function resample(volume: Volume, target: Geometry, method: 'linear' | 'nearest'): Volume {
+export function resample(volume: Volume, target: Geometry): Volume<Float32Array> {
   const { shape, affine } = target
-  if (method === 'nearest') {
-    const voxels = emptyLike(volume.voxels, voxelCount(shape))
-    const mapping = gridMapping(volume, target)
-    nearest(sameWidthView(volume.voxels), volume.shape, mapping, sameWidthView(voxels), shape)
-    return { ...volume, shape, affine, voxels }
-  }
   const voxels = new Float32Array(voxelCount(shape))
   resampleRows(volume, target, (row, y, z) => voxels.set(row, (z * shape[1] + y) * shape[0]))
   return { ...volume, shape, affine, voxels }
@@ -32,7 +22,7 @@ export function resample(volume: Volume, target: Geometry, method: 'linear' | 'n
 /** Trilinear interpolation, one row of the target at a time, so that what follows (a rescale, a rounding) needs no volume of floats. */
 export function resampleRows(volume: Volume, target: Geometry, sink: RowSink): void {
   const source = interpolable(volume.voxels)
-  const m = gridMapping(volume, target) as Mapping
+  const m = gridMapping(volume, target)
   const [nx, ny, nz] = target.shape
   const row = new Float64Array(nx)
   const bounds = volume.shape.map((size) => size - 1) as unknown as Shape
@@ -52,7 +42,6 @@ export function resampleRows(volume: Volume, target: Geometry, sink: RowSink): v
     }
 }
 
-type Mapping = [number, number, number, number, number, number, number, number, number, number, number, number]
 type Interpolable = Uint8Array | Float32Array | Float64Array
 
 /** Few types, so that the inner loop stays fast; small integers are exact in float32. */
@@ -105,33 +94,4 @@ function trilinearRun(
     const near = near0 + (near1 - near0) * fy
     row[i] = near + (far0 + (far1 - far0) * fy - near) * fz
   }
-}
-
-type Plain = Uint8Array | Uint16Array | Uint32Array | Float64Array
-
-function nearest(source: Plain, from: Shape, mapping: readonly number[], target: Plain, to: Shape): void {
-  const m = mapping as Mapping
-  const [nx, ny, nz] = to
-  const strideY = from[0]
-  const strideZ = from[0] * from[1]
-  // just short of the next tie, so that rounding never leaves the source
-  const edge = 0.5 - 1e-9
-  for (let z = 0; z < nz; z++)
-    for (let y = 0; y < ny; y++) {
-      const sx = m[1] * y + m[2] * z + m[3]
-      const sy = m[5] * y + m[6] * z + m[7]
-      const sz = m[9] * y + m[10] * z + m[11]
-      const [ax, bx] = insideRun(sx, m[0], -0.5, from[0] - 1 + edge, nx)
-      const [ay, by] = insideRun(sy, m[4], -0.5, from[1] - 1 + edge, nx)
-      const [az, bz] = insideRun(sz, m[8], -0.5, from[2] - 1 + edge, nx)
-      const first = Math.max(ax, ay, az)
-      const last = Math.min(bx, by, bz)
-      const out = (z * ny + y) * nx
-      for (let i = first; i <= last; i++) {
-        const ix = Math.floor(sx + i * m[0] + 0.5)
-        const iy = Math.floor(sy + i * m[4] + 0.5)
-        const iz = Math.floor(sz + i * m[8] + 0.5)
-        target[out + i] = source[iz * strideZ + iy * strideY + ix] as number
-      }
-    }
 }

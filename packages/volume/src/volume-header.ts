@@ -14,4 +14,6 @@ export interface VolumeHeader extends Geometry {
   readonly intercept: number
   /** Whether the voxels are in a file of their own (.img beside .hdr). */
   readonly separate: boolean
+  /** See `Volume`. */
+  readonly isUnplaced?: true
 }

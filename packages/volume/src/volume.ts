@@ -31,6 +31,8 @@ export interface Volume<T extends VoxelArray = VoxelArray> extends Geometry {
   readonly intercept: number
   /** How many voxels were NaN or infinite and were read as 0, where that was asked for. */
   readonly zeroed?: number
+  /** That the file does not say how its axes lie in the head: `affine` is what readers take then, and may be wrong. */
+  readonly isUnplaced?: true
 }
 
 /** The number of voxels of a grid. */

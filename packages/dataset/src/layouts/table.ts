@@ -32,7 +32,8 @@ export const tableLayout: Layout = {
     const cases: FoundCase[] = []
     const findings: FoundFinding[] = []
     for (const [index, row] of rows.entries()) {
-      const subject = row.subject!.trim()
+      // One name, though one program writes its letters composed and another one not.
+      const subject = row.subject!.trim().normalize('NFC')
       const paths = [image, label].map((column) => row[column]!.trim())
       const blank = wanted.filter((column) => row[column]!.trim() === '')
       if (blank.length > 0) {
