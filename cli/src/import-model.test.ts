@@ -25,9 +25,10 @@ function modelFile(keys: Partial<MeshNetSpec>, data?: Partial<ModelData>, more: 
   return file
 }
 
-async function imported(file: string, study?: string) {
+async function imported(file: string, study?: string, ending = '.yaml') {
   const out = fresh('.safetensors')
-  const { assumed } = await importModel(file, { out, ...(study === undefined ? {} : { model: written(study) }) })
+  const model = study === undefined ? {} : { model: written(study, ending) }
+  const { assumed } = await importModel(file, { out, ...model })
   const { spec, data } = await openTrainedModel(out)
   return { spec, data, assumed }
 }
@@ -67,4 +68,34 @@ test('a file of ours that names no classes keeps their numbers, and that is said
   const { data, assumed } = await imported(modelFile({ classes: 3 }, {}))
   expect(data.classNames).toEqual(['class 0', 'class 1', 'class 2'])
   expect(assumed).toContain('the classes: class 0 to class 2')
+})
+
+/** A modelAE.json of the reference with two blocks. */
+const modelAE = JSON.stringify({
+  bnorm: true,
+  gelu: true,
+  layers: [1, 2].map((dilation) => ({ kernel_size: 3, dilation })).concat({ kernel_size: 1, dilation: 1 }),
+})
+
+test('a network of the reference with BatchNorm is of its older code: ELU, and that is said', async () => {
+  const { spec, assumed } = await imported(modelFile({ dilations: [1, 2] }), modelAE, '.json')
+  expect(spec).toMatchObject({ dilations: [1, 2], normalization: 'batch', activation: 'elu' })
+  expect(assumed.join()).toContain('the activation: elu, which "gelu"')
+})
+
+test('a network of its newer code is refused with a modelAE.json, and imported with the study that the hint gives', async () => {
+  const newer: Partial<MeshNetSpec> = {
+    dilations: [1, 2],
+    normalization: 'instance',
+    activation: 'gelu',
+    convolutionBias: false,
+  }
+  const error = await imported(modelFile(newer), modelAE, '.json').catch((thrown) => thrown)
+  expect(error).toMatchObject({ code: 'REFERENCE_MODEL_AMBIGUOUS' })
+  const study = /model: \{.*\}/.exec(error.hint)![0]
+  const { spec, assumed } = await imported(modelFile(newer), study)
+  expect(spec).toMatchObject(newer)
+  expect(assumed.join()).not.toContain('activation')
+  // A file of ours says itself what the flags mean.
+  expect((await imported(modelFile(newer, {}), modelAE, '.json')).spec).toMatchObject(newer)
 })

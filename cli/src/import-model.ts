@@ -19,8 +19,10 @@ import {
   assembleModel,
   axesOfModelFile,
   type KnownModel,
+  knownOfReference,
   parseReferenceModel,
   type ReadModel,
+  type ReferenceModel,
   readModel,
 } from '@meshfl/interchange'
 import { hasNamedClasses } from './initial-model.js'
@@ -46,17 +48,20 @@ export interface Imported {
 
 /**
  * Reads a model of another tool and writes it as one of ours.
- * @throws MeshflError `MODEL_FILE_EXISTS`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel` and of study.yaml
+ * @throws MeshflError `MODEL_FILE_EXISTS`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel`, of modelAE.json and of study.yaml
  */
 export async function importModel(file: string, request: ImportRequest): Promise<Imported> {
   refuseExisting(request.out, request.force)
-  const told = request.model === undefined ? {} : await readKnown(request.model)
+  const said = request.model === undefined ? {} : await readKnown(request.model)
   const read = await readModel(file)
   const own = whatItSays(read, file)
+  const { told, likely } =
+    'reference' in said ? ofReference(said.reference, read, own.spec, file) : { told: said, likely: [] }
   const axes = request.axes ?? own.axes ?? 'xyz'
   if (own.spec && told.spec) refuseContradiction(own.spec, told.spec, file)
   const known = { ...own.spec, ...told.spec }
   const { spec, state, assumed } = assembleModel(read.parts, known, axes, file)
+  assumed.push(...likely)
   if (request.axes === undefined && own.axes === undefined) assumed.push(`the axes that it was trained on: ${axes}`)
   const data = describeData({ ...own.data, ...told.data }, request.classNames, spec.classes, assumed)
   const imported = canonicalJson({ format: read.format, sha256: read.sha256, axes })
@@ -72,7 +77,7 @@ interface Told {
   data?: Partial<ModelData>
 }
 
-async function readKnown(path: string): Promise<Told> {
+async function readKnown(path: string): Promise<Told | { reference: ReferenceModel }> {
   if (['.yaml', '.yml'].includes(extname(path).toLowerCase())) {
     const yaml = await readStudyYaml(path)
     const { model, classNames, conform, voxelSizeMm, labelMap } = checkStudyKeys(yaml, path)
@@ -91,7 +96,18 @@ async function readKnown(path: string): Promise<Told> {
   const json = await readFile(path, 'utf8').catch((error) => {
     throw explainReadError(error, path)
   })
-  return { spec: parseReferenceModel(json, path) }
+  return { reference: parseReferenceModel(json, path) }
+}
+
+/** What a modelAE.json says of the network of a file, and in words what of it is taken for likely. */
+function ofReference(
+  reference: ReferenceModel,
+  { parts }: ReadModel,
+  own: KnownModel | undefined,
+  file: string,
+): { told: Told; likely: string[] } {
+  const { known, assumed } = knownOfReference(reference, { ...own, ...parts }, file)
+  return { told: { spec: known }, likely: assumed }
 }
 
 /** What a file says of itself, where we have written it. */
