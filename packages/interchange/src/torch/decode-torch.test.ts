@@ -59,6 +59,13 @@ test('a class or function that no state dict needs is refused by its name', () =
   }
   // By the later operation too, whose names lie on the stack.
   expect(codeOf(archive('\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.'))).toBe('TORCH_GLOBAL_REFUSED')
+  // A name of any length is cut, in what is shown and in what is kept of it.
+  expect(() => decodeTorch(archive(`\x80\x02c${'a'.repeat(100_000)}\nb\n.`), 'a.pth')).toThrow(
+    expect.objectContaining({
+      message: expect.stringMatching(/^.{80,200}$/),
+      data: { global: `${'a'.repeat(80)}...` },
+    }),
+  )
 })
 
 test('a tensor is held to its storage: what lies outside, before or beyond is refused before anything is allocated', () => {
