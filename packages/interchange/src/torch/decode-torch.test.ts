@@ -95,6 +95,16 @@ test('what a small file names many times over is looked at once, and allocated w
   expect(codeOf(archive(`\x80\x02}${long}q\x000(${dictionaries}u.`))).toBe('TORCH_UNSUPPORTED')
 })
 
+test('a tensor of whole numbers is refused, but for the counter of a BatchNorm', () => {
+  const weight = tensorOf('K\0', 'K\x08', 'K\x01').slice(2, -1)
+  const whole = (name: string): string =>
+    `X${String.fromCharCode(name.length)}\0\0\0${name}ctorch._utils\n_rebuild_tensor_v2\n(${STORAGE.replace('FloatStorage', 'LongStorage')}K\0(K\x01t(K\x01t\x89}tR`
+  const file = (name: string): Uint8Array =>
+    archive(`\x80\x02${weight.slice(0, 1)}(${weight.slice(1, -1)}${whole(name)}u.`)
+  expect(codeOf(file('b.num_batches_tracked'))).toBe('none')
+  expect(codeOf(file('b.bias'))).toBe('IMPORT_NOT_MESHNET')
+})
+
 test('a pickle that is not of torch.save is told', () => {
   expect(codeOf(Buffer.from('\x80\x02}.', 'latin1'))).toBe('TORCH_MALFORMED')
   const legacy = torchFixture('legacy.pth')
