@@ -99,3 +99,13 @@ test('a network of its newer code is refused with a modelAE.json, and imported w
   // A file of ours says itself what the flags mean.
   expect((await imported(modelFile(newer, {}), modelAE, '.json')).spec).toMatchObject(newer)
 })
+
+test('a name of a folder is refused before anything is read', async () => {
+  for (const out of [folder, `${fresh('')}/`]) {
+    const words = expect.stringContaining('names a folder')
+    await expect(importModel(join(folder, 'none.pth'), { out, force: true })).rejects.toMatchObject({
+      code: 'PATH_NOT_WRITABLE',
+      message: words,
+    })
+  }
+})

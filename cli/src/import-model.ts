@@ -25,8 +25,8 @@ import {
   type ReferenceModel,
   readModel,
 } from '@meshfl/interchange'
+import { checkModelOut } from './check-model-out.js'
 import { hasNamedClasses } from './initial-model.js'
-import { refuseExisting } from './refuse-existing.js'
 import { checkStudyKeys, readStudyYaml } from './study-from-options.js'
 
 export interface ImportRequest {
@@ -48,10 +48,10 @@ export interface Imported {
 
 /**
  * Reads a model of another tool and writes it as one of ours.
- * @throws MeshflError `MODEL_FILE_EXISTS`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel`, of modelAE.json and of study.yaml
+ * @throws MeshflError `MODEL_FILE_EXISTS`, `PATH_NOT_WRITABLE`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel`, of modelAE.json and of study.yaml
  */
 export async function importModel(file: string, request: ImportRequest): Promise<Imported> {
-  refuseExisting(request.out, request.force)
+  checkModelOut(request.out, request.force)
   const said = request.model === undefined ? {} : await readKnown(request.model)
   const read = await readModel(file)
   const own = whatItSays(read, file)
