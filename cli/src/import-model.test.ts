@@ -59,6 +59,16 @@ test('a study that contradicts what a file of ours says of itself is refused; an
   expect((await imported(file, 'model: {dropout: 0.25, dilations: [1, 2]}')).spec.dropout).toBe(0.25)
 })
 
+test('a study of other scans than those that a file of ours was trained on is refused; what the file does not say is taken', async () => {
+  const file = modelFile({}, { voxelSizeMm: 2 })
+  await expect(imported(file, 'voxelSizeMm: 1')).rejects.toMatchObject({
+    code: 'IMPORT_MODEL_MISMATCH',
+    message: expect.stringContaining('says of itself voxelSizeMm 2, not 1'),
+  })
+  const { data } = await imported(file, 'voxelSizeMm: 2\nlabelMap: mine')
+  expect(data).toMatchObject({ voxelSizeMm: 2, labelMap: 'mine' })
+})
+
 test('a file of ours for axes in an order that is not known is refused', async () => {
   const file = modelFile({}, {}, { 'meshfl.axes': 'yxz' })
   await expect(imported(file)).rejects.toMatchObject({ code: 'MODEL_SPEC_UNKNOWN' })

@@ -58,7 +58,7 @@ export async function importModel(file: string, request: ImportRequest): Promise
   const { told, likely } =
     'reference' in said ? ofReference(said.reference, read, own.spec, file) : { told: said, likely: [] }
   const axes = request.axes ?? own.axes ?? 'xyz'
-  if (own.spec && told.spec) refuseContradiction(own.spec, told.spec, file)
+  refuseContradiction(own, told, file)
   const known = { ...own.spec, ...told.spec }
   const { spec, state, assumed } = assembleModel(read.parts, known, axes, file)
   assumed.push(...likely)
@@ -117,22 +117,33 @@ function whatItSays({ metadata }: ReadModel, file: string): Told & { axes?: Axes
   return { spec, data, axes: axesOfModelFile(metadata, file) }
 }
 
-/** What --model says may not contradict what a file of ours says; dropout is no part of the network that it holds. */
-function refuseContradiction(own: KnownModel, told: KnownModel, file: string): void {
-  for (const key of Object.keys(told) as (keyof KnownModel)[]) {
-    const [says, isTold] = [own[key], told[key]].map((value) =>
-      value === undefined ? undefined : canonicalJson(value),
-    )
-    if (key === 'dropout' || says === isTold) continue
+/**
+ * What --model says may not contradict what a file of ours says, of its network or of the scans that it was trained on. Dropout is no part
+ * of the network that it holds, and its classes may be called otherwise.
+ */
+function refuseContradiction(own: Told, told: Told, file: string): void {
+  const { dropout: _, ...network } = told.spec ?? {}
+  const { classNames: __, ...scans } = told.data ?? {}
+  const said: Record<string, unknown> = { ...own.data, ...own.spec }
+  for (const [key, value] of Object.entries({ ...scans, ...network })) {
+    // A file that was imported need not say on which scans it was trained.
+    if (said[key] === undefined || canonicalJson(said[key]) === canonicalJson(value)) continue
     throw new MeshflError(
       'IMPORT_MODEL_MISMATCH',
-      `${file} says of itself ${key} ${says}, not ${isTold} as --model does`,
+      `${file} says of itself ${key} ${shown(said[key])}, not ${shown(value)} as --model does`,
       {
         kind: 'usage',
-        hint: 'leave out --model: the file tells its own network',
+        hint: `leave out --model, or ${key} in it: the file tells its own network, and the scans that it was trained on`,
+        data: { key },
       },
     )
   }
+}
+
+/** What a file says may be as long as its header. */
+function shown(value: unknown): string {
+  const json = canonicalJson(value)
+  return json.length > 200 ? `${json.slice(0, 200)}...` : json
 }
 
 function describeData(
