@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { encodeModel, MeshNetSpecSchema, modelMetadata, StudySchema } from '@meshfl/core'
@@ -25,7 +25,7 @@ test('a name of a folder is refused before anything is written', async () => {
   expect(readdirSync(out)).toEqual(['there'])
 })
 
-test('where model.json cannot be written, weights that were not there before do not stay behind', async () => {
+test('where model.json cannot be written, weights that were there stay as they were, and new ones do not stay behind', async () => {
   const out = join(folder, 'long')
   mkdirSync(out)
   // A name of 256 bytes, one more than file systems allow; that of the weights is one shorter.
@@ -34,4 +34,11 @@ test('where model.json cannot be written, weights that were not there before do 
     code: 'PATH_NOT_WRITABLE',
   })
   expect(readdirSync(out)).toEqual([])
+  const weights = join(out, `${'n'.repeat(251)}.bin`)
+  writeFileSync(weights, 'of before')
+  await expect(exportModel(file, { format: 'brainchop', out: join(out, name), force: true })).rejects.toMatchObject({
+    code: 'PATH_NOT_WRITABLE',
+  })
+  expect(readFileSync(weights, 'utf8')).toBe('of before')
+  expect(readdirSync(out)).toHaveLength(1)
 })

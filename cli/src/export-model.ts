@@ -1,18 +1,16 @@
-import { existsSync, statSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import {
   assertNever,
   describeModel,
   encodeModel,
-  MeshflError,
   type MeshNetSpec,
   type ModelState,
   writeFileAtomic,
+  writePairAtomic,
 } from '@meshfl/core'
 import { modelLayout } from '@meshfl/engine'
 import { type Axes, encodeOnnx, encodeTfjs, torchOfModel, turnModel } from '@meshfl/interchange'
-import { refuseExisting } from './refuse-existing.js'
+import { checkModelOut } from './check-model-out.js'
 import { openTrainedModel } from './trained-model.js'
 
 export interface ExportRequest {
@@ -28,14 +26,7 @@ export interface ExportRequest {
  * @throws MeshflError `MODEL_FILE_EXISTS`, `PATH_NOT_WRITABLE`, those of `openTrainedModel` and `writeFileAtomic`
  */
 export async function exportModel(path: string, request: ExportRequest): Promise<{ sha256: string; axes: Axes }> {
-  refuseExisting(request.out, request.force)
-  if (/[/\\]$/.test(request.out) || isFolder(request.out)) {
-    throw new MeshflError('PATH_NOT_WRITABLE', `cannot write ${request.out}: it names a folder`, {
-      kind: 'usage',
-      hint: 'give with --out the name of the file to write',
-      data: { path: request.out },
-    })
-  }
+  checkModelOut(request.out, request.force)
   const { spec, state, sha256, data } = await openTrainedModel(path)
   const axes = request.axes ?? (request.format === 'safetensors' ? 'zyx' : 'xyz')
   const turned = axes === 'zyx' ? state : turnModel(spec, state)
@@ -43,25 +34,18 @@ export async function exportModel(path: string, request: ExportRequest): Promise
   if (request.format === 'brainchop') {
     const weightsFile = `${basename(request.out, '.json')}.bin`
     const weightsPath = join(dirname(request.out), weightsFile)
-    refuseExisting(weightsPath, request.force)
+    checkModelOut(weightsPath, request.force)
     const shape = data.conform?.shape ?? [256, 256, 256]
     const { model, weights } = encodeTfjs(spec, turned, {
       weightsFile,
       shape: axes === 'xyz' ? shape : (shape.toReversed() as typeof shape),
       metadata: (folded) => ({ ...metadata, ...describeModel(folded, data) }),
     })
-    const isNew = !existsSync(weightsPath)
-    // The file that names the other one comes last; without it the other is of no use.
-    await writeFileAtomic(weightsPath, weights)
-    await writeFileAtomic(request.out, model).catch(async (error) => {
-      if (isNew) await rm(weightsPath, { force: true }).catch(() => undefined) // the first error is the one to tell
-      throw error
-    })
+    // A model.json of before must not come to lie beside weights that are not its own.
+    await writePairAtomic({ path: weightsPath, data: weights }, { path: request.out, data: model })
   } else await writeFileAtomic(request.out, encodeAs(request.format, spec, turned, metadata))
   return { sha256, axes }
 }
-
-const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory()
 
 function encodeAs(
   format: Exclude<ExportRequest['format'], 'brainchop'>,

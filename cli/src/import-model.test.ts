@@ -25,9 +25,10 @@ function modelFile(keys: Partial<MeshNetSpec>, data?: Partial<ModelData>, more: 
   return file
 }
 
-async function imported(file: string, study?: string) {
+async function imported(file: string, study?: string, ending = '.yaml') {
   const out = fresh('.safetensors')
-  const { assumed } = await importModel(file, { out, ...(study === undefined ? {} : { model: written(study) }) })
+  const model = study === undefined ? {} : { model: written(study, ending) }
+  const { assumed } = await importModel(file, { out, ...model })
   const { spec, data } = await openTrainedModel(out)
   return { spec, data, assumed }
 }
@@ -58,6 +59,16 @@ test('a study that contradicts what a file of ours says of itself is refused; an
   expect((await imported(file, 'model: {dropout: 0.25, dilations: [1, 2]}')).spec.dropout).toBe(0.25)
 })
 
+test('a study of other scans than those that a file of ours was trained on is refused; what the file does not say is taken', async () => {
+  const file = modelFile({}, { voxelSizeMm: 2 })
+  await expect(imported(file, 'voxelSizeMm: 1')).rejects.toMatchObject({
+    code: 'IMPORT_MODEL_MISMATCH',
+    message: expect.stringContaining('says of itself voxelSizeMm 2, not 1'),
+  })
+  const { data } = await imported(file, 'voxelSizeMm: 2\nlabelMap: mine')
+  expect(data).toMatchObject({ voxelSizeMm: 2, labelMap: 'mine' })
+})
+
 test('a file of ours for axes in an order that is not known is refused', async () => {
   const file = modelFile({}, {}, { 'meshfl.axes': 'yxz' })
   await expect(imported(file)).rejects.toMatchObject({ code: 'MODEL_SPEC_UNKNOWN' })
@@ -67,4 +78,44 @@ test('a file of ours that names no classes keeps their numbers, and that is said
   const { data, assumed } = await imported(modelFile({ classes: 3 }, {}))
   expect(data.classNames).toEqual(['class 0', 'class 1', 'class 2'])
   expect(assumed).toContain('the classes: class 0 to class 2')
+})
+
+/** A modelAE.json of the reference with two blocks. */
+const modelAE = JSON.stringify({
+  bnorm: true,
+  gelu: true,
+  layers: [1, 2].map((dilation) => ({ kernel_size: 3, dilation })).concat({ kernel_size: 1, dilation: 1 }),
+})
+
+test('a network of the reference with BatchNorm is of its older code: ELU, and that is said', async () => {
+  const { spec, assumed } = await imported(modelFile({ dilations: [1, 2] }), modelAE, '.json')
+  expect(spec).toMatchObject({ dilations: [1, 2], normalization: 'batch', activation: 'elu' })
+  expect(assumed.join()).toContain('the activation: elu, which "gelu"')
+})
+
+test('a network of its newer code is refused with a modelAE.json, and imported with the study that the hint gives', async () => {
+  const newer: Partial<MeshNetSpec> = {
+    dilations: [1, 2],
+    normalization: 'instance',
+    activation: 'gelu',
+    convolutionBias: false,
+  }
+  const error = await imported(modelFile(newer), modelAE, '.json').catch((thrown) => thrown)
+  expect(error).toMatchObject({ code: 'REFERENCE_MODEL_AMBIGUOUS' })
+  const study = /model: \{.*\}/.exec(error.hint)![0]
+  const { spec, assumed } = await imported(modelFile(newer), study)
+  expect(spec).toMatchObject(newer)
+  expect(assumed.join()).not.toContain('activation')
+  // A file of ours says itself what the flags mean.
+  expect((await imported(modelFile(newer, {}), modelAE, '.json')).spec).toMatchObject(newer)
+})
+
+test('a name of a folder is refused before anything is read', async () => {
+  for (const out of [folder, `${fresh('')}/`]) {
+    const words = expect.stringContaining('names a folder')
+    await expect(importModel(join(folder, 'none.pth'), { out, force: true })).rejects.toMatchObject({
+      code: 'PATH_NOT_WRITABLE',
+      message: words,
+    })
+  }
 })

@@ -19,12 +19,14 @@ import {
   assembleModel,
   axesOfModelFile,
   type KnownModel,
+  knownOfReference,
   parseReferenceModel,
   type ReadModel,
+  type ReferenceModel,
   readModel,
 } from '@meshfl/interchange'
+import { checkModelOut } from './check-model-out.js'
 import { hasNamedClasses } from './initial-model.js'
-import { refuseExisting } from './refuse-existing.js'
 import { checkStudyKeys, readStudyYaml } from './study-from-options.js'
 
 export interface ImportRequest {
@@ -46,17 +48,20 @@ export interface Imported {
 
 /**
  * Reads a model of another tool and writes it as one of ours.
- * @throws MeshflError `MODEL_FILE_EXISTS`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel` and of study.yaml
+ * @throws MeshflError `MODEL_FILE_EXISTS`, `PATH_NOT_WRITABLE`, `CLASS_NAMES_INVALID`, those of the file's format, of `assembleModel`, of modelAE.json and of study.yaml
  */
 export async function importModel(file: string, request: ImportRequest): Promise<Imported> {
-  refuseExisting(request.out, request.force)
-  const told = request.model === undefined ? {} : await readKnown(request.model)
+  checkModelOut(request.out, request.force)
+  const said = request.model === undefined ? {} : await readKnown(request.model)
   const read = await readModel(file)
   const own = whatItSays(read, file)
+  const { told, likely } =
+    'reference' in said ? ofReference(said.reference, read, own.spec, file) : { told: said, likely: [] }
   const axes = request.axes ?? own.axes ?? 'xyz'
-  if (own.spec && told.spec) refuseContradiction(own.spec, told.spec, file)
+  refuseContradiction(own, told, file)
   const known = { ...own.spec, ...told.spec }
   const { spec, state, assumed } = assembleModel(read.parts, known, axes, file)
+  assumed.push(...likely)
   if (request.axes === undefined && own.axes === undefined) assumed.push(`the axes that it was trained on: ${axes}`)
   const data = describeData({ ...own.data, ...told.data }, request.classNames, spec.classes, assumed)
   const imported = canonicalJson({ format: read.format, sha256: read.sha256, axes })
@@ -72,7 +77,7 @@ interface Told {
   data?: Partial<ModelData>
 }
 
-async function readKnown(path: string): Promise<Told> {
+async function readKnown(path: string): Promise<Told | { reference: ReferenceModel }> {
   if (['.yaml', '.yml'].includes(extname(path).toLowerCase())) {
     const yaml = await readStudyYaml(path)
     const { model, classNames, conform, voxelSizeMm, labelMap } = checkStudyKeys(yaml, path)
@@ -91,7 +96,18 @@ async function readKnown(path: string): Promise<Told> {
   const json = await readFile(path, 'utf8').catch((error) => {
     throw explainReadError(error, path)
   })
-  return { spec: parseReferenceModel(json, path) }
+  return { reference: parseReferenceModel(json, path) }
+}
+
+/** What a modelAE.json says of the network of a file, and in words what of it is taken for likely. */
+function ofReference(
+  reference: ReferenceModel,
+  { parts }: ReadModel,
+  own: KnownModel | undefined,
+  file: string,
+): { told: Told; likely: string[] } {
+  const { known, assumed } = knownOfReference(reference, { ...own, ...parts }, file)
+  return { told: { spec: known }, likely: assumed }
 }
 
 /** What a file says of itself, where we have written it. */
@@ -101,22 +117,33 @@ function whatItSays({ metadata }: ReadModel, file: string): Told & { axes?: Axes
   return { spec, data, axes: axesOfModelFile(metadata, file) }
 }
 
-/** What --model says may not contradict what a file of ours says; dropout is no part of the network that it holds. */
-function refuseContradiction(own: KnownModel, told: KnownModel, file: string): void {
-  for (const key of Object.keys(told) as (keyof KnownModel)[]) {
-    const [says, isTold] = [own[key], told[key]].map((value) =>
-      value === undefined ? undefined : canonicalJson(value),
-    )
-    if (key === 'dropout' || says === isTold) continue
+/**
+ * What --model says may not contradict what a file of ours says, of its network or of the scans that it was trained on. Dropout is no part
+ * of the network that it holds, and its classes may be called otherwise.
+ */
+function refuseContradiction(own: Told, told: Told, file: string): void {
+  const { dropout: _, ...network } = told.spec ?? {}
+  const { classNames: __, ...scans } = told.data ?? {}
+  const said: Record<string, unknown> = { ...own.data, ...own.spec }
+  for (const [key, value] of Object.entries({ ...scans, ...network })) {
+    // A file that was imported need not say on which scans it was trained.
+    if (said[key] === undefined || canonicalJson(said[key]) === canonicalJson(value)) continue
     throw new MeshflError(
       'IMPORT_MODEL_MISMATCH',
-      `${file} says of itself ${key} ${says}, not ${isTold} as --model does`,
+      `${file} says of itself ${key} ${shown(said[key])}, not ${shown(value)} as --model does`,
       {
         kind: 'usage',
-        hint: 'leave out --model: the file tells its own network',
+        hint: `leave out --model, or ${key} in it: the file tells its own network, and the scans that it was trained on`,
+        data: { key },
       },
     )
   }
+}
+
+/** What a file says may be as long as its header. */
+function shown(value: unknown): string {
+  const json = canonicalJson(value)
+  return json.length > 200 ? `${json.slice(0, 200)}...` : json
 }
 
 function describeData(

@@ -43,7 +43,8 @@ export function importCommand(): Command {
     await runCommand(options, { title: 'meshfl import', startsOver: true }, async ({ output }) => {
       const { importModel } = await import('../import-model.js')
       const { parameters, sha256, format, assumed } = await importModel(file, options)
-      if (assumed.length > 0) output.say(`neither the file nor an option says, so taken: ${assumed.join('; ')}`)
+      if (assumed.length > 0)
+        output.say(`neither the file nor an option says for certain, so taken: ${assumed.join('; ')}`)
       output.result(
         { type: 'model', path: options.out, format, parameters, parametersSha256: sha256, assumed },
         `wrote ${options.out}: ${parameters} parameters, sha256 ${sha256}`,

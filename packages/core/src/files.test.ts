@@ -12,7 +12,14 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { giveFolderToOwner, makeFolder, removeTemporaryFiles, TEMPORARY_PREFIX, writeFileAtomic } from './files.js'
+import {
+  giveFolderToOwner,
+  makeFolder,
+  removeTemporaryFiles,
+  TEMPORARY_PREFIX,
+  writeFileAtomic,
+  writePairAtomic,
+} from './files.js'
 
 const folder = (): string => mkdtempSync(join(tmpdir(), 'meshfl-core-'))
 
@@ -50,6 +57,49 @@ test.skipIf(process.getuid?.() !== 0)(
     expect([statSync(secret).uid, statSync(join(theirs, 'file')).uid]).toEqual([0, 0])
   },
 )
+
+/** Two files of one content, the second of which names the first. */
+const pair = (root: string, data: string, naming = 'naming') =>
+  [
+    { path: join(root, 'named'), data },
+    { path: join(root, naming), data },
+  ] as const
+
+test('of two files that belong together nobody ever sees one of them with another’s', async () => {
+  const root = folder()
+  let isDone = false
+  const written = (async () => {
+    for (let i = 0; i < 30; i++) await writePairAtomic(...pair(root, `${i}`))
+    isDone = true
+  })()
+  const read = (name: string): string | undefined => {
+    try {
+      return readFileSync(join(root, name), 'utf8')
+    } catch {
+      return undefined
+    }
+  }
+  const mixtures: unknown[] = []
+  while (!isDone) {
+    const [naming, named] = [read('naming'), read('named')]
+    if (naming !== undefined && naming !== named) mixtures.push([naming, named])
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await written
+  expect(mixtures).toEqual([])
+  expect([read('naming'), read('named')]).toEqual(['29', '29'])
+  expect(readdirSync(root).sort()).toEqual(['named', 'naming'])
+})
+
+test('where the second of two files cannot be written, the first stays as it was', async () => {
+  const root = folder()
+  await writePairAtomic(...pair(root, 'old'))
+  mkdirSync(join(root, 'folder'))
+  for (const naming of ['folder', 'named/below', 'n'.repeat(256)])
+    await expect(writePairAtomic(...pair(root, 'new', naming))).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
+  expect(readFileSync(join(root, 'named'), 'utf8')).toBe('old')
+  expect(readdirSync(root).sort()).toEqual(['folder', 'named', 'naming'])
+})
 
 test('a place that cannot be written is named', async () => {
   const root = folder()

@@ -10,7 +10,7 @@ import {
   openSync,
   statSync,
 } from 'node:fs'
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { explainWriteError, isOutOfReach } from './file-errors.js'
 
@@ -28,12 +28,43 @@ export async function writeFileAtomic(
   data: Uint8Array | string,
   options: { mode?: number } = {},
 ): Promise<void> {
+  const temporary = await writeTemporary(path, data, options.mode)
+  await replace(path, temporary)
+}
+
+/**
+ * Writes two files of which the second names the first, so that whoever reads the second, whenever the machine dies, finds with it the
+ * first that it was written with, or does not find it. Both are written under temporary names before either is replaced.
+ * @throws MeshflError as `writeFileAtomic` does
+ */
+export async function writePairAtomic(named: NewFile, naming: NewFile): Promise<void> {
+  const first = await writeTemporary(named.path, named.data)
+  let second: string | undefined
+  try {
+    second = await writeTemporary(naming.path, naming.data)
+    await removeDurably(naming.path)
+    await replace(named.path, first)
+    await replace(naming.path, second)
+  } catch (error) {
+    for (const temporary of [first, second]) if (temporary) await rm(temporary, { force: true }).catch(() => undefined)
+    throw error
+  }
+}
+
+/** A file that is to be written. */
+interface NewFile {
+  path: string
+  data: Uint8Array | string
+}
+
+/** Makes the bytes of a file durable beside it, and its folder where there is none. */
+async function writeTemporary(path: string, data: Uint8Array | string, mode?: number): Promise<string> {
   const folder = dirname(path)
   // Without the file's own name, which may be as long as a name can be.
   const temporary = join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}`)
   try {
     makeFolder(folder)
-    const file = await open(temporary, 'wx', options.mode)
+    const file = await open(temporary, 'wx', mode)
     try {
       const owner = ownerAbove(temporary)
       if (owner) await file.chown(owner.uid, owner.gid).catch(() => undefined) // a file server need not let root
@@ -42,11 +73,29 @@ export async function writeFileAtomic(
     } finally {
       await file.close()
     }
-    await rename(temporary, path)
-    await syncFolder(folder)
+    return temporary
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
     throw explainWriteError(error, path)
+  }
+}
+
+async function replace(path: string, temporary: string): Promise<void> {
+  try {
+    await rename(temporary, path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    throw explainWriteError(error, path)
+  }
+}
+
+async function removeDurably(path: string): Promise<void> {
+  try {
+    await unlink(path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw explainWriteError(error, path)
   }
 }
 

@@ -52,3 +52,13 @@ test('bytes that are no safetensors file are refused with words, never a crash',
     }),
   )
 })
+
+test('a name in the header is cut before it is shown', () => {
+  const header = Buffer.from(JSON.stringify({ ['a'.repeat(1_000_000)]: { dtype: 'F32', shape: 'none' } }))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(header.length))
+  const words = `tensor ${'a'.repeat(200)} has no valid shape`
+  expect(() => decodeSafetensors(Buffer.concat([length, header]))).toThrow(
+    expect.objectContaining({ code: 'SAFETENSORS_MALFORMED', message: expect.stringContaining(words) }),
+  )
+})

@@ -100,18 +100,19 @@ export function decodeSafetensors(
       continue
     }
     const entry = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown } | null
+    const shown = name.slice(0, 200) // it may be as long as the header
     const dtype = entry?.dtype as SafetensorsDtype
     const size = typeof dtype === 'string' && Object.hasOwn(BYTES, dtype) ? BYTES[dtype] : undefined
-    if (size === undefined) throw malformed(`tensor ${name} has an unknown dtype`)
+    if (size === undefined) throw malformed(`tensor ${shown} has an unknown dtype`)
     const shape = entry?.shape
     const offsets = entry?.data_offsets
     const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0
-    if (!Array.isArray(shape) || !shape.every(isCount)) throw malformed(`tensor ${name} has no valid shape`)
+    if (!Array.isArray(shape) || !shape.every(isCount)) throw malformed(`tensor ${shown} has no valid shape`)
     if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
-      throw malformed(`tensor ${name} has no valid offsets`)
+      throw malformed(`tensor ${shown} has no valid offsets`)
     const [begin, end] = offsets as [number, number]
     const count = shape.reduce((product, n) => product * n, 1)
-    if (end > body.byteLength || end - begin !== count * size) throw malformed(`tensor ${name} does not fit its shape`)
+    if (end > body.byteLength || end - begin !== count * size) throw malformed(`tensor ${shown} does not fit its shape`)
     tensors.push({ name, dtype, shape, data: body.subarray(begin, end) })
   }
   return { tensors, metadata }

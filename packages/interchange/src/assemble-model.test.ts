@@ -1,7 +1,7 @@
 import { MeshflError } from '@meshfl/core'
 import { expect, test } from 'vitest'
 import { assembleModel } from './assemble-model.js'
-import { type KnownModel, parseReferenceModel } from './known-model.js'
+import { type KnownModel, knownOfReference, parseReferenceModel } from './known-model.js'
 import type { NetworkParts } from './network-parts.js'
 
 const zeros = (n: number): Float32Array => new Float32Array(n)
@@ -56,7 +56,7 @@ test('a network beyond what our spec allows is refused', () => {
   )
 })
 
-test('the reference’s modelAE.json tells dilations, normalisation and dropout; its "gelu" is ELU, without it ReLU', () => {
+test('the reference’s modelAE.json is read: dilations, dropout and its two flags', () => {
   const layer = (dilation: number) => ({
     in_channels: 5,
     out_channels: 5,
@@ -68,8 +68,8 @@ test('the reference’s modelAE.json tells dilations, normalisation and dropout;
   const head = { in_channels: 5, out_channels: -1, kernel_size: 1, padding: 0, stride: 1, dilation: 1 }
   const file = { header: 'x', bnorm: true, gelu: true, dropout_p: 0.1, layers: [layer(1), layer(2), head] }
   const read = (value: unknown) => parseReferenceModel(JSON.stringify(value), 'modelAE.json')
-  expect(read(file)).toEqual({ dilations: [1, 2], activation: 'elu', normalization: 'batch', dropout: 0.1 })
-  expect(read({ ...file, gelu: false })).toMatchObject({ activation: 'relu' })
+  expect(read(file)).toEqual({ dilations: [1, 2], gelu: true, bnorm: true, dropout: 0.1 })
+  expect(read({ layers: file.layers })).toEqual({ dilations: [1, 2] })
   const bad = [
     null,
     {},
@@ -82,4 +82,45 @@ test('the reference’s modelAE.json tells dilations, normalisation and dropout;
   ]
   for (const value of bad) expect(codeOf(() => read(value))).toBe('REFERENCE_MODEL_INVALID')
   expect(codeOf(() => parseReferenceModel('{', 'modelAE.json'))).toBe('REFERENCE_MODEL_INVALID')
+})
+
+const meaning = (flags: { gelu?: boolean; bnorm?: boolean }, told: KnownModel) =>
+  knownOfReference({ dilations: [1, 2], ...flags }, told, 'a.pth')
+
+test('beside BatchNorm, "gelu" of the reference is taken for ELU, and that is said; without it it is ReLU', () => {
+  const batch = { normalization: 'batch' } as const
+  expect(meaning({ gelu: true, bnorm: true }, batch)).toEqual({
+    known: { dilations: [1, 2], normalization: 'batch', activation: 'elu' },
+    assumed: ['the activation: elu, which "gelu" of a modelAE.json means where there is BatchNorm'],
+  })
+  const relu = { known: { dilations: [1, 2], normalization: 'batch', activation: 'relu' }, assumed: [] }
+  expect(meaning({ gelu: false, bnorm: true }, batch)).toEqual(relu)
+})
+
+test('without BatchNorm, the flags of the reference mean two networks, and a study is asked for', () => {
+  const refusal = (words: string, hint: string) =>
+    expect.objectContaining({
+      code: 'REFERENCE_MODEL_AMBIGUOUS',
+      message: expect.stringContaining(words),
+      hint: expect.stringContaining(hint),
+    })
+  const instance = 'model: {dilations: [1, 2], normalization: instance, activation: '
+  expect(() => meaning({ gelu: true, bnorm: true }, {})).toThrow(refusal('has no BatchNorm', `${instance}gelu}`))
+  expect(() => meaning({ gelu: false, bnorm: true }, {})).toThrow(refusal('has no BatchNorm', `${instance}relu}`))
+  const none = 'model: {dilations: [1, 2], normalization: none, activation: elu}, or with gelu'
+  for (const flags of [{ gelu: true }, { gelu: true, bnorm: false }])
+    expect(() => meaning(flags, {})).toThrow(refusal('ELU, as in older versions', none))
+  const relu = { dilations: [1, 2], normalization: 'none', activation: 'relu' }
+  expect(meaning({ gelu: false, bnorm: false }, {}).known).toEqual(relu)
+})
+
+test('what a file tells of its own network decides what the flags of the reference mean', () => {
+  const told: KnownModel = { normalization: 'instance', activation: 'gelu' }
+  expect(meaning({ gelu: true, bnorm: true }, told)).toEqual({ known: { dilations: [1, 2], ...told }, assumed: [] })
+  // Which contradicts the file, and is refused as any other contradiction.
+  const folded: KnownModel = { normalization: 'none', activation: 'relu' }
+  expect(meaning({ gelu: true, bnorm: true }, folded).known).toMatchObject({
+    normalization: 'batch',
+    activation: 'elu',
+  })
 })

@@ -1,6 +1,6 @@
 export { assembleModel } from './assemble-model.js'
 export { type Axes, axesOfModelFile, turnModel } from './axes.js'
-export { type KnownModel, parseReferenceModel } from './known-model.js'
+export { type KnownModel, knownOfReference, parseReferenceModel, type ReferenceModel } from './known-model.js'
 export { encodeOnnx } from './onnx/encode-onnx.js'
 export { formatOfModel, type ReadModel, readModel } from './read-model.js'
 export { encodeTfjs } from './tfjs/encode-tfjs.js'

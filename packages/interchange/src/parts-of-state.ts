@@ -1,5 +1,6 @@
 import { MeshflError } from '@meshfl/core'
 import type { BlockParts, NetworkParts } from './network-parts.js'
+import { printable } from './printable.js'
 import type { StateDict, StateTensor } from './state-dict.js'
 
 /** Modules in modules. */
@@ -71,6 +72,11 @@ export function notMeshNet(source: string, what: string): MeshflError {
   return new MeshflError('IMPORT_NOT_MESHNET', `${source} is no MeshNet that can be imported: ${what}`, {
     hint: 'name a file of 3x3x3 convolutions of equal channels, each with or without BatchNorm, and a 1x1x1 convolution at the end',
   })
+}
+
+/** The error for a tensor of whole or of 8-bit numbers: without it the network would be another one. */
+export function notFloats(source: string, name: string, type: string): MeshflError {
+  return notMeshNet(source, `its tensor ${printable(name)} is of ${type}, and is no counter of a BatchNorm`)
 }
 
 function batchNormOf(

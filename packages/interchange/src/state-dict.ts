@@ -9,7 +9,7 @@ export interface StateTensor {
   values: Float32Array
 }
 
-/** The floating-point tensors of a PyTorch state dict; counters such as `num_batches_tracked` are left out. */
+/** The tensors of a PyTorch state dict, all of them floating-point; BatchNorm's counters `num_batches_tracked` are left out. */
 export interface StateDict {
   tensors: StateTensor[]
   /** Whether the tensors stand in the order of the modules; safetensors files may be sorted by name. */
@@ -64,6 +64,9 @@ export function createGatherer(source: string): (stored: StoredTensor) => Float3
     return gather(shape, steps, offset, floatReader(type, bytes))
   }
 }
+
+/** Whether a tensor is the counter of a BatchNorm, which says nothing of the network. */
+export const isCounter = (name: string): boolean => /(?:^|\.)num_batches_tracked$/.test(name)
 
 /** Of numbers that lie one after the other in C order. */
 export function stridesOf(shape: readonly number[]): number[] {

@@ -11,16 +11,13 @@ const tensor = (name: string, dtype: NamedTensor['dtype'], shape: number[], data
   data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
 })
 
-test('float16, bfloat16 and float64 are read as float32; counters and what else is no weight are left out', () => {
+test('float16, bfloat16 and float64 are read as float32; the counter of a BatchNorm is left out', () => {
   const tensors = [
     // 1, -2, 65504, the smallest subnormal, infinity: IEEE 754 binary16
     tensor('half', 'F16', [5], Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00)),
     tensor('brain', 'BF16', [2], Uint16Array.of(0x3f80, 0xc040)),
     tensor('double', 'F64', [1], Float64Array.of(0.1)),
-    tensor('num_batches_tracked', 'I64', [], new BigInt64Array(1)),
-    tensor('mask', 'BOOL', [3], new Uint8Array(3)),
-    tensor('counts', 'I16', [2], new Int16Array(2)),
-    tensor('small', 'F8_E4M3', [3], new Uint8Array(3)),
+    tensor('0.1.num_batches_tracked', 'I64', [], new BigInt64Array(1)),
   ]
   const state = stateOfSafetensors(encodeSafetensors({ tensors, metadata: {} }), 'a.safetensors')
   expect(state.tensors.map(({ name, values }) => [name, [...values]])).toEqual([
@@ -28,6 +25,21 @@ test('float16, bfloat16 and float64 are read as float32; counters and what else 
     ['brain', [1, -3]],
     ['double', [Math.fround(0.1)]],
   ])
+})
+
+test('a tensor of whole or 8-bit numbers is refused by its name: without it the network would be another one', () => {
+  const others = [
+    tensor('0.bias', 'I32', [2], new Int32Array(2)),
+    tensor('0.bias', 'F8_E4M3', [2], new Uint8Array(2)),
+    tensor('mask', 'BOOL', [3], new Uint8Array(3)),
+  ]
+  for (const other of others) {
+    const bytes = encodeSafetensors({ tensors: [other], metadata: {} })
+    const message = expect.stringContaining(`its tensor "${other.name}" is of ${other.dtype}`)
+    expect(() => stateOfSafetensors(bytes, 'a.safetensors')).toThrow(
+      expect.objectContaining({ code: 'IMPORT_NOT_MESHNET', message }),
+    )
+  }
 })
 
 test('a shape of a hundred thousand axes is refused at once', () => {

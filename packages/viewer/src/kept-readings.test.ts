@@ -1,8 +1,11 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { beforeEach, expect, test } from 'vitest'
+import { fileStamp } from './file-stamp.js'
 import { createTurns, keptReadings } from './kept-readings.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'meshfl-kept-'))
@@ -78,4 +81,52 @@ test('no more are kept than was said', async () => {
   const [a, b] = [file('a', 'a'), file('b', 'b')]
   for (const path of [a, b, a]) await read(path, always)
   expect(reads).toEqual([a, b, a])
+})
+
+test('what changes while it is read is read again; what goes on changing is refused, and read when it is asked for anew', async () => {
+  const path = file('changing', 'old')
+  let changes = 1
+  const read = keptReadings(2, createTurns(), async (path, stamp) => {
+    reads.push(path)
+    const text = readFileSync(path, 'utf8')
+    if (changes-- > 0) file('changing', `${text}er`)
+    return { text, stamp }
+  })
+  expect(await read(path, always)).toEqual({ text: 'older', stamp: await fileStamp(path) })
+  expect(await read(path, always)).toMatchObject({ text: 'older' })
+  expect(reads).toHaveLength(2)
+  changes = 2
+  file('changing', 'new')
+  await expect(read(path, always)).rejects.toMatchObject({ code: 'FILE_CHANGES' })
+  expect(await read(path, always)).toMatchObject({ text: 'newerer' })
+})
+
+test('a file that was half written when it was read is read again', async () => {
+  const path = file('half', 'h')
+  const read = keptReadings(2, createTurns(), async (path) => {
+    const text = await readFile(path, 'utf8')
+    if (text === 'whole') return text
+    file('half', 'whole')
+    throw new Error('half')
+  })
+  expect(await read(path, always)).toBe('whole')
+})
+
+test('a reading that is kept holds on to nobody who asked for it', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const path = file('held', 'a')
+  const read = readerOf(2)
+  const asked: WeakRef<object>[] = []
+  const ask = async (): Promise<void> => {
+    const response = {}
+    asked.push(new WeakRef(response))
+    await read(path, () => response !== undefined)
+  }
+  await Promise.all([ask(), ask()])
+  await ask()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  collect()
+  expect(asked.filter((each) => each.deref() !== undefined)).toEqual([])
+  expect(reads).toHaveLength(1)
 })

@@ -36,7 +36,8 @@ const WHITE_LEVEL = 150
 
 /**
  * A coarse T1-weighted head and its labels, the same bytes for the same options. A voxel is the mean of the tissues at points
- * spread in it (partial volume) and is labelled with the class of most of them; then come bias field, noise and gain.
+ * spread in it (partial volume). Its label is background where more than half of them are, else white or grey matter, whichever has more; then
+ * come bias field, noise and gain.
  * @throws MeshflError `SYNTHESIS_GRID`
  */
 export function makeBrain(options: BrainOptions): SynthesizedBrain {

@@ -66,11 +66,56 @@ test('a chain of operators is read: without bias, with Identity and Dropout, in 
   expect(parts.head.bias).toEqual(new Float32Array(2))
 })
 
+/** A file whose one block has a BatchNorm of these numbers. */
+const normalized = (weight: number, variance: number, ...attributes: Uint8Array[]): Uint8Array => {
+  const norm = [weight, 2, 3, variance].map((value, i) => tensor(`n${i}`, value, 1))
+  const normalize = node('BatchNormalization', ['a', 'n0', 'n1', 'n2', 'n3'], 'n', ...attributes)
+  return file(...norm, first, normalize, node('Elu', ['n'], 'b'), last)
+}
+
 test('the epsilon of a BatchNorm that is not ours is made up for in its variance', () => {
-  const norm = ['s', 'o', 'm', 'v'].map((name, i) => tensor(name, i + 1, 1))
-  const normalize = node('BatchNormalization', ['a', 's', 'o', 'm', 'v'], 'n', float('epsilon', 0.5))
-  const { parts } = decodeOnnx(file(...norm, first, normalize, node('Elu', ['n'], 'b'), last), 'a.onnx')
+  const { parts } = decodeOnnx(normalized(1, 4, float('epsilon', 0.5)), 'a.onnx')
   expect(parts.blocks[0]!.normalization!.variance[0]).toBeCloseTo(4.5 - 1e-5, 6)
+})
+
+test('an epsilon smaller than ours is made up for in the weight where the variance has no room for it', () => {
+  for (const variance of [0, 4e-6, 8.9e-6]) {
+    const { parts } = decodeOnnx(normalized(3, variance, float('epsilon', 1e-6)), 'a.onnx')
+    const { state } = assembleModel(parts, {}, 'zyx', 'a.onnx')
+    const block = parts.blocks[0]!.normalization!
+    expect(state.statistics[1]).toBe(0)
+    expect(block.weight[0]! / Math.sqrt(1e-5)).toBeCloseTo(3 / Math.sqrt(variance + 1e-6), 2)
+  }
+})
+
+test('a BatchNorm that cannot be ours is refused for what it is', () => {
+  const refusals: [Uint8Array, string][] = [
+    [normalized(1, 0, float('epsilon', 0)), 'divides by it'],
+    [normalized(1, 1, float('epsilon', -1)), 'an epsilon of -1'],
+    [normalized(1, 1, float('epsilon', Number.NaN)), 'an epsilon of NaN'],
+    [normalized(1, 1, message(field(1, 'training_mode'), field(3, 1))), 'in training mode'],
+  ]
+  for (const [bytes, words] of refusals) {
+    const refusal = { code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) }
+    expect(() => decodeOnnx(bytes, 'a.onnx')).toThrow(expect.objectContaining(refusal))
+  }
+  expect(() => decodeOnnx(normalized(1, 1, message(field(1, 'training_mode'), field(3, 0))), 'a.onnx')).not.toThrow()
+  // Not made a variance by adding the epsilon.
+  const { parts } = decodeOnnx(normalized(1, -0.25, float('epsilon', 0.5)), 'a.onnx')
+  expect(() => assembleModel(parts, {}, 'zyx', 'a.onnx')).toThrow(
+    expect.objectContaining({ code: 'IMPORT_NOT_FINITE' }),
+  )
+})
+
+test('an operator of another domain than that of ONNX is refused, whatever its name', () => {
+  const relu = (domain: string): Uint8Array =>
+    field(1, message(field(1, 'a'), field(2, 'b'), field(4, 'Relu'), field(7, domain)))
+  for (const domain of ['', 'ai.onnx'])
+    expect(decodeOnnx(file(first, relu(domain), last), 'a.onnx').parts.activation).toBe('relu')
+  const words = 'the operator "Relu" of the domain "com.example"'
+  expect(() => decodeOnnx(file(first, relu('com.example'), last), 'a.onnx')).toThrow(
+    expect.objectContaining({ code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) }),
+  )
 })
 
 /** float16 as onnx.proto keeps it without raw_data: whole numbers, of which each is the bits of one. */

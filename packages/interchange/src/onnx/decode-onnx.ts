@@ -2,6 +2,7 @@ import { MeshflError } from '@meshfl/core'
 import type { FloatType } from '../float-types.js'
 import { EPSILON, type NetworkParts } from '../network-parts.js'
 import { notMeshNet, partsOfState } from '../parts-of-state.js'
+import { printable } from '../printable.js'
 import { createGatherer, type StateTensor } from '../state-dict.js'
 import { type OnnxGraph, type OnnxNode, readOnnxGraph } from './onnx-graph.js'
 
@@ -44,7 +45,7 @@ function chainOf(graph: OnnxGraph, refuse: (what: string) => MeshflError): OnnxN
   let value = input
   for (let next = takers.get(value); next !== undefined; next = takers.get(value)) {
     const [node, second] = next as [OnnxNode, OnnxNode?]
-    if (second) throw refuse(`two nodes take what ${JSON.stringify(value.slice(0, 40))} is: it is no chain`)
+    if (second) throw refuse(`two nodes take what ${printable(value)} is: it is no chain`)
     if (node.inputs[0] !== value || chain.length === graph.nodes.length) throw refuse('its nodes are no chain')
     chain.push(node)
     value = node.outputs[0] ?? ''
@@ -72,6 +73,9 @@ class ChainReader {
   }
 
   add(node: OnnxNode): void {
+    // An operator of somebody else may do anything, whatever it is called.
+    if (node.domain !== '' && node.domain !== 'ai.onnx')
+      throw this.refuse(`it has the operator ${printable(node.operator)} of the domain ${printable(node.domain)}`)
     switch (node.operator) {
       case 'Conv':
         this.addConvolution(node)
@@ -95,7 +99,7 @@ class ChainReader {
       case 'Dropout': // does nothing when a network is used
         break
       default:
-        throw this.refuse(`it has the operator ${JSON.stringify(node.operator.slice(0, 40))}`)
+        throw this.refuse(`it has the operator ${printable(node.operator)}`)
     }
   }
 
@@ -134,17 +138,22 @@ class ChainReader {
     if (!isHead) this.dilations.push(dilation)
   }
 
-  private addBatchNorm({ inputs, attributes }: OnnxNode): void {
+  private addBatchNorm({ inputs, outputs, attributes }: OnnxNode): void {
     this.follow('normalization', ['convolution'])
+    // Before opset 14 more outputs than one say the same.
+    const isTraining = (attributes.get('training_mode')?.integers[0] ?? 0) !== 0 || outputs.slice(1).some(Boolean)
+    if (isTraining)
+      throw this.refuse('a BatchNorm of it is in training mode, and takes mean and variance of each volume')
     const block = this.dilations.length - 1
     const names = ['weight', 'bias', 'running_mean', 'running_var']
     const tensors = names.map((name, i) => this.tensor(inputs[i + 1], `${block}.normalization.${name}`))
     const epsilon = epsilonOf(attributes)
-    // What another epsilon adds to a variance, ours need not: the sum of both is the same.
-    if (epsilon !== EPSILON)
-      tensors[3]!.values.forEach((value, i, all) => {
-        all[i] = value + epsilon - EPSILON
-      })
+    if (!(epsilon >= 0 && epsilon < Number.POSITIVE_INFINITY))
+      throw this.refuse(`a BatchNorm of it has an epsilon of ${epsilon}`)
+    const [weight, variance] = [tensors[0]!.values, tensors[3]!.values]
+    if (epsilon === 0 && variance.includes(0))
+      throw this.refuse('a BatchNorm of it has an epsilon of 0 and a variance of 0, and divides by it')
+    if (epsilon !== EPSILON) takeEpsilon(weight, variance, epsilon)
     this.tensors.push(...tensors)
   }
 
@@ -182,6 +191,19 @@ class ChainReader {
     if (data.byteLength === 0 && shape.every((n) => n > 0))
       throw this.refuse(`the numbers of ${name} are not in raw_data, float_data or double_data`)
     return { name, shape, values: this.gather({ name, shape, type, bytes: data }) }
+  }
+}
+
+/**
+ * Has ours for the epsilon of a BatchNorm, with the same result: weight / sqrt(variance + epsilon) stays as it is. Overwrites both arrays.
+ */
+function takeEpsilon(weight: Float32Array, variance: Float32Array, epsilon: number): void {
+  for (const [i, value] of variance.entries()) {
+    if (!(value >= 0)) continue // no variance, and refused for what it is
+    const ours = value + epsilon - EPSILON
+    variance[i] = Math.max(ours, 0)
+    // Where the variance is less than the difference, the weight makes up for what is left.
+    if (ours < 0) weight[i]! *= Math.sqrt(EPSILON / (value + epsilon))
   }
 }
 

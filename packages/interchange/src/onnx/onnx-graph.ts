@@ -3,6 +3,8 @@ import { createFieldReader, type Fields } from './protobuf.js'
 /** An operator of a graph: its inputs and outputs are names of values. */
 export interface OnnxNode {
   operator: string
+  /** Whose operator it is: '' and 'ai.onnx' are ONNX's own. */
+  domain: string
   inputs: string[]
   outputs: string[]
   attributes: Map<string, OnnxAttribute>
@@ -85,6 +87,7 @@ function readNode(fields: Fields, read: (message: Uint8Array) => Fields): OnnxNo
   })
   return {
     operator: fields.text(4)[0] ?? '',
+    domain: fields.text(7)[0] ?? '',
     inputs: fields.text(1),
     outputs: fields.text(2),
     attributes: new Map(attributes),

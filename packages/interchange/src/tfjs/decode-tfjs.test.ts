@@ -90,21 +90,21 @@ test('what is no MeshNet is refused in words', () => {
     [changed(1, {}, { padding: 'valid' }), 'not padded by its dilation'],
     [changed(1, {}, { strides: [2, 2, 2] }), 'a stride, groups'],
     [changed(1, {}, { dilation_rate: [1, 2, 1] }), 'several dilations'],
-    [changed(2, { class_name: 'MaxPooling3D' }), 'a layer MaxPooling3D'],
+    [changed(2, { class_name: 'MaxPooling3D' }), 'a layer "MaxPooling3D"'],
     [changed(2, { class_name: 'Dropout' }), 'without an activation'],
-    [changed(2, {}, { activation: 'tanh' }), 'its activations are tanh, elu'],
-    [changed(2, {}, { activation: { toString: 1, valueOf: 1 } }), 'its activations are without a name, elu'],
+    [changed(2, {}, { activation: 'tanh' }), 'its activations are "tanh", "elu"'],
+    [changed(2, {}, { activation: { toString: 1, valueOf: 1 } }), 'its activations are "without a name", "elu"'],
     [changed(2, { name: undefined }, { name: { toString: 1, valueOf: 1 } }), 'does not follow the one before it'],
     [changed(3, { inbound_nodes: [[['conv0', 0, 0, {}]]] }), 'does not follow the one before it'],
     [changed(2, { class_name: 'ReLU' }, { max_value: 6 }), 'its ReLU has a limit'],
     [changed(2, { class_name: 'ReLU' }, { max_value: 0 }), 'its ReLU has a limit'],
     [changed(2, { class_name: 'ReLU' }, { negative_slope: 0.3 }), 'a slope below 0'],
     [changed(2, { class_name: 'ReLU' }, { threshold: 0.5 }), 'a threshold'],
-    [changed(2, { class_name: 'ReLU' }, { max_value: null, negative_slope: 0, threshold: 0 }), 'are relu, elu'],
+    [changed(2, { class_name: 'ReLU' }, { max_value: null, negative_slope: 0, threshold: 0 }), 'are "relu", "elu"'],
     [changed(2, { class_name: 'ELU' }, { alpha: 0.5 }), 'another alpha'],
     [changed(1, {}, { use_bias: false }), 'says that it has no bias'],
     [model.replaceAll('conv0/bias', 'conv0/other'), 'says that it has a bias'],
-    [changed(1, { name: 'conv9' }), 'the kernel of its layer conv9'],
+    [changed(1, { name: 'conv9' }), 'the kernel of its layer "conv9"'],
   ]
   for (const [json, words] of refusals) {
     const refusal = expect.objectContaining({ code: 'IMPORT_NOT_MESHNET', message: expect.stringContaining(words) })
@@ -114,6 +114,32 @@ test('what is no MeshNet is refused in words', () => {
   expect(() => encodeTfjs(instance, modelOf(instance, 1), options)).toThrow(
     expect.objectContaining({ code: 'EXPORT_UNSUPPORTED' }),
   )
+})
+
+test('what a file names is cut before it is shown', () => {
+  const { model, weights } = encodeTfjs(golden.spec, golden.state, options)
+  const long = 'a'.repeat(1_000_000)
+  const quantised = JSON.parse(model)
+  Object.assign(quantised.weightsManifest[0].weights[0], { name: long, dtype: 'int8' })
+  const files = [
+    changed(2, { class_name: long }),
+    changed(2, {}, { activation: long }),
+    changed(1, { name: long }),
+    changed(1, { name: long }, { strides: [2, 2, 2] }),
+    JSON.stringify(quantised),
+    model.replace('"model.bin"', `"/${long}"`),
+  ]
+  for (const json of files) {
+    let error: unknown
+    try {
+      decode(json, weights)
+    } catch (thrown) {
+      error = thrown
+    }
+    expect(error).toBeInstanceOf(MeshflError)
+    expect((error as MeshflError).message).toMatch(/"\/?a{79,80}\.\.\."/)
+    expect((error as MeshflError).message.length).toBeLessThan(400)
+  }
 })
 
 test('a convolution of 1x1x1 before the last one is no layer of a MeshNet', () => {

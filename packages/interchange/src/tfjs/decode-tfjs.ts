@@ -1,6 +1,7 @@
-import { elementCount, MeshflError } from '@meshfl/core'
+import { elementCount, MeshflError, someOf } from '@meshfl/core'
 import type { NetworkParts } from '../network-parts.js'
 import { notMeshNet, partsOfState } from '../parts-of-state.js'
+import { printable } from '../printable.js'
 import { createGatherer, type StateTensor } from '../state-dict.js'
 import { fromKeras } from './kernel-order.js'
 import { ConvolutionSchema, type Layer, type LayersModel, LayersModelSchema } from './layers-model.js'
@@ -35,7 +36,7 @@ export function readTfjsModel(json: string, source: string): TfjsModel {
   if (new Set(weightFiles).size < weightFiles.length) throw malformed(source, 'it names a file of its weights twice')
   // They lie in the same folder; a name that leads elsewhere would read what nobody named.
   const elsewhere = weightFiles.find((name) => name === '' || name === '..' || /[/\\\0]/.test(name))
-  if (elsewhere !== undefined) throw malformed(source, `its weights lie at ${JSON.stringify(elsewhere)}`)
+  if (elsewhere !== undefined) throw malformed(source, `its weights lie at ${printable(elsewhere)}`)
   return { model: parsed.data, weightFiles }
 }
 
@@ -58,27 +59,27 @@ export function decodeTfjs(
   let convolutions = 0
   for (const layer of model.modelTopology.model_config.config.layers) {
     const name = layer.name ?? textOf(layer.config.name)
-    if (!follows(layer, last)) throw refuse(`its layer ${name} does not follow the one before it alone`)
+    if (!follows(layer, last)) throw refuse(`its layer ${printable(name)} does not follow the one before it alone`)
     last = name
     const kind = activationOf(layer, refuse)
     if (kind !== undefined) activations.push(kind)
     else if (layer.class_name === 'Conv3D') {
       if (tensors.length > 0 && activations.length !== dilations.length)
-        throw refuse(`its layer ${name} follows a convolution without an activation`)
+        throw refuse(`its layer ${printable(name)} follows a convolution without an activation`)
       const { size, dilation, hasBias, activation } = convolutionOf(layer, name, refuse)
       const own = convolutionTensors(stored, name, convolutions++, refuse)
       if (own.length - 1 !== Number(hasBias))
-        throw refuse(`its layer ${name} says that it has ${hasBias ? 'a' : 'no'} bias, its weights do not`)
+        throw refuse(`its layer ${printable(name)} says that it has ${hasBias ? 'a' : 'no'} bias, its weights do not`)
       tensors.push(...own)
       if (size !== 1) dilations.push(dilation)
       if (activation !== 'linear') activations.push(activation)
-    } else if (!PASSED_OVER.has(layer.class_name)) throw refuse(`it has a layer ${layer.class_name}`)
-    if (activations.length > dilations.length) throw refuse(`its layer ${name} is one activation too many`)
+    } else if (!PASSED_OVER.has(layer.class_name)) throw refuse(`it has a layer ${printable(layer.class_name)}`)
+    if (activations.length > dilations.length) throw refuse(`its layer ${printable(name)} is one activation too many`)
   }
   const parts = partsOfState({ tensors, inModuleOrder: true, metadata: {} }, source)
   const [activation, ...others] = new Set(activations)
   if (others.length > 0 || !(activation === 'elu' || activation === 'relu' || activation === 'gelu'))
-    throw refuse(`its activations are ${[...new Set(activations)].join(', ') || 'none'}`)
+    throw refuse(`its activations are ${someOf([...new Set(activations)].map(printable)) || 'none'}`)
   const metadata = Object.entries(model.userDefinedMetadata ?? {}).filter(([, text]) => typeof text === 'string')
   return {
     parts: { ...parts, normalization: 'none', dilations, activation },
@@ -121,14 +122,15 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
 
 function convolutionOf(layer: Layer, name: string, refuse: (what: string) => MeshflError) {
   const parsed = ConvolutionSchema.safeParse(layer.config)
-  if (!parsed.success) throw refuse(`its layer ${name} has no kernel of three axes`)
+  if (!parsed.success) throw refuse(`its layer ${printable(name)} has no kernel of three axes`)
   const { kernel_size: kernel, strides, padding, data_format, dilation_rate, groups, activation } = parsed.data
   const [size] = kernel as [number, number, number]
   const [dilation] = dilation_rate as [number, number, number]
-  if (padding !== 'same' && size !== 1) throw refuse(`its layer ${name} is not padded by its dilation`)
+  if (padding !== 'same' && size !== 1) throw refuse(`its layer ${printable(name)} is not padded by its dilation`)
   if (data_format !== 'channels_last' || groups !== 1 || strides.some((stride) => stride !== 1))
-    throw refuse(`its layer ${name} has a stride, groups or channels first`)
-  if (dilation_rate.some((each) => each !== dilation)) throw refuse(`its layer ${name} has several dilations`)
+    throw refuse(`its layer ${printable(name)} has a stride, groups or channels first`)
+  if (dilation_rate.some((each) => each !== dilation))
+    throw refuse(`its layer ${printable(name)} has several dilations`)
   return { size, dilation, activation, hasBias: parsed.data.use_bias }
 }
 
@@ -140,7 +142,7 @@ function convolutionTensors(
 ): StateTensor[] {
   const kernel = stored.get(`${layer}/kernel`)
   const bias = stored.get(`${layer}/bias`)
-  if (kernel?.shape.length !== 5) throw refuse(`the kernel of its layer ${layer} is not in its weights`)
+  if (kernel?.shape.length !== 5) throw refuse(`the kernel of its layer ${printable(layer)} is not in its weights`)
   const [a, b, c, inputs, outputs] = kernel.shape as [number, number, number, number, number]
   const values = fromKeras(kernel.values, outputs, inputs, a * b * c)
   return [
@@ -160,9 +162,9 @@ function readWeights(model: LayersModel, files: readonly Uint8Array[], source: s
     let at = 0
     for (const { name, shape, dtype, quantization } of weights) {
       if (dtype !== 'float32' || quantization !== undefined)
-        throw malformed(source, `${name} is not stored as float32, or is quantised`)
+        throw malformed(source, `${printable(name)} is not stored as float32, or is quantised`)
       const end = at + 4 * elementCount(shape)
-      if (end > bytes.byteLength) throw malformed(source, `its weights end before ${name} does`)
+      if (end > bytes.byteLength) throw malformed(source, `its weights end before ${printable(name)} does`)
       tensors.set(name, {
         name,
         shape,

@@ -59,6 +59,13 @@ test('a class or function that no state dict needs is refused by its name', () =
   }
   // By the later operation too, whose names lie on the stack.
   expect(codeOf(archive('\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.'))).toBe('TORCH_GLOBAL_REFUSED')
+  // A name of any length is cut, in what is shown and in what is kept of it.
+  expect(() => decodeTorch(archive(`\x80\x02c${'a'.repeat(100_000)}\nb\n.`), 'a.pth')).toThrow(
+    expect.objectContaining({
+      message: expect.stringMatching(/^.{80,200}$/),
+      data: { global: `${'a'.repeat(80)}...` },
+    }),
+  )
 })
 
 test('a tensor is held to its storage: what lies outside, before or beyond is refused before anything is allocated', () => {
@@ -86,6 +93,16 @@ test('what a small file names many times over is looked at once, and allocated w
   const long = `X${String.fromCharCode(0, 0x2d, 0x31, 1)}${'a'.repeat(20_000_000)}`
   const dictionaries = Array.from({ length: 60_000 }, (_, i) => `${key(i)}}h\0Ns`).join('')
   expect(codeOf(archive(`\x80\x02}${long}q\x000(${dictionaries}u.`))).toBe('TORCH_UNSUPPORTED')
+})
+
+test('a tensor of whole numbers is refused, but for the counter of a BatchNorm', () => {
+  const weight = tensorOf('K\0', 'K\x08', 'K\x01').slice(2, -1)
+  const whole = (name: string): string =>
+    `X${String.fromCharCode(name.length)}\0\0\0${name}ctorch._utils\n_rebuild_tensor_v2\n(${STORAGE.replace('FloatStorage', 'LongStorage')}K\0(K\x01t(K\x01t\x89}tR`
+  const file = (name: string): Uint8Array =>
+    archive(`\x80\x02${weight.slice(0, 1)}(${weight.slice(1, -1)}${whole(name)}u.`)
+  expect(codeOf(file('b.num_batches_tracked'))).toBe('none')
+  expect(codeOf(file('b.bias'))).toBe('IMPORT_NOT_MESHNET')
 })
 
 test('a pickle that is not of torch.save is told', () => {

@@ -1,5 +1,6 @@
 import { MeshflError, someOf } from '@meshfl/core'
-import { createGatherer, type StateDict, type StateTensor } from '../state-dict.js'
+import { notFloats } from '../parts-of-state.js'
+import { createGatherer, isCounter, type StateDict, type StateTensor } from '../state-dict.js'
 import { openLegacyArchive, unsupported } from './legacy-archive.js'
 import { type PickleMap, type PickleValue, readPickle } from './pickle.js'
 import { TORCH_HOST, TorchTensor } from './torch-host.js'
@@ -14,7 +15,7 @@ const DEPTH = 2
  * Reads the state dict in a .pth file of torch.save: the top of the file, or a dictionary in it such as `{'state_dict': ...}`. Nothing in
  * the file is run.
  * @param source what to call the file in an error
- * @throws MeshflError `TORCH_MALFORMED`, `TORCH_GLOBAL_REFUSED`, `TORCH_UNSUPPORTED`, `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
+ * @throws MeshflError `TORCH_MALFORMED`, `TORCH_GLOBAL_REFUSED`, `TORCH_UNSUPPORTED`, `IMPORT_NOT_MESHNET`, `IMPORT_TENSOR_MALFORMED`, `IMPORT_TOO_LARGE`
  */
 export function decodeTorch(bytes: Uint8Array, source: string): StateDict {
   const isLegacy = bytes[0] === 0x80
@@ -82,12 +83,13 @@ function readTensors(dict: PickleMap, record: (key: string) => Uint8Array, sourc
   const storages = new Map<string, Uint8Array>()
   const tensors: StateTensor[] = []
   for (const [key, value] of dict) {
-    if (!(value instanceof TorchTensor) || value.storage.type === undefined) continue
+    const name = String(key)
+    if (!(value instanceof TorchTensor) || isCounter(name)) continue
     const { storage, shape, strides, offset } = value
-    const type = value.storage.type
+    const { type } = storage
+    if (type === undefined) throw notFloats(source, name, 'whole numbers')
     const bytes = storages.get(storage.key) ?? record(storage.key)
     storages.set(storage.key, bytes)
-    const name = String(key)
     tensors.push({ name, shape, values: gather({ name, shape, strides, offset, type, bytes }) })
   }
   return tensors

@@ -1,4 +1,5 @@
 import { MeshflError } from '@meshfl/core'
+import { printable, shortened } from '../printable.js'
 
 /** What a pickle may hold here. Tuples are lists. What the host makes is opaque. */
 export type PickleValue =
@@ -105,7 +106,7 @@ export function readPickle(bytes: Uint8Array, host: PickleHost, source: string):
     if (!host.allows(name)) {
       throw new MeshflError('TORCH_GLOBAL_REFUSED', `${source} names ${printable(name)}, which no state dict needs`, {
         hint: 'save the state dict alone, of tensors: torch.save(model.state_dict(), path)',
-        data: { global: name },
+        data: { global: shortened(name) },
       })
     }
     stack.push(new PickleGlobal(name))
@@ -277,9 +278,4 @@ function longOf(bytes: Uint8Array): number {
   if (bytes.byteLength === 0) return 0
   const digits = Buffer.from(bytes.toReversed()).toString('hex')
   return Number(BigInt.asIntN(8 * bytes.byteLength, BigInt(`0x${digits}`)))
-}
-
-/** A name of a hostile file, fit to be shown. */
-function printable(name: string): string {
-  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}...` : name)
 }

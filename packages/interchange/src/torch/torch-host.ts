@@ -6,7 +6,7 @@ import { PickleGlobal } from './pickle.js'
 export class TorchStorage {
   constructor(
     readonly key: string,
-    /** Undefined for whole numbers, which no weight is. */
+    /** Undefined for whole numbers, which no weight is, and the counter of a BatchNorm is. */
     readonly type: FloatType | undefined,
     readonly count: number,
   ) {}
