@@ -92,6 +92,11 @@ function checkKind(path: string, kind: RunKind): void {
 /** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
 export async function readRunStudy(path: string): Promise<Study> {
   const file = join(path, 'study.yaml')
+  if (!existsSync(path)) {
+    throw new MeshflError('FILE_NOT_FOUND', `there is no folder ${path}`, {
+      hint: 'check the path of the run, and whether its disk is mounted',
+    })
+  }
   return parseStudy(await readStudyYaml(file), file)
 }
 

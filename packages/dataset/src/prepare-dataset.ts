@@ -160,7 +160,9 @@ class Preparation {
         'DATASET_EXISTS',
         published ? `${this.options.out} holds another dataset` : `${this.options.out} is not empty`,
         {
-          hint: 'give another --out, or remove that folder; the same source and options would have continued it',
+          hint: published
+            ? 'give another --out, or remove that folder; the same source, with the same cases, and the same options would have continued it'
+            : 'give another --out, or remove what is in it',
           data: { path: this.#out },
         },
       )

@@ -53,7 +53,10 @@ function labelOutOfRange(index: number, truth: number, prediction: number, class
   return new MeshflError(
     'EVAL_LABEL_OUT_OF_RANGE',
     `voxel ${index} of the ${inTruth ? 'truth' : 'prediction'} is ${inTruth ? truth : prediction}; there are only the classes 0 to ${classes - 1}`,
-    { hint: 'reduce the labels to the classes of the model first, with the label map of its dataset', data: { index } },
+    {
+      hint: 'score the model on a dataset that split made with its label map (--data), or give label maps whose values are the classes of the model',
+      data: { index },
+    },
   )
 }
 

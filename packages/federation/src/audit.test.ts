@@ -79,6 +79,12 @@ test('with the coordinator’s key from elsewhere the keys of the folder are not
   })
 })
 
+test('a run that is no federation’s has nothing to audit, and says so', async () => {
+  const copy = await copyOfRun()
+  for (const name of ['keys', 'ledger.jsonl', 'state']) rmSync(join(copy, name), { recursive: true })
+  await expect(auditRun(options(copy))).rejects.toMatchObject({ code: 'RUN_NOT_FEDERATED' })
+})
+
 test.each<[string, (copy: string) => void, { round: number; what: RegExp }]>([
   [
     'a changed line of the ledger',

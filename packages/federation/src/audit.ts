@@ -116,6 +116,13 @@ export async function auditRun(options: AuditOptions): Promise<AuditVerdict> {
 async function keyOf(folder: string): Promise<Uint8Array> {
   const path = join(folder, 'keys', 'coordinator.json')
   if (existsSync(path)) return (await loadIdentity(path)).signingPublic
+  if (!existsSync(join(folder, 'ledger.jsonl'))) {
+    throw new MeshflError('RUN_NOT_FEDERATED', `${folder} is no run of a coordinator: it has no ledger, and no key`, {
+      kind: 'usage',
+      hint: 'name the folder that was given to meshfl serve or simulate as --out',
+      data: { folder },
+    })
+  }
   throw new MeshflError('LEDGER_KEY_MISSING', `${folder} holds no key of its coordinator`, {
     hint: 'give the coordinator’s public key, which meshfl audit printed before: --key',
     data: { folder },
