@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.{ts,tsx}', 'cli/src/**/*.test.ts', 'test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    setupFiles: ['test/temporary-folder.ts'],
+    setupFiles: ['test/temporary-folder.ts', 'test/equal-bytes.ts'],
     // What is drawn depends on it: elsewhere a view is drawn in ASCII.
     env: { LC_ALL: 'C.UTF-8' },
     pool: 'forks',
