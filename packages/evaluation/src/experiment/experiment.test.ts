@@ -42,7 +42,7 @@ function experimentOf(arms: Record<string, Baseline[]>, more: Partial<Experiment
         seed,
         path: `${name}/seed-${seed}`,
         rounds: 2,
-        engine: 'wasm',
+        engines: ['wasm'],
         evaluations: 1,
         report,
         notes: [],
@@ -176,9 +176,15 @@ describe('an experiment', () => {
     expect(renderExperimentMarkdown(built)).not.toContain('one engine and precision')
     const other = {
       ...built,
-      arms: built.arms.map((arm) => ({ ...arm, runs: [...arm.runs, { ...arm.runs[0]!, engine: 'cpu' }] })),
+      arms: built.arms.map((arm) => ({ ...arm, runs: [...arm.runs, { ...arm.runs[0]!, engines: ['cpu'] }] })),
     }
     expect(renderExperimentPage(other)).toContain('one engine and precision: wasm; cpu')
+    const both = {
+      ...built,
+      arms: built.arms.map((arm) => ({ ...arm, runs: arm.runs.map((run) => ({ ...run, engines: ['cpu', 'wasm'] })) })),
+    }
+    expect(renderExperimentPage(both)).toContain('one engine and precision: cpu, then wasm.')
+    expect(renderExperimentPage(both)).toContain('<td>cpu, then wasm</td>')
   })
 })
 

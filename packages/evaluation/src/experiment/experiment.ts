@@ -17,8 +17,8 @@ const RunSchema = z.strictObject({
   /** Of the model that was scored. */
   modelSha256: z.string(),
   rounds: z.int(),
-  /** What trained it: its name, instruction set and precision. */
-  engine: z.string(),
+  /** What trained it, each with its name, instruction set and precision: several where it went on with another. */
+  engines: z.array(z.string()).min(1),
   /** How often this model has been scored on this split. */
   evaluations: z.int().min(1),
   /** The mean Dice over the cases, by the rows of the arm: `foreground`, and each class. */
@@ -67,7 +67,7 @@ export interface ScoredRun {
   seed: number
   path: string
   rounds: number
-  engine: string
+  engines: string[]
   evaluations: number
   report: Baseline
   /** Beside those of its report. */

@@ -5,7 +5,7 @@ import { dateText, pageShell } from '../render/html/page-shell.js'
 import { rowsPlot } from '../render/html/strip-plot.js'
 import { groupCells, groupedHead, scrollTable } from '../render/html/table.js'
 import { type Experiment, type ExperimentArm, rowName } from './experiment.js'
-import { COMPARISON_METHOD, howText, noticesOf, scoredText } from './words.js'
+import { COMPARISON_METHOD, enginesText, howText, noticesOf, scoredText } from './words.js'
 
 /** experiment.html: one file that needs no network and runs no script. */
 export function renderExperimentPage(experiment: Experiment): string {
@@ -82,8 +82,8 @@ function runTable({ arms, rows, split }: Experiment): Markup {
     html`<thead><tr><th scope="col" class="name">Arm</th>${['seed', 'how', 'rounds', ...rows.map(rowName), 'engine'].map((text) => html`<th scope="col">${text}</th>`)}<th scope="col" class="name">folder</th><th scope="col" class="name">model (SHA-256)</th></tr></thead>`,
     arms.flatMap(({ name, how, runs }) =>
       runs.map(
-        ({ seed, rounds, dice, path, modelSha256, engine }) =>
-          html`<tr><th scope="row">${name}</th>${[`${seed}`, howText(how), `${rounds}`, ...rows.map((row) => ratioText(dice[row])), engine].map((text) => html`<td>${text}</td>`)}<td class="name"><a href="${reportLink(path, split)}">${path}</a></td><td class="name"><code>${modelSha256.slice(0, 12)}</code></td></tr>`,
+        ({ seed, rounds, dice, path, modelSha256, engines }) =>
+          html`<tr><th scope="row">${name}</th>${[`${seed}`, howText(how), `${rounds}`, ...rows.map((row) => ratioText(dice[row])), enginesText({ engines })].map((text) => html`<td>${text}</td>`)}<td class="name"><a href="${reportLink(path, split)}">${path}</a></td><td class="name"><code>${modelSha256.slice(0, 12)}</code></td></tr>`,
       ),
     ),
   )
