@@ -18,8 +18,8 @@ export function enginesText({ engines }: Pick<ExperimentArm['runs'][number], 'en
   return engines.join(', then ')
 }
 
-/** What a reader must know. A second look at the test split is said, as in the report of a run. */
-export function noticesOf({ arms, split, notes }: Experiment): string[] {
+/** What a reader must know of all runs. A second look at the test split is said, as in the report of a run. */
+export function noticesOf({ arms, split }: Pick<Experiment, 'arms' | 'split'>): string[] {
   const runs = arms.flatMap((arm) => arm.runs)
   const most = Math.max(...runs.map(({ evaluations }) => evaluations))
   const engines = [...new Set(runs.map(enginesText))]
@@ -40,6 +40,5 @@ export function noticesOf({ arms, split, notes }: Experiment): string[] {
           `These models were not trained by one engine and precision: ${engines.join('; ')}. That may be a part of their differences.`,
         ]
       : []),
-    ...notes,
   ]
 }
