@@ -74,8 +74,8 @@ export async function planCells(
       )
     }
     const datasetSha256 = casesSha256(trained)
-    // What one machine has learned from its run remembers, and its report says.
-    const notes = arm.how === 'train' ? [] : learnedCasesNotes(scored.cases(split), imagesOf(manifest), split)
+    // The report of a run has the same from its checkpoint, as long as that is there.
+    const notes = learnedCasesNotes(scored.cases(split), imagesOf(trained.manifest), split)
     for (const seed of seeds) {
       const folder = join(out, arm.name, `seed-${seed}`)
       cells.push({
@@ -143,6 +143,14 @@ function changed(message: string): MeshflError {
   })
 }
 
+/** Of a dataset that is not what it was when the experiment began. */
+export function preparedAgain(dataset: string): MeshflError {
+  return new MeshflError('EXPERIMENT_CHANGED', `${dataset} was prepared again while the experiment ran`, {
+    kind: 'usage',
+    hint: 'run the experiment again: what was trained on the dataset as it is now, and scored on it, is kept',
+  })
+}
+
 /**
  * Writes down what a cell is trained of, before it is: one that is interrupted must not go on as another.
  * @param before what `recordBefore` found
@@ -157,7 +165,7 @@ export async function beginCell(
 ): Promise<CellRecord> {
   const { arm, folder, study, datasetSha256 } = cell
   const now = casesSha256(await openTrainingDataset(arm.dataset, readHere, study.fold))
-  if (now !== datasetSha256) throw changed(`${arm.dataset} was prepared again while the experiment ran`)
+  if (now !== datasetSha256) throw preparedAgain(arm.dataset)
   // One machine has trained nothing before its first checkpoint; of a federation that does not show here.
   const hasTrained = arm.how === 'simulate' || existsSync(join(folder, CHECKPOINT_FILE))
   const engines = (hasTrained && before?.engines) || []

@@ -19,6 +19,7 @@ import {
   type CellRecord,
   endCell,
   planCells,
+  preparedAgain,
   recordBefore,
   studyOf,
   type TrainedCell,
@@ -175,6 +176,8 @@ async function score(
       ...{ empty: 'nan', gates: [], onSession: () => undefined, onCase: () => undefined },
       onNote: (message, level) => quiet.events({ type: 'log', time: now(), level, message }),
     })
+    // Before it is written: models would be compared on other cases.
+    if (evaluation.input.dataset.sha256 !== sha256) throw preparedAgain(dataset)
     const { summary } = await finishEvaluation(evaluation, undefined, quiet, signal)
     const dice = summary.foregroundDice.mean?.toFixed(4) ?? 'undefined'
     output.events({ type: 'log', time: now(), level: 'info', message: `${cell.name}: foreground Dice ${dice}` })

@@ -120,6 +120,22 @@ test.each(['train', 'simulate'])('a %s that was interrupted does not go on with 
   expect((await experiment()).code).toBe(0)
 })
 
+test('cases that were dealt again while an experiment ran are not scored as those that it began with', async () => {
+  folder = temporaryFolder('dealt-again')
+  const source = await makeSource(4, 9)
+  for (const name of ['dataset', 'one']) await splitInto(name, source, '0.5,0.25,0.25')
+  describeArms({ arm: { how: 'train', dataset: './one' } }, { rounds: 30 }, [0])
+  const running = startCli(words())
+  await running.waitFor((event) => event.type === 'progress' && event.done > 0)
+  const file = join(folder, 'dataset', 'dataset.json')
+  const manifest = JSON.parse(readFileSync(file, 'utf8'))
+  for (const one of manifest.cases) if (one.split === 'valid') one.split = 'test'
+  writeFileSync(file, JSON.stringify(manifest))
+  const { code, last } = await running.ended
+  expect([code, last]).toMatchObject([2, { code: 'EXPERIMENT_CHANGED' }])
+  expect(existsSync(join(out, 'arm', 'seed-0', 'report-test', 'report.json'))).toBe(false)
+})
+
 test('a federation of which nothing says what it was trained on is not gone on with', async () => {
   describeArms({ one: { how: 'simulate' } }, { rounds: 100_000 }, [0])
   await interruptedExperiment()
@@ -143,6 +159,12 @@ test('an arm that was trained on what is scored says so in the report', async ()
   const told = (arm: string): unknown =>
     expect.stringMatching(`^${arm}, seeds 0, 1: The model was trained on scans that it is scored on here`)
   expect(result().notes).toEqual([told('unfair'), told('federated')])
+
+  // Of a run whose checkpoint was deleted, and its report lost, it is known still.
+  for (const name of ['checkpoint.safetensors', 'report-test'])
+    rmSync(join(out, 'unfair', 'seed-0', name), { recursive: true })
+  expect((await experiment()).code).toBe(0)
+  expect(result().notes).toEqual([expect.stringContaining('up to 2 times'), told('unfair'), told('federated')])
 })
 
 test('the validation of a cross-validation is not the same in all folds, and nothing to compare arms on', async () => {
