@@ -97,7 +97,11 @@ function casesSha256({ manifest }: Pick<Dataset, 'manifest'>): string {
   return sha256(
     canonicalJson(
       manifest.cases.map(({ id, split, site, imageSha256, labelSha256 }) => ({
-        ...{ id, split, site, imageSha256, labelSha256 },
+        id,
+        split,
+        site,
+        imageSha256,
+        labelSha256,
       })),
     ),
   )
