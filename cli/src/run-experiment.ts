@@ -1,5 +1,5 @@
 import { join, relative } from 'node:path'
-import { lockFolder, MeshflError, now, studySha256 } from '@meshfl/core'
+import { lockFolder, MeshflError, now } from '@meshfl/core'
 import { type Dataset, openDataset } from '@meshfl/dataset'
 import type { Engine } from '@meshfl/engine'
 import {
@@ -13,7 +13,17 @@ import {
 } from '@meshfl/evaluation'
 import { type EngineOptions, engineChoice, engineFromOptions } from './engine-options.js'
 import { datasetHash, evaluateModel, reportFolder } from './evaluate-model.js'
-import { type Cell, type Ended, endedBefore, planCells, studyOf, writeEnded } from './experiment-cells.js'
+import {
+  beginCell,
+  type Cell,
+  type CellRecord,
+  endCell,
+  planCells,
+  preparedAgain,
+  recordBefore,
+  studyOf,
+  type TrainedCell,
+} from './experiment-cells.js'
 import { type ExperimentPlan, readExperimentFile } from './experiment-file.js'
 import { finishEvaluation } from './finish-evaluation.js'
 import type { Output } from './output.js'
@@ -62,14 +72,13 @@ export async function runExperiment(
   const work: Work = { plan, scored, engine, options, output, signal: stop }
   try {
     const cells = await planCells(plan, scored, options.out)
-    const ended: (Ended | undefined)[] = []
-    for (const cell of cells) ended.push(await endedBefore(cell))
-    const progress = progressOf(cells, ended, output)
+    const before: (CellRecord | undefined)[] = []
+    for (const cell of cells) before.push(await recordBefore(cell))
+    const progress = progressOf(cells, before, output)
     const runs: ScoredRun[] = []
     for (const [i, cell] of cells.entries()) {
       stop.throwIfAborted()
-      const done = ended[i] ?? (await train(cell, work, progress(i)))
-      runs.push(await score(cell, done, work))
+      runs.push(await score(cell, await train(cell, before[i], work, progress(i)), work))
     }
     const { split, seeds } = plan
     const experiment = buildExperiment({
@@ -99,24 +108,29 @@ function checkScored(file: string, { dataset, split }: ExperimentPlan, scored: D
 }
 
 /** Told of the rounds of a training, it says how far all of them are; those that were there before are no progress. */
-function progressOf(cells: readonly Cell[], ended: readonly (Ended | undefined)[], output: Output) {
+function progressOf(cells: readonly Cell[], before: readonly (CellRecord | undefined)[], output: Output) {
   const total = cells.reduce((sum, { study }) => sum + study.rounds, 0)
   return (at: number) => {
-    const done = cells.reduce((sum, { study }, i) => sum + (i < at || ended[i] !== undefined ? study.rounds : 0), 0)
+    const done = cells.reduce((sum, { study }, i) => sum + (i < at || before[i]?.ended ? study.rounds : 0), 0)
     return (rounds: number): void =>
       output.events({ type: 'progress', time: now(), task: 'train', done: done + rounds, total, unit: 'rounds' })
   }
 }
 
+/** Trains a cell, or goes on with it, unless that has been done. */
 async function train(
   cell: Cell,
-  { engine, options, output, signal }: Work,
+  before: CellRecord | undefined,
+  { engine: { name, device, precision }, options, output, signal }: Work,
   tell: (rounds: number) => void,
-): Promise<Ended> {
-  const { arm, seed, folder, study, datasetSha256 } = cell
+): Promise<TrainedCell> {
+  if (before?.ended) return { ...before, ended: before.ended }
+  const { arm, seed, folder, study } = cell
   output.events({ type: 'log', time: now(), level: 'info', message: `${cell.name}: training` })
   const quiet = cellOutput(cell, output, tell)
   const { allowEngineChange, dataCache } = options
+  const engine = `${name} ${device.instructionSet} ${precision}`
+  const begun = await beginCell(cell, before, { engine, allowEngineChange: allowEngineChange === true })
   const asked = {
     ...{ out: folder, ...studyOf(arm, seed), ...engineChoice(options) },
     ...(dataCache === undefined ? {} : { dataCache }),
@@ -125,13 +139,8 @@ async function train(
   const run = arm.how === 'train' ? trainRun : simulateRun
   const { rounds } = await run(arm.dataset, asked, quiet, signal)
   tell(study.rounds)
-  const ended: Ended = {
-    ...{ how: arm.how, studySha256: studySha256(study), datasetSha256, rounds },
-    modelSha256: (await openTrainedModel(folder)).sha256,
-    engine: `${engine.name} ${engine.device.instructionSet} ${engine.precision}`,
-  }
-  await writeEnded(cell, ended)
-  return ended
+  const { sha256: modelSha256 } = await openTrainedModel(folder)
+  return endCell(cell, begun, { rounds, modelSha256, engine })
 }
 
 /** Of a training or a scoring: its warnings and its rounds. Everything else is in its own folder. */
@@ -152,7 +161,7 @@ function cellOutput({ name }: Cell, output: Output, tell?: (rounds: number) => v
 /** Scores the model of a cell, unless the report of it on these cases is there: to look at the test split again would count. */
 async function score(
   cell: Cell,
-  { rounds, engine: trainedBy }: Ended,
+  { engines, ended: { rounds } }: TrainedCell,
   { plan: { dataset, split }, scored, engine, options, output, signal }: Work,
 ): Promise<ScoredRun> {
   const model = await openTrainedModel(cell.folder)
@@ -167,6 +176,8 @@ async function score(
       ...{ empty: 'nan', gates: [], onSession: () => undefined, onCase: () => undefined },
       onNote: (message, level) => quiet.events({ type: 'log', time: now(), level, message }),
     })
+    // Before it is written: models would be compared on other cases.
+    if (evaluation.input.dataset.sha256 !== sha256) throw preparedAgain(dataset)
     const { summary } = await finishEvaluation(evaluation, undefined, quiet, signal)
     const dice = summary.foregroundDice.mean?.toFixed(4) ?? 'undefined'
     output.events({ type: 'log', time: now(), level: 'info', message: `${cell.name}: foreground Dice ${dice}` })
@@ -175,7 +186,7 @@ async function score(
     ...{ modelSha256: model.sha256, dataset: sha256, split },
   })
   return {
-    ...{ seed: cell.seed, path: relative(options.out, cell.folder), rounds, engine: trainedBy },
+    ...{ seed: cell.seed, path: relative(options.out, cell.folder), rounds, engines },
     ...{ evaluations: Math.max(1, evaluations), report: await readBaseline(file), notes: cell.notes },
   }
 }

@@ -100,6 +100,8 @@ export interface EvaluateOutcome {
   cases: number
   loss: number | null
   dice: Dice
+  /** Cases that have each class, over which its Dice is a mean. */
+  casesPerClass?: Record<string, number>
 }
 
 /** The port through which a federation trains: neither it nor the training package knows the other. */

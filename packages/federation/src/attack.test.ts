@@ -97,6 +97,22 @@ test.each([
   expect(raw.of('ACK')[0]!.status).toBe('rejected')
 })
 
+test.each([
+  ['it counts 2 cases of a class, and 1 in all', { 'white matter': 2 }],
+  ['it counts cases of classes that the study does not have', { brain: 1 }],
+])('scores are refused where %s', async (reason, casesPerClass) => {
+  const { raw, task } = await withTask()
+  const { header, bodies } = raw.result(task, randomModel('fine'), 3)
+  raw.send(header, bodies)
+  await until(() => raw.of('TASK').some(({ purpose }) => purpose === 'evaluate'))
+  const { round, base } = raw.of('TASK').find(({ purpose }) => purpose === 'evaluate')!
+  const scores = { loss: 1, dice: { perClass: { 'white matter': 0.5 }, foregroundDice: 0.5 }, casesPerClass }
+  const evaluation = { v: PROTOCOL_VERSION, type: 'RESULT', purpose: 'evaluate', round, base, samples: 1 } as const
+  raw.send(evaluation, [new Uint8Array(), Buffer.from(JSON.stringify(scores))])
+  await until(() => raw.of('ACK').some(({ purpose }) => purpose === 'evaluate'))
+  expect(raw.of('ACK').find(({ purpose }) => purpose === 'evaluate')).toMatchObject({ status: 'rejected', reason })
+})
+
 test('a flood of messages, each with words of its own, fills no log', async () => {
   loopback = new Loopback(2)
   const { raw } = await admitRawSite(loopback)

@@ -191,12 +191,13 @@ function lastPending(state: CoordinatorState): string | null {
 
 function commit(draft: Draft): void {
   const { state } = draft
+  const { background } = state.config
   const results = [...state.results].map(([site, { samples, metrics }]) => ({ ...metrics, site, weight: samples }))
   const { step } = placeIn(draft.state, state.round + 1)
-  state.trained = joinSummaries(step > 1 ? state.trained : null, summarize(results))
+  state.trained = joinSummaries(step > 1 ? state.trained : null, summarize(results, background), background)
   if (state.config.sync === 'step') {
     const before = step === 1 ? new Map() : state.siteSteps
-    state.siteSteps = before && addStep(before, state.results)
+    state.siteSteps = before && addStep(before, state.results, background)
   }
   const sites = [...state.results.keys()].sort()
   const leftOut = findLeftOut(state)
@@ -222,7 +223,7 @@ function commit(draft: Draft): void {
 
 function record(draft: Draft): void {
   const { state } = draft
-  const evaluated = summarize([...state.evaluations.values()])
+  const evaluated = summarize([...state.evaluations.values()], state.config.background)
   const dice = evaluated.dice.foregroundDice
   const { round } = placeIn(draft.state, state.round)
   if (dice !== null && (state.best === null || dice > state.best.foregroundDice)) {

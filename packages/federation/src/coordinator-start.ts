@@ -19,6 +19,7 @@ export function coordinatorStart(
       minSites,
       deadlineMs: federation.roundDeadlineSeconds === undefined ? null : federation.roundDeadlineSeconds * 1000,
       targetDice: study.targetDice ?? null,
+      background: study.classNames[0]!,
       earlyStop: study.earlyStop,
       sync: federation.sync,
       crossSite: federation.crossSite,

@@ -13,6 +13,8 @@ interface CoordinatorConfig {
   /** After which a round commits with `minSites`; null: it waits for all of its sites. */
   deadlineMs: number | null
   targetDice: number | null
+  /** The class that is none of the foreground. */
+  background: string
   /** `step`: `round` below counts steps; see `placeOf`. Default: round. */
   sync?: 'round' | 'step' | undefined
   earlyStop?: EarlyStop | undefined

@@ -21,6 +21,7 @@ export function startMachine(
       minSites: 2,
       deadlineMs: null,
       targetDice: null,
+      background: 'background',
       suspectMs: 150,
       leaseMs: 600,
       resendMs: 20,

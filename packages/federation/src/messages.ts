@@ -205,7 +205,12 @@ export const TrainMetricsSchema = z.object({
 export type TrainMetrics = z.infer<typeof TrainMetricsSchema>
 
 /** The metrics of an evaluation. */
-export const EvaluationSchema = z.object({ loss: z.number().nullable(), dice: DiceSchema })
+export const EvaluationSchema = z.object({
+  loss: z.number().nullable(),
+  dice: DiceSchema,
+  /** Cases that have each class; sites of the version before do not tell. */
+  casesPerClass: z.record(z.string(), count).optional(),
+})
 
 const TensorSchema = z.object({
   name: z.string().max(256),

@@ -72,13 +72,25 @@ export function checkWeight(what: string, samples: number, admitted: number): vo
   throw new ProtocolError(`it counts ${samples} ${what}, the site was admitted with ${admitted}`)
 }
 
-/** What scores may take beside a name and a number for each class. */
+/** What scores may take beside a name, a number and a count of cases for each class. */
 const SCORES_BYTES = 4096
+
+/** @throws ProtocolError */
+export function checkCasesPerClass(
+  casesPerClass: Readonly<Record<string, number>> | undefined,
+  samples: number,
+  { classNames }: Study,
+): void {
+  for (const [name, cases] of Object.entries(casesPerClass ?? {})) {
+    if (!classNames.includes(name)) throw new ProtocolError('it counts cases of classes that the study does not have')
+    if (cases > samples) throw new ProtocolError(`it counts ${cases} cases of a class, and ${samples} in all`)
+  }
+}
 
 /** Scores of the study's classes and no others, each between 0 and 1. @throws ProtocolError */
 export function readScores<S extends z.ZodType<{ dice: Dice }>>(schema: S, body: Uint8Array, study: Study): z.infer<S> {
   // Half a megabyte of wrong names would take half a second to refuse one by one.
-  const most = SCORES_BYTES + study.classNames.reduce((sum, name) => sum + 6 * name.length + 64, 0)
+  const most = SCORES_BYTES + study.classNames.reduce((sum, name) => sum + 12 * name.length + 64, 0)
   if (body.length > most) throw new ProtocolError(`scores of ${body.length} bytes, more than ${most}`)
   const scores = decodeJsonBody(schema, body)
   const { perClass, foregroundDice } = scores.dice

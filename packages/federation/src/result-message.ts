@@ -16,10 +16,10 @@ function headerOf({ purpose, round, base }: Work) {
 
 /** The RESULT of an evaluation. */
 export function scoresMessage(work: Work, evaluation: EvaluateOutcome): ResultMessage {
-  const { cases, loss, dice } = evaluation
+  const { cases, loss, dice, casesPerClass } = evaluation
   return {
     header: { ...headerOf(work), samples: cases },
-    bodies: [new Uint8Array(), encodeJsonBody({ loss, dice })],
+    bodies: [new Uint8Array(), encodeJsonBody({ loss, dice, ...(casesPerClass ? { casesPerClass } : {}) })],
   }
 }
 

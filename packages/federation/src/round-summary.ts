@@ -7,6 +7,8 @@ export interface SiteMetrics {
   weight: number
   loss: number | null
   dice: Dice
+  /** Cases that have each class, over which its Dice is a mean; where a site does not tell, it is taken to be over all. */
+  casesPerClass?: Readonly<Record<string, number>> | undefined
 }
 
 /** Means over all cases of all sites. */
@@ -16,28 +18,38 @@ export interface Summary {
   dice: Dice
 }
 
-/** The mean over the sites, each weighted by its cases, summed in the order of their names: the same whoever answers first. */
-export function summarize(sites: readonly SiteMetrics[]): Summary {
+/**
+ * What one machine has that scores the cases of all sites: the mean loss of the cases; each class's mean Dice over the cases that have
+ * it; and, as foreground, the mean of the classes but background. Summed in the order of the sites' names: the same whoever answers first.
+ */
+export function summarize(sites: readonly SiteMetrics[], background: string): Summary {
   const sorted = [...sites].sort((a, b) => (a.site < b.site ? -1 : a.site > b.site ? 1 : 0))
   const names = [...new Set(sorted.flatMap(({ dice }) => Object.keys(dice.perClass)))]
+  const means = names.map((name) =>
+    weightedMean(
+      sorted.map(({ weight, dice, casesPerClass }) => ({
+        weight: casesPerClass?.[name] ?? weight,
+        value: dice.perClass[name] ?? null,
+      })),
+    ),
+  )
+  const foreground = means.filter((_, i) => names[i] !== background)
   return {
     cases: sorted.reduce((sum, { weight }) => sum + weight, 0),
-    loss: weightedMean(sorted, ({ loss }) => loss),
+    loss: weightedMean(sorted.map(({ weight, loss }) => ({ weight, value: loss }))),
     dice: {
-      perClass: Object.fromEntries(
-        names.map((name) => [name, weightedMean(sorted, ({ dice }) => dice.perClass[name] ?? null)]),
-      ),
-      foregroundDice: weightedMean(sorted, ({ dice }) => dice.foregroundDice),
+      perClass: Object.fromEntries(names.map((name, i) => [name, means[i]!])),
+      foregroundDice: weightedMean(foreground.map((value) => ({ weight: 1, value }))),
     },
   }
 }
 
 /** The mean of two summaries, each weighted by its cases: of a round's steps so far and the next one. */
-export function joinSummaries(before: Summary | null, next: Summary): Summary {
+export function joinSummaries(before: Summary | null, next: Summary, background: string): Summary {
   if (!before) return next
   if (next.cases === 0) return before
   const parts = [before, next].map(({ cases, loss, dice }, i) => ({ site: `${i}`, weight: cases, loss, dice }))
-  return summarize(parts)
+  return summarize(parts, background)
 }
 
 /** What a site has trained in the steps of a round so far. */
@@ -51,26 +63,26 @@ export interface SiteSteps extends Summary {
 export function addStep(
   before: ReadonlyMap<string, SiteSteps>,
   results: ReadonlyMap<string, Result>,
+  background: string,
 ): Map<string, SiteSteps> {
   const after = new Map(before)
   for (const [site, { samples, update, metrics }] of results) {
     const known = before.get(site)
     const { loss, dice, seconds } = metrics
-    const summary = joinSummaries(known ?? null, { cases: samples, loss, dice })
+    const summary = joinSummaries(known ?? null, { cases: samples, loss, dice }, background)
     after.set(site, { ...summary, seconds: (known?.seconds ?? 0) + seconds, update })
   }
   return after
 }
 
-/** Sites without a value do not count; null when none has one. */
-function weightedMean(sites: readonly SiteMetrics[], pick: (site: SiteMetrics) => number | null): number | null {
+/** What has no value does not count; null when nothing has one. */
+function weightedMean(parts: readonly { weight: number; value: number | null }[]): number | null {
   let sum = 0
   let total = 0
-  for (const site of sites) {
-    const value = pick(site)
-    if (value === null || site.weight === 0) continue
-    sum += site.weight * value
-    total += site.weight
+  for (const { weight, value } of parts) {
+    if (value === null || weight === 0) continue
+    sum += weight * value
+    total += weight
   }
   return total === 0 ? null : sum / total
 }

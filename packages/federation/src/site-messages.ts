@@ -7,7 +7,7 @@ import type { SiteMessage } from './gate.js'
 import { verifyUpdate, verifyUpdateLater } from './ledger.js'
 import { EvaluationSchema, type Header, PROTOCOL_VERSION } from './messages.js'
 import type { OperatorNotices } from './operator-notices.js'
-import { checkUpdate, checkWeight, decodeUpdate, readScores } from './read-update.js'
+import { checkCasesPerClass, checkUpdate, checkWeight, decodeUpdate, readScores } from './read-update.js'
 import { SessionOrder } from './session-order.js'
 
 type WithoutAt<E> = E extends unknown ? Omit<E, 'at'> : never
@@ -126,6 +126,7 @@ export class SiteMessages {
     const { round, base, samples } = header
     const scores = readScores(EvaluationSchema, bodies[1]!, study)
     checkWeight('validation cases', samples, admissions.siteOf(site)!.description.validCases)
+    checkCasesPerClass(scores.casesPerClass, samples, study)
     dispatch({ type: 'evaluation', site, session, round, base, metrics: { ...scores, site, weight: samples } })
   }
 

@@ -194,6 +194,7 @@ describe('LocalTrainer', () => {
       cases: 0,
       loss: null,
       dice: { perClass: { background: null, 'white matter': null, 'grey matter': null }, foregroundDice: null },
+      casesPerClass: { background: 0, 'white matter': 0, 'grey matter': 0 },
     })
   })
 

@@ -11,7 +11,13 @@ export interface ScoredCase {
  * on. Null where there is nothing to average.
  */
 export function meanOverCases(cases: readonly ScoredCase[], classNames: readonly string[]): EvaluateOutcome {
-  const means = classNames.map((name) => meanOf(cases.map(({ dice }) => dice.perClass[name] ?? null)))
+  const scores = classNames.map((name) =>
+    cases.flatMap(({ dice }) => {
+      const score = dice.perClass[name] ?? null
+      return score === null ? [] : [score]
+    }),
+  )
+  const means = scores.map(meanOf)
   return {
     cases: cases.length,
     loss: meanOf(cases.map(({ loss }) => loss)),
@@ -19,5 +25,6 @@ export function meanOverCases(cases: readonly ScoredCase[], classNames: readonly
       perClass: Object.fromEntries(classNames.map((name, index) => [name, means[index] ?? null])),
       foregroundDice: meanOf(means.slice(1)),
     },
+    casesPerClass: Object.fromEntries(classNames.map((name, index) => [name, scores[index]!.length])),
   }
 }

@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Baseline } from '../read-baseline.js'
-import { buildExperiment, type ExperimentInput, ExperimentSchema } from './experiment.js'
+import { escapeMarkdown } from '../render/escape.js'
+import {
+  buildExperiment,
+  type Experiment,
+  type ExperimentInput,
+  ExperimentSchema,
+  type ScoredRun,
+} from './experiment.js'
 import { renderExperimentMarkdown } from './render-markdown.js'
 import { renderExperimentPage } from './render-page.js'
 
@@ -32,20 +39,26 @@ function reportOf(cases: readonly Dice[], more: Partial<Baseline> = {}): Baselin
   }
 }
 
-function experimentOf(arms: Record<string, Baseline[]>, more: Partial<ExperimentInput> = {}) {
+/** @param ofFirst what the runs of the first arm have otherwise */
+function experimentOf(
+  arms: Record<string, Baseline[]>,
+  more: Partial<ExperimentInput> = {},
+  ofFirst: Partial<ScoredRun> = {},
+) {
   const seeds = Object.values(arms)[0]!.map((_, i) => i)
   return buildExperiment({
     ...{ tool: 'meshfl 0', created: '2026-01-02T00:00:00Z', split: 'test', seeds },
-    arms: Object.entries(arms).map(([name, reports]) => ({
+    arms: Object.entries(arms).map(([name, reports], i) => ({
       ...{ name, how: 'train', dataset: 'brains' },
       runs: reports.map((report, seed) => ({
         seed,
         path: `${name}/seed-${seed}`,
         rounds: 2,
-        engine: 'wasm',
+        engines: ['wasm'],
         evaluations: 1,
         report,
         notes: [],
+        ...(i === 0 ? ofFirst : {}),
       })),
     })),
     ...more,
@@ -159,26 +172,58 @@ describe('an experiment', () => {
     expect(none).toMatchObject({ cases: 0, leftOut: 1, difference: null, p: null })
   })
 
-  test('brings along what the reports of its runs note, and that models were scored before', () => {
+  test('brings along what the reports of its runs note', () => {
     const noted = reportOf([[0.5, 0.5]], { notes: ['one of them was trained on'] })
     const built = experimentOf({ a: [reportOf([[0.5, 0.5]]), noted] })
     expect(built.notes).toEqual(['a, seed 1: one of them was trained on'])
     expect(experimentOf({ a: [noted, noted] }).notes).toEqual(['a, seeds 0, 1: one of them was trained on'])
     expect(renderExperimentPage(built)).toContain('a, seed 1: one of them was trained on')
-    const again = {
-      ...built,
-      arms: built.arms.map((arm) => ({ ...arm, runs: arm.runs.map((run) => ({ ...run, evaluations: 3 })) })),
+  })
+
+  test('notes what its page says: models that were scored before, cases for validation, several engines', () => {
+    const of = (run: Partial<ScoredRun>, split = 'test') =>
+      experimentOf({ a: [reportOf([[0.5, 0.5]])], b: [reportOf([[0.5, 0.5]])] }, { split }, run)
+    const notesOf = (built: Experiment): string => {
+      for (const note of built.notes) {
+        expect(renderExperimentPage(built)).toContain(note)
+        expect(renderExperimentMarkdown(built)).toContain(escapeMarkdown(note))
+      }
+      return built.notes.join(' ')
     }
-    expect(renderExperimentPage(again)).toContain('up to 3 times')
-    expect(renderExperimentMarkdown(again)).toContain('up to 3 times')
-    expect(renderExperimentMarkdown({ ...again, split: 'valid' })).not.toContain('up to 3 times')
-    expect(renderExperimentMarkdown({ ...again, split: 'valid' })).toContain('chose its best round by them')
-    expect(renderExperimentMarkdown(built)).not.toContain('one engine and precision')
-    const other = {
-      ...built,
-      arms: built.arms.map((arm) => ({ ...arm, runs: [...arm.runs, { ...arm.runs[0]!, engine: 'cpu' }] })),
-    }
-    expect(renderExperimentPage(other)).toContain('one engine and precision: wasm; cpu')
+    expect(notesOf(of({}))).toBe('')
+    expect(notesOf(of({ evaluations: 3 }))).toContain('up to 3 times')
+    expect(notesOf(of({ evaluations: 3 }, 'valid'))).not.toContain('up to 3 times')
+    expect(notesOf(of({}, 'valid'))).toContain('chose its best round by them')
+    expect(notesOf(of({ engines: ['cpu'] }))).toContain('one engine and precision: cpu; wasm.')
+    expect(notesOf(of({ engines: ['cpu', 'wasm'] }))).toContain('one engine and precision: cpu, then wasm; wasm.')
+    expect(renderExperimentPage(of({ engines: ['cpu', 'wasm'] }))).toContain('<td>cpu, then wasm</td>')
+    const one = experimentOf({ a: [reportOf([[0.5, 0.5]])] }, {}, { engines: ['cpu', 'wasm'] })
+    expect(notesOf(one)).toContain('one engine and precision: cpu, then wasm.')
+  })
+
+  test('has a note once that the report of a run and the experiment both have', () => {
+    const twice = { notes: ['one of them was trained on'] }
+    expect(experimentOf({ a: [reportOf([[0.5, 0.5]], twice)] }, {}, twice).notes).toEqual([
+      'a, seed 0: one of them was trained on',
+    ])
+  })
+
+  test('does not take rounding for a difference', () => {
+    const seeds = (...dice: number[]) => dice.map((one) => reportOf(Array(8).fill([one, one])))
+    // 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in their last bit.
+    const { arms } = experimentOf({ a: seeds(0.3, 0.2, 0.1), b: seeds(0.1, 0.2, 0.3) })
+    expect(arms[1]!.differences![0]).toMatchObject({ cases: 8, difference: 0, better: 0, worse: 0, p: 1 })
+  })
+
+  test('is of runs that were all scored on the same cases', () => {
+    const two: Dice[] = [
+      [0.5, 0.5],
+      [0.6, 0.6],
+    ]
+    for (const other of [two.slice(1), [...two, ...two]])
+      expect(() => experimentOf({ a: [reportOf(two)], b: [reportOf(other)] })).toThrow(
+        expect.objectContaining({ code: 'EXPERIMENT_CHANGED', message: expect.stringContaining('b/seed-0') }),
+      )
   })
 })
 

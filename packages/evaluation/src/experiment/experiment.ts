@@ -1,3 +1,4 @@
+import { canonicalJson, MeshflError } from '@meshfl/core'
 import { z } from 'zod'
 import { comparedRows, DifferenceSchema, differenceOf, pairOf } from '../baseline.js'
 import { subjectOf } from '../case-metrics.js'
@@ -6,6 +7,7 @@ import { FOREGROUND, gateValue } from '../gates.js'
 import { holm } from '../paired-test.js'
 import type { Baseline } from '../read-baseline.js'
 import { StatisticSchema, statisticOf } from '../statistics.js'
+import { noticesOf } from './words.js'
 
 const EXPERIMENT_FORMAT = 'meshfl-experiment/1'
 
@@ -17,8 +19,8 @@ const RunSchema = z.strictObject({
   /** Of the model that was scored. */
   modelSha256: z.string(),
   rounds: z.int(),
-  /** What trained it: its name, instruction set and precision. */
-  engine: z.string(),
+  /** What trained it, each with its name, instruction set and precision: several where it went on with another. */
+  engines: z.array(z.string()).min(1),
   /** How often this model has been scored on this split. */
   evaluations: z.int().min(1),
   /** The mean Dice over the cases, by the rows of the arm: `foreground`, and each class. */
@@ -57,7 +59,7 @@ export const ExperimentSchema = z.strictObject({
   subjects: z.int(),
   /** In the file's order; the others are compared with the first. */
   arms: z.array(ArmSchema).min(1),
-  /** Whatever the reports of the runs note, and of which run it is. */
+  /** What a reader must know: of all runs; then whatever their reports note, and of which run it is. */
   notes: z.array(z.string()),
 })
 export type Experiment = z.infer<typeof ExperimentSchema>
@@ -67,10 +69,10 @@ export interface ScoredRun {
   seed: number
   path: string
   rounds: number
-  engine: string
+  engines: string[]
   evaluations: number
   report: Baseline
-  /** Beside those of its report. */
+  /** Beside those of its report, which may say the same. */
   notes: readonly string[]
 }
 
@@ -82,10 +84,12 @@ export interface ExperimentInput extends Pick<Experiment, 'tool' | 'created' | '
 /**
  * Sums up the arms of an experiment. The spread of an arm is over its seeds. Arms are compared by what each case has on average over
  * the seeds, for seeds are not subjects: more of them make no difference significant.
+ * @throws MeshflError `EXPERIMENT_CHANGED` where runs were scored on other cases than the first
  */
 export function buildExperiment({ arms, ...about }: ExperimentInput): Experiment {
   const first = arms[0]!
   const { dataset, classes, cases } = first.runs[0]!.report
+  checkSameCases(arms)
   const rows = comparedRows(classes.map(({ name }) => name))
   const tables = arms.map((arm) => arm.runs.map(tableOf))
   const built = arms.map((arm, i): ExperimentArm => {
@@ -108,15 +112,29 @@ export function buildExperiment({ arms, ...about }: ExperimentInput): Experiment
     ...about,
     dataset: { name: dataset.name, ...(dataset.sha256 === undefined ? {} : { sha256: dataset.sha256 }) },
     ...{ rows, cases: cases.length, subjects: new Set(cases.map(subjectOf)).size, arms: built },
-    notes: arms.flatMap(({ name, runs }) => notesOf(name, runs)),
+    notes: [
+      ...noticesOf({ arms: built, split: about.split }),
+      ...arms.flatMap(({ name, runs }) => notesOf(name, runs)),
+    ],
   }
+}
+
+function checkSameCases(arms: ExperimentInput['arms']): void {
+  const subjectsOf = ({ report }: ScoredRun): string => canonicalJson(report.cases.map(({ subject }) => subject).sort())
+  const runs = arms.flatMap((arm) => arm.runs)
+  const other = runs.find((run) => subjectsOf(run) !== subjectsOf(runs[0]!))
+  if (!other) return
+  throw new MeshflError('EXPERIMENT_CHANGED', `${other.path} was not scored on the same cases as ${runs[0]!.path}`, {
+    hint: 'run the experiment again: it scores anew what was scored on other cases',
+  })
 }
 
 /** What is noted of several trainings of an arm stands there once. */
 function notesOf(arm: string, runs: readonly ScoredRun[]): string[] {
   const seedsOf = new Map<string, number[]>()
   for (const { seed, report, notes } of runs)
-    for (const note of [...(report.notes ?? []), ...notes]) seedsOf.set(note, [...(seedsOf.get(note) ?? []), seed])
+    for (const note of new Set([...(report.notes ?? []), ...notes]))
+      seedsOf.set(note, [...(seedsOf.get(note) ?? []), seed])
   return [...seedsOf].map(
     ([note, seeds]) => `${arm}, ${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}: ${note}`,
   )
@@ -125,6 +143,12 @@ function notesOf(arm: string, runs: readonly ScoredRun[]): string[] {
 function meanDice({ cases }: Baseline, row: string): number | null {
   return meanOf(cases.map((one) => gateValue({ class: row, metric: 'dice' }, one)))
 }
+
+/**
+ * Means of the same numbers in another order may differ in their last bits, near 1e-16: by so little a case is no better and no worse,
+ * and a test of signs would find it significant.
+ */
+const ROUNDING = 1e-12
 
 type CaseTable = ReadonlyMap<string, Baseline['cases'][number]>
 
@@ -142,7 +166,8 @@ function compare(
       return pair === null ? [] : [pair]
     })
     const [mine, theirs] = [meanOf(ofSeeds.map((pair) => pair.here)), meanOf(ofSeeds.map((pair) => pair.baseline))]
-    return mine === null || theirs === null ? null : { here: mine, baseline: theirs }
+    if (mine === null || theirs === null) return null
+    return { here: Math.abs(mine - theirs) <= ROUNDING ? theirs : mine, baseline: theirs }
   })
   return differenceOf(row, pairs, cases.map(subjectOf))
 }

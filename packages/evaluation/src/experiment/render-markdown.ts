@@ -1,7 +1,7 @@
 import { escapeMarkdown, shorten } from '../render/escape.js'
 import { countText, DISCLAIMER, intervalText, pText, ratioText, signedRatioText } from '../render/format.js'
 import { type Experiment, rowName } from './experiment.js'
-import { COMPARISON_METHOD, noticesOf, scoredText } from './words.js'
+import { COMPARISON_METHOD, scoredText } from './words.js'
 
 const name = (value: string): string => escapeMarkdown(shorten(value, 80))
 const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
@@ -12,7 +12,7 @@ const head = (columns: readonly string[]): string[] => [
 
 /** experiment.md: the tables of arms and of differences. */
 export function renderExperimentMarkdown(experiment: Experiment): string {
-  const { arms, rows, seeds, dataset, split } = experiment
+  const { arms, rows, seeds, dataset, split, notes } = experiment
   const [first, ...others] = arms
   const differences =
     others.length === 0
@@ -36,7 +36,7 @@ export function renderExperimentMarkdown(experiment: Experiment): string {
       '',
     ],
     ...[`Mean Dice over ${scoredText(experiment)}: mean over the seeds, and their standard deviation.`, ''],
-    ...noticesOf(experiment).flatMap((notice) => [escapeMarkdown(notice), '']),
+    ...notes.flatMap((note) => [escapeMarkdown(note), '']),
     ...head(['Arm', ...rows.map((row) => name(rowName(row)))]),
     ...arms.map((arm) =>
       line([

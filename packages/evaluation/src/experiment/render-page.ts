@@ -5,16 +5,16 @@ import { dateText, pageShell } from '../render/html/page-shell.js'
 import { rowsPlot } from '../render/html/strip-plot.js'
 import { groupCells, groupedHead, scrollTable } from '../render/html/table.js'
 import { type Experiment, type ExperimentArm, rowName } from './experiment.js'
-import { COMPARISON_METHOD, howText, noticesOf, scoredText } from './words.js'
+import { COMPARISON_METHOD, enginesText, howText, scoredText } from './words.js'
 
 /** experiment.html: one file that needs no network and runs no script. */
 export function renderExperimentPage(experiment: Experiment): string {
-  const { dataset, split, arms, seeds } = experiment
+  const { dataset, split, arms, seeds, notes } = experiment
   return pageShell(
     `${dataset.name}, ${split} split: experiment`,
     experiment.tool,
     html`<header><p class="kicker">Experiment</p><h1>${dataset.name} <small>${split} split</small></h1><p class="meta"><span><b>${countText(arms.length, 'arm')}</b></span><span><b>${countText(seeds.length, 'seed')}</b></span><span>${scoredText(experiment)}</span><span>${dateText(experiment.created)}</span></p></header>
-${noticesOf(experiment).map((notice) => html`<p class="notice" role="note">${notice}</p>`)}
+${notes.map((note) => html`<p class="notice" role="note">${note}</p>`)}
 <section aria-labelledby="arms"><h2 id="arms">Foreground Dice by arm</h2><p class="lead">A dot is one training, scored on all cases.</p>${plot(arms)}${armTable(experiment)}</section>
 ${comparisons(experiment)}
 <section aria-labelledby="runs"><h2 id="runs">Trainings</h2><p class="lead">Each has its own report in its folder.</p>${runTable(experiment)}</section>`,
@@ -82,8 +82,8 @@ function runTable({ arms, rows, split }: Experiment): Markup {
     html`<thead><tr><th scope="col" class="name">Arm</th>${['seed', 'how', 'rounds', ...rows.map(rowName), 'engine'].map((text) => html`<th scope="col">${text}</th>`)}<th scope="col" class="name">folder</th><th scope="col" class="name">model (SHA-256)</th></tr></thead>`,
     arms.flatMap(({ name, how, runs }) =>
       runs.map(
-        ({ seed, rounds, dice, path, modelSha256, engine }) =>
-          html`<tr><th scope="row">${name}</th>${[`${seed}`, howText(how), `${rounds}`, ...rows.map((row) => ratioText(dice[row])), engine].map((text) => html`<td>${text}</td>`)}<td class="name"><a href="${reportLink(path, split)}">${path}</a></td><td class="name"><code>${modelSha256.slice(0, 12)}</code></td></tr>`,
+        ({ seed, rounds, dice, path, modelSha256, engines }) =>
+          html`<tr><th scope="row">${name}</th>${[`${seed}`, howText(how), `${rounds}`, ...rows.map((row) => ratioText(dice[row])), enginesText({ engines })].map((text) => html`<td>${text}</td>`)}<td class="name"><a href="${reportLink(path, split)}">${path}</a></td><td class="name"><code>${modelSha256.slice(0, 12)}</code></td></tr>`,
       ),
     ),
   )

@@ -13,11 +13,17 @@ export function scoredText({ cases, subjects }: Experiment): string {
   return casesText({ cases, ...(subjects < cases ? { subjects } : {}) })
 }
 
-/** What a reader must know. A second look at the test split is said, as in the report of a run. */
-export function noticesOf({ arms, split, notes }: Experiment): string[] {
+/** All that trained a model, in their order. */
+export function enginesText({ engines }: Pick<ExperimentArm['runs'][number], 'engines'>): string {
+  return engines.join(', then ')
+}
+
+/** What a reader must know of all runs. A second look at the test split is said, as in the report of a run. */
+export function noticesOf({ arms, split }: Pick<Experiment, 'arms' | 'split'>): string[] {
   const runs = arms.flatMap((arm) => arm.runs)
   const most = Math.max(...runs.map(({ evaluations }) => evaluations))
-  const engines = [...new Set(runs.map(({ engine }) => engine))]
+  const engines = [...new Set(runs.map(enginesText))]
+  const areOfOne = new Set(runs.flatMap((run) => run.engines)).size === 1
   return [
     ...(split === 'test' && most > 1
       ? [
@@ -29,11 +35,10 @@ export function noticesOf({ arms, split, notes }: Experiment): string[] {
           'These are cases for validation: a training that had them, or some of them, chose its best round by them, and looks better than it is.',
         ]
       : []),
-    ...(engines.length > 1
+    ...(!areOfOne
       ? [
           `These models were not trained by one engine and precision: ${engines.join('; ')}. That may be a part of their differences.`,
         ]
       : []),
-    ...notes,
   ]
 }
