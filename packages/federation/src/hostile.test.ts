@@ -64,11 +64,30 @@ test('spoiled results are refused by name, and the run ends as if they had never
       },
     ],
     [
-      /float 140 is -19\d+, its size is above 1\.15e\+18/,
+      /running_mean, number 0, is -19\d+: not from -1100000000000 to 1100000000000/,
       () => {
         // As the mean of a running statistic it would make a variance beyond float32.
         const model = copyOf(good)
         model.statistics[0] = -2e18
+        const { header, bodies } = raw.result(task, model, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /running_var, number 4, is -9\.9\d+e-7: not from 0 to/,
+      () => {
+        // Pooled, it would leave the other sites without a loss.
+        const model = copyOf(good)
+        model.statistics[9] = -1e-6
+        const { header, bodies } = raw.result(task, model, 3)
+        raw.send(header, bodies)
+      },
+    ],
+    [
+      /parameters, number 7, is 65537: not from -65500 to 65500/,
+      () => {
+        const model = copyOf(good)
+        model.parameters[7] = 65537
         const { header, bodies } = raw.result(task, model, 3)
         raw.send(header, bodies)
       },
