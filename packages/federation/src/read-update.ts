@@ -62,8 +62,10 @@ export function checkUpdate(
   const { batchSize } = study.recipe
   if (isStep && samples > batchSize)
     throw new ProtocolError(`it counts ${samples} training volumes, a batch has ${batchSize}`)
-  if (voxels !== undefined && voxels !== metrics.voxels)
-    throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
+  // Unsigned, they would be a weight that nobody answers for, and an audit could not take this step again, nor any after it.
+  if (isStep && voxels === undefined)
+    throw new ProtocolError('its voxels are not signed: the site needs the coordinator’s version of meshfl')
+  if (voxels !== metrics.voxels) throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
   const [width, height, depth] = description.conform.shape
   if (metrics.voxels !== undefined) checkWeight('voxels', metrics.voxels, samples * width * height * depth)
 }
