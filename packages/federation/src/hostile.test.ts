@@ -204,6 +204,17 @@ test('a site that speaks another version is told so in words', async () => {
   })
 })
 
+test('a greeting with a key that needs no secret gets no login', async () => {
+  const { raw } = await withRawSite()
+  const signingKey = Buffer.concat([Buffer.from([1]), Buffer.alloc(31)]).toString('base64url') // the neutral point
+  const nonce = createIdentity().curvePublic.toString('base64url')
+  const hello = { v: PROTOCOL_VERSION, type: 'HELLO', purpose: 'enrol', signingKey, curveKey: nonce, nonce }
+  const { session } = raw
+  raw.sendRaw([Buffer.from(JSON.stringify(hello)), new Uint8Array()])
+  await until(() => loopback.logs('warn').some((line) => /refused: its signing key is nobody’s/.test(line)))
+  expect(raw.session).toBe(session)
+})
+
 test('a greeting whose version is no word or number is denied, and the run goes on', async () => {
   const { raw } = await withRawSite()
   raw.sendRaw([Buffer.from('{"type":"HELLO","v":{"toString":0,"valueOf":0}}'), new Uint8Array()])
