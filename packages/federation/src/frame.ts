@@ -6,6 +6,7 @@ import {
   BODIES,
   HEADERS,
   type Header,
+  MAX_DESCRIPTION_BYTES,
   MAX_JSON_BYTES,
   MAX_TEXT_BYTES,
   MAX_WORDS,
@@ -247,7 +248,7 @@ function decode<T extends MessageType>(
       if (length !== (layout?.parameterCount ?? 0) * 4) throw new ProtocolError(`a vector of ${length} bytes`)
       return
     }
-    const most = kind === 'json' ? MAX_JSON_BYTES : MAX_TEXT_BYTES
+    const most = kind === 'text' ? MAX_TEXT_BYTES : type === 'JOIN' ? MAX_DESCRIPTION_BYTES : MAX_JSON_BYTES
     if (kind !== 'model') {
       if (length > most) throw new ProtocolError(`a body of ${length} bytes, more than ${most}`)
       return
