@@ -2,19 +2,20 @@ import { elementCount, type ModelLayout, type ModelState } from '@meshfl/core'
 import { findUnusable } from './vector-tensor.js'
 
 /**
- * The largest parameter of an update. A mesh of ten layers that begins a round with parameters up to here still trains, whoever sent
- * them with whatever weight: BatchNorm takes its statistics of the batch, so that sizes do not multiply from layer to layer. From 2^20 on
- * the statistics of an honest site's next update are too large to be sent, and beyond that its training diverges. Adam moves a parameter by about a
- * learning rate a step: with the default recipe it would take 13 million steps in one direction to come here.
+ * The largest parameter of an update. A mesh of ten layers that begins a round with parameters up to here still trains (test/conformance/spoiled-models.test.ts):
+ * BatchNorm takes its statistics of the batch, so that sizes do not multiply from layer to layer. With 2^20 and
+ * most of the weight the statistics of an honest site's next update come to 2^87; with 2^60 its training diverges. Adam moves a parameter by about
+ * a learning rate a step: with the default recipe it would take 13 million steps in one direction to come here.
  */
 export const LARGEST_PARAMETER = 2 ** 16
 
 /**
  * Running means and variances of channels. What honest sites measure with parameters of `LARGEST_PARAMETER` stays below (2^35 and
- * 2^71 were seen), so that one update makes no model whose next updates are refused; and pooling, which squares means, stays within float32.
+ * 2^71 were seen), so that no update makes a model whose next updates are refused. Pooling adds to the variances the squares of means, which
+ * are a sixteenth of what is allowed, and stays within float32.
  */
 export const LARGEST_MEAN = 2 ** 40
-export const LARGEST_VARIANCE = 2 ** 80
+export const LARGEST_VARIANCE = 2 ** 84
 
 /** Of gradients and control variates: Adam's second moment holds their squares. */
 export const LARGEST_GRADIENT = 2 ** 40
