@@ -1,3 +1,4 @@
+import type { SiteDescription } from '@meshfl/core'
 import type { CoordinatorOptions } from '@meshfl/federation'
 import type { Command } from 'commander'
 import { type FederationOptions, withFederationOptions } from './federation-options.js'
@@ -39,16 +40,22 @@ export function approval(
   const elsewhere = askElsewhere(run, output)
   if (!output.asks) return elsewhere
   return async (request) => {
-    const { site, fingerprint, signal } = request
-    const answer = await output.ask(`admit ${site}, key ${fingerprint}?`, signal)
+    const { site, fingerprint, description, signal } = request
+    const answer = await output.ask(`admit ${site}, ${weightOf(description)}, key ${fingerprint}?`, signal)
     return answer ?? (signal.aborted ? false : elsewhere(request))
   }
+}
+
+/** What is approved with a site: how much it weighs in the average and in the scores, and with `--sync step` by how many voxels. */
+function weightOf({ trainCases, validCases, conform }: SiteDescription): string {
+  const cases = `${trainCases} training and ${validCases} validation cases`
+  return conform.mode === 'none' ? `${cases} of ${conform.shape.join(' x ')} voxels` : cases
 }
 
 /** Without a terminal to ask at, a site waits until `meshfl sites` decides. */
 function askElsewhere(run: string, output: Output): CoordinatorOptions['approve'] {
   return ({ site, fingerprint, description }) => {
-    const message = `${site} (${description.trainCases} training cases, key ${fingerprint}) asks to take part: meshfl sites approve ${run} ${site}`
+    const message = `${site} (${weightOf(description)}, key ${fingerprint}) asks to take part: meshfl sites approve ${run} ${site}`
     output.events({ type: 'log', time: new Date().toISOString(), level: 'warn', message, site })
     return new Promise(() => undefined)
   }

@@ -87,6 +87,25 @@ test.each([
 )
 
 test.each([
+  [undefined, 'its voxels are not signed: the site needs the coordinator’s version of meshfl'],
+  [900, 'it counts 1000 voxels and signs 900'],
+])('with a step an exchange an update that counts 1000 voxels and signs %s is refused', async (voxels, reason) => {
+  loopback = new Loopback(2, { recipe: { batchSize: 4 }, federation: { sync: 'step' } })
+  await loopback.start({ stepOptimizer: TINY_OPTIMIZER })
+  await approveAndStop(loopback, 'site-2')
+  const raw = await openRawSite(loopback, 'site-2')
+  raws.push(raw)
+  loopback.join('site-1')
+  await until(() => raw.of('TASK').length > 0)
+  const signed = voxels === undefined ? {} : { voxels }
+  const { header, bodies } = raw.result(raw.of('TASK')[0]!, randomModel('step'), 1, signed)
+  const metrics = { ...JSON.parse(Buffer.from(bodies[1]!).toString()), voxels: 1000 }
+  raw.send({ ...header, ...signed }, [bodies[0]!, Buffer.from(JSON.stringify(metrics))])
+  await until(() => raw.of('ACK').length > 0)
+  expect(raw.of('ACK')[0]).toMatchObject({ status: 'rejected', reason })
+})
+
+test.each([
   ['classes that the study does not have', { perClass: { '\u001b[2Jbrain': 1 }, foregroundDice: 0.5 }],
   ['a Dice above one', { perClass: { 'white matter': 0.5 }, foregroundDice: 1e300 }],
 ])('scores of %s are refused', async (_, dice) => {

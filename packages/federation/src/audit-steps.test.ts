@@ -158,7 +158,7 @@ test('a count of voxels that site and coordinator changed together gives another
   })
 })
 
-test('steps of a site that did not sign its voxels, as the version before, are verified and not computed again', async () => {
+test('steps of an earlier version, whose voxels no site signed, are verified, and said not to be computed again', async () => {
   const copy = await copyOfRun()
   const identity = await loadIdentity(join(loopback.siteFolder('site-1'), 'keys', 'site.json'))
   await rewriteLedger(copy, 4, ({ voxels: _, ...site }, { run, round, base }) => ({
@@ -169,6 +169,6 @@ test('steps of a site that did not sign its voxels, as the version before, are v
     ok: true,
     rounds: 6,
     replayed: 3,
-    note: 'site-1 did not sign its voxels of step 4: it ran an earlier version',
+    note: 'from step 4 on nothing was computed again: site-1 did not sign its voxels of step 4, as sites of an earlier version',
   })
 })

@@ -21,7 +21,7 @@ import {
   waitingWords,
 } from './coordinator-view.js'
 import { begin } from './progress-clock.js'
-import { addStep, joinSummaries, summarize } from './round-summary.js'
+import { addStep, isUnscored, joinSummaries, summarize, summarizeScores } from './round-summary.js'
 
 /**
  * What follows from the state alone.
@@ -223,9 +223,16 @@ function commit(draft: Draft): void {
 
 function record(draft: Draft): void {
   const { state } = draft
-  const evaluated = summarize([...state.evaluations.values()], state.config.background)
+  const scores = [...state.evaluations.values()]
+  const evaluated = summarizeScores(scores, state.config.background)
   const dice = evaluated.dice.foregroundDice
   const { round } = placeIn(draft.state, state.round)
+  const unscored = scores.filter(isUnscored).map(({ site }) => site)
+  if (unscored.length > 0)
+    draft.log(
+      'warn',
+      `the model of round ${round} has no finite loss at ${unscored.sort().join(', ')}: its Dice counts as 0 there`,
+    )
   if (dice !== null && (state.best === null || dice > state.best.foregroundDice)) {
     state.best = { round, foregroundDice: dice }
   }

@@ -6,6 +6,7 @@ import {
   decodeModelBody,
   decodeSigned,
   decodeUnsigned,
+  encodeJsonBody,
   encodeModelBody,
   encodeSigned,
   encodeUnsigned,
@@ -13,8 +14,8 @@ import {
   peekType,
 } from './frame.js'
 import { createIdentity } from './identity.js'
-import { LAYOUT, randomModel } from './loopback.fixture.js'
-import { HEADERS, type Header, type MessageType } from './messages.js'
+import { describeFake, LAYOUT, randomModel } from './loopback.fixture.js'
+import { HEADERS, type Header, type MessageType, SiteDescriptionSchema } from './messages.js'
 
 const identity = createIdentity()
 const session = Buffer.alloc(32, 7)
@@ -37,6 +38,27 @@ test('a signed message comes back as it was sent', () => {
   const { header, bodies } = decodeSigned(frames, ['TASK'], signer, LAYOUT)
   expect(header).toEqual(task)
   expect(modelSha256(decodeModelBody(LAYOUT, bodies[0]!, { expectedSha256: task.base }))).toBe(task.base)
+})
+
+test('the largest description of a site that is allowed has room in a JOIN, and not much more has', () => {
+  const join: Header<'JOIN'> = { v: 1, type: 'JOIN', working: { purpose: 'train', round: 1, base: hash } }
+  const letter = '\u8166' // three bytes as UTF-8
+  const description = {
+    ...describeFake('x'.repeat(64)),
+    ...{ trainCases: 0xffffffff, validCases: 0xffffffff, classes: 128, findings: 0xffffffff },
+    classNames: Array.from({ length: 128 }, () => letter.repeat(64)),
+    ...{ labelMap: letter.repeat(200), engine: letter.repeat(200), instructionSet: letter.repeat(200) },
+    ...{ precision: letter.repeat(20), version: letter.repeat(64) },
+    ...{ voxelSizeMm: 0.123456789012345, plannedBytes: 2 ** 53 - 1, memoryBytes: 2 ** 53 - 1 },
+    conform: { mode: 'freesurfer', shape: [4096, 4096, 4096], orientation: 'RAS' },
+  }
+  expect(SiteDescriptionSchema.parse(description)).toEqual(description)
+  const read = (body: Uint8Array) =>
+    decodeSigned(encodeSigned({ ...author, sender: 'site' }, join, [body]), ['JOIN'], { ...signer, sender: 'site' })
+  expect(() => read(encodeJsonBody(description))).not.toThrow()
+  expect(() => read(Buffer.from(`{"classNames":[${Array(11_000).fill('{}').join(',')}]}`))).toThrow(
+    'a body of 33016 bytes, more than 32768',
+  )
 })
 
 test('a message of another login, sender or signer is refused', () => {

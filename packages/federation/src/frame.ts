@@ -6,6 +6,7 @@ import {
   BODIES,
   HEADERS,
   type Header,
+  MAX_DESCRIPTION_BYTES,
   MAX_JSON_BYTES,
   MAX_TEXT_BYTES,
   MAX_WORDS,
@@ -247,7 +248,7 @@ function decode<T extends MessageType>(
       if (length !== (layout?.parameterCount ?? 0) * 4) throw new ProtocolError(`a vector of ${length} bytes`)
       return
     }
-    const most = kind === 'json' ? MAX_JSON_BYTES : MAX_TEXT_BYTES
+    const most = kind === 'text' ? MAX_TEXT_BYTES : type === 'JOIN' ? MAX_DESCRIPTION_BYTES : MAX_JSON_BYTES
     if (kind !== 'model') {
       if (length > most) throw new ProtocolError(`a body of ${length} bytes, more than ${most}`)
       return
@@ -307,18 +308,18 @@ export function keepModel(layout: ModelLayout, model: ModelState): { model: Mode
 
 /**
  * Reads a model's body; its floats may be those of the frame, which nobody changes.
- * @param expected its hash, where that is known, and the largest number that it may hold, where there is one
- * @throws ProtocolError when it is something else, of another length, or holds a NaN, an infinity or a larger number
+ * @param expected its hash, where that is known
+ * @throws ProtocolError when it is something else, of another length, or holds a NaN or an infinity
  */
 export function decodeModelBody(
   layout: ModelLayout,
   body: Uint8Array,
-  { expectedSha256, most }: { expectedSha256?: string; most?: number } = {},
+  { expectedSha256 }: { expectedSha256?: string } = {},
 ): ModelState {
   if (body.length !== modelBytes(layout))
     throw new ProtocolError(`a body of ${body.length} bytes, the model has ${modelBytes(layout)}`)
   const floats = floatView(body)
-  checkFloats(floats, most)
+  checkFloats(floats)
   const found = frameDigest(body).toString('hex')
   if (expectedSha256 !== undefined && found !== expectedSha256)
     throw new ProtocolError(`the body's hash is ${found}, the header says ${expectedSha256}`)
@@ -326,7 +327,7 @@ export function decodeModelBody(
 }
 
 /** @throws ProtocolError */
-function checkFloats(values: Float32Array, most: number | undefined, of = ''): void {
+function checkFloats(values: Float32Array, most?: number, of = ''): void {
   const at = findUnusable(values, most)
   if (at < 0) return
   const value = values[at]!

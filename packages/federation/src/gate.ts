@@ -22,6 +22,7 @@ import type { Identity } from './identity.js'
 import { isProof } from './invite.js'
 import { type Header, type MessageType, PROTOCOL_VERSION, SiteDescriptionSchema, type Work } from './messages.js'
 import { Ephemeral } from './session-key.js'
+import { isSigningKey } from './signing-key.js'
 import { isOtherControl, sayWholeControls } from './whole-controls.js'
 
 /** More logins in progress than any federation has; the oldest goes first. */
@@ -201,6 +202,9 @@ export class Gate {
       return
     }
     const { header } = decodeUnsigned(frames, 'HELLO')
+    const signingPublic = Buffer.from(header.signingKey, 'base64url')
+    // What it signs could be anybody's: the ledger would name a site that signed nothing.
+    if (!isSigningKey(signingPublic)) throw new ProtocolError('its signing key is nobody’s: it needs no secret')
     this.drop(peer)
     if (this.#sessions.size >= MAX_SESSIONS) {
       const oldest = [...this.#sessions.values()].find(({ stage }) => stage === 'challenged')
@@ -219,7 +223,7 @@ export class Gate {
     this.#sessions.set(peer, {
       peer,
       purpose: header.purpose,
-      signingPublic: Buffer.from(header.signingKey, 'base64url'),
+      signingPublic,
       curveKey: header.curveKey,
       invite: header.invite,
       transcript,

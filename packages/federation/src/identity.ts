@@ -10,6 +10,7 @@ import {
 import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs'
 import { explainWriteError, MeshflError, sha256, writeFileAtomic } from '@meshfl/core'
 import { z } from 'zod'
+import { isSigningKey } from './signing-key.js'
 
 const SeedSchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
 const KeyFileSchema = z.strictObject({
@@ -106,7 +107,7 @@ export function verifySignature(signingPublic: Uint8Array, data: Uint8Array, sig
   try {
     return verifyEd25519(null, data, publicKeyObject(signingPublic), signature)
   } catch {
-    return false // 32 bytes that are no point of the curve
+    return false // 32 bytes that are no point of the curve, or nobody's key
   }
 }
 
@@ -142,6 +143,7 @@ function publicKeyObject(raw: Uint8Array): KeyObject {
   const x = Buffer.from(raw).toString('base64url')
   const known = keyObjects.get(x)
   if (known) return known
+  if (!isSigningKey(raw)) throw new RangeError('a key that needs no secret to sign with')
   const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
   if (keyObjects.size >= MAX_KEY_OBJECTS) keyObjects.clear() // whoever logs in with ever new keys gets no memory for it
   keyObjects.set(x, key)

@@ -2,7 +2,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { SiteDescription } from '@meshfl/core'
 import { afterEach, expect, test } from 'vitest'
-import { describeFake, isState, Loopback, until } from './loopback.fixture.js'
+import { describeFake, isState, Loopback, TINY_OPTIMIZER, until } from './loopback.fixture.js'
 
 let loopback: Loopback
 afterEach(() => loopback.close())
@@ -68,6 +68,35 @@ test.each([
       code: 'FEDERATION_DENIED',
       message: expect.stringMatching(words),
     })
+  },
+)
+
+type Conform = SiteDescription['conform']
+
+test.each([
+  [{}, 'freesurfer', [256, 256, 257], /site-2 has volumes of 256 x 256 x 257 voxels, site-1 has 256 x 256 x 256/],
+  [{}, 'none', [512, 512, 513], /site-2 has volumes of 512 x 512 x 513 voxels, site-1 has 256 x 256 x 256/],
+  [{}, 'none', [128, 128, 127], /site-2 has volumes of 128 x 128 x 127 voxels, site-1 has 256 x 256 x 256/],
+  [{}, 'none', [512, 512, 512], undefined],
+  [{}, 'none', [200, 256, 180], undefined],
+  [
+    { conform: { mode: 'none', shape: [64, 64, 64] } },
+    'none',
+    [4096, 4096, 4096],
+    /4096 voxels, the study has 64 x 64 x 64/,
+  ],
+] satisfies [object, Conform['mode'], Conform['shape'], RegExp | undefined][])(
+  'with a step an exchange no site chooses its weight by a shape of its own: %o, %s %o',
+  async (study, mode, shape, words) => {
+    loopback = new Loopback(2, { federation: { sync: 'step' }, ...study })
+    await loopback.start({ stepOptimizer: TINY_OPTIMIZER })
+    const join = (site: string, shape: Conform['shape']) =>
+      loopback.join(site, { describe: async () => describeFake(site, { conform: { mode, shape } }) })
+    join('site-1', 'conform' in study ? [64, 64, 64] : [256, 256, 256])
+    await until(() => loopback.events.some(isState('site-1', 'online')))
+    const site = join('site-2', shape)
+    if (words === undefined) await until(() => loopback.events.some(isState('site-2', 'online')))
+    else await expect(site.finished).rejects.toMatchObject({ message: expect.stringMatching(words) })
   },
 )
 

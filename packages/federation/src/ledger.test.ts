@@ -51,6 +51,17 @@ test.each<[string, (lines: string[]) => string[], RegExp]>([
   expect(verdict.problem).toMatch(words)
 })
 
+test('a site whose key needs no secret has signed nothing, though the coordinator signed that it has', () => {
+  const neutral = Buffer.concat([Buffer.from([1]), Buffer.alloc(31)]) // the neutral point: R the same, S 0 is right for any message
+  const signature = Buffer.concat([neutral, Buffer.alloc(32)]).toString('base64url')
+  const [update, base, result] = [hash('u'), hash('0'), hash('1')]
+  const sites = [{ site: 'a', key: neutral.toString('base64url'), update, samples: 3, signature }]
+  const entry = { run: hash('run'), round: 1, base, result, sites, leftOut: [], previous: NO_PREVIOUS }
+  expect(verifyLedger([writeLedgerLine(coordinator, entry)], coordinator.signingPublic)).toMatchObject({
+    ...{ ok: false, problem: 'line 1: the signature of a is wrong' },
+  })
+})
+
 test('a site’s update that it did not sign is found, though the coordinator did', () => {
   const claim = { run: hash('run'), round: 1, site: 'a', base: hash('0'), samples: 3, update: hash('u') }
   const line = writeLedgerLine(coordinator, {

@@ -25,7 +25,7 @@ const LedgerEntrySchema = z.strictObject({
       /** Of what the strategy asked for beside the update. */
       vectorSha256: hash.optional(),
       samples: z.int().min(1),
-      /** With `sync: step`: the weight of its batch statistics. A site of the version before does not sign it. */
+      /** With `sync: step`: the weight of its batch statistics. An earlier version took steps without it. */
       voxels: z.int().min(1).optional(),
       signature,
     }),

@@ -193,6 +193,11 @@ export const BODIES: Record<MessageType, readonly ('model' | 'json' | 'text' | '
 
 export const MAX_JSON_BYTES = 512 * 1024
 export const MAX_TEXT_BYTES = 16 * 1024
+/**
+ * Of a site's description: 128 class names of 64 letters of three bytes take 25 KB. Whoever holds an invite may send one, approved or not, and its
+ * elements are looked at one by one: of half a megabyte they would keep the coordinator for a quarter of a second.
+ */
+export const MAX_DESCRIPTION_BYTES = 32 * 1024
 
 /** The metrics beside an update. */
 export const TrainMetricsSchema = z.object({

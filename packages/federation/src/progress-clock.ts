@@ -2,7 +2,9 @@
 export interface Progress {
   /** The last step that it told of this task; 0 before the first. */
   readonly step: number
-  /** When the task was sent, or when it last went on. */
+  /** When the task was sent. */
+  readonly begun: number
+  /** When it was sent, or when it last went on. */
   readonly since: number
   /** Of its last steps and its last evaluations: how long they took. */
   readonly stepMs: readonly number[]
@@ -27,25 +29,40 @@ const PATIENCE = 20
 const KEPT = 21
 
 export function newProgress(at: number): Progress {
-  return { step: 0, since: at, stepMs: [], evaluationMs: [], trainingMs: 0, isPartial: false, isStalled: false }
+  return {
+    step: 0,
+    begun: at,
+    since: at,
+    stepMs: [],
+    evaluationMs: [],
+    trainingMs: 0,
+    isPartial: false,
+    isStalled: false,
+  }
 }
 
 /** A task is sent. */
 export function begin(progress: Progress, at: number): Progress {
-  return { ...progress, step: 0, since: at, isPartial: false, isStalled: false }
+  return { ...progress, step: 0, begun: at, since: at, isPartial: false, isStalled: false }
 }
 
-/** A site tells a step; one that it told before is no progress. */
+/** A site tells a step; one that it told before is no progress. It took no longer than we have waited for it: a site's word alone buys it no patience. */
 export function advance(progress: Progress, step: number, seconds: number, at: number): Progress {
   if (step <= progress.step) return progress
-  const stepMs = [...progress.stepMs, 1000 * seconds].slice(-KEPT)
+  const stepMs = [...progress.stepMs, Math.min(1000 * seconds, at - progress.since)].slice(-KEPT)
   return { ...progress, step, since: at, stepMs, isStalled: false }
 }
 
-/** A site's training or evaluation is in. */
+/**
+ * A site's training or evaluation is in.
+ * @param trainingMs what the site says that its training took
+ */
 export function finish(progress: Progress, purpose: 'train' | 'evaluate', at: number, trainingMs = 0): Progress {
   const done = { ...progress, since: at, isPartial: false, isStalled: false }
-  if (purpose === 'train') return { ...done, trainingMs }
+  if (purpose === 'train') {
+    const seen = Math.min(trainingMs, at - progress.begun)
+    return { ...done, trainingMs: progress.isPartial ? Math.max(progress.trainingMs, seen) : seen }
+  }
   if (progress.isPartial) return done
   return { ...done, evaluationMs: [...progress.evaluationMs, at - progress.since].slice(-KEPT) }
 }

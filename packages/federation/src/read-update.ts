@@ -5,7 +5,7 @@ import type { JournalEntry } from './coordinator-store.js'
 import { decodeJsonBody, decodeModelBody, decodeVectorBody, frameDigest, ProtocolError } from './frame.js'
 import { type Header, TrainMetricsSchema } from './messages.js'
 import { STRATEGIES } from './strategies/index.js'
-import { LARGEST } from './vector-tensor.js'
+import { LARGEST_GRADIENT, outOfBounds } from './update-bounds.js'
 
 /** What an update is checked against. */
 interface UpdateContext {
@@ -16,7 +16,7 @@ interface UpdateContext {
 }
 
 /**
- * A site's update from its RESULT: length and floats are checked (`LARGEST`), the signature over its hash that the ledger will keep is not.
+ * A site's update from its RESULT: length and floats are checked, the signature over its hash that the ledger will keep is not.
  * @throws ProtocolError
  */
 export function decodeUpdate(
@@ -27,7 +27,9 @@ export function decodeUpdate(
   const { site, signingKey: key } = admitted
   const { round, base, samples, vectorSha256, voxels, updateSignature: signature } = header
   if (signature === undefined) throw new ProtocolError('it has no signature')
-  const model = decodeModelBody(layout, bodies[0]!, { most: LARGEST })
+  const model = decodeModelBody(layout, bodies[0]!)
+  const fault = outOfBounds(layout, model, study.federation.sync === 'step' ? 'gradients' : 'parameters')
+  if (fault !== undefined) throw new ProtocolError(fault)
   const update = frameDigest(bodies[0]!).toString('hex')
   const metrics = readScores(TrainMetricsSchema, bodies[1]!, study)
   const isVectorDue = STRATEGIES[study.federation.strategy].taskVector !== undefined
@@ -38,7 +40,7 @@ export function decodeUpdate(
     ...(voxels === undefined ? {} : { voxels }),
     ...(vectorSha256 === undefined
       ? {}
-      : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256, LARGEST) }),
+      : { vectorSha256, vector: decodeVectorBody(bodies[2]!, vectorSha256, LARGEST_GRADIENT) }),
   }
 }
 
@@ -60,8 +62,10 @@ export function checkUpdate(
   const { batchSize } = study.recipe
   if (isStep && samples > batchSize)
     throw new ProtocolError(`it counts ${samples} training volumes, a batch has ${batchSize}`)
-  if (voxels !== undefined && voxels !== metrics.voxels)
-    throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
+  // Unsigned, they would be a weight that nobody answers for, and an audit could not take this step again, nor any after it.
+  if (isStep && voxels === undefined)
+    throw new ProtocolError('its voxels are not signed: the site needs the coordinator’s version of meshfl')
+  if (voxels !== metrics.voxels) throw new ProtocolError(`it counts ${metrics.voxels} voxels and signs ${voxels}`)
   const [width, height, depth] = description.conform.shape
   if (metrics.voxels !== undefined) checkWeight('voxels', metrics.voxels, samples * width * height * depth)
 }

@@ -43,5 +43,38 @@ export function refuseDescription(
   const lies = description.conform.orientation
   if (orientation !== undefined && lies !== undefined && lies !== orientation)
     return refuse(`${site} has scans that lie ${lies}, ${whose(study.conform)} ${orientation}`)
-  return undefined
+  const grid = study.federation.sync === 'step' ? refuseGrid(sites, description, study) : undefined
+  return grid === undefined ? undefined : refuse(`${site} has volumes of ${grid}`)
+}
+
+/** Heads at the same voxel size, however their scans were cut: twice the edge along each axis. */
+const MOST_TIMES = 8
+
+/**
+ * With `sync: step` the voxels of a batch are its weight in BatchNorm's statistics, and the shape is what bounds them: no site chooses
+ * its own. Conformed scans have all one shape; where they were left as they lie, sites differ, and none by more than `MOST_TIMES`.
+ */
+function refuseGrid(
+  sites: readonly ApprovedSite[],
+  { site, conform }: SiteDescription,
+  study: Study,
+): string | undefined {
+  const others = study.conform
+    ? [{ whose: 'the study has', shape: study.conform.shape }]
+    : sites
+        .filter((other) => other.site !== site)
+        .map((other) => ({ whose: `${other.site} has`, shape: other.description.conform.shape }))
+  const voxels = voxelsOf(conform.shape)
+  const isOther = (shape: Shape): boolean =>
+    conform.mode === 'none'
+      ? Math.max(voxels, voxelsOf(shape)) > MOST_TIMES * Math.min(voxels, voxelsOf(shape))
+      : shape.some((edge, axis) => edge !== conform.shape[axis])
+  const found = others.find(({ shape }) => isOther(shape))
+  return found && `${conform.shape.join(' x ')} voxels, ${found.whose} ${found.shape.join(' x ')}`
+}
+
+type Shape = SiteDescription['conform']['shape']
+
+function voxelsOf([width, height, depth]: Shape): number {
+  return width * height * depth
 }

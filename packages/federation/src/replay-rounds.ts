@@ -32,8 +32,8 @@ export async function replayRounds(options: AuditOptions, entries: readonly Ledg
     const problem = compare(entry, contributions)
     if (problem !== undefined) return { rounds, problem }
     if (sync === 'step') {
-      const note = whyNoStep(options, entry)
-      if (note !== undefined) return { rounds, note }
+      const why = whyNoStep(options, entry)
+      if (why !== undefined) return { rounds, note: `from step ${entry.round} on nothing was computed again: ${why}` }
     }
     const output =
       sync === 'step'
@@ -76,12 +76,15 @@ function combineRound(
   })
 }
 
-/** A step needs what no update says: the optimiser, how many steps a round has, and how many voxels each site's batch had. */
+/**
+ * A step needs what no update says: the optimiser, how many steps a round has, and how many voxels each site's batch had. A coordinator of
+ * this version takes no step without the last; one of an earlier version did.
+ */
 function whyNoStep({ stepOptimizer }: AuditOptions, { round, steps, sites }: LedgerEntry): string | undefined {
   if (!stepOptimizer) return 'there is no optimiser to take the steps again'
   if (steps === undefined) return `the ledger does not say how many steps a round has`
   const silent = sites.find(({ voxels }) => voxels === undefined)
-  return silent && `${silent.site} did not sign its voxels of step ${round}: it ran an earlier version`
+  return silent && `${silent.site} did not sign its voxels of step ${round}, as sites of an earlier version`
 }
 
 function repeatStep(

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import { createFakeTrainer, Loopback } from './loopback.fixture.js'
-import { type SiteMetrics, type Summary, summarize } from './round-summary.js'
+import { type SiteMetrics, type Summary, summarize, summarizeScores } from './round-summary.js'
 
 const CLASSES = ['background', 'white matter', 'grey matter']
 /** The Dice of each class in a case; null where it has none. */
@@ -17,7 +17,7 @@ function scored(site: string, cases: readonly Case[]): SiteMetrics & { casesPerC
   const of = (i: number) => cases.map((one) => one[i]!).filter((value) => value !== null)
   const means = CLASSES.map((_, i) => meanOf(of(i)))
   return {
-    ...{ site, weight: cases.length, loss: null },
+    ...{ site, weight: cases.length, loss: 0.5 },
     dice: {
       perClass: Object.fromEntries(CLASSES.map((name, i) => [name, means[i]!])),
       foregroundDice: meanOf(means.slice(1)),
@@ -79,5 +79,32 @@ test('sites tell how many of their cases have each class', async () => {
   expect(finished?.validDice).toEqual({
     perClass: { background: 1, 'white matter': 0.5, 'grey matter': 0.5 },
     foregroundDice: 0.5,
+  })
+})
+
+function site(name: string, weight: number, loss: number | null, foregroundDice: number | null): SiteMetrics {
+  return { site: name, weight, loss, dice: { perClass: { brain: foregroundDice }, foregroundDice } }
+}
+
+test('a site that cannot score a model counts with a Dice of 0: who claims a high one does not decide alone', () => {
+  expect(summarizeScores([site('a', 3, null, null), site('b', 1, 0.5, 1)], 'background')).toEqual({
+    cases: 4,
+    loss: 0.5,
+    dice: { perClass: { brain: 0.25 }, foregroundDice: 0.25 },
+  })
+})
+
+test('a Dice that is sent without a loss is none', () => {
+  expect(summarizeScores([site('a', 3, 0.5, 0.5), site('b', 1, null, 1)], 'background').dice.foregroundDice).toBe(0.375)
+  expect(summarizeScores([site('b', 1, null, 1)], 'background')).toEqual({
+    cases: 1,
+    loss: null,
+    dice: { perClass: {}, foregroundDice: null },
+  })
+})
+
+test('a site without validation cases changes nothing', () => {
+  expect(summarizeScores([site('a', 2, 0.5, 0.7), site('b', 0, null, null)], 'background')).toMatchObject({
+    ...{ cases: 2, loss: 0.5, dice: { foregroundDice: 0.7 } },
   })
 })

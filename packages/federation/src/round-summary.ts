@@ -44,6 +44,26 @@ export function summarize(sites: readonly SiteMetrics[], background: string): Su
   }
 }
 
+/** Whether the model that a site was sent gave no finite loss on its cases. */
+export function isUnscored({ weight, loss }: SiteMetrics): boolean {
+  return weight > 0 && loss === null
+}
+
+/**
+ * The sites' scores of the global model. Where a site has cases and no finite loss, its Dice counts as 0: were it left out, who sends a
+ * model that others cannot score would be the only one to say how good it is. Where nobody has a score, the round has none.
+ */
+export function summarizeScores(sites: readonly SiteMetrics[], background: string): Summary {
+  const scored = sites.filter((site) => !isUnscored(site))
+  const isScored = scored.some(({ weight }) => weight > 0)
+  const names = scored.flatMap(({ dice }) => Object.keys(dice.perClass))
+  const nothing: Dice = isScored
+    ? { perClass: Object.fromEntries(names.map((name) => [name, 0])), foregroundDice: 0 }
+    : { perClass: {}, foregroundDice: null }
+  const counted = sites.map((site) => (isUnscored(site) ? { ...site, dice: nothing, casesPerClass: undefined } : site))
+  return summarize(counted, background)
+}
+
 /** The mean of two summaries, each weighted by its cases: of a round's steps so far and the next one. */
 export function joinSummaries(before: Summary | null, next: Summary, background: string): Summary {
   if (!before) return next

@@ -3,7 +3,8 @@ import { encodeVectorBody, keepModel } from './frame.js'
 import type { TrainMetrics, Work } from './messages.js'
 import { ownPartOf } from './own-part.js'
 import type { SavedRound } from './site-store.js'
-import { findUnusable, LARGEST } from './vector-tensor.js'
+import { LARGEST_GRADIENT, outOfBounds } from './update-bounds.js'
+import { findUnusable } from './vector-tensor.js'
 import type { Welcome } from './welcome.js'
 
 /**
@@ -36,12 +37,13 @@ export function savedRound(
   { run, study, layout }: Welcome,
 ): SavedRound {
   const { model, samples, state, metrics, vector } = outcome
-  const sent = [model.parameters, model.statistics, ...(vector ? [vector] : [])]
-  if (sent.some((values) => findUnusable(values, LARGEST) >= 0)) {
-    const unusable = sent.reduce((sum, values) => sum + values.filter((it) => !(Math.abs(it) <= LARGEST)).length, 0)
-    const words = `the update of round ${work.round} has ${unusable} values that are no finite numbers, or above ${LARGEST.toPrecision(3)}`
-    throw new MeshflError('UPDATE_NOT_FINITE', words, { hint: 'lower maxLearningRate; look for corrupt images' })
-  }
+  const fault =
+    outOfBounds(layout, model, study.federation.sync === 'step' ? 'gradients' : 'parameters') ??
+    (vector && findUnusable(vector, LARGEST_GRADIENT) >= 0 ? 'a float of its vector is too large' : undefined)
+  if (fault !== undefined)
+    throw new MeshflError('UPDATE_NOT_FINITE', `the update of round ${work.round} cannot be sent: ${fault}`, {
+      hint: 'lower maxLearningRate; look for corrupt images',
+    })
   const kept = keepModel(layout, model)
   return {
     run,

@@ -23,6 +23,7 @@ import {
   workingOn,
 } from './site-machine.js'
 import type { Membership, SavedRound, SiteStore } from './site-store.js'
+import { blameModel } from './spoiled-model.js'
 import { TaskRunner } from './task-runner.js'
 import type { Timing } from './timing.js'
 import type { Welcome } from './welcome.js'
@@ -56,6 +57,7 @@ export class SiteRun {
   #site = ''
   #welcome: Welcome | undefined
   #description: Promise<SiteDescription> | undefined
+  #validCases = 0
   #trainer: Promise<SiteTrainer> | undefined
   readonly #received = new ReceivedModels()
   readonly #tasks: TaskRunner
@@ -141,6 +143,7 @@ export class SiteRun {
     // The study of a coordinator does not change; its dataset is looked at once.
     this.#description ??= (async () => {
       const description = await this.#options.describe(welcome.study)
+      this.#validCases = description.validCases
       this.#saved = await this.#options.store.readRound(welcome.run, welcome.layout)
       this.#state = siteStartState(this.#options.timing, this.#saved)
       return description
@@ -283,11 +286,13 @@ export class SiteRun {
       this.#options.tell({ type: 'round-started', round: shown, rounds: study.rounds, sites: [this.#site] })
     }
     const state = stateBefore(this.#saved, task)
+    const input = { site: this.#site, study, validCases: this.#validCases, model, vector, state }
     let isDone: boolean
     try {
-      isDone = await this.#tasks.run(task, { site: this.#site, study, model, vector, state }, this.#trainer!)
+      isDone = await this.#tasks.run(task, input, this.#trainer!)
     } catch (error) {
-      return this.#failed(purpose === 'train' ? 'training' : 'evaluation', error)
+      if (purpose === 'evaluate') return this.#failed('evaluation', error)
+      return this.#failed('training', model === own ? error : blameModel(error, task))
     }
     this.#dispatch({ type: isDone ? 'worked' : 'aborted', work: { purpose, round, base } })
   }

@@ -11,12 +11,14 @@ import type { Told } from './coordinator-state.js'
 import type { StepPlace } from './coordinator-steps.js'
 import type { TrainMetrics, Work } from './messages.js'
 import type { Task } from './site-machine.js'
+import { unscored } from './spoiled-model.js'
 import { localRule } from './strategies/local-rule.js'
 
 /** What a task is done with. */
 export interface TaskInput {
   site: string
   study: Study
+  validCases: number
   model: ModelState
   vector: Float32Array | undefined
   /** The optimiser that a round begins with. */
@@ -81,10 +83,27 @@ export class TaskRunner {
 
   async #evaluate(trainer: SiteTrainer, { round, place, asIs }: Task, input: TaskInput, signal: AbortSignal) {
     const shown = place?.round ?? round
-    this.evaluation = await trainer.evaluate({ round: shown, model: input.model, signal })
+    this.evaluation = await this.#score(trainer, shown, input, signal)
     if (signal.aborted || asIs) return
     const { cases, loss, dice } = this.evaluation
     this.#options.tell({ type: 'site-evaluated', site: input.site, round: shown, loss, dice, cases })
+  }
+
+  async #score(
+    trainer: SiteTrainer,
+    round: number,
+    { site, study, validCases, model }: TaskInput,
+    signal: AbortSignal,
+  ): Promise<EvaluateOutcome> {
+    try {
+      return await trainer.evaluate({ round, model, signal })
+    } catch (error) {
+      const none = unscored(error, { cases: validCases, classNames: study.classNames })
+      if (!none || signal.aborted) throw error
+      const { why, ...outcome } = none
+      this.#options.tell({ type: 'log', level: 'warn', message: `the model has no score here: ${why}`, site })
+      return outcome
+    }
   }
 
   async #train(

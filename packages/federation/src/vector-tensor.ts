@@ -18,17 +18,11 @@ export function floatView(bytes: Uint8Array): Float32Array {
 }
 
 /**
- * The largest number of an update. Variances are pooled with squares of means, and Adam's second moment holds squares: those of
- * larger numbers come near the end of float32 or are beyond it, and one site would make a model that nobody can go on with.
- */
-export const LARGEST = 2 ** 60
-
-/**
- * Index of the first float that is a NaN, an infinity or above `most` either way, or -1. (Ten times as fast as `findIndex`, on every
+ * Index of the first float that is a NaN, an infinity, above `most` or below `least`, or -1. (Ten times as fast as `findIndex`, on every
  * float that comes in.)
  */
-export function findUnusable(values: Float32Array, most = Number.MAX_VALUE): number {
-  for (let i = 0; i < values.length; i++) if (!(Math.abs(values[i]!) <= most)) return i
+export function findUnusable(values: Float32Array, most = Number.MAX_VALUE, least = -most): number {
+  for (let i = 0; i < values.length; i++) if (!(values[i]! <= most && values[i]! >= least)) return i
   return -1
 }
 

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Contribution, sortedBySite } from '../aggregate.js'
 import { LAYOUT, randomModel } from '../loopback.fixture.js'
-import { findUnusable, LARGEST } from '../vector-tensor.js'
+import { LARGEST_GRADIENT, LARGEST_MEAN, LARGEST_PARAMETER, LARGEST_VARIANCE } from '../update-bounds.js'
+import { findUnusable } from '../vector-tensor.js'
 import { STRATEGIES } from './index.js'
 import type { Population } from './strategy.js'
 
@@ -245,16 +246,21 @@ describe('hostile sites', () => {
   })
 })
 
+const boundsOf = (name: string): [number, number?] =>
+  name.endsWith('running_var') ? [LARGEST_VARIANCE, 0] : [LARGEST_MEAN]
+
 test.each(StrategySchema.options)(
   '%s: numbers as large as an update may hold make no model that is not finite',
   (name) => {
-    const extreme = fc.constantFrom(LARGEST, -LARGEST, 0, 1e-30)
-    const floats = (length: number) => fc.array(extreme, { minLength: length, maxLength: length })
+    const floats = (length: number, most: number, least = -most) =>
+      fc.array(fc.constantFrom(most, least, 0, 1e-30), { minLength: length, maxLength: length })
     const update = fc.record({
       samples: fc.integer({ min: 1, max: 1000 }),
-      values: floats(P),
-      vector: floats(P),
-      statistics: floats(LAYOUT.statisticCount),
+      values: floats(P, LARGEST_PARAMETER),
+      vector: floats(P, LARGEST_GRADIENT),
+      statistics: fc
+        .tuple(...LAYOUT.statistics.map(({ name, shape }) => floats(shape[0]!, ...boundsOf(name))))
+        .map((parts) => parts.flat()),
     })
     const round = fc.array(update, { minLength: 5, maxLength: 5 })
     const population = sitesOf({ a: 1000, b: 1000, c: 1000, d: 1000, e: 1000 })
