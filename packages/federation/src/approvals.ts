@@ -21,6 +21,8 @@ interface Applicant {
 
 interface Approval extends PendingSite {
   readonly invite: string | undefined
+  /** The site whose keys the invite replaces. */
+  readonly replaces: string | undefined
   readonly verdict: Promise<Refusal | undefined>
   decide(isApproved: boolean): void
 }
@@ -63,6 +65,11 @@ export class Approvals {
     return approval?.verdict
   }
 
+  /** Turns down who came with an invite for new keys of a site: that invite counts no more. */
+  withdraw(site: string): void {
+    for (const approval of this.#byKey.values()) if (approval.replaces === site) approval.decide(false)
+  }
+
   /** The signing key that is being asked about with an invite. */
   keyThatCameWith(invite: string | undefined): string | undefined {
     return [...this.#byKey].find(([, approval]) => approval.invite === invite)?.[0]
@@ -88,7 +95,7 @@ export class Approvals {
       if (!(await decided)) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
       return this.#admit({ signingKey, curveKey: applicant.curveKey }, description, invite)
     })()
-    const approval = { ...request, since: new Date(), invite: applicant.invite, decide, verdict }
+    const approval = { ...request, since: new Date(), invite: applicant.invite, replaces: invite.site, decide, verdict }
     this.#byKey.set(signingKey, approval)
     const forget = (): void => {
       this.#byKey.delete(signingKey)

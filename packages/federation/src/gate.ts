@@ -101,8 +101,9 @@ export class Gate {
     return this.#approvals.decide(pending, isApproved)
   }
 
-  /** Ends what a site has said and may say at its connection, with a reason. */
+  /** Ends what a site has said and may say at its connection, and what is being asked about it, with a reason. */
   expel(site: string, refusal: Refusal): void {
+    this.#approvals.withdraw(site)
     for (const session of [...this.#sessions.values()]) if (session.site === site) this.#deny(session, refusal)
   }
 
