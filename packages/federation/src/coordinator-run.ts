@@ -102,7 +102,10 @@ export class CoordinatorRun {
     this.#commits = new Commits({ ...options, admissions: this.#counted, onFailed: (error) => this.#fail(error) })
     this.#updates = new RoundUpdates(journal, new UpdateSlabs(options.layout, options.minSites))
     this.#state = writableCopy(startState(coordinatorStart(options, performance.now())))
-    this.#notices = new OperatorNotices(options.tell)
+    this.#notices = new OperatorNotices({
+      tell: options.tell,
+      isKnown: (site) => admissions.siteOf(site) !== undefined,
+    })
     let resolve!: (result: FederationResult) => void
     let reject!: (error: unknown) => void
     this.finished = new Promise((yes, no) => {
@@ -123,7 +126,7 @@ export class CoordinatorRun {
         this.#tasks.forget(session)
         this.dispatch({ type: 'disconnected', session })
       },
-      onMessage: (site, peer, message) => this.#messages.receive(site, peer, message),
+      onMessage: (site, session, message) => this.#messages.receive(site, session, message),
       onTwice: (site) => this.#notices.twins(site),
       onEngineChanged: (site, change) => this.#notices.engineChanged(site, change),
       onRefused: (words, site) => this.#notices.refused(words, site),
@@ -133,7 +136,10 @@ export class CoordinatorRun {
     this.#socket = new CoordinatorSocket({
       ...options,
       gate,
-      gone: (peer) => this.#messages.end(peer, () => gate.drop(peer)),
+      gone: (peer) => {
+        const session = gate.loginOf(peer)
+        if (session !== undefined) this.#messages.end(session, () => gate.drop(session))
+      },
       onRefused: (words) => this.#notices.refused(words),
       guard: (work) => this.guard(work),
       relief: () => this.#messages.relief,
@@ -174,6 +180,7 @@ export class CoordinatorRun {
     const endpoint = await this.#socket.open(bind, preferredPort)
     this.#timers = [
       setInterval(() => this.dispatch({ type: 'tick' }), Math.min(250, timing.suspectMs / 4)),
+      setInterval(() => this.guard(() => this.#notices.settle()), 1000),
       setInterval(() => this.#socket.probe(), timing.probeMs),
       setInterval(() => this.guard(() => this.#socket.tellTraffic()), timing.pingMs),
       ...(this.#options.floodBytes === null ? [] : [this.#guardMemory(this.#options.floodBytes)]),
@@ -285,12 +292,13 @@ export class CoordinatorRun {
         this.#gate.drop(effect.session)
         break
       case 'tell':
-        this.#options.tell(effect.event)
+        this.#notices.tell(effect.event)
         if (effect.event.type === 'round-finished') this.#socket.tellTrafficOf(effect.event.round)
         break
       case 'finish': {
         const { best, base } = this.#state
         const { round } = placeIn(this.#state, this.#state.round)
+        this.#notices.end()
         this.#socket.tellTrafficOf(round) // what the comparison and the final model took is part of the run's sum
         const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
         this.#close(this.#options.timing.farewellMs).then(() => this.#resolve(result), this.#reject)
