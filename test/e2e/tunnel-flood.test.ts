@@ -25,6 +25,7 @@ async function startTunnelTo(admitted: Identity, most: number) {
     onMessage: () => undefined,
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1 << 20,
   })
   onExit.push(() => router.close())

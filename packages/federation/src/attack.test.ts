@@ -166,6 +166,7 @@ test('a coordinator that shows a site the run of another does not get its login'
     },
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1 << 20,
   })
   gate = new Gate({

@@ -35,6 +35,7 @@ test('a site whose login has ended before it was through begins the next one at 
     },
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1 << 20,
   })
   onExit.push(() => router.close())
