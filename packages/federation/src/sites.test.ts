@@ -2,6 +2,7 @@ import { chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { administerSites } from './administer-sites.js'
+import { Admissions } from './admissions.js'
 import { ControlFolder } from './control-folder.js'
 import { loadIdentity } from './identity.js'
 import { parseInvite } from './invite.js'
@@ -231,22 +232,34 @@ test('asking the same twice, as after a crash of the coordinator, issues one inv
   await loopback.start()
   await loopback.coordinator.stop()
   const control = new ControlFolder(loopback.run)
-  await control.ask({ action: 'invite', count: 1, expiresSeconds: 60 })
-  let asked = ''
-  await expect(
-    control.answerAll(
-      async (_request, id) => {
-        asked = id
-        throw new Error('killed')
-      },
-      () => undefined,
-    ),
-  ).rejects.toThrow('killed')
+  const asked = await control.ask({ action: 'invite', count: 2, expiresSeconds: 60 })
+  // It was done, and the process ended before it could be answered.
+  await Admissions.open(loopback.run).issueInvites(2, new Date(Date.now() + 60_000), { request: asked })
   const coordinator = await loopback.start()
   await until(() => readdirSync(join(loopback.run, 'control')).includes(`${asked}.answer`))
   const first = await control.takeAnswer(asked)
-  expect(first!.invites).toHaveLength(1)
-  expect(coordinator.invites).toHaveLength(1)
+  expect(first!.invites).toHaveLength(2)
+  expect(coordinator.invites).toHaveLength(3)
+})
+
+test.each([
+  [
+    'an invite for longer than ten years',
+    { action: 'invite', count: 1, expiresSeconds: 1e13 },
+    'SITES_REQUEST_INVALID',
+  ],
+  ['an action of another version', { action: 'explode' }, 'SITES_REQUEST_INVALID'],
+])('%s is refused with a code, and ends no run, also not the next one', async (_, request, code) => {
+  loopback = new Loopback(1)
+  await loopback.start()
+  await loopback.coordinator.stop()
+  const control = new ControlFolder(loopback.run)
+  const id = await control.ask(request as Parameters<ControlFolder['ask']>[0])
+  const coordinator = await loopback.start()
+  await until(() => readdirSync(join(loopback.run, 'control')).includes(`${id}.answer`))
+  await expect(control.takeAnswer(id)).rejects.toMatchObject({ code })
+  expect(readdirSync(join(loopback.run, 'control'))).toEqual([])
+  await Promise.all([coordinator.finished, loopback.join('site-1').finished])
 })
 
 test('keys that two processes use at the same time are told to the operator', async () => {
