@@ -56,6 +56,7 @@ test('who asks with an invite for new keys of a site that is revoked meanwhile i
       new Promise((resolve) => {
         approve = resolve
       }),
+    track: (writing) => writing,
     onEngineChanged: () => undefined,
     onFailed: () => undefined,
   })
@@ -82,6 +83,7 @@ test('what is being asked about a site’s new keys is answered with no when tha
       })
       return new Promise(() => undefined)
     },
+    track: (writing) => writing,
     onEngineChanged: () => undefined,
     onFailed: () => undefined,
   })

@@ -1,4 +1,4 @@
-import type { SiteDescription, Study } from '@meshfl/core'
+import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { type Admissions, INVITE_REPLACED, type IssuedInvite, type Refusal } from './admissions.js'
 import { engineChange } from './engine-change.js'
 import { fingerprint } from './identity.js'
@@ -41,6 +41,8 @@ interface ApprovalOptions {
   admissions: Admissions
   study: Study
   approve: Approve
+  /** Has whoever stops the coordinator wait for a write. */
+  track(writing: Promise<void>): Promise<void>
   onEngineChanged(site: string, change: { had: string; has: string }): void
   onFailed(error: unknown): void
 }
@@ -49,6 +51,7 @@ interface ApprovalOptions {
 export class Approvals {
   readonly #options: ApprovalOptions
   readonly #byKey = new Map<string, Approval>()
+  #isClosed = false
 
   constructor(options: ApprovalOptions) {
     this.#options = options
@@ -63,6 +66,11 @@ export class Approvals {
     const approval = [...this.#byKey.values()].find((known) => known === pending)
     approval?.decide(isApproved)
     return approval?.verdict
+  }
+
+  /** Admits nobody any more, also of those about whom someone is still being asked: they ask the next coordinator. */
+  close(): void {
+    this.#isClosed = true
   }
 
   /** Turns down who came with an invite for new keys of a site: that invite counts no more. */
@@ -110,7 +118,12 @@ export class Approvals {
     description: SiteDescription,
     invite: IssuedInvite,
   ): Promise<Refusal | undefined> {
-    const { admissions, study } = this.#options
+    const { admissions, study, track } = this.#options
+    if (this.#isClosed)
+      throw new MeshflError('INTERRUPTED', 'the coordinator was stopped before the site was let in', {
+        kind: 'interrupted',
+        hint: 'start it again: the site asks again',
+      })
     // Asking takes time: what was right before may not be now.
     const refusal =
       admissions.refuseInvite(invite, keys.signingKey, new Date(0)) ??
@@ -118,7 +131,7 @@ export class Approvals {
     if (refusal) return refusal
     if (admissions.invite(invite.keys.id) !== invite) return INVITE_REPLACED
     const known = admissions.knownSite(keys.signingKey, invite)?.description
-    await admissions.approve(keys, invite, description, new Date())
+    await track(admissions.approve(keys, invite, description, new Date()))
     const change = known && engineChange(known, description) // with new keys; that it may was looked at before
     if (change) this.#options.onEngineChanged(description.site, change)
     return undefined

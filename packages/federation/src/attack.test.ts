@@ -178,6 +178,7 @@ test('a coordinator that shows a site the run of another does not get its login'
     layout: LAYOUT,
     approve: async () => true,
     send: (peer, frames) => router.send(peer, frames),
+    track: (writing) => writing,
     onJoined: () => undefined,
     onMessage: () => undefined,
     onClosed: () => undefined,

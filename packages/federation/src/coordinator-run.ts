@@ -119,6 +119,7 @@ export class CoordinatorRun {
       ...options,
       run: runId,
       send: (peer, frames) => this.#socket.send(peer, frames),
+      track: (writing) => this.#track(writing),
       onJoined: (site, session, working) =>
         this.dispatch({ type: 'joined', site, session, working, share: this.#shareOf(site) }),
       onClosed: (session) => {
@@ -235,6 +236,7 @@ export class CoordinatorRun {
   #close(farewellMs = 0): Promise<void> {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
+      this.#gate.close()
       this.#messages.close()
       this.#commits.close()
       this.#options.patience.close()
@@ -364,6 +366,13 @@ export class CoordinatorRun {
       .catch((error) => this.#fail(error))
       .finally(() => this.#pending.delete(done))
     this.#pending.add(done)
+  }
+
+  /** Has the end wait for a write whose failure is told elsewhere. */
+  #track(writing: Promise<void>): Promise<void> {
+    const done = writing.catch(() => undefined).finally(() => this.#pending.delete(done))
+    this.#pending.add(done)
+    return writing
   }
 
   /** Runs some work of ours; what it throws ends the run. */

@@ -58,6 +58,8 @@ export interface GateOptions {
   layout: ModelLayout
   approve: Approve
   send(peer: string, message: readonly Uint8Array[] | (() => readonly Uint8Array[])): void
+  /** Has whoever stops the coordinator wait for a write: after that, the folder may be another's. */
+  track(writing: Promise<void>): Promise<void>
   onJoined(site: string, login: string, working: Work | null): void
   onMessage(site: string, login: string, message: Message<SiteMessage>): void
   onClosed(login: string): void
@@ -102,6 +104,11 @@ export class Gate {
   /** Decides about a site that waits; resolves when that is on disk. */
   decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined> {
     return this.#approvals.decide(pending, isApproved)
+  }
+
+  /** Lets nobody new in any more. */
+  close(): void {
+    this.#approvals.close()
   }
 
   /** Ends what a site has said and may say at its connection, and what is being asked about it, with a reason. */
@@ -360,8 +367,8 @@ export class Gate {
     working: Work | null,
   ): void {
     session.stage = 'approving'
-    this.#options.admissions
-      .changeEngine(description)
+    const { admissions, track } = this.#options
+    track(admissions.changeEngine(description))
       .then(() => {
         if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
         this.#options.onEngineChanged(description.site, change)

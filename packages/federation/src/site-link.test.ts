@@ -48,6 +48,7 @@ test('a site whose login has ended before it was through begins the next one at 
     layout: LAYOUT,
     approve: async () => true,
     send: (peer, frames) => router.send(peer, frames),
+    track: (writing) => writing,
     onJoined: () => undefined,
     onMessage: () => undefined,
     onClosed: () => undefined,

@@ -1,8 +1,10 @@
 import { chownSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, expect, test, vi } from 'vitest'
 import { administerSites } from './administer-sites.js'
 import { Admissions } from './admissions.js'
+import { CoalescedFile } from './coalesced-file.js'
 import { ControlFolder } from './control-folder.js'
 import { loadIdentity } from './identity.js'
 import { parseInvite } from './invite.js'
@@ -272,4 +274,45 @@ test('keys that two processes use at the same time are told to the operator', as
   raws.push(raw)
   await until(() => loopback.logs('warn').some((line) => /site-1 are used by two processes/.test(line)))
   site.stop()
+})
+
+test('a coordinator that is stopped while it writes down whom it lets in gives its folder back after that', async () => {
+  loopback = new Loopback(1)
+  const write = CoalescedFile.prototype.write
+  let isWriting = false
+  const slow = vi.spyOn(CoalescedFile.prototype, 'write').mockImplementation(async function (
+    this: CoalescedFile,
+    content,
+  ) {
+    if (this.path.endsWith('sites.json')) {
+      isWriting = true
+      await sleep(1000)
+    }
+    return write.call(this, content)
+  })
+  await loopback.start()
+  loopback.join('site-1')
+  await until(() => isWriting)
+  await loopback.coordinator.stop()
+  slow.mockRestore()
+  expect(Admissions.open(loopback.run).sites.map(({ site }) => site)).toEqual(['site-1'])
+})
+
+test('an answer that comes when the coordinator has stopped lets nobody in, and the site asks the next one', async () => {
+  loopback = new Loopback(1)
+  let approve: ((isApproved: boolean) => void) | undefined
+  await loopback.start({
+    approve: () =>
+      new Promise((resolve) => {
+        approve = resolve
+      }),
+  })
+  const site = loopback.join('site-1')
+  await until(() => approve !== undefined)
+  await loopback.coordinator.stop()
+  approve!(true)
+  await sleep(100)
+  expect(Admissions.open(loopback.run).sites).toEqual([])
+  const coordinator = await loopback.start()
+  await Promise.all([coordinator.finished, site.finished])
 })
