@@ -161,6 +161,25 @@ export class Admissions {
     return issued
   }
 
+  /**
+   * From now on nobody comes in with an invite; when it resolves, that is on disk.
+   * @throws MeshflError `INVITE_UNKNOWN`, `INVITE_USED`
+   */
+  async withdrawInvite(id: string): Promise<void> {
+    const invite = this.#inviteOfId.get(id)
+    if (!invite)
+      throw new MeshflError('INVITE_UNKNOWN', 'this run has no such invite', {
+        hint: 'see those that hold with: meshfl sites list. It may be another run’s, or be withdrawn already',
+      })
+    const user = this.#users.get(id)
+    if (user)
+      throw new MeshflError('INVITE_USED', `the invite was used by ${user.site} (${user.fingerprint})`, {
+        hint: `it lets nobody else in; to throw that site out: meshfl sites revoke <run> ${user.site}`,
+      })
+    this.#changeInvites(this.#invites.filter((other) => other !== invite))
+    await this.#saveInvites()
+  }
+
   /** Whether a CURVE key may connect: an approved site's, or one derived from an invite (which may only enrol). */
   admits(curvePublic: Buffer, now: Date): boolean {
     const key = curvePublic.toString('base64url')

@@ -78,6 +78,11 @@ export class Approvals {
     for (const approval of this.#byKey.values()) if (approval.replaces === site) approval.decide(false)
   }
 
+  /** Turns down who came with an invite that counts no more. */
+  withdrawInvite(id: string): void {
+    for (const approval of this.#byKey.values()) if (approval.invite === id) approval.decide(false)
+  }
+
   /** The signing key that is being asked about with an invite. */
   keyThatCameWith(invite: string | undefined): string | undefined {
     return [...this.#byKey].find(([, approval]) => approval.invite === invite)?.[0]

@@ -168,6 +168,7 @@ export class CoordinatorRun {
           return gate.pending
         },
         decide: (pending, isApproved) => gate.decide(pending, isApproved),
+        withdrawInvite: (id) => gate.withdrawInvite(id),
         expel: (site, refusal, isGone) => this.#expel(site, refusal, isGone),
         compare: () => this.#compare(),
       },

@@ -147,6 +147,12 @@ export class Gate {
     if (session) this.#end(session)
   }
 
+  /** Ends what is said and asked with an invite that counts no more. */
+  withdrawInvite(id: string): void {
+    this.#approvals.withdrawInvite(id)
+    for (const session of [...this.#sessions.values()]) if (session.invite === id) this.#deny(session, INVITE_REPLACED)
+  }
+
   #sessionOf(login: string): Session | undefined {
     const session = this.#sessions.get(login.slice(0, login.indexOf(' ')))
     return session?.login === login ? session : undefined

@@ -13,6 +13,7 @@ export const SitesRequestSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('invite'), count: z.int().min(1).max(10_000), expiresSeconds: seconds }),
   /** `site`: the name or the fingerprint of a site that waits. */
   z.strictObject({ action: z.literal('approve'), site: named }),
+  /** `site`: its name or its fingerprint, or an invite that nobody has used. */
   z.strictObject({ action: z.literal('revoke'), site: named }),
   /** Every site's last model at every site, after the round in progress. */
   z.strictObject({ action: z.literal('cross-site') }),

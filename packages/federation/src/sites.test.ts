@@ -316,3 +316,40 @@ test('an answer that comes when the coordinator has stopped lets nobody in, and 
   const coordinator = await loopback.start()
   await Promise.all([coordinator.finished, site.finished])
 })
+
+test('an invite that is revoked lets nobody in, nor who is just being asked about, and one that was used is named', async () => {
+  loopback = new Loopback(1)
+  await loopback.start({ approve: never, minSites: 1 })
+  const { invites } = await administerSites(loopback.run, { action: 'invite', count: 2, expiresSeconds: 3600 })
+  const [asking, unused] = invites.map(({ invite }) => invite)
+  loopback.invites.set('site-1', asking!)
+  const site = loopback.join('site-1')
+  const list = () => administerSites(loopback.run, { action: 'list' })
+  while ((await list()).sites.length === 0);
+  for (const invite of [asking!, `meshfl join ${unused} --data ./site`])
+    expect(await administerSites(loopback.run, { action: 'revoke', site: invite })).toMatchObject({
+      note: expect.stringContaining('withdrawn'),
+    })
+  await expect(site.finished).rejects.toMatchObject({ code: 'INVITE_USED' })
+  loopback.invites.set('site-2', unused!)
+  await expect(loopback.join('site-2').finished).rejects.toMatchObject({ code: 'FEDERATION_REFUSED' })
+  const after = await list()
+  expect(after.sites).toEqual([])
+  expect(after.invites).toHaveLength(1) // that of the start
+  await expect(administerSites(loopback.run, { action: 'revoke', site: unused! })).rejects.toMatchObject({
+    code: 'INVITE_UNKNOWN',
+  })
+  const third = loopback.join('site-3')
+  while (
+    await administerSites(loopback.run, { action: 'approve', site: 'site-3' }).then(
+      () => false,
+      () => true,
+    )
+  );
+  const used = loopback.invites.get('site-3')!
+  await expect(administerSites(loopback.run, { action: 'revoke', site: used })).rejects.toMatchObject({
+    code: 'INVITE_USED',
+    hint: expect.stringContaining('site-3'),
+  })
+  await third.finished
+})
