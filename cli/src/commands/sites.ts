@@ -37,8 +37,12 @@ export function sitesCommand(): Command {
   add('approve', 'Let a site in that asks; compare the fingerprint with it first', 'approve ./run site-1')
     .argument('<site>', 'its name, or its fingerprint where several ask by one name')
     .action((run: string, site: string, options: OutputOptions) => ask(run, options, { action: 'approve', site }))
-  add('revoke', 'Throw a site out, or turn down one that asks: what it sends counts no more', 'revoke ./run site-1')
-    .argument('<site>', 'its name or its fingerprint')
+  add(
+    'revoke',
+    'Throw a site out, or turn down one that asks: what it sends counts no more. Or take back an invite',
+    'revoke ./run site-1',
+  )
+    .argument('<site>', 'its name or its fingerprint, or an unused invite (mfl1:...)')
     .action((run: string, site: string, options: OutputOptions) => ask(run, options, { action: 'revoke', site }))
   add('rotate', 'Give a site new keys: prints an invite for it, and its old keys count no more', 'rotate ./run site-1')
     .argument('<site>', 'its name')

@@ -65,8 +65,11 @@ export interface Refusal {
   reason: string
 }
 
-/** Of an invite for a change of keys that was issued anew. */
-export const INVITE_REPLACED: Refusal = { code: 'INVITE_USED', reason: 'a newer invite replaced it' }
+/** Of an invite that was there when a login began, and is not any more. */
+export const INVITE_REPLACED: Refusal = {
+  code: 'INVITE_USED',
+  reason: 'a newer invite replaced it, or it was taken back',
+}
 
 interface KeyOwner {
   readonly site: string
@@ -107,6 +110,8 @@ export class Admissions {
     admissions.#change(sites, revoked)
     const { invites = [] } = readJson(admissions.#invitesFile.path, InvitesFileSchema) ?? {}
     admissions.#changeInvites(invites.map(issue))
+    // A crash came between a site's end and that of its invite: the next site of its name is another one.
+    admissions.#changeInvites(admissions.#invites.filter((invite) => !admissions.#isOrphan(invite)))
     return admissions
   }
 
@@ -152,16 +157,27 @@ export class Admissions {
     // A site changes its keys with the newest invite only.
     const others = this.#invites.filter((invite) => site === undefined || invite.site !== site || this.#isUsed(invite))
     this.#changeInvites([...others, ...issued])
-    await this.#invitesFile.write(() => {
-      const invites = this.#invites.map(({ secret, expires, site, request }) => ({
-        secret: secret.toString('base64url'),
-        expires: expires.toISOString(),
-        site,
-        request,
-      }))
-      return { format: 'meshfl-invites/2', invites }
-    })
+    await this.#saveInvites()
     return issued
+  }
+
+  /**
+   * From now on nobody comes in with an invite; when it resolves, that is on disk.
+   * @throws MeshflError `INVITE_UNKNOWN`, `INVITE_USED`
+   */
+  async withdrawInvite(id: string): Promise<void> {
+    const invite = this.#inviteOfId.get(id)
+    if (!invite)
+      throw new MeshflError('INVITE_UNKNOWN', 'this run has no such invite', {
+        hint: 'see those that hold with: meshfl sites list. It may be another run’s, or be withdrawn already',
+      })
+    const user = this.#users.get(id)
+    if (user)
+      throw new MeshflError('INVITE_USED', `the invite was used by ${user.site} (${user.fingerprint})`, {
+        hint: `it lets nobody else in; to throw that site out: meshfl sites revoke <run> ${user.site}`,
+      })
+    this.#changeInvites(this.#invites.filter((other) => other !== invite))
+    await this.#saveInvites()
   }
 
   /** Whether a CURVE key may connect: an approved site's, or one derived from an invite (which may only enrol). */
@@ -227,6 +243,8 @@ export class Admissions {
   /** Why a site with this key, this description and this invite (where it comes with one) cannot take part, if so. */
   refuse(description: SiteDescription, signingKey: string, study: Study, invite?: IssuedInvite): Refusal | undefined {
     const { site } = description
+    if (invite && this.#isOrphan(invite))
+      return { code: 'SITE_REVOKED', reason: `the invite is for new keys of ${invite.site}, which was revoked` }
     const known = this.knownSite(signingKey, invite)
     // The name becomes a file's: where a file system does not tell cases apart, two such sites would write the same one.
     const namesake = this.#byLowerCase.get(site.toLowerCase())
@@ -275,7 +293,7 @@ export class Admissions {
     )
   }
 
-  /** From now on a site's keys do not count, and its name is free; when it resolves, that is on disk. */
+  /** From now on a site's keys and its invite for others do not count, and its name is free; when it resolves, that is on disk. */
   async revoke(site: string, now: Date): Promise<void> {
     const entry = this.siteOf(site)
     if (!entry) return
@@ -284,10 +302,13 @@ export class Admissions {
       ...keysOf(keys),
       revoked: now.toISOString(),
     }))
-    await this.#write(
+    const written = this.#write(
       this.#sites.filter((known) => known !== entry),
       [...this.#revoked, ...revoked],
     )
+    const orphans = this.#invites.filter((invite) => this.#isOrphan(invite))
+    this.#changeInvites(this.#invites.filter((invite) => !orphans.includes(invite)))
+    await Promise.all([written, ...(orphans.length > 0 ? [this.#saveInvites()] : [])])
   }
 
   /** From now on a site's keys do not count, and it is to come with others; when it resolves, that is on disk. */
@@ -302,6 +323,18 @@ export class Admissions {
 
   async #save(): Promise<void> {
     await this.#sitesFile.write(() => ({ format: 'meshfl-sites/2', sites: this.#sites, revoked: this.#revoked }))
+  }
+
+  async #saveInvites(): Promise<void> {
+    await this.#invitesFile.write(() => {
+      const invites = this.#invites.map(({ secret, expires, site, request }) => ({
+        secret: secret.toString('base64url'),
+        expires: expires.toISOString(),
+        site,
+        request,
+      }))
+      return { format: 'meshfl-invites/2', invites }
+    })
   }
 
   #change(sites: ApprovedSite[], revoked: RevokedKeys[]): void {
@@ -338,6 +371,11 @@ export class Admissions {
     this.#invites = invites
     this.#inviteOfId = new Map(invites.map((invite) => [invite.keys.id, invite]))
     this.#inviteOfCurve = new Map(invites.map((invite) => [invite.keys.curvePublic.toString('base64url'), invite]))
+  }
+
+  /** Unused, and for new keys of a site that was revoked: what that was approved with bounds nothing any more. */
+  #isOrphan(invite: IssuedInvite): boolean {
+    return invite.site !== undefined && !this.#isUsed(invite) && !this.siteOf(invite.site)
   }
 
   #isUsed(invite: IssuedInvite): boolean {

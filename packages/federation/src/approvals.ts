@@ -1,4 +1,4 @@
-import type { SiteDescription, Study } from '@meshfl/core'
+import { MeshflError, type SiteDescription, type Study } from '@meshfl/core'
 import { type Admissions, INVITE_REPLACED, type IssuedInvite, type Refusal } from './admissions.js'
 import { engineChange } from './engine-change.js'
 import { fingerprint } from './identity.js'
@@ -21,6 +21,8 @@ interface Applicant {
 
 interface Approval extends PendingSite {
   readonly invite: string | undefined
+  /** The site whose keys the invite replaces. */
+  readonly replaces: string | undefined
   readonly verdict: Promise<Refusal | undefined>
   decide(isApproved: boolean): void
 }
@@ -39,6 +41,8 @@ interface ApprovalOptions {
   admissions: Admissions
   study: Study
   approve: Approve
+  /** Has whoever stops the coordinator wait for a write. */
+  track(writing: Promise<void>): Promise<void>
   onEngineChanged(site: string, change: { had: string; has: string }): void
   onFailed(error: unknown): void
 }
@@ -47,6 +51,7 @@ interface ApprovalOptions {
 export class Approvals {
   readonly #options: ApprovalOptions
   readonly #byKey = new Map<string, Approval>()
+  #isClosed = false
 
   constructor(options: ApprovalOptions) {
     this.#options = options
@@ -61,6 +66,21 @@ export class Approvals {
     const approval = [...this.#byKey.values()].find((known) => known === pending)
     approval?.decide(isApproved)
     return approval?.verdict
+  }
+
+  /** Admits nobody any more, also of those about whom someone is still being asked: they ask the next coordinator. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** Turns down who came with an invite for new keys of a site: that invite counts no more. */
+  withdraw(site: string): void {
+    for (const approval of this.#byKey.values()) if (approval.replaces === site) approval.decide(false)
+  }
+
+  /** Turns down who came with an invite that counts no more. */
+  withdrawInvite(id: string): void {
+    for (const approval of this.#byKey.values()) if (approval.invite === id) approval.decide(false)
   }
 
   /** The signing key that is being asked about with an invite. */
@@ -88,7 +108,7 @@ export class Approvals {
       if (!(await decided)) return { code: 'FEDERATION_DENIED', reason: `${site} was not approved` }
       return this.#admit({ signingKey, curveKey: applicant.curveKey }, description, invite)
     })()
-    const approval = { ...request, since: new Date(), invite: applicant.invite, decide, verdict }
+    const approval = { ...request, since: new Date(), invite: applicant.invite, replaces: invite.site, decide, verdict }
     this.#byKey.set(signingKey, approval)
     const forget = (): void => {
       this.#byKey.delete(signingKey)
@@ -103,7 +123,12 @@ export class Approvals {
     description: SiteDescription,
     invite: IssuedInvite,
   ): Promise<Refusal | undefined> {
-    const { admissions, study } = this.#options
+    const { admissions, study, track } = this.#options
+    if (this.#isClosed)
+      throw new MeshflError('INTERRUPTED', 'the coordinator was stopped before the site was let in', {
+        kind: 'interrupted',
+        hint: 'start it again: the site asks again',
+      })
     // Asking takes time: what was right before may not be now.
     const refusal =
       admissions.refuseInvite(invite, keys.signingKey, new Date(0)) ??
@@ -111,7 +136,7 @@ export class Approvals {
     if (refusal) return refusal
     if (admissions.invite(invite.keys.id) !== invite) return INVITE_REPLACED
     const known = admissions.knownSite(keys.signingKey, invite)?.description
-    await admissions.approve(keys, invite, description, new Date())
+    await track(admissions.approve(keys, invite, description, new Date()))
     const change = known && engineChange(known, description) // with new keys; that it may was looked at before
     if (change) this.#options.onEngineChanged(description.site, change)
     return undefined

@@ -146,6 +146,43 @@ test('a flood of messages, each with words of its own, fills no log', async () =
   expect(loopback.logs('warn').length).toBeLessThan(60)
 })
 
+test('an update that is refused again and again fills no log, and each is answered', async () => {
+  const { raw, task } = await withTask()
+  for (let i = 0; i < 300; i++) {
+    const ahead = { ...task, round: task.round + 1 + (i < 150 ? 1 : i) }
+    const { header, bodies } = raw.result(ahead, randomModel('ahead'), 3)
+    raw.send(header, bodies)
+  }
+  await until(() => raw.of('ACK').length >= 300)
+  expect(new Set(raw.of('ACK').map(({ status }) => status))).toEqual(new Set(['rejected']))
+  const refused = loopback.logs('warn').filter((line) => /its update of round/.test(line))
+  expect(refused[0]).toMatch(/its update of round 3 is refused: round 1 is in progress/)
+  expect(refused.length).toBeLessThan(60)
+})
+
+test('a site that fails and logs in again without end has each login, and fills no log', async () => {
+  loopback = new Loopback(2)
+  const { raw } = await admitRawSite(loopback)
+  raws.push(raw)
+  const before = loopback.events.length
+  for (let i = 0; i < 200; i++) {
+    const admitted = raw.of('ADMIT').length
+    const message = `${i} `.padEnd(1000, '\u{1f480}')
+    raw.send({ v: PROTOCOL_VERSION, type: 'ERROR', phase: 'x', message }, [Buffer.from(`stack ${i}`)])
+    // Both come in one turn: what follows from the error is of the login before, and must not end the new one.
+    raw.hello()
+    await until(() => raw.of('ADMIT').length > admitted, 2000)
+  }
+  const told = loopback.events.slice(before)
+  const states = told.flatMap((event) => (event.type === 'site-state' && event.site === 'site-2' ? [event] : []))
+  const failures = states.filter(({ state }) => state === 'failed')
+  expect(loopback.logs('error')[1]).toMatch(/^site-2: x: 0 \u{1f480}+$/u)
+  expect([...failures[0]!.reason!]).toHaveLength(200)
+  expect(Buffer.from(failures[0]!.reason!).toString()).toBe(failures[0]!.reason) // no letter is cut in two
+  expect(states.length).toBeLessThan(200)
+  expect(loopback.logs('error').length).toBeLessThan(130)
+})
+
 test('a coordinator that shows a site the run of another does not get its login', async () => {
   loopback = new Loopback(1)
   await loopback.start()
@@ -164,6 +201,7 @@ test('a coordinator that shows a site the run of another does not get its login'
     },
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1 << 20,
   })
   gate = new Gate({
@@ -175,6 +213,7 @@ test('a coordinator that shows a site the run of another does not get its login'
     layout: LAYOUT,
     approve: async () => true,
     send: (peer, frames) => router.send(peer, frames),
+    track: (writing) => writing,
     onJoined: () => undefined,
     onMessage: () => undefined,
     onClosed: () => undefined,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { readdir, readFile, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmodSync, lstatSync, mkdirSync, type Stats, statSync } from 'node:fs'
+import { lstat, readdir, readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import {
   explainWriteError,
   giveFolderToOwner,
@@ -42,13 +42,47 @@ export class ControlFolder {
     this.#folder = join(run, 'control')
   }
 
-  /** Makes the folder, for its owner only. @throws MeshflError `PATH_NOT_WRITABLE` */
+  /**
+   * Makes the folder, for its owner only; one that was there and that others may write to is closed to them.
+   * @throws MeshflError `CONTROL_FOLDER_UNSAFE`, `PATH_NOT_WRITABLE`
+   */
   prepare(): void {
     try {
-      if (mkdirSync(this.#folder, { recursive: true, mode: 0o700 }) !== undefined) giveFolderToOwner(this.#folder)
+      // Not what a link leads to: whoever made that may put another there.
+      if (!this.#stat()) {
+        mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+        giveFolderToOwner(this.#folder)
+      }
+      this.#secure()
     } catch (error) {
-      throw explainWriteError(error, this.#folder)
+      throw error instanceof MeshflError ? error : explainWriteError(error, this.#folder)
     }
+  }
+
+  #stat(): Stats | undefined {
+    return lstatSync(this.#folder, { throwIfNoEntry: false })
+  }
+
+  #secure(): void {
+    const found = this.#stat()
+    if (!found?.isDirectory()) throw this.#unsafe('is no folder of its own, but a link or a file')
+    const own = process.getuid?.()
+    // Whoever owns the run's folder can put another one in this one's place, and read the coordinator's keys.
+    if (own !== undefined && found.uid !== own && found.uid !== statSync(dirname(this.#folder)).uid)
+      throw this.#unsafe(`belongs to another account (${found.uid})`)
+    if ((found.mode & 0o077) === 0 || process.platform === 'win32') return
+    try {
+      chmodSync(this.#folder, 0o700)
+    } catch {
+      // A mounted disk need not know of modes. Requests of other accounts are refused all the same.
+    }
+  }
+
+  #unsafe(words: string): MeshflError {
+    return new MeshflError('CONTROL_FOLDER_UNSAFE', `${this.#folder} ${words}`, {
+      hint: 'look who put it there, remove it, and give the command again: it is made anew',
+      data: { folder: this.#folder },
+    })
   }
 
   /** Writes a request down. @returns its name */
@@ -82,8 +116,10 @@ export class ControlFolder {
   }
 
   /**
-   * Answers what was asked, in the order of the names; what is no request of this account is removed.
-   * @param onProblem told of a request that could not be read
+   * Answers what was asked, in the order of the names; what is no request of this account is removed. Whatever a request brings
+   * about, it is answered and removed, and those behind it are answered.
+   * @param onProblem told of a request that could not be read, or brought about what no request may
+   * @throws MeshflError where answers cannot be written just now
    */
   async answerAll(
     handle: (request: SitesRequest, id: string) => Promise<SitesAnswer>,
@@ -103,55 +139,97 @@ export class ControlFolder {
     onProblem: (words: string) => void,
   ): Promise<void> {
     const path = this.#path(id, 'request')
-    const request = await this.#read(path)
-    if (request instanceof Error) {
-      onProblem(`a request in ${this.#folder} was refused: ${request.message}`)
-      await rm(path, { force: true })
+    const found = await this.#read(path)
+    if (found === undefined) return // taken back
+    if ('refused' in found) {
+      onProblem(`a request in ${this.#folder} was refused: ${found.refused}`)
+      await remove(path)
       return
     }
-    if (request === undefined) return // taken back
-    let file: z.infer<typeof AnswerFileSchema>
-    try {
-      file = { answer: await handle(request, id) }
-    } catch (error) {
-      if (!(error instanceof MeshflError)) throw error
-      const { code, kind, message, hint } = error
-      file = { error: { code, kind, message, ...(hint === undefined ? {} : { hint }) } }
-    }
+    const file = await answerTo(
+      found.text,
+      (request) => handle(request, id),
+      (words) => onProblem(`a request in ${this.#folder} was refused: ${words}`),
+    )
     await writeFileAtomic(this.#path(id, 'answer'), JSON.stringify(file), { mode: 0o600 })
-    await rm(path, { force: true })
+    await remove(path)
   }
 
-  async #read(path: string): Promise<SitesRequest | Error | undefined> {
+  async #read(path: string): Promise<{ text: string } | { refused: string } | undefined> {
     try {
-      const { uid, size } = await stat(path)
+      const found = await lstat(path)
+      const { uid, size } = found
       const own = process.getuid?.() ?? uid
       // Root, whose requests are given to the folder's account, may itself be who answers them.
-      const accounts = own === 0 ? [own, (await stat(this.#folder)).uid] : [own, 0]
-      if (!accounts.includes(uid)) return new Error(`it is of another account (${uid})`)
-      if (size > MAX_REQUEST_BYTES) return new Error(`it has ${size} bytes`)
+      const accounts = own === 0 ? [own, (await lstat(this.#folder)).uid] : [own, 0]
+      if (!accounts.includes(uid)) return { refused: `it is of another account (${uid})` }
+      if (!found.isFile()) return { refused: 'it is no file' }
+      if (size > MAX_REQUEST_BYTES) return { refused: `it has ${size} bytes` }
       const text = await readIfThere(path)
-      return text === undefined ? undefined : SitesRequestSchema.parse(JSON.parse(text))
+      return text === undefined ? undefined : { text }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      if ((error as NodeJS.ErrnoException).code === 'EACCES') return new Error('this account may not read it')
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') return { refused: 'this account may not read it' }
       const explained = explainWriteError(error, path)
       // It could not be read now, and says nothing of what it holds.
       if (mayPass(explained) && explained.code !== 'PATH_NOT_WRITABLE') throw explained
-      return new Error('it is no request of this version of meshfl')
+      return { refused: 'it cannot be read' }
     }
   }
 
   async #sweep(name: string): Promise<void> {
     const path = join(this.#folder, name)
     if (!name.endsWith('.answer') && !name.startsWith(TEMPORARY_PREFIX)) return
-    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
-    if (Date.now() - mtimeMs > ANSWER_MS) await rm(path, { force: true })
+    const { mtimeMs } = await lstat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
+    if (Date.now() - mtimeMs > ANSWER_MS) await remove(path)
   }
 
   #path(id: string, kind: 'request' | 'answer'): string {
     return join(this.#folder, `${id}.${kind}`)
   }
+}
+
+/** What a request is answered with, whatever it holds and brings about. */
+async function answerTo(
+  text: string,
+  handle: (request: SitesRequest) => Promise<SitesAnswer>,
+  onProblem: (words: string) => void,
+): Promise<z.infer<typeof AnswerFileSchema>> {
+  try {
+    return { answer: await handle(parseRequest(text)) }
+  } catch (error) {
+    if (!(error instanceof MeshflError) || error.code === 'SITES_REQUEST_INVALID') onProblem((error as Error).message)
+    const { code, kind, message, hint } =
+      error instanceof MeshflError
+        ? error
+        : new MeshflError('SITES_REQUEST_FAILED', `what was asked failed: ${(error as Error).message}`, {
+            hint: 'see what became of it with: meshfl sites list; and report it, for it is a fault of meshfl',
+          })
+    return { error: { code, kind, message, ...(hint === undefined ? {} : { hint }) } }
+  }
+}
+
+/** @throws MeshflError `SITES_REQUEST_INVALID` */
+function parseRequest(text: string): SitesRequest {
+  try {
+    return SitesRequestSchema.parse(JSON.parse(text))
+  } catch (error) {
+    const words = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message
+    throw new MeshflError(
+      'SITES_REQUEST_INVALID',
+      `it is no request of this version of meshfl: ${words.slice(0, 500)}`,
+      {
+        kind: 'usage',
+        hint: 'use the version of meshfl that the coordinator uses',
+        cause: error,
+      },
+    )
+  }
+}
+
+/** Whatever it is. */
+function remove(path: string): Promise<void> {
+  return rm(path, { recursive: true, force: true })
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

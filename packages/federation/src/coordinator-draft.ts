@@ -1,6 +1,9 @@
 import type { SiteState } from '@meshfl/core'
 import type { CoordinatorEffect, CoordinatorState, SiteRecord, Told } from './coordinator-state.js'
 
+/** Letters of the reason of a site's state: a site may give one, and all of it is in the log. */
+const MOST_REASON = 200
+
 /** A state that may be changed where it is: by whoever holds it alone. */
 export type Writable = {
   -readonly [K in keyof CoordinatorState]: CoordinatorState[K] extends ReadonlyMap<infer A, infer B>
@@ -57,7 +60,7 @@ export class Draft {
   show(site: string, shown: SiteState, reason?: string): void {
     if (this.state.sites.get(site)?.shown === shown) return
     this.change(site, { shown })
-    this.tell({ type: 'site-state', site, state: shown, ...(reason === undefined ? {} : { reason }) })
+    this.tell({ type: 'site-state', site, state: shown, ...(reason === undefined ? {} : { reason: cut(reason) }) })
   }
 
   /** Says why nothing goes on, once: a warning where something did before. */
@@ -74,4 +77,10 @@ export class Draft {
   tell(event: Told): void {
     this.effects.push({ type: 'tell', event })
   }
+}
+
+function cut(words: string): string {
+  if (words.length <= MOST_REASON) return words
+  const letters = [...words] // half of a pair of UTF-16 is no letter
+  return letters.length <= MOST_REASON ? words : `${letters.slice(0, MOST_REASON - 1).join('')}…`
 }

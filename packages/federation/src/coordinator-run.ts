@@ -102,7 +102,10 @@ export class CoordinatorRun {
     this.#commits = new Commits({ ...options, admissions: this.#counted, onFailed: (error) => this.#fail(error) })
     this.#updates = new RoundUpdates(journal, new UpdateSlabs(options.layout, options.minSites))
     this.#state = writableCopy(startState(coordinatorStart(options, performance.now())))
-    this.#notices = new OperatorNotices(options.tell)
+    this.#notices = new OperatorNotices({
+      tell: options.tell,
+      isKnown: (site) => admissions.siteOf(site) !== undefined,
+    })
     let resolve!: (result: FederationResult) => void
     let reject!: (error: unknown) => void
     this.finished = new Promise((yes, no) => {
@@ -116,6 +119,7 @@ export class CoordinatorRun {
       ...options,
       run: runId,
       send: (peer, frames) => this.#socket.send(peer, frames),
+      track: (writing) => this.#track(writing),
       onJoined: (site, session, working) =>
         this.dispatch({ type: 'joined', site, session, working, share: this.#shareOf(site) }),
       onClosed: (session) => {
@@ -123,7 +127,7 @@ export class CoordinatorRun {
         this.#tasks.forget(session)
         this.dispatch({ type: 'disconnected', session })
       },
-      onMessage: (site, peer, message) => this.#messages.receive(site, peer, message),
+      onMessage: (site, session, message) => this.#messages.receive(site, session, message),
       onTwice: (site) => this.#notices.twins(site),
       onEngineChanged: (site, change) => this.#notices.engineChanged(site, change),
       onRefused: (words, site) => this.#notices.refused(words, site),
@@ -133,7 +137,10 @@ export class CoordinatorRun {
     this.#socket = new CoordinatorSocket({
       ...options,
       gate,
-      gone: (peer) => this.#messages.end(peer, () => gate.drop(peer)),
+      gone: (peer) => {
+        const session = gate.loginOf(peer)
+        if (session !== undefined) this.#messages.end(session, () => gate.drop(session))
+      },
       onRefused: (words) => this.#notices.refused(words),
       guard: (work) => this.guard(work),
       relief: () => this.#messages.relief,
@@ -161,6 +168,7 @@ export class CoordinatorRun {
           return gate.pending
         },
         decide: (pending, isApproved) => gate.decide(pending, isApproved),
+        withdrawInvite: (id) => gate.withdrawInvite(id),
         expel: (site, refusal, isGone) => this.#expel(site, refusal, isGone),
         compare: () => this.#compare(),
       },
@@ -174,6 +182,7 @@ export class CoordinatorRun {
     const endpoint = await this.#socket.open(bind, preferredPort)
     this.#timers = [
       setInterval(() => this.dispatch({ type: 'tick' }), Math.min(250, timing.suspectMs / 4)),
+      setInterval(() => this.guard(() => this.#notices.settle()), 1000),
       setInterval(() => this.#socket.probe(), timing.probeMs),
       setInterval(() => this.guard(() => this.#socket.tellTraffic()), timing.pingMs),
       ...(this.#options.floodBytes === null ? [] : [this.#guardMemory(this.#options.floodBytes)]),
@@ -228,6 +237,7 @@ export class CoordinatorRun {
   #close(farewellMs = 0): Promise<void> {
     this.#stopped ??= (async () => {
       for (const timer of this.#timers) clearInterval(timer)
+      this.#gate.close()
       this.#messages.close()
       this.#commits.close()
       this.#options.patience.close()
@@ -285,12 +295,13 @@ export class CoordinatorRun {
         this.#gate.drop(effect.session)
         break
       case 'tell':
-        this.#options.tell(effect.event)
+        this.#notices.tell(effect.event)
         if (effect.event.type === 'round-finished') this.#socket.tellTrafficOf(effect.event.round)
         break
       case 'finish': {
         const { best, base } = this.#state
         const { round } = placeIn(this.#state, this.#state.round)
+        this.#notices.end()
         this.#socket.tellTrafficOf(round) // what the comparison and the final model took is part of the run's sum
         const result = { rounds: round, parametersSha256: base, best, model: this.#commits.model }
         this.#close(this.#options.timing.farewellMs).then(() => this.#resolve(result), this.#reject)
@@ -356,6 +367,13 @@ export class CoordinatorRun {
       .catch((error) => this.#fail(error))
       .finally(() => this.#pending.delete(done))
     this.#pending.add(done)
+  }
+
+  /** Has the end wait for a write whose failure is told elsewhere. */
+  #track(writing: Promise<void>): Promise<void> {
+    const done = writing.catch(() => undefined).finally(() => this.#pending.delete(done))
+    this.#pending.add(done)
+    return writing
   }
 
   /** Runs some work of ours; what it throws ends the run. */

@@ -64,6 +64,10 @@ export class CoordinatorSocket {
       onUnreachable: (peer) => whenRead(() => gone(peer)),
       onRefused: (address) =>
         guard(() => onRefused(`a connection from ${address} with an unknown key was turned away`)),
+      onFault: (error) =>
+        guard(() => {
+          throw error
+        }),
       maxMessageBytes: Math.max(1 << 20, 4 * modelBytes(layout)),
     })
     return this.#transport.endpoint

@@ -36,6 +36,7 @@ export interface Best {
 }
 
 export interface SiteRecord {
+  /** Its login, where it has one: another name for each, also on one connection. */
   readonly session: string | null
   readonly reach: 'online' | 'suspect' | 'lost' | 'left' | 'failed' | 'done'
   readonly lastHeard: number
@@ -209,7 +210,7 @@ export type CoordinatorEffect =
   /** Write down the comparison, then tell `compared`. */
   | { type: 'compare'; scores: readonly CrossScore[] }
   | { type: 'done'; session: string }
-  /** A newer login of the same site took its place. */
+  /** The login has ended: by what the site said or did not say, or by a newer one in its place. */
   | { type: 'drop'; session: string }
   /** A site has the end of the run. */
   | { type: 'goodbye'; site: string }

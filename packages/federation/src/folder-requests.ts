@@ -1,4 +1,3 @@
-import { MeshflError } from '@meshfl/core'
 import type { ControlFolder } from './control-folder.js'
 import type { SitesDesk } from './sites-desk.js'
 
@@ -21,8 +20,8 @@ export class FolderRequests {
     try {
       await this.#control.answerAll((request, id) => this.#desk.handle(request, id), this.#onRefused)
     } catch (error) {
-      if (!(error instanceof MeshflError)) throw error
-      this.#onRefused(`a request of meshfl sites waits: ${error.message}`) // a full disk is no end of a run
+      // A full disk is no end of a run, and whatever else lies in that folder isn't either.
+      this.#onRefused(`a request of meshfl sites waits: ${(error as Error).message}`)
     } finally {
       this.#isAnswering = false
     }

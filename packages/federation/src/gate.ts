@@ -30,6 +30,8 @@ const MAX_SESSIONS = 8192
 
 interface Session {
   readonly peer: string
+  /** Its name for everybody else: no two logins have the same, also not those of one connection. */
+  readonly login: string
   readonly purpose: 'enrol' | 'work'
   readonly signingPublic: Buffer
   readonly curveKey: string
@@ -57,9 +59,11 @@ export interface GateOptions {
   layout: ModelLayout
   approve: Approve
   send(peer: string, message: readonly Uint8Array[] | (() => readonly Uint8Array[])): void
-  onJoined(site: string, peer: string, working: Work | null): void
-  onMessage(site: string, peer: string, message: Message<SiteMessage>): void
-  onClosed(peer: string): void
+  /** Has whoever stops the coordinator wait for a write: after that, the folder may be another's. */
+  track(writing: Promise<void>): Promise<void>
+  onJoined(site: string, login: string, working: Work | null): void
+  onMessage(site: string, login: string, message: Message<SiteMessage>): void
+  onClosed(login: string): void
   /** A site's keys are used by two processes at the same time. */
   onTwice(site: string): void
   /** A site goes on with another engine, which its operator allowed. */
@@ -82,6 +86,7 @@ export class Gate {
   readonly #peerOf = new Map<string, string>()
   /** Connections whose site logged in at another one meanwhile. Whoever comes back there is a second process with the same keys. */
   readonly #superseded = new Map<string, string>()
+  #logins = 0
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -102,8 +107,14 @@ export class Gate {
     return this.#approvals.decide(pending, isApproved)
   }
 
-  /** Ends what a site has said and may say at its connection, with a reason. */
+  /** Lets nobody new in any more. */
+  close(): void {
+    this.#approvals.close()
+  }
+
+  /** Ends what a site has said and may say at its connection, and what is being asked about it, with a reason. */
   expel(site: string, refusal: Refusal): void {
+    this.#approvals.withdraw(site)
     for (const session of [...this.#sessions.values()]) if (session.site === site) this.#deny(session, refusal)
   }
 
@@ -112,33 +123,58 @@ export class Gate {
     return session?.stage === 'joined' ? session.site : undefined
   }
 
-  /** Sends a message to a peer that has said HELLO: signed, or with a code once it has proved who it is; nothing where it is gone. */
-  send(peer: string, header: Header, bodies: readonly Uint8Array[] = []): void {
-    const session = this.#sessions.get(peer)
-    if (!session) return
-    this.#options.send(peer, encodeSigned(this.#author(session.transcript, session.key), header, bodies))
+  /** The login that a connection is in now. */
+  loginOf(peer: string): string | undefined {
+    return this.#sessions.get(peer)?.login
+  }
+
+  /** Sends a message in a login, with a code; nothing where that has ended. */
+  send(login: string, header: Header, bodies: readonly Uint8Array[] = []): void {
+    const session = this.#sessionOf(login)
+    if (session) this.#say(session, header, bodies)
   }
 
   /** The same, sealed when its turn to be sent has come. */
-  sendInTurn(peer: string, header: Header, bodies: readonly Uint8Array[]): void {
-    const session = this.#sessions.get(peer)
+  sendInTurn(login: string, header: Header, bodies: readonly Uint8Array[]): void {
+    const session = this.#sessionOf(login)
     if (!session) return
     const author = this.#author(session.transcript, session.key)
-    this.#options.send(peer, () => encodeSigned(author, header, bodies))
+    this.#options.send(session.peer, () => encodeSigned(author, header, bodies))
+  }
+
+  /** Ends a login: forgets it, and what came in it and was not come to. One that has ended ends nothing that came after it. */
+  drop(login: string): void {
+    const session = this.#sessionOf(login)
+    if (session) this.#end(session)
+  }
+
+  /** Ends what is said and asked with an invite that counts no more. */
+  withdrawInvite(id: string): void {
+    this.#approvals.withdrawInvite(id)
+    for (const session of [...this.#sessions.values()]) if (session.invite === id) this.#deny(session, INVITE_REPLACED)
+  }
+
+  #sessionOf(login: string): Session | undefined {
+    const session = this.#sessions.get(login.slice(0, login.indexOf(' ')))
+    return session?.login === login ? session : undefined
+  }
+
+  /** Signed, or with a code once the peer has proved who it is. */
+  #say(session: Session, header: Header, bodies: readonly Uint8Array[] = []): void {
+    this.#options.send(session.peer, encodeSigned(this.#author(session.transcript, session.key), header, bodies))
   }
 
   #author(session: Uint8Array, key?: Uint8Array): Author {
     return { identity: this.#options.identity, sender: 'coordinator', session, key }
   }
 
-  /** Forgets a connection, and what came on it and was not come to. */
-  drop(peer: string): void {
-    const session = this.#sessions.get(peer)
-    if (!session) return
+  #end(session: Session): void {
+    const { peer, site, login } = session
+    if (this.#sessions.get(peer) !== session) return
     this.#sessions.delete(peer)
     if (session.stage !== 'joined') return
-    if (this.#peerOf.get(session.site) === peer) this.#peerOf.delete(session.site)
-    this.#options.onClosed(peer)
+    if (this.#peerOf.get(site) === peer) this.#peerOf.delete(site)
+    this.#options.onClosed(login)
   }
 
   /** Takes whatever came in on a connection; what is wrong is dropped, said, and harms nothing. */
@@ -187,7 +223,7 @@ export class Gate {
           checkSignature(frames, signer) // an unknown type is ignored where its signature is right: a newer site may say more
           return
         }
-        this.#options.onMessage(session.site, session.peer, read(SITE_MESSAGES))
+        this.#options.onMessage(session.site, session.login, read(SITE_MESSAGES))
         return
     }
   }
@@ -205,10 +241,11 @@ export class Gate {
     const signingPublic = Buffer.from(header.signingKey, 'base64url')
     // What it signs could be anybody's: the ledger would name a site that signed nothing.
     if (!isSigningKey(signingPublic)) throw new ProtocolError('its signing key is nobody’s: it needs no secret')
-    this.drop(peer)
+    const before = this.#sessions.get(peer)
+    if (before) this.#end(before)
     if (this.#sessions.size >= MAX_SESSIONS) {
       const oldest = [...this.#sessions.values()].find(({ stage }) => stage === 'challenged')
-      if (oldest) this.drop(oldest.peer)
+      if (oldest) this.#end(oldest)
     }
     const ephemeral = new Ephemeral()
     const challenge: Header<'CHALLENGE'> = {
@@ -220,8 +257,10 @@ export class Gate {
       study: this.#options.studySha256,
     }
     const transcript = transcriptHash(frames[0]!, Buffer.from(JSON.stringify(challenge)))
-    this.#sessions.set(peer, {
+    this.#logins += 1
+    const session: Session = {
       peer,
+      login: `${peer} ${this.#logins}`,
       purpose: header.purpose,
       signingPublic,
       curveKey: header.curveKey,
@@ -232,8 +271,9 @@ export class Gate {
       key: undefined,
       stage: 'challenged',
       site: '',
-    })
-    this.send(peer, challenge)
+    }
+    this.#sessions.set(peer, session)
+    this.#say(session, challenge)
   }
 
   #auth(session: Session, header: Header<'AUTH'>): void {
@@ -262,8 +302,8 @@ export class Gate {
     session.key = key
     const layoutBody = { parameters: layout.parameters, statistics: layout.statistics }
     const controls = sayWholeControls(study.federation)
-    this.send(
-      session.peer,
+    this.#say(
+      session,
       { v: PROTOCOL_VERSION, type: 'WELCOME', run, study: studySha256, layout: layout.sha256, ...controls },
       [encodeJsonBody(study), encodeJsonBody(layoutBody)],
     )
@@ -324,7 +364,7 @@ export class Gate {
       .then((refused) => {
         if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
         if (refused) this.#deny(session, refused)
-        else this.send(session.peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: true })
+        else this.#say(session, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: true })
       })
       .catch((error) => this.#options.onFailed(error))
   }
@@ -337,8 +377,8 @@ export class Gate {
     working: Work | null,
   ): void {
     session.stage = 'approving'
-    this.#options.admissions
-      .changeEngine(description)
+    const { admissions, track } = this.#options
+    track(admissions.changeEngine(description))
       .then(() => {
         if (this.#sessions.get(session.peer) !== session) return // gone, or logged in anew
         this.#options.onEngineChanged(description.site, change)
@@ -348,11 +388,11 @@ export class Gate {
   }
 
   #admitToWork(session: Session, working: Work | null): void {
-    const { site, peer } = session
+    const { site, peer, login } = session
     session.stage = 'joined'
     this.#lookForTwins(site, peer)
-    this.send(peer, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
-    this.#options.onJoined(site, peer, working)
+    this.#say(session, { v: PROTOCOL_VERSION, type: 'ADMIT', site, reconnect: false })
+    this.#options.onJoined(site, login, working)
   }
 
   /** One process that lost its connection comes back at another one, and never at the old one. */
@@ -370,9 +410,9 @@ export class Gate {
   }
 
   #deny(session: Session, { code, reason }: Refusal): void {
-    this.send(session.peer, { v: PROTOCOL_VERSION, type: 'DENY', code, reason })
+    this.#say(session, { v: PROTOCOL_VERSION, type: 'DENY', code, reason })
     this.#options.onRefused(`a login was refused: ${reason}`, session.site || undefined)
-    this.drop(session.peer)
+    this.#end(session)
   }
 }
 

@@ -291,6 +291,7 @@ test('a coordinator whose handler lets everybody in refuses to start', async () 
     onMessage: () => undefined,
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1 << 20,
   })
   await expect(opening).rejects.toMatchObject({ code: 'ZAP_NOT_ENFORCED' })
@@ -309,6 +310,7 @@ test('a coordinator that is too slow to answer its own test connection tries aga
     onMessage: () => undefined,
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1 << 20,
   })
   expect(asked).toBeGreaterThan(1)

@@ -24,10 +24,13 @@ export interface EnrolmentKeys {
   prove(transcript: Uint8Array): Buffer
 }
 
+/** What every invite begins with, and no site's name has: a name is a file's, and has no colon. */
+export const INVITE_PREFIX = 'mfl1:'
+
 /** `mfl1:<host:port>/<server keys>/<one-time secret>`. */
 export function formatInvite(invite: Invite): string {
   const keys = Buffer.concat([invite.curvePublic, invite.signingPublic]).toString('base64url')
-  return `mfl1:${formatHostPort(invite)}/${keys}/${invite.secret.toString('base64url')}`
+  return `${INVITE_PREFIX}${formatHostPort(invite)}/${keys}/${invite.secret.toString('base64url')}`
 }
 
 /**
@@ -35,7 +38,7 @@ export function formatInvite(invite: Invite): string {
  * @throws MeshflError `INVITE_MALFORMED`
  */
 export function parseInvite(text: string): Invite {
-  const words = text.split(/\s+/).filter((word) => word.startsWith('mfl1:'))
+  const words = text.split(/\s+/).filter((word) => word.startsWith(INVITE_PREFIX))
   if (words.length > 1) {
     throw new MeshflError('INVITE_MALFORMED', `there are ${words.length} invites in it, and each is for one site`, {
       kind: 'usage',

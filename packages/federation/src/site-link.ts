@@ -219,7 +219,8 @@ export class SiteLink {
     if (frames.length === 1 && frames[0]!.length === 0) return // the coordinator tries whether we are there
     const { type } = peekType(frames)
     if (type === 'WHO') {
-      if (this.#stage !== 'hello' && this.#stage !== 'auth') this.#sendHello()
+      // Between greeting and challenge it answers what we said before the greeting; after that, the login is one that has ended.
+      if (this.#stage !== 'hello') this.#sendHello()
       return
     }
     switch (this.#stage) {

@@ -1,6 +1,7 @@
 import { assertNever, MeshflError } from '@meshfl/core'
 import type { Admissions, ApprovedSite, IssuedInvite, Refusal } from './admissions.js'
 import type { PendingSite } from './approvals.js'
+import { enrolmentKeys, INVITE_PREFIX, parseInvite } from './invite.js'
 import type { SiteLine, SitesAnswer, SitesRequest } from './sites-request.js'
 
 /** What only a running coordinator has: connections, and sites that ask. */
@@ -10,6 +11,8 @@ interface RunningSites {
   decide(pending: PendingSite, isApproved: boolean): Promise<Refusal | undefined>
   /** Ends the site's connection with these words; `isGone`: for good, with what it gave to the round in progress. */
   expel(site: string, refusal: Refusal, isGone: boolean): void
+  /** Ends what is said and asked with an invite that counts no more. */
+  withdrawInvite(id: string): void
   /** Has every model scored at every site. @returns when, in words @throws MeshflError `CROSS_SITE_NOT_POSSIBLE` */
   compare(): string
 }
@@ -32,7 +35,7 @@ export class SitesDesk {
 
   /**
    * @param id names the request
-   * @throws MeshflError `SITE_UNKNOWN`, `SITE_NOT_ASKING`, `SITE_AMBIGUOUS`, `CROSS_SITE_NOT_POSSIBLE`, `FEDERATION_DENIED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
+   * @throws MeshflError `SITE_UNKNOWN`, `SITE_NOT_ASKING`, `SITE_AMBIGUOUS`, `INVITE_MALFORMED`, `INVITE_UNKNOWN`, `INVITE_USED`, `CROSS_SITE_NOT_POSSIBLE`, `FEDERATION_DENIED`, `DISK_FULL`, `PATH_NOT_WRITABLE`
    */
   async handle(request: SitesRequest, id: string): Promise<SitesAnswer> {
     switch (request.action) {
@@ -46,7 +49,7 @@ export class SitesDesk {
       case 'approve':
         return this.#approve(request.site)
       case 'revoke':
-        return this.#revoke(request.site)
+        return request.site.includes(INVITE_PREFIX) ? this.#withdraw(request.site) : this.#revoke(request.site)
       case 'cross-site':
         return { sites: [], invites: [], note: this.#compare() }
       case 'rotate':
@@ -117,6 +120,16 @@ export class SitesDesk {
     if (!gone) throw unknown(asked)
     const { site, fingerprint, revoked } = gone
     return { sites: [{ site, state: 'revoked', fingerprint, since: revoked }], invites: [] }
+  }
+
+  /** Takes back an invite that nobody has used, whoever has it. */
+  async #withdraw(invite: string): Promise<SitesAnswer> {
+    const { admissions, running } = this.#options
+    const { id } = enrolmentKeys(parseInvite(invite).secret)
+    const written = admissions.withdrawInvite(id)
+    if (!admissions.invite(id)) running?.withdrawInvite(id)
+    await written
+    return { sites: [], invites: [], note: 'the invite is withdrawn: nobody comes in with it' }
   }
 
   async #rotate(site: string, expiresSeconds: number, request: string): Promise<SitesAnswer> {

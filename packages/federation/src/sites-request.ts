@@ -1,15 +1,20 @@
 import { z } from 'zod'
 import { SiteNameSchema } from './messages.js'
 
-const seconds = z.number().positive()
+/** As long as the command line lets an invite hold: ten years. */
+const MOST_SECONDS = 10 * 366 * 86_400
+const seconds = z.number().positive().max(MOST_SECONDS)
+/** A name, a fingerprint or an invite. */
+const named = z.string().max(1000)
 
 /** What the operator of a coordinator asks about its sites. */
 export const SitesRequestSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('list') }),
   z.strictObject({ action: z.literal('invite'), count: z.int().min(1).max(10_000), expiresSeconds: seconds }),
   /** `site`: the name or the fingerprint of a site that waits. */
-  z.strictObject({ action: z.literal('approve'), site: z.string() }),
-  z.strictObject({ action: z.literal('revoke'), site: z.string() }),
+  z.strictObject({ action: z.literal('approve'), site: named }),
+  /** `site`: its name or its fingerprint, or an invite that nobody has used. */
+  z.strictObject({ action: z.literal('revoke'), site: named }),
   /** Every site's last model at every site, after the round in progress. */
   z.strictObject({ action: z.literal('cross-site') }),
   z.strictObject({ action: z.literal('rotate'), site: SiteNameSchema, expiresSeconds: seconds }),

@@ -35,6 +35,8 @@ export interface RouterOptions {
   onUnreachable(peer: string): void
   /** A connection was turned away because of its key. */
   onRefused(address: string): void
+  /** Something of ours failed, such as the making of a message; others are sent, and connections answered, all the same. */
+  onFault(error: unknown): void
   maxMessageBytes: number
   heartbeat?: Heartbeat
 }

@@ -16,6 +16,7 @@ test('sites connect while thousands of signals a second interrupt what they call
     onMessage: () => undefined,
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault: () => undefined,
     maxMessageBytes: 1000,
   })
   const connect = async (): Promise<void> => {

@@ -38,6 +38,7 @@ class OtherCoordinator {
       onMessage: (peer, frames) => this.#receive(peer, frames),
       onUnreachable: () => undefined,
       onRefused: () => undefined,
+      onFault: () => undefined,
       maxMessageBytes: 1 << 20,
     })
     const port = Number(this.router.endpoint.split(':').at(-1))

@@ -10,6 +10,8 @@ export interface ZapOptions {
   admits(curvePublic: Buffer): boolean
   /** @param key undefined where it came with none */
   onRefused(address: string, key: Buffer | undefined): void
+  /** Some could not be answered: they time out and dial again, and others are answered. */
+  onFault(error: unknown): void
 }
 
 /**
@@ -29,13 +31,18 @@ export async function serveZap(context: Context, options: ZapOptions): Promise<{
   const replies = new SendQueue(handler, () => undefined)
   let waiting: Buffer[][] = []
   let answering: Promise<void> | undefined
+  let isClosed = false
   const answer = async (): Promise<void> => {
     while (waiting.length > 0) {
       const batch = waiting
       waiting = []
-      // Else what the peer says of itself, which libzmq reads when it has asked, would come after our answer and overrule it.
-      if (!(await barrier.pass())) break
-      for (const frames of batch) replies.push(frames)
+      try {
+        // Else what the peer says of itself, which libzmq reads when it has asked, would come after our answer and overrule it.
+        if (!(await barrier.pass())) break
+        for (const frames of batch) replies.push(frames)
+      } catch (error) {
+        if (!isClosed) options.onFault(error)
+      }
     }
     answering = undefined
   }
@@ -59,6 +66,7 @@ export async function serveZap(context: Context, options: ZapOptions): Promise<{
   const served = serve()
   return {
     async close() {
+      isClosed = true
       barrier.close()
       handler.close()
       await Promise.all([served, answering])

@@ -1,18 +1,24 @@
 import { readdirSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createIdentity } from './identity.js'
+import { IoBarrier } from './io-barrier.js'
 import type { RouterTransport } from './transport.js'
 import { openDealer } from './zeromq-dealer.js'
 import { openRouter } from './zeromq-router.js'
 
 const COORDINATORS = 12
 
-const open = (admits: (key: Buffer) => boolean, identity = createIdentity()): Promise<RouterTransport> =>
+const open = (
+  admits: (key: Buffer) => boolean,
+  identity = createIdentity(),
+  onFault: (error: unknown) => void = () => undefined,
+): Promise<RouterTransport> =>
   openRouter({
     ...{ bind: 'tcp://127.0.0.1:*', identity, admits, maxMessageBytes: 1000 },
     onMessage: () => undefined,
     onUnreachable: () => undefined,
     onRefused: () => undefined,
+    onFault,
   })
 
 test.skipIf(process.platform !== 'linux')(
@@ -46,4 +52,30 @@ test('two coordinators at once in one process do not answer for each other', asy
   const [a, b] = await Promise.all([open(() => false), open(() => false)])
   expect(a.endpoint).not.toBe(b.endpoint)
   await Promise.all([a.close(), b.close()])
+})
+
+test('a connection that could not be answered is told, dials again and comes in', async () => {
+  const [identity, site] = [createIdentity(), createIdentity()]
+  const faults: unknown[] = []
+  const admitting = await open(
+    (key) => key.equals(site.curvePublic),
+    identity,
+    (error) => faults.push(error),
+  )
+  const fault = new Error('the barrier broke')
+  const pass = vi.spyOn(IoBarrier.prototype, 'pass').mockRejectedValueOnce(fault)
+  await new Promise<void>((onConnected) => {
+    const dealer = openDealer({
+      ...{ address: admitting.endpoint, serverPublic: identity.curvePublic, curve: site, maxMessageBytes: 1000 },
+      onConnected: () => void dealer.close().then(onConnected),
+      onDisconnected: () => undefined,
+      onMessage: () => undefined,
+      onUnsent: () => undefined,
+      onRefused: () => undefined,
+      onHandshakeFailed: () => undefined,
+    })
+  })
+  pass.mockRestore()
+  expect(faults).toEqual([fault])
+  await admitting.close()
 })

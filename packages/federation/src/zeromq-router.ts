@@ -23,6 +23,7 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
     onRefused: (address, key) => {
       if (!key || encodeZ85(key) !== testKey.publicKey) options.onRefused(address)
     },
+    onFault: options.onFault,
   })
 
   const { heartbeat = DEFAULT_HEARTBEAT } = options
@@ -48,9 +49,10 @@ export async function openRouter(options: RouterOptions): Promise<RouterTranspor
   try {
     const endpoint = await bind(socket, options)
     await expectRefusal(context, endpoint, encodeZ85(options.identity.curvePublic), testKey)
-    const queue = new SendQueue(socket, (frames, code) => {
+    const failed = (frames: Uint8Array[], code: string): void => {
       if (code !== 'ENOTSOCK' && code !== 'EBADF') options.onUnreachable(Buffer.from(frames[0]!).toString('hex'))
-    })
+    }
+    const queue = new SendQueue(socket, failed, options.onFault)
     let hangingUp: Promise<void> | undefined
     let closed = false
     const receive = async (): Promise<void> => {

@@ -8,7 +8,7 @@ import { climbLadder } from './ladder.js'
 import { closeAll, startEcho, startHttpProxy, startReverseProxy, startSocksProxy } from './proxies.fixture.js'
 import { parseProxy } from './proxy.js'
 import { formatRoute, openRoute, type Route, relayRoute } from './route.js'
-import { SPARE_TUNNELS, startTunnelServer, type TunnelServer } from './tunnel-server.js'
+import { MOST_TO_A_STRANGER, SPARE_TUNNELS, startTunnelServer, type TunnelServer } from './tunnel-server.js'
 
 const tls = (name: string): string =>
   readFileSync(fileURLToPath(new URL(`../../../fixtures/tls/${name}`, import.meta.url)), 'utf8')
@@ -21,10 +21,9 @@ afterEach(async () => {
   await closeAll()
 })
 
-async function startTunnel(port: number, most = 8, settledMs?: number): Promise<URL> {
-  const settled = settledMs === undefined ? {} : { settledMs }
+async function startTunnel(port: number, most = 8): Promise<URL> {
   const listen = { host: '127.0.0.1', port: 0 }
-  tunnel = await startTunnelServer({ listen, to: { host: '127.0.0.1', port }, most, ...settled })
+  tunnel = await startTunnelServer({ listen, to: { host: '127.0.0.1', port }, most })
   return new URL(`ws://127.0.0.1:${tunnel.address.port}/`)
 }
 
@@ -41,6 +40,13 @@ async function echoed(stream: Duplex): Promise<boolean> {
   }
   stream.destroy()
   return Buffer.concat(parts).equals(sent)
+}
+
+/** Has the far end say more than the coordinator's socket says to a stranger. */
+async function prove(stream: Duplex): Promise<void> {
+  let left = MOST_TO_A_STRANGER + 1
+  stream.write(Buffer.alloc(left))
+  while (left > 0) left -= ((await once(stream, 'data'))[0] as Buffer).length
 }
 
 describe('a route to the coordinator', () => {
@@ -193,14 +199,47 @@ describe('the coordinator’s end of tunnels', () => {
     coordinator.close()
   })
 
-  test('opens no more tunnels than it may', async () => {
-    const url = await startTunnel((await startEcho()).port, 1, 0)
-    const first = await openRoute({ host: '', port: 1 }, { tunnel: url }, never)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    await expect(openRoute({ host: '', port: 1 }, { tunnel: url }, never)).rejects.toMatchObject({
-      message: expect.stringContaining('503'),
-    })
+  test('opens no more tunnels than it may to those that have proved who they are', async () => {
+    const url = await startTunnel((await startEcho()).port, 1)
+    const open = (): Promise<Duplex> => openRoute({ host: '', port: 1 }, { tunnel: url }, never)
+    const [first, late] = [await open(), await open()]
+    await prove(first)
+    await expect(open()).rejects.toMatchObject({ message: expect.stringContaining('503') })
+    const ended = once(late.on('error', () => undefined).resume(), 'end')
+    late.write(Buffer.alloc(MOST_TO_A_STRANGER + 1))
+    await ended
     first.destroy()
+    let again: Duplex | undefined
+    while (!again) again = await open().catch(() => undefined)
+    again.destroy()
+  })
+
+  test('a site that has proved who it is stays, however many strangers come and say as much as a stranger can', async () => {
+    const url = await startTunnel((await startEcho()).port, 2)
+    const open = (): Promise<Duplex> => openRoute({ host: '', port: 1 }, { tunnel: url }, never)
+    const site = await open()
+    await prove(site)
+    let isOpen = true
+    site.once('close', () => {
+      isOpen = false
+    })
+    let gone = 0
+    const strangers = await Promise.all(
+      Array.from({ length: 2 * SPARE_TUNNELS + 8 }, async () => {
+        const stranger = await open()
+        stranger.on('error', () => undefined).resume()
+        stranger.once('end', () => {
+          gone += 1
+        })
+        stranger.write(Buffer.alloc(MOST_TO_A_STRANGER))
+        return stranger
+      }),
+    )
+    while (gone < strangers.length - 2 - SPARE_TUNNELS) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(isOpen).toBe(true)
+    expect(gone).toBe(strangers.length - 2 - SPARE_TUNNELS)
+    await prove(site)
+    for (const stream of [site, ...strangers]) stream.destroy()
   })
 
   test('lets a site in while strangers open one tunnel after the other and say nothing', async () => {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { pipeline } from 'node:stream'
@@ -18,16 +19,20 @@ export interface TunnelServerOptions {
   listen: Target
   /** The coordinator's own port: every tunnel ends there, and nowhere else. */
   to: Target
-  /** Tunnels that may be open at once, those aside that were opened a moment ago. */
+  /** Tunnels of admitted keys that may be open at once. */
   most: number
-  /** How long that is. Default: longer than the coordinator lets a stranger's handshake take. */
-  settledMs?: number
 }
 
 const HANDSHAKE_MS = 10_000
-const SETTLED_MS = 4000
-/** Tunnels that nobody has proved anything on yet, beside the `most` that may all come back at once. Where there are more, the oldest goes. */
+/** Tunnels that nobody has proved anything on yet, beside the `most` that may all come back at once. Where there are more, one of them ends. */
 export const SPARE_TUNNELS = 256
+/**
+ * All that the coordinator's socket says to a key that it does not admit, in bytes: ZMTP's greeting (64), then as frames of two bytes
+ * and a command CURVE's WELCOME (168) and the ERROR that ends the handshake (10). An admitted key gets a READY in place of the ERROR,
+ * which has 30 bytes and the socket's properties. (ZMTP 3.1, https://rfc.zeromq.org/spec/37/; CurveZMQ, https://rfc.zeromq.org/spec/26/;
+ * libzmq's src/curve_server.cpp. Older versions of ZMTP are turned away by libzmq where a ZAP handler is asked.)
+ */
+export const MOST_TO_A_STRANGER = 64 + (2 + 168) + (2 + 10)
 /** What the coordinator said last (the end of a run, the answer to a goodbye) still goes out. */
 const LINGER_MS = 1000
 const MOST_MESSAGE_BYTES = 1 << 20
@@ -39,7 +44,7 @@ const MOST_MESSAGE_BYTES = 1 << 20
  * @throws MeshflError `BIND_FAILED`
  */
 export async function startTunnelServer(options: TunnelServerOptions): Promise<TunnelServer> {
-  const { listen, to, most, settledMs = SETTLED_MS } = options
+  const { listen, to, most } = options
   const timeouts = { headersTimeout: HANDSHAKE_MS, requestTimeout: HANDSHAKE_MS, connectionsCheckingInterval: 1000 }
   const http = createServer(timeouts, (request, response) => {
     const isHealth = request.method === 'GET' && request.url === '/healthz'
@@ -48,28 +53,45 @@ export async function startTunnelServer(options: TunnelServerOptions): Promise<T
   })
   // Besides the tunnels, some connections whose handshake is on its way.
   http.maxConnections = 2 * most + SPARE_TUNNELS + 64
-  // A stranger's tunnel ends when its handshake fails: until that is known it takes no site's place.
-  const fresh = new Set<WebSocket>()
+  // A stranger's tunnel ends when its handshake fails: it never takes the place of a site that is in, however many there are.
+  const unproved: WebSocket[] = []
+  const proved = new Set<WebSocket>()
+  const settle = (webSocket: WebSocket): void => {
+    const place = unproved.indexOf(webSocket)
+    if (place >= 0) unproved.splice(place, 1)
+  }
   const sockets = new WebSocketServer({
     server: http,
     perMessageDeflate: false,
     maxPayload: MOST_MESSAGE_BYTES,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     verifyClient: ({ req }, answer) => {
-      if (sockets.clients.size - fresh.size >= most) answer(false, 503, 'too many tunnels')
+      if (proved.size >= most) answer(false, 503, 'too many tunnels')
       else answer(req.headers['sec-websocket-protocol'] === SUBPROTOCOL, 400, 'not a meshfl site')
     },
   })
   sockets.on('connection', (webSocket) => {
-    if (fresh.size >= most + SPARE_TUNNELS) [...fresh].find(({ readyState, OPEN }) => readyState === OPEN)?.terminate()
-    fresh.add(webSocket)
-    const settle = setTimeout(() => fresh.delete(webSocket), settledMs).unref()
+    // Any of them, not the oldest: else a flood gives every handshake the same time, and a site whose handshake takes longer never comes in.
+    if (unproved.length >= most + SPARE_TUNNELS) {
+      const [evicted] = unproved.splice(randomInt(unproved.length), 1)
+      evicted!.terminate()
+    }
+    unproved.push(webSocket)
     webSocket.once('close', () => {
-      clearTimeout(settle)
-      fresh.delete(webSocket)
+      settle(webSocket)
+      proved.delete(webSocket)
     })
     const stream = createWebSocketStream(webSocket)
     const inner = connect({ ...to, noDelay: true })
+    const look = (): void => {
+      if (inner.bytesRead <= MOST_TO_A_STRANGER) return
+      inner.off('data', look)
+      settle(webSocket)
+      // Those that came while there was room for them, and proved who they are when there was none: they dial again.
+      if (proved.size >= most) webSocket.terminate()
+      else if (webSocket.readyState === webSocket.OPEN) proved.add(webSocket)
+    }
+    inner.on('data', look)
     // Whichever side ends or breaks, both are closed: ZeroMQ then dials again.
     pipeline(stream, inner, stream, () => webSocket.terminate())
   })
