@@ -12,10 +12,8 @@ export function describeResult({ rounds, parametersSha256, best }: RunResult, pa
     ? `best validation foreground Dice ${best.foregroundDice.toFixed(4)} in round ${best.round}`
     : 'no validation case to score it on'
   // Reports, exports and predictions take the best model, whose hash is another one.
-  const model =
-    best && best.round !== rounds
-      ? `model of round ${rounds}: sha256 ${parametersSha256}; the best one is best.safetensors`
-      : `model sha256 ${parametersSha256}`
+  const isOther = best !== null && best.round !== rounds
+  const model = `${isOther ? `of round ${rounds}, which is not the best: ` : ''}model sha256 ${parametersSha256}`
   return [
     { type: 'done', rounds, parametersSha256, best, path },
     `${rounds} ${rounds === 1 ? 'round' : 'rounds'}, ${score}\n${model}\n${path}`,

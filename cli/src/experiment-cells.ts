@@ -196,7 +196,7 @@ function followedBy(engines: readonly string[], engine: string): string[] {
   return engines.at(-1) === engine ? [...engines] : [...engines, engine]
 }
 
-/** Undefined also of a file that is damaged: to train once more changes nothing. */
+/** Undefined also of a file that is damaged. */
 async function readRecord(file: string): Promise<CellRecord | undefined> {
   if (!existsSync(file)) return undefined
   const text = await readFile(file, 'utf8').catch((error) => {

@@ -49,7 +49,7 @@ export interface ExperimentPlan {
 
 /**
  * Reads the file of an experiment. Paths in it are from its own folder.
- * @throws MeshflError `FILE_NOT_FOUND`, `EXPERIMENT_INVALID`, `STUDY_INVALID`
+ * @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `EXPERIMENT_INVALID`, `STUDY_INVALID`
  */
 export async function readExperimentFile(path: string): Promise<ExperimentPlan> {
   const value = await readYamlFile(path, 'experiment', (why, cause) => invalid(path, why, cause))

@@ -89,7 +89,7 @@ function checkKind(path: string, kind: RunKind): void {
   }
 }
 
-/** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
+/** The study of a run. @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `STUDY_INVALID` */
 export async function readRunStudy(path: string): Promise<Study> {
   const file = join(path, 'study.yaml')
   if (!existsSync(path)) {

@@ -71,7 +71,7 @@ export async function studyFromOptions(
   )
 }
 
-/** Reads a study.yaml. @throws MeshflError `FILE_NOT_FOUND`, `STUDY_INVALID` */
+/** Reads a study.yaml. @throws MeshflError `FILE_NOT_FOUND`, `FILE_NOT_READABLE`, `STUDY_INVALID` */
 export async function readStudyYaml(path: string): Promise<Record<string, unknown>> {
   const refuse = (why: string, cause?: unknown): MeshflError =>
     new MeshflError('STUDY_INVALID', `${path} is no study: ${why}`, {

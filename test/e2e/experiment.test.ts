@@ -124,7 +124,7 @@ test('cases that were dealt again while an experiment ran are not scored as thos
   folder = temporaryFolder('dealt-again')
   const source = await makeSource(4, 9)
   for (const name of ['dataset', 'one']) await splitInto(name, source, '0.5,0.25,0.25')
-  describeArms({ arm: { how: 'train', dataset: './one' } }, { rounds: 30 }, [0])
+  describeArms({ arm: { how: 'train', dataset: './one' } }, { rounds: 150 }, [0])
   const running = startCli(words())
   await running.waitFor((event) => event.type === 'progress' && event.done > 0)
   const file = join(folder, 'dataset', 'dataset.json')

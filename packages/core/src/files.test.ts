@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -70,8 +71,9 @@ test('of two files that belong together nobody ever sees one of them with anothe
   let isDone = false
   const written = (async () => {
     for (let i = 0; i < 30; i++) await writePairAtomic(...pair(root, `${i}`))
+  })().finally(() => {
     isDone = true
-  })()
+  })
   const read = (name: string): string | undefined => {
     try {
       return readFileSync(join(root, name), 'utf8')
@@ -88,6 +90,16 @@ test('of two files that belong together nobody ever sees one of them with anothe
   await written
   expect(mixtures).toEqual([])
   expect([read('naming'), read('named')]).toEqual(['29', '29'])
+  expect(readdirSync(root).sort()).toEqual(['named', 'naming'])
+})
+
+test('where the first of two files cannot be replaced, the second stays as it was', async () => {
+  const root = folder()
+  await writePairAtomic(...pair(root, 'old'))
+  rmSync(join(root, 'named'))
+  mkdirSync(join(root, 'named'))
+  await expect(writePairAtomic(...pair(root, 'new'))).rejects.toMatchObject({ code: 'PATH_NOT_WRITABLE' })
+  expect(readFileSync(join(root, 'naming'), 'utf8')).toBe('old')
   expect(readdirSync(root).sort()).toEqual(['named', 'naming'])
 })
 

@@ -10,7 +10,7 @@ import {
   openSync,
   statSync,
 } from 'node:fs'
-import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { explainWriteError, isOutOfReach } from './file-errors.js'
 
@@ -39,15 +39,22 @@ export async function writeFileAtomic(
  */
 export async function writePairAtomic(named: NewFile, naming: NewFile): Promise<void> {
   const first = await writeTemporary(named.path, named.data)
-  let second: string | undefined
+  const left = [first]
   try {
-    second = await writeTemporary(naming.path, naming.data)
-    await removeDurably(naming.path)
-    await replace(named.path, first)
+    const second = await writeTemporary(naming.path, naming.data)
+    left.push(second)
+    const aside = `${second}-old`
+    const hadOne = await setAside(naming.path, aside)
+    try {
+      await replace(named.path, first)
+    } catch (error) {
+      if (hadOne) await rename(aside, naming.path)
+      throw error
+    }
+    left.push(aside)
     await replace(naming.path, second)
-  } catch (error) {
-    for (const temporary of [first, second]) if (temporary) await rm(temporary, { force: true }).catch(() => undefined)
-    throw error
+  } finally {
+    for (const temporary of left) await rm(temporary, { force: true }).catch(() => undefined)
   }
 }
 
@@ -90,12 +97,16 @@ async function replace(path: string, temporary: string): Promise<void> {
   }
 }
 
-async function removeDurably(path: string): Promise<void> {
+/** Gives a file another name; false where there is none. */
+async function setAside(path: string, aside: string): Promise<boolean> {
   try {
-    await unlink(path)
+    if ((await lstat(path)).isDirectory()) throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' })
+    await rename(path, aside)
     await syncFolder(dirname(path))
+    return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw explainWriteError(error, path)
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw explainWriteError(error, path)
   }
 }
 

@@ -123,7 +123,7 @@ export interface SiteDescription {
   classNames: string[]
   labelMap: string
   voxelSizeMm: number
-  /** How its volumes were conformed; the shape may differ between sites. */
+  /** How its volumes were conformed; the shape may differ between sites, but with `sync: step`. */
   conform: NonNullable<Study['conform']>
   /** Of the engine that computes, for the record. */
   engine: string

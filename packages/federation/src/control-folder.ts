@@ -80,7 +80,7 @@ export class ControlFolder {
 
   #unsafe(words: string): MeshflError {
     return new MeshflError('CONTROL_FOLDER_UNSAFE', `${this.#folder} ${words}`, {
-      hint: 'look who put it there, remove it, and give the command again: it is made anew',
+      hint: 'if that is the account of the coordinator, give the command as that account; else look who put it there, and remove it: it is made anew',
       data: { folder: this.#folder },
     })
   }

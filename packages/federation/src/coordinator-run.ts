@@ -131,7 +131,10 @@ export class CoordinatorRun {
       onTwice: (site) => this.#notices.twins(site),
       onEngineChanged: (site, change) => this.#notices.engineChanged(site, change),
       onRefused: (words, site) => this.#notices.refused(words, site),
-      onFailed: (error) => this.#fail(error),
+      // Whoever was to be let in as the run ended is no reason to say that it did not end well.
+      onFailed: (error) => {
+        if (!this.#stopped) this.#fail(error)
+      },
     })
     const gate = this.#gate
     this.#socket = new CoordinatorSocket({

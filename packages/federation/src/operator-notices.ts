@@ -6,11 +6,20 @@ const LONGEST_MS = 600_000
 
 /** What is said of one site: who floods us hides nothing of the others, and of its own mistakes not the first ones. */
 class SiteLines {
-  readonly refusals = new Refusals({ longestMs: LONGEST_MS })
-  readonly failures = new Refusals({ longestMs: LONGEST_MS, what: 'failures' })
-  readonly stacks = new Refusals({ longestMs: LONGEST_MS, what: 'failures' })
-  readonly twins = new Refusals({ longestMs: LONGEST_MS })
-  readonly changes = new Refusals({ longestMs: LONGEST_MS, what: 'changes of engine' })
+  readonly refusals: Refusals
+  readonly failures: Refusals
+  readonly stacks: Refusals
+  readonly twins: Refusals
+  readonly changes: Refusals
+
+  /** @param longest how long it may come to be that no more is said in; strangers share theirs, so that it stays short */
+  constructor(longest: { longestMs?: number } = {}) {
+    this.refusals = new Refusals(longest)
+    this.failures = new Refusals({ ...longest, what: 'failures' })
+    this.stacks = new Refusals({ ...longest, what: 'failures' })
+    this.twins = new Refusals(longest)
+    this.changes = new Refusals({ ...longest, what: 'changes of engine' })
+  }
 }
 
 interface OperatorNoticesOptions {
@@ -78,7 +87,7 @@ export class OperatorNotices {
 
   #linesOf(site: string | undefined): SiteLines {
     if (site === undefined || !this.#options.isKnown(site)) return this.#unknown
-    const lines = this.#sites.get(site) ?? new SiteLines()
+    const lines = this.#sites.get(site) ?? new SiteLines({ longestMs: LONGEST_MS })
     this.#sites.set(site, lines)
     return lines
   }

@@ -12,6 +12,17 @@ test('a step counts for no longer than was waited for it: no site switches off t
   expect(advance(begin(newProgress(0), 0), 1, 2, 10_000).stepMs).toEqual([2000])
 })
 
+test('the last step of a site that comes back says nothing of how long its steps take', () => {
+  const known = { ...begin(newProgress(0), 0), stepMs: [200_000] }
+  let told = known as ReturnType<typeof begin>
+  // Every login tells again what was done before it.
+  for (let login = 1; login <= 30; login++) {
+    told = advance({ ...begin(told, 60_000 * login), isPartial: true }, 7, 200, 60_000 * login + 1000)
+    expect(told).toMatchObject({ step: 7, since: 60_000 * login + 1000, stepMs: [200_000] })
+  }
+  expect(advance(told, 8, 200, told.since + 200_000).stepMs).toEqual([200_000, 200_000])
+})
+
 test('a training counts for no longer than since its task was sent', () => {
   const trained = finish(advance(begin(newProgress(0), 1000), 9, 1, 900_000), 'train', 901_000, 1e308)
   expect(trained.trainingMs).toBe(900_000)

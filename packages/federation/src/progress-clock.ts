@@ -49,6 +49,8 @@ export function begin(progress: Progress, at: number): Progress {
 /** A site tells a step; one that it told before is no progress. It took no longer than we have waited for it: a site's word alone buys it no patience. */
 export function advance(progress: Progress, step: number, seconds: number, at: number): Progress {
   if (step <= progress.step) return progress
+  // The first that is heard after a login or a restart may have been done long before: how long it took is not known.
+  if (progress.isPartial && progress.step === 0) return { ...progress, step, since: at, isStalled: false }
   const stepMs = [...progress.stepMs, Math.min(1000 * seconds, at - progress.since)].slice(-KEPT)
   return { ...progress, step, since: at, stepMs, isStalled: false }
 }

@@ -43,7 +43,7 @@ export function refuseDescription(
   const lies = description.conform.orientation
   if (orientation !== undefined && lies !== undefined && lies !== orientation)
     return refuse(`${site} has scans that lie ${lies}, ${whose(study.conform)} ${orientation}`)
-  const grid = study.federation.sync === 'step' ? refuseGrid(sites, description, study) : undefined
+  const grid = study.federation.sync === 'step' ? refuseGrid(sites, description, was, study) : undefined
   return grid === undefined ? undefined : refuse(`${site} has volumes of ${grid}`)
 }
 
@@ -57,14 +57,20 @@ const MOST_TIMES = 8
 function refuseGrid(
   sites: readonly ApprovedSite[],
   { site, conform }: SiteDescription,
+  was: SiteDescription | undefined,
   study: Study,
 ): string | undefined {
+  const voxels = voxelsOf(conform.shape)
+  // It was admitted with the grid that it had, beside those of the others.
+  if (was && !study.conform)
+    return voxels > voxelsOf(was.conform.shape)
+      ? `${conform.shape.join(' x ')} voxels, it was admitted with ${was.conform.shape.join(' x ')}`
+      : undefined
   const others = study.conform
     ? [{ whose: 'the study has', shape: study.conform.shape }]
     : sites
         .filter((other) => other.site !== site)
         .map((other) => ({ whose: `${other.site} has`, shape: other.description.conform.shape }))
-  const voxels = voxelsOf(conform.shape)
   const isOther = (shape: Shape): boolean =>
     conform.mode === 'none'
       ? Math.max(voxels, voxelsOf(shape)) > MOST_TIMES * Math.min(voxels, voxelsOf(shape))

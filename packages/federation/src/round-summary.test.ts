@@ -103,6 +103,12 @@ test('a Dice that is sent without a loss is none', () => {
   })
 })
 
+test('a class that no scored case has is none that a site without a score missed', () => {
+  const scores = { perClass: { white: 0.9, grey: null }, foregroundDice: 0.9 }
+  const sites = [{ site: 'a', weight: 9, loss: 0.5, dice: scores }, site('b', 1, null, null)]
+  expect(summarizeScores(sites, 'background').dice.foregroundDice).toBeCloseTo(0.81, 12)
+})
+
 test('a site without validation cases changes nothing', () => {
   expect(summarizeScores([site('a', 2, 0.5, 0.7), site('b', 0, null, null)], 'background')).toMatchObject({
     ...{ cases: 2, loss: 0.5, dice: { foregroundDice: 0.7 } },

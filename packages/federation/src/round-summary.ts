@@ -56,7 +56,8 @@ export function isUnscored({ weight, loss }: SiteMetrics): boolean {
 export function summarizeScores(sites: readonly SiteMetrics[], background: string): Summary {
   const scored = sites.filter((site) => !isUnscored(site))
   const isScored = scored.some(({ weight }) => weight > 0)
-  const names = scored.flatMap(({ dice }) => Object.keys(dice.perClass))
+  // A class that no case has, as far as is known, is none that was missed.
+  const names = scored.flatMap(({ dice }) => Object.keys(dice.perClass).filter((name) => dice.perClass[name] !== null))
   const nothing: Dice = isScored
     ? { perClass: Object.fromEntries(names.map((name) => [name, 0])), foregroundDice: 0 }
     : { perClass: {}, foregroundDice: null }

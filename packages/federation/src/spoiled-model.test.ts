@@ -56,13 +56,13 @@ test('who claims a Dice of 1 for a model that another site cannot score does not
   const claims = (): Partial<SiteTrainer> => ({
     evaluate: async ({ round }) => {
       const foregroundDice = round === 2 ? 1 : 0.7
-      return { cases: 2, loss: 0.1, dice: { perClass: {}, foregroundDice } }
+      return { cases: 2, loss: 0.1, dice: { perClass: { 'white matter': foregroundDice }, foregroundDice } }
     },
   })
   const honest = (trainer: SiteTrainer): Partial<SiteTrainer> => ({
     evaluate: async (task) => {
       if (task.round === 2) throw diverged(2, null)
-      return { ...(await trainer.evaluate(task)), dice: { perClass: {}, foregroundDice: 0.6 } }
+      return { ...(await trainer.evaluate(task)), dice: { perClass: { 'white matter': 0.6 }, foregroundDice: 0.6 } }
     },
   })
   const [result] = await Promise.all([coordinator.finished, join('site-1', honest), join('site-2', claims)])

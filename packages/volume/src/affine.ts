@@ -1,5 +1,5 @@
 import { MeshflError } from '@meshfl/core'
-import type { Affine, Geometry } from './volume.js'
+import type { Affine, Geometry, Shape } from './volume.js'
 
 export const IDENTITY: Affine = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
 
@@ -108,4 +108,10 @@ type Linear = [number, number, number, number, number, number, number, number, n
 
 function linearPart(affine: Affine): Linear {
   return [0, 1, 2].flatMap((row) => [0, 1, 2].map((column) => at(affine, row, column))) as Linear
+}
+
+/** What readers of NIfTI take where a file does not say how it lies: a grid centred on 0 whose axes run to the left, front and top. */
+export function unplacedAffine(shape: Shape, [dx, dy, dz]: readonly [number, number, number]): Affine {
+  const [cx, cy, cz] = shape.map((size) => (size - 1) / 2) as [number, number, number]
+  return [-dx, 0, 0, cx * dx, 0, dy, 0, -cy * dy, 0, 0, dz, -cz * dz, 0, 0, 0, 1]
 }

@@ -103,8 +103,8 @@ export function conformLabel<T extends VoxelArray>(label: Volume<T>, target: Geo
 
 /**
  * A prediction on the conformed grid, back on the grid of the scan it was made from: the scan's shape and affine, no label that
- * the prediction does not have. It undoes `conformLabel`; where the scan's voxels are smaller than those of the conformed grid, a voxel gets
- * the label that weighs most around it.
+ * the prediction does not have. It undoes `conformLabel`; where the scan's voxels are much smaller than those of the conformed grid, a voxel
+ * gets the label that weighs most around it.
  * @throws MeshflError `VOLUME_AFFINE_SINGULAR`
  */
 export function restoreLabel(label: Volume<Uint8Array>, native: Geometry): Volume<Uint8Array> {

@@ -1,6 +1,7 @@
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { sameGrid } from './affine.js'
 import { encodeNifti } from './encode-nifti.js'
 import { parseVolume } from './read-volume.js'
 import type { Shape, VoxelArray } from './volume.js'
@@ -47,6 +48,10 @@ describe('writing NIfTI', () => {
     expect([view.getInt16(252, true), view.getInt16(254, true)]).toEqual([0, 0])
     const read = parseVolume(file, 'a.nii', { kind: 'image' })
     expect(read).toMatchObject({ ...placed, isUnplaced: true })
+    // The affine that MGH files without a place are read with is not what readers of NIfTI take.
+    const mgh = { shape: [4, 5, 6] as const, affine: [-1, 0, 0, 2, 0, 0, 1, -3, 0, -1, 0, 2.5, 0, 0, 0, 1] }
+    const told = await encodeNifti({ ...mgh, voxels: new Uint8Array(120), isUnplaced: true })
+    expect(sameGrid(parseVolume(told, 'c.nii', { kind: 'image' }), mgh, 1e-6)).toBe(true)
     const other = parseVolume(await encodeNifti({ ...placed, voxels }), 'b.nii', { kind: 'image' })
     expect(other.isUnplaced).toBe(undefined)
   })

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { MeshflError } from '@meshfl/core'
-import { at, determinant, voxelSize } from './affine.js'
+import { at, determinant, sameGrid, unplacedAffine, voxelSize } from './affine.js'
 import { niftiCode } from './datatype.js'
 import { type Affine, type Geometry, type Volume, type VoxelArray, voxelCount } from './volume.js'
 
@@ -20,7 +20,7 @@ const gzipAsync = promisify(gzip)
 
 /**
  * Writes a NIfTI-1 file: the affine as sform, and as qform too where it is a rotation with voxel sizes, but neither of a volume whose
- * file had none; no scaling. Same input, same bytes: the gzip header has no name and no time.
+ * NIfTI file had none; no scaling. Same input, same bytes: the gzip header has no name and no time.
  * @throws MeshflError `VOLUME_TOO_LARGE` where an axis is longer than the 32767 voxels of the format
  */
 export async function encodeNifti(
@@ -50,7 +50,9 @@ export async function encodeNifti(
   view.setFloat32(112, 1, true)
   file[123] = UNITS_MM
   file.set(new TextEncoder().encode(options.description ?? '').subarray(0, 79), 148)
-  if (!isUnplaced) {
+  // Of a file in another format readers take another place: that one has to be told.
+  const isImplied = isUnplaced && sameGrid(volume, { shape, affine: unplacedAffine(shape, size) }, 1e-4)
+  if (!isImplied) {
     if (qform !== undefined) {
       view.setInt16(252, SCANNER, true)
       for (const [i, part] of qform.bcd.entries()) view.setFloat32(256 + i * 4, part, true)

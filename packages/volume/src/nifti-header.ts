@@ -1,4 +1,5 @@
 import { isNIFTI1, isNIFTI2, NIFTI1, NIFTI2 } from 'nifti-reader-js'
+import { unplacedAffine } from './affine.js'
 import { NIFTI_REFUSED, NIFTI_TYPES } from './datatype.js'
 import { notRecognized, truncated, unsupportedType } from './read-errors.js'
 import type { Affine, Shape } from './volume.js'
@@ -84,13 +85,12 @@ function scaling(slope: number, intercept: number, name: string): { slope: numbe
   return { slope, intercept }
 }
 
-/** As nibabel does: the sform where it has a code, else the qform where it has one, else a grid centred on 0 that runs to the left. */
+/** As nibabel does: the sform where it has a code, else the qform where it has one, else what is taken of a file without either. */
 function niftiAffine(header: NIFTI1 | NIFTI2, raw: ArrayBuffer, shape: Shape): Affine {
   if (header.sform_code !== 0) return storedRows(header, raw)
   const [dx, dy, dz] = [1, 2, 3].map((axis) => Math.abs(header.pixDims[axis] ?? 1) || 1) as [number, number, number]
   if (header.qform_code !== 0) return quaternionAffine(header, [dx, dy, dz])
-  const centre = (axis: 0 | 1 | 2): number => (shape[axis] - 1) / 2
-  return [-dx, 0, 0, centre(0) * dx, 0, dy, 0, -centre(1) * dy, 0, 0, dz, -centre(2) * dz, 0, 0, 0, 1]
+  return unplacedAffine(shape, [dx, dy, dz])
 }
 
 /** The sform, from the bytes: the reader overwrites it with the qform when that has the higher code. */

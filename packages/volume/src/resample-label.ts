@@ -48,10 +48,13 @@ export function refineLabel(volume: Volume<Uint8Array>, target: Geometry, ties: 
   return { ...volume, shape, affine, voxels }
 }
 
-/** Whether a step from voxel to voxel of the target, along any of its axes, is less than a voxel of the source. */
+/**
+ * Whether a step from voxel to voxel of the target is, along any of its axes, less than three quarters of a voxel of the source: from
+ * there on the nearest voxel leaves steps, and a vote is worth what it takes from structures of one voxel.
+ */
 export function isFiner(target: Geometry, source: Geometry): boolean {
   const m = gridMapping(source, target)
-  return [0, 1, 2].some((axis) => Math.hypot(m[axis]!, m[axis + 4]!, m[axis + 8]!) < 1 - 1e-3)
+  return [0, 1, 2].some((axis) => Math.hypot(m[axis]!, m[axis + 4]!, m[axis + 8]!) < 0.75)
 }
 
 /** Takes the voxels first..last of a row of the target, which begins at `out` and, in the source, at (sx, sy, sz). */

@@ -125,6 +125,7 @@ function checkSameCases(arms: ExperimentInput['arms']): void {
   const other = runs.find((run) => subjectsOf(run) !== subjectsOf(runs[0]!))
   if (!other) return
   throw new MeshflError('EXPERIMENT_CHANGED', `${other.path} was not scored on the same cases as ${runs[0]!.path}`, {
+    kind: 'usage',
     hint: 'run the experiment again: it scores anew what was scored on other cases',
   })
 }
