@@ -1,7 +1,7 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { decodeSafetensors, type EventOf, encodeSafetensors, type MeshflEvent } from '@meshfl/core'
-import { encodeNifti, readVolume, reorient } from '@meshfl/volume'
+import { encodeNifti, readVolume, reorient, unplacedAffine, voxelSize } from '@meshfl/volume'
 import { beforeAll, expect, test } from 'vitest'
 import { cli, temporaryFolder } from './cli.js'
 import { trainRun } from './trained-run.js'
@@ -142,10 +142,9 @@ test('a scan that does not say how it lies is warned of, and its label map says 
   const folder = temporaryFolder('unplaced')
   const image = join(source, 'images', readdirSync(join(source, 'images'))[0]!)
   const scan = join(folder, 'scan.nii.gz')
-  writeFileSync(
-    scan,
-    await encodeNifti({ ...(await readVolume(image, { kind: 'image' })), isUnplaced: true }, { gzip: true }),
-  )
+  const volume = await readVolume(image, { kind: 'image' })
+  const affine = unplacedAffine(volume.shape, voxelSize(volume.affine))
+  writeFileSync(scan, await encodeNifti({ ...volume, affine, isUnplaced: true }, { gzip: true }))
   const out = join(folder, 'labels')
   const { code, events } = await cli(['predict', run, scan, '--out', out, '--probabilities', '--json'])
   expect(code).toBe(0)
@@ -154,9 +153,9 @@ test('a scan that does not say how it lies is warned of, and its label map says 
   const files = readdirSync(out).filter((name) => name.endsWith('.nii.gz'))
   expect(files).toHaveLength(4)
   for (const name of files) {
-    const { shape, isUnplaced } = await readVolume(join(out, name), { kind: 'image' })
-    expect(isUnplaced).toBe(true)
-    expect(shape).toEqual((await readVolume(scan, { kind: 'image' })).shape)
+    const native = await readVolume(join(out, name), { kind: 'image' })
+    expect(native).toMatchObject({ shape: volume.shape, isUnplaced: true })
+    expect(native.affine).toEqual((await readVolume(scan, { kind: 'image' })).affine)
   }
 })
 

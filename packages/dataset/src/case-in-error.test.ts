@@ -1,7 +1,7 @@
 import { readFile, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { encodeNifti } from '@meshfl/volume'
+import { encodeNifti, unplacedAffine, voxelSize } from '@meshfl/volume'
 import { describe, expect, test } from 'vitest'
 import { openDataset } from './open-dataset.js'
 import { prepareDataset } from './prepare-dataset.js'
@@ -132,7 +132,8 @@ describe('a case in error', () => {
       ['images', image],
       ['labels', label],
     ] as const) {
-      const volume = { shape: SMALL_SHAPE, affine: SMALL_AFFINE, voxels, isUnplaced: true as const }
+      const affine = unplacedAffine(SMALL_SHAPE, voxelSize(SMALL_AFFINE))
+      const volume = { shape: SMALL_SHAPE, affine, voxels, isUnplaced: true as const }
       await writeFile(join(source, part, 'b.nii.gz'), await encodeNifti(volume, { gzip: true }))
     }
     const { manifest, leftOut } = await prepareDataset(optionsFor(source, join(await temporaryFolder(), 'out')))

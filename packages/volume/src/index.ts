@@ -5,6 +5,7 @@ export {
   invertAffine,
   multiplyAffine,
   sameGrid,
+  unplacedAffine,
   voxelSize,
   voxelVolumeMl,
 } from './affine.js'
