@@ -1,4 +1,3 @@
-import { createPublicKey, verify } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createIdentity, verifySignature, verifySignatureLater } from './identity.js'
 import { isSigningKey } from './signing-key.js'
@@ -42,24 +41,10 @@ test('keys that somebody made are keys', () => {
   for (let i = 0; i < 200; i++) expect(isSigningKey(createIdentity().signingPublic)).toBe(true)
 })
 
-test('a signature that OpenSSL finds right for any message, under a key without a secret, is wrong', async () => {
+test('a signature that verifies for any message under a key without a secret is wrong', async () => {
   const message = Buffer.from('anything')
   const signature = Buffer.alloc(64)
-  signature[0] = 1 // R the neutral point, S 0
-  const forged = [...SMALL_ORDER, ...NOT_CANONICAL].filter((raw) => {
-    const x = raw.toString('base64url')
-    try {
-      return verify(
-        null,
-        message,
-        createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' }),
-        signature,
-      )
-    } catch {
-      return false
-    }
-  })
-  expect(forged.map((raw) => raw.toString('hex'))).toContain(SMALL_ORDER[0]!.toString('hex'))
+  signature[0] = 1 // R the neutral point, S 0: OpenSSL 3.0 takes it, 3.5 does not
   for (const key of [...SMALL_ORDER, ...NOT_CANONICAL]) {
     expect(verifySignature(key, message, signature)).toBe(false)
     expect(await verifySignatureLater(key, message, signature)).toBe(false)
