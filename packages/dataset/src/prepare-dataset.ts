@@ -161,7 +161,7 @@ class Preparation {
         published ? `${this.options.out} holds another dataset` : `${this.options.out} is not empty`,
         {
           hint: published
-            ? 'give another --out, or remove that folder; the same source, with the same cases, and the same options would have continued it'
+            ? 'give another --out, or remove that folder; the same version of meshfl would have continued it, with the same source, cases and options'
             : 'give another --out, or remove what is in it',
           data: { path: this.#out },
         },
